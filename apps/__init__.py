@@ -1,0 +1,1 @@
+"""The apps: Network, Domain, Worker, and the `grid` command that starts them."""

@@ -1,0 +1,1 @@
+"""The Domain app: a page of composition over :mod:`grid`."""

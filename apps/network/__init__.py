@@ -1,0 +1,1 @@
+"""The Network app: a page of composition over :mod:`grid`."""

@@ -1,0 +1,1 @@
+"""The Worker app: a page of composition over :mod:`grid`."""

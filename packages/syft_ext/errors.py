@@ -1,0 +1,186 @@
+"""One exception tree for everything that can go wrong between a user and a node.
+
+    GridError
+    ├── BadRequest              400  malformed, wrongly typed or inconsistent input
+    │   ├── InvalidEnvelope     400  a message that cannot be read as an envelope
+    │   ├── InvalidTensors      400  a tensor file that contradicts itself or what was asked for
+    │   ├── InvalidPlan         400  a plan that does not pass its checks
+    │   └── InvalidConfig       400  a training configuration that cannot be honoured
+    ├── Unauthenticated         401  no identity, or one that does not verify
+    │   ├── BadSignature        401  the signature does not match the sender's key
+    │   ├── ExpiredMessage      401  outside the time window
+    │   ├── ReplayedMessage     401  this nonce was seen before
+    │   ├── InvalidToken        401  forged, expired, revoked, or from another node
+    │   └── NotLoggedIn         401  the SDK has no credentials for this node
+    ├── Forbidden               403  the identity is known and lacks the permission
+    ├── NotFound                404
+    ├── Conflict                409  it exists already, or its state does not allow this
+    ├── TooLarge                413
+    ├── Unsupported             422  understood, and not offered here
+    ├── TooManyRequests         429
+    ├── InternalError           500  the node failed; its log has the details
+    ├── Unavailable             503  not ready, or a peer cannot be reached
+    └── DeadlineExceeded        504
+
+Every class has a stable ``code``. Outside a node an error is an ``application/problem+json`` document
+(RFC 9457); inside the SDK the same document becomes the same exception again (:func:`from_problem`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+__all__ = [
+    "BadRequest",
+    "BadSignature",
+    "Conflict",
+    "DeadlineExceeded",
+    "ExpiredMessage",
+    "Forbidden",
+    "GridError",
+    "InternalError",
+    "InvalidConfig",
+    "InvalidEnvelope",
+    "InvalidPlan",
+    "InvalidTensors",
+    "InvalidToken",
+    "NotFound",
+    "NotLoggedIn",
+    "Problem",
+    "ReplayedMessage",
+    "TooLarge",
+    "TooManyRequests",
+    "Unauthenticated",
+    "Unavailable",
+    "Unsupported",
+    "from_problem",
+]
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The wire form of an error (RFC 9457, with ``code`` and ``extra`` as extension members)."""
+
+    type: str = "about:blank"
+    title: str = ""
+    status: int = 500
+    detail: str = ""
+    code: str = "internal"
+    extra: dict[str, Any] = {}
+
+
+class GridError(Exception):
+    """The root of the tree. ``extra`` holds machine-readable facts, never secrets or paths."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Error"
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extra = extra
+
+    def to_problem(self) -> Problem:
+        return Problem(
+            type=f"urn:grid:error:{self.code}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            extra=self.extra,
+        )
+
+
+class BadRequest(GridError):
+    code, status, title = "bad-request", 400, "The request is malformed"
+
+
+class InvalidEnvelope(BadRequest):
+    code, title = "invalid-envelope", "The message cannot be read"
+
+
+class InvalidTensors(BadRequest):
+    code, title = "invalid-tensors", "The tensors do not match"
+
+
+class InvalidPlan(BadRequest):
+    code, title = "invalid-plan", "The plan does not pass its checks"
+
+
+class InvalidConfig(BadRequest):
+    code, title = "invalid-config", "The configuration cannot be honoured"
+
+
+class Unauthenticated(GridError):
+    code, status, title = "unauthenticated", 401, "Authentication is needed"
+
+
+class BadSignature(Unauthenticated):
+    code, title = "bad-signature", "The signature does not verify"
+
+
+class ExpiredMessage(Unauthenticated):
+    code, title = "expired-message", "The message is outside the time window"
+
+
+class ReplayedMessage(Unauthenticated):
+    code, title = "replayed-message", "The message was received before"
+
+
+class InvalidToken(Unauthenticated):
+    code, title = "invalid-token", "The token is not valid here"
+
+
+class NotLoggedIn(Unauthenticated):
+    code, title = "not-logged-in", "You are not logged in to this node"
+
+
+class Forbidden(GridError):
+    code, status, title = "forbidden", 403, "You lack the permission"
+
+
+class NotFound(GridError):
+    code, status, title = "not-found", 404, "There is no such thing here"
+
+
+class Conflict(GridError):
+    code, status, title = "conflict", 409, "The current state does not allow this"
+
+
+class TooLarge(GridError):
+    code, status, title = "too-large", 413, "The request is too large"
+
+
+class Unsupported(GridError):
+    code, status, title = "unsupported", 422, "This is not supported here"
+
+
+class TooManyRequests(GridError):
+    code, status, title = "too-many-requests", 429, "Too many requests"
+
+
+class InternalError(GridError):
+    code, status, title = "internal", 500, "The node failed to answer"
+
+
+class Unavailable(GridError):
+    code, status, title = "unavailable", 503, "The service is not available"
+
+
+class DeadlineExceeded(GridError):
+    code, status, title = "deadline-exceeded", 504, "The deadline passed"
+
+
+def _tree(cls: type[GridError]) -> list[type[GridError]]:
+    return [cls, *(found for child in cls.__subclasses__() for found in _tree(child))]
+
+
+def from_problem(problem: Problem) -> GridError:
+    """The exception that a node's problem document stands for; unknown codes keep their HTTP class."""
+    tree = _tree(GridError)
+    match = next((cls for cls in tree if cls.code == problem.code), None)
+    if match is None:
+        match = next((cls for cls in tree if cls.status == problem.status), InternalError)
+    return match(problem.detail, **problem.extra)

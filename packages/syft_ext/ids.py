@@ -1,0 +1,24 @@
+"""Identifiers: 128 random bits, written as 32 lower-case hex digits."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from syft_ext.errors import BadRequest
+
+__all__ = ["check_id", "new_id"]
+
+_PATTERN = re.compile(r"[0-9a-f]{32}")
+
+
+def new_id() -> str:
+    """A fresh random identifier."""
+    return secrets.token_hex(16)
+
+
+def check_id(value: str) -> str:
+    """Return ``value`` if it is an identifier, else raise :class:`BadRequest` (it may name a file)."""
+    if not _PATTERN.fullmatch(value):
+        raise BadRequest("an identifier is 32 lower-case hex digits", value=value[:64])
+    return value
