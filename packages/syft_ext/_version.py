@@ -1,3 +1,5 @@
-"""The one place that holds the version of the distribution."""
+"""The version of the installed distribution."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("grid-platform")
