@@ -98,7 +98,7 @@ def iter_tensors(
     for tensor in tensors.values():
         flat = tensor.detach().contiguous().reshape(-1)
         if flat.numel():
-            yield memoryview(flat.view(torch.uint8).numpy()).cast("B")
+            yield memoryview(flat.view(torch.uint8).numpy().data).cast("B")
 
 
 def encode_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -1,0 +1,7 @@
+"""The node itself: identity, tokens, message-to-service map, dispatch. Knows no web framework."""
+
+from grid.node.node import Node
+from grid.node.principal import ANONYMOUS, Principal
+from grid.node.service import Context, Download, Service, ServiceMap, handles
+
+__all__ = ["ANONYMOUS", "Context", "Download", "Node", "Principal", "Service", "ServiceMap", "handles"]

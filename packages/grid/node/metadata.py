@@ -1,0 +1,25 @@
+"""Who this node is: the one service that every node has."""
+
+from __future__ import annotations
+
+from syft_ext._version import __version__
+from syft_ext.messages import GetMetadata, NodeMetadata
+
+from grid.node.service import Context, Service, handles
+
+__all__ = ["MetadataService"]
+
+
+class MetadataService(Service):
+    @handles(GetMetadata)
+    def metadata(self, ctx: Context, message: GetMetadata) -> NodeMetadata:
+        return NodeMetadata(
+            node_id=self.node.id,
+            name=self.node.name,
+            kind=self.node.kind,
+            verify_key=self.node.identity.verify_key,
+            version=__version__,
+            configured=self.node.configured,
+            operations=[spec.name for spec in self.node.map.operations()],
+            time=self.node.clock.now(),
+        )

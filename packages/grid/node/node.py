@@ -1,0 +1,182 @@
+"""A node: a persisted identity, a store, a message-to-service map; transports stand around it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from syft_ext.clock import Clock, SystemClock
+from syft_ext.envelope import Envelope, frame_head, seal_reply
+from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
+from syft_ext.identity import Identity
+from syft_ext.messages import Message, Reply
+from syft_ext.transport import PayloadReader
+
+from grid.node.principal import ANONYMOUS, Principal
+from grid.node.replay import ReplayGuard
+from grid.node.service import Context, Download, Service, ServiceMap
+from grid.node.tokens import Tokens
+from grid.storage.blobs import FileBlobStore
+from grid.storage.database import Database
+
+__all__ = ["Node"]
+
+logger = logging.getLogger(__name__)
+
+
+class Node:
+    """What all three apps are composed from.
+
+    Args:
+        kind: "network", "domain" or "worker".
+        home: the directory that holds all of the node's state.
+        name: how people call it.
+        services: the services it offers; they are made in this order.
+        address: the URL under which others reach it, when it is known.
+        database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        home: Path,
+        name: str,
+        services: Sequence[type[Service]],
+        *,
+        address: str = "",
+        database_url: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.kind, self.home, self.name, self.address = kind, home, name, address
+        self.clock = clock or SystemClock()
+        self.identity = Identity.load_or_create(home / "node.key")
+        self.id = self.identity.node_id
+        self.tokens = Tokens(self.identity, self.clock)
+        self.db = Database(database_url or f"sqlite:///{home / 'node.db'}")
+        self.db.upgrade()
+        self.blobs = FileBlobStore(home / "blobs")
+        self._replay = ReplayGuard(self.clock)
+        self.map = ServiceMap()
+        self.services: list[Service] = []
+        for service_type in services:
+            service = service_type(self)
+            self.services.append(service)
+            self.map.add(service)
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for service in self.services:
+            service.start()
+
+    def stop(self) -> None:
+        for service in reversed(self.services):
+            try:
+                service.stop()
+            except Exception:
+                logger.exception("service %s did not stop cleanly", type(service).__name__)
+        self.db.close()
+
+    def checks(self) -> dict[str, str]:
+        """Name of each check → "ok" or what is wrong (for ``/readyz``)."""
+        results: dict[str, str] = {}
+        named = [("database", self.db.ping), *((type(s).__name__, s.check) for s in self.services)]
+        for name, check in named:
+            try:
+                check()
+                results[name] = "ok"
+            except Exception as error:
+                logger.warning("check %s failed: %s", name, error)
+                results[name] = str(error) if isinstance(error, GridError) else "failed"
+        return results
+
+    def service(self, kind: type[Service]) -> Service:
+        return next(service for service in self.services if isinstance(service, kind))
+
+    # -- identity -----------------------------------------------------------------------------------
+
+    def principal_of_token(self, token: str, *, signed_by: str = "") -> Principal:
+        """The identity behind a token of this node; raises :class:`InvalidToken`."""
+        claims = self.tokens.verify(token, signed_by=signed_by)
+        for service in self.services:
+            if service.token_kind and service.token_kind == claims["typ"]:
+                return service.principal_of_token(claims)
+        raise InvalidToken("this node does not use such tokens")
+
+    def principal_of_key(self, verify_key: str) -> Principal:
+        """The identity that registered this key, or a bare key."""
+        for service in self.services:
+            principal = service.principal_of_key(verify_key)
+            if principal is not None:
+                return principal
+        return Principal("key", verify_key=verify_key)
+
+    # -- dispatch -----------------------------------------------------------------------------------
+
+    def dispatch(self, context: Context, message: Message) -> Reply | Download:
+        """Run one operation. What is not a :class:`GridError` is logged and masked: no detail leaves."""
+        try:
+            return self.map.call(context, message)
+        except GridError:
+            raise
+        except Exception as error:
+            logger.exception("operation %s failed", type(message).__name__)
+            raise InternalError("the node failed to answer; its log has the details") from error
+
+    @property
+    def configured(self) -> bool:
+        """False until the first owner is set up."""
+        return all(service.configured() for service in self.services)
+
+    def receive(self, envelope: Envelope, payload: PayloadReader) -> Iterable[bytes | bytearray | memoryview]:
+        """The message plane: a signed request in, the pieces of the signed answer's frame out."""
+        try:
+            envelope.verify()
+            if envelope.recipient not in ("", self.id):
+                return self._forward(envelope, payload)
+            answer = self._answer(envelope, payload)
+        except GridError as error:
+            return [frame_head(seal_reply(self.identity, envelope, error, now=self.clock.now()))]
+        if isinstance(answer, Download):
+            head = seal_reply(
+                self.identity,
+                envelope,
+                answer.reply,
+                now=self.clock.now(),
+                payload_size=answer.size,
+                payload_digest=bytes.fromhex(answer.digest),
+            )
+            return _chain(frame_head(head), answer.chunks(0, answer.size))
+        return [frame_head(seal_reply(self.identity, envelope, answer, now=self.clock.now()))]
+
+    def _answer(self, envelope: Envelope, payload: PayloadReader) -> Reply | Download:
+        self._replay.admit(envelope)
+        spec = self.map.operation(envelope.operation)
+        principal = ANONYMOUS
+        if envelope.token:
+            principal = self.principal_of_token(envelope.token, signed_by=envelope.sender)
+        else:
+            principal = self.principal_of_key(envelope.sender)
+        if envelope.payload_size and not spec.uploads:
+            raise BadRequest(f"{spec.name} takes no payload")
+        # The permission is checked before the body is even decoded: strangers learn nothing from errors.
+        principal.require(spec.permission)
+        message = spec.decode(envelope.body)
+        return self.dispatch(Context(principal, payload, "message"), message)
+
+    def _forward(
+        self, envelope: Envelope, payload: PayloadReader
+    ) -> Iterable[bytes | bytearray | memoryview]:
+        """Hand a message for another node on, unopened; its answer comes back signed by that node."""
+        for service in self.services:
+            frame = service.forward(envelope, payload)
+            if frame is not None:
+                return frame
+        raise NotFound(f"this node is {self.id} and knows no node {envelope.recipient[:64]!r}")
+
+
+def _chain(head: bytes, chunks: Iterable[bytes | memoryview]) -> Iterable[bytes | bytearray | memoryview]:
+    yield head
+    yield from chunks

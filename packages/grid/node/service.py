@@ -1,0 +1,151 @@
+"""Services and the message-to-service map (PyGrid paper, section 3.2.3 and figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from syft_ext.envelope import Envelope
+from syft_ext.errors import NotFound
+from syft_ext.messages import Message, Operation, Reply, operation_of
+from syft_ext.transport import PayloadReader
+
+from grid.node.principal import Principal
+
+if TYPE_CHECKING:
+    from grid.node.node import Node
+
+__all__ = ["Context", "Download", "Service", "ServiceMap", "handles"]
+
+M = TypeVar("M", bound=Message)
+F = TypeVar("F", bound=Callable[..., Any])
+_NO_BODY = PayloadReader.of(b"")
+
+
+@dataclass(slots=True)
+class Context:
+    """What a handler knows beside the message: the caller, established by the node, and the uploaded bytes.
+
+    Attributes:
+        principal: who calls.
+        body: the upload's bytes; empty for operations that do not declare one. Read it to its end before
+            committing anything: its last read checks that it is what the caller signed.
+        scheme: "http", "ws", "message" or "local": how the call came in.
+    """
+
+    principal: Principal
+    body: PayloadReader = _NO_BODY
+    scheme: str = "local"
+
+
+@dataclass(slots=True)
+class Download:
+    """The answer of an operation that declares ``downloads``.
+
+    Attributes:
+        reply: the typed part of the answer (an HTTP client sees the bytes only).
+        chunks: opens the bytes from offset ``start`` to ``stop`` (exclusive).
+        size: bytes in all.
+        digest: BLAKE3 digest of all bytes, 64 hex digits; it is the ETag too.
+    """
+
+    reply: Reply
+    chunks: Callable[[int, int], Iterable[bytes | memoryview]]
+    size: int
+    digest: str
+    media_type: str = "application/octet-stream"
+
+
+Handler = Callable[[Context, Any], Reply | Download]
+
+
+def handles(message: type[Message]) -> Callable[[F], F]:
+    """Mark a service's method as the handler of ``message``."""
+
+    def mark(method: F) -> F:
+        method.__handles__ = message  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Service:
+    """A group of handlers, with the state and the background work behind them.
+
+    Subclasses mark methods ``(self, ctx, message) -> Reply | Download`` with :func:`handles`.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def handlers(self) -> Iterator[tuple[type[Message], Handler]]:
+        for name in dir(type(self)):
+            message = getattr(getattr(type(self), name), "__handles__", None)
+            if message is not None:
+                yield message, getattr(self, name)
+
+    def start(self) -> None:
+        """Begin background work; the node's database is up to date."""
+
+    def stop(self) -> None:
+        """End background work; called once, also after a failed start."""
+
+    def check(self) -> None:
+        """Raise when this service cannot do its work now (``/readyz`` asks)."""
+
+    def configured(self) -> bool:
+        """False while this service waits for its one-time set-up."""
+        return True
+
+    def forward(
+        self, envelope: Envelope, payload: PayloadReader
+    ) -> Iterable[bytes | bytearray | memoryview] | None:
+        """Carry a (verified) message for another node there; None when this service knows no way.
+
+        Returns the pieces of the answer's frame, signed by the node that it was for.
+        """
+        return None
+
+    #: Which tokens this service vouches for (the ``typ`` claim).
+    token_kind: str = ""
+
+    def principal_of_token(self, claims: Mapping[str, Any]) -> Principal:
+        """The identity behind a verified token of ``token_kind``; raises when it was revoked."""
+        raise NotImplementedError
+
+    def principal_of_key(self, verify_key: str) -> Principal | None:
+        """The identity that registered ``verify_key`` here, if this service knows it."""
+        return None
+
+
+class ServiceMap:
+    """Message type → handler. SDK and platform services live in this one structure."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, tuple[Operation, Handler]] = {}
+
+    def add(self, service: Service) -> None:
+        for message, handler in service.handlers():
+            spec = operation_of(message)
+            if spec.name in self._handlers:
+                raise TypeError(f"two handlers for {spec.name}")
+            self._handlers[spec.name] = (spec, handler)
+
+    def operations(self) -> list[Operation]:
+        return sorted((spec for spec, _ in self._handlers.values()), key=lambda spec: spec.name)
+
+    def operation(self, name: str) -> Operation:
+        return self._find(name)[0]
+
+    def _find(self, name: str) -> tuple[Operation, Handler]:
+        try:
+            return self._handlers[name]
+        except KeyError:
+            raise NotFound(f"this node offers no operation {name[:80]!r}") from None
+
+    def call(self, context: Context, message: Message) -> Reply | Download:
+        """Check the permission of the message's operation, then run its handler."""
+        spec, handler = self._find(operation_of(message).name)
+        context.principal.require(spec.permission)
+        return handler(context, message)

@@ -1,0 +1,33 @@
+"""The vocabulary: every operation of every node, one module per group."""
+
+from syft_ext.messages.node import GetMetadata, NodeMetadata
+from syft_ext.messages.operation import (
+    Empty,
+    Message,
+    Operation,
+    Reply,
+    operation,
+    operation_of,
+    operations,
+)
+from syft_ext.messages.permissions import ANYONE, FLAGS, NODE, SIGNED, USER, WORKER, Permission, flag
+
+__all__ = [
+    "ANYONE",
+    "FLAGS",
+    "NODE",
+    "SIGNED",
+    "USER",
+    "WORKER",
+    "Empty",
+    "GetMetadata",
+    "Message",
+    "NodeMetadata",
+    "Operation",
+    "Permission",
+    "Reply",
+    "flag",
+    "operation",
+    "operation_of",
+    "operations",
+]

@@ -1,0 +1,46 @@
+"""Who may call an operation. Every operation declares one of these; a test walks the map to see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["ANYONE", "FLAGS", "NODE", "SIGNED", "USER", "WORKER", "Permission", "flag"]
+
+Kind = Literal["anyone", "signed", "user", "flag", "worker", "node"]
+
+#: The permission flags of a role (PyGrid 0.5).
+FLAGS = (
+    "can_triage_requests",
+    "can_edit_settings",
+    "can_create_users",
+    "can_create_groups",
+    "can_edit_roles",
+    "can_manage_infrastructure",
+    "can_upload_data",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """``kind`` says what sort of identity is needed; ``flag`` names the role flag when kind is "flag"."""
+
+    kind: Kind
+    flag: str = ""
+
+    def __str__(self) -> str:
+        return self.flag or self.kind
+
+
+ANYONE = Permission("anyone")  #: no identity needed: said on purpose, for what must be public
+SIGNED = Permission("signed")  #: any key that signed the message (message plane only)
+USER = Permission("user")  #: any user who is logged in
+WORKER = Permission("worker")  #: a worker that authenticated for a training
+NODE = Permission("node")  #: a node that this node is associated with
+
+
+def flag(name: str) -> Permission:
+    """A logged-in user whose role carries the flag ``name``."""
+    if name not in FLAGS:
+        raise ValueError(f"no such permission flag: {name}")
+    return Permission("flag", name)
