@@ -1,5 +1,10 @@
-"""The vocabulary: every operation of every node, one module per group."""
+"""The vocabulary: every operation of every node, one module per group.
 
+Importing this package declares all operations. The core types are re-exported here; the messages
+themselves are imported from their modules (``syft_ext.messages.federated.HostTraining`` …).
+"""
+
+from syft_ext.messages import federated as federated  # declares its operations
 from syft_ext.messages.node import GetMetadata, NodeMetadata
 from syft_ext.messages.operation import (
     Empty,

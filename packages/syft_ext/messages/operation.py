@@ -7,8 +7,8 @@ the SDK call, the permission matrix and the tests that walk over every operation
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,6 +43,7 @@ class Operation:
         status: the HTTP status of success.
         uploads: the request is followed by a stream of bytes.
         downloads: the answer is followed by (over REST: is) a stream of bytes.
+        headers: over REST these fields come from these headers (secrets stay out of URLs and access logs).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Operation:
     status: int
     uploads: bool = False
     downloads: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -96,6 +98,7 @@ def operation(
     status: int | None = None,
     uploads: bool = False,
     downloads: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Callable[[type[M]], type[M]]:
     """Declare the decorated message as the request of operation ``name``.
 
@@ -107,9 +110,18 @@ def operation(
         method, path = rest.split(" ", 1)
         success = status if status is not None else (204 if reply is Empty and not downloads else 200)
         spec = Operation(
-            name, message, reply, permission, method, path, success, uploads=uploads, downloads=downloads
+            name,
+            message,
+            reply,
+            permission,
+            method,
+            path,
+            success,
+            uploads=uploads,
+            downloads=downloads,
+            headers=headers or {},
         )
-        missing = set(spec.path_fields) - set(message.__struct_fields__)
+        missing = {*spec.path_fields, *spec.headers} - set(message.__struct_fields__)
         if name in _BY_NAME or missing or not message.__doc__:
             raise TypeError(f"operation {name}: declared twice, undocumented, or path names {missing}")
         _BY_NAME[name] = _BY_MESSAGE[message] = spec

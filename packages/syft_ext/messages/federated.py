@@ -1,0 +1,433 @@
+"""Model-centric federated learning: what scientists, workers and watchers say to a Domain.
+
+One pipeline under two vocabularies (PyGrid paper, section 4; federated compute server): process = task,
+cycle = iteration, worker's part in a cycle = assignment.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from syft_ext.messages.operation import Empty, Message, Reply, operation
+from syft_ext.messages.permissions import ANYONE, USER, WORKER
+
+ProcessStatus = Literal["created", "running", "paused", "completed", "cancelled", "failed"]
+_KEY = {"request_key": "Grid-Request-Key"}
+
+
+class ProcessView(Reply):
+    """A training process. Times are seconds since the epoch; sizes are bytes.
+
+    Attributes:
+        cycles_completed, num_cycles: progress; ``num_cycles`` 0 means "until cancelled".
+        cycle: sequence number of the current cycle, from 1; 0 before the model was uploaded.
+        checkpoint: number of the latest checkpoint; 1 is the model as it was hosted.
+    """
+
+    process_id: str
+    name: str
+    version: str
+    status: ProcessStatus
+    owner: str
+    created_at: float
+    num_cycles: int
+    cycles_completed: int
+    cycle: int
+    cycle_status: str
+    admitted: int
+    reported: int
+    checkpoint: int
+    model_size: int
+    plans: dict[str, str]
+    protocols: dict[str, str]
+    client_config: dict[str, Any]
+    reason: str = ""
+
+
+class ProcessList(Reply):
+    processes: list[ProcessView]
+
+
+class CycleMetrics(Reply):
+    """One cycle's outcome. Means are weighted by samples where reports say how many they had."""
+
+    cycle: int
+    status: str
+    opened_at: float
+    closed_at: float | None
+    checkpoint: int | None
+    admitted: int
+    reported: int
+    rejected: int
+    samples: int
+    loss: float | None
+    accuracy: float | None
+    bytes_received: int
+
+
+class MetricsReply(Reply):
+    cycles: list[CycleMetrics]
+
+
+class Event(Reply):
+    """One transition, as the history keeps it. ``entity`` is process, cycle or assignment."""
+
+    seq: int
+    at: float
+    entity: str
+    entity_id: str
+    cycle: int
+    before: str
+    after: str
+    detail: dict[str, Any] = {}
+
+
+class EventsReply(Reply):
+    """``events`` in order; pass ``last`` as ``after`` to go on from here."""
+
+    events: list[Event]
+    last: int
+    process: ProcessView
+
+
+class CheckpointView(Reply):
+    process_id: str
+    number: int
+    created_at: float
+    digest: str
+    size: int
+
+
+class WorkerView(Reply):
+    """What a worker gets when it authenticated: its id and the token for its further calls."""
+
+    worker_id: str
+    token: str
+    process_id: str
+    requires_speed_test: bool
+    status: str = "success"
+
+
+class CheckInReply(Reply):
+    """The answer to a check-in.
+
+    Attributes:
+        status: "accepted" or "rejected".
+        reason: when rejected: full, resting, too-slow, not-selected, waiting-for-workers, paused, or over.
+        retry_after: seconds after which another check-in makes sense; None when the training is over.
+        request_key: the secret of this assignment; model, plans and report need it.
+        checkpoint, model_digest: which model this cycle starts from.
+        plans, protocols: name → id.
+        deadline: until when the report must have arrived, seconds since the epoch.
+    """
+
+    status: Literal["accepted", "rejected"]
+    reason: str = ""
+    retry_after: float | None = None
+    assignment_id: str = ""
+    request_key: str = ""
+    cycle: int = 0
+    num_cycles: int = 0
+    checkpoint: int = 0
+    model_digest: str = ""
+    model_size: int = 0
+    plans: dict[str, str] = {}
+    protocols: dict[str, str] = {}
+    client_config: dict[str, Any] = {}
+    deadline: float = 0.0
+
+
+class BlobView(Reply):
+    """What comes with downloaded bytes."""
+
+    digest: str
+    size: int
+
+
+class ReportReply(Reply):
+    """The report is stored and counted. ``cycle_status`` is the cycle's state right after it."""
+
+    assignment_id: str
+    cycle: int
+    reported: int
+    cycle_status: str
+
+
+# -- task management -----------------------------------------------------------------------------------
+
+
+@operation("federated.host", rest="POST /federated/processes", reply=ProcessView, permission=USER, status=201)
+class HostTraining(Message):
+    """Register a training: plans and configurations. It begins when its model is uploaded.
+
+    Plans are the bytes of serialized plans (base64 in JSON). ``averaging_plan`` None means the built-in
+    weighted mean. ``client_config`` and ``server_config`` are those of the paper's listing 6.
+    """
+
+    name: str
+    version: str
+    client_plans: dict[str, bytes]
+    client_protocols: dict[str, bytes] = {}
+    averaging_plan: bytes | None = None
+    client_config: dict[str, Any] = {}
+    server_config: dict[str, Any] = {}
+
+
+@operation(
+    "federated.upload_model",
+    rest="PUT /federated/processes/{process_id}/model",
+    reply=ProcessView,
+    permission=USER,
+    uploads=True,
+)
+class UploadModel(Message):
+    """Upload the initial model (a tensor file) of a process that you host; its first cycle opens."""
+
+    process_id: str
+
+
+@operation("federated.list", rest="GET /federated/processes", reply=ProcessList, permission=USER)
+class ListProcesses(Message):
+    """All training processes, newest first; ``name`` and ``version`` narrow it down."""
+
+    name: str = ""
+    version: str = ""
+
+
+@operation("federated.get", rest="GET /federated/processes/{process_id}", reply=ProcessView, permission=USER)
+class GetProcess(Message):
+    """One training process."""
+
+    process_id: str
+
+
+@operation(
+    "federated.pause", rest="POST /federated/processes/{process_id}/pause", reply=ProcessView, permission=USER
+)
+class PauseProcess(Message):
+    """Stop handing out assignments; reports already assigned are still taken. Owner of the process only."""
+
+    process_id: str
+
+
+@operation(
+    "federated.resume",
+    rest="POST /federated/processes/{process_id}/resume",
+    reply=ProcessView,
+    permission=USER,
+)
+class ResumeProcess(Message):
+    """Go on with a paused process. Owner of the process only."""
+
+    process_id: str
+
+
+@operation(
+    "federated.cancel",
+    rest="POST /federated/processes/{process_id}/cancel",
+    reply=ProcessView,
+    permission=USER,
+)
+class CancelProcess(Message):
+    """End a process for good; its checkpoints stay. Owner of the process only."""
+
+    process_id: str
+    reason: str = ""
+
+
+@operation(
+    "federated.history",
+    rest="GET /federated/processes/{process_id}/history",
+    reply=EventsReply,
+    permission=USER,
+)
+class ProcessHistory(Message):
+    """The transitions of a process, its cycles and assignments, in order."""
+
+    process_id: str
+    after: int = 0
+    limit: int = 1000
+
+
+@operation(
+    "federated.watch", rest="GET /federated/processes/{process_id}/events", reply=EventsReply, permission=USER
+)
+class WatchProcess(Message):
+    """Wait at most ``timeout`` seconds for transitions after ``after``; answers at once when there are any."""
+
+    process_id: str
+    after: int = 0
+    timeout: float = 25.0
+
+
+@operation(
+    "federated.metrics",
+    rest="GET /federated/processes/{process_id}/metrics",
+    reply=MetricsReply,
+    permission=USER,
+)
+class ProcessMetrics(Message):
+    """Loss, accuracy, samples and participants of every cycle."""
+
+    process_id: str
+
+
+@operation(
+    "federated.retrieve_model",
+    rest="GET /federated/models/{name}/{version}/{checkpoint}",
+    reply=CheckpointView,
+    permission=USER,
+    downloads=True,
+)
+class RetrieveModel(Message):
+    """Download a checkpoint (a tensor file); ``checkpoint`` is a number or "latest"."""
+
+    name: str
+    version: str
+    checkpoint: str = "latest"
+
+
+# -- a worker's part -----------------------------------------------------------------------------------
+
+
+@operation(
+    "federated.authenticate", rest="POST /federated/workers", reply=WorkerView, permission=ANYONE, status=201
+)
+class AuthenticateWorker(Message):
+    """Join a training as a worker; ``auth_token`` satisfies the authentication that its host configured.
+
+    A worker that signs its messages keeps its worker id when it authenticates again with the same key.
+    """
+
+    model_name: str
+    model_version: str
+    auth_token: str = ""
+
+
+@operation(
+    "federated.speed_sample",
+    rest="GET /federated/speed-test",
+    reply=BlobView,
+    permission=WORKER,
+    downloads=True,
+)
+class SpeedSample(Message):
+    """Download ``size`` bytes (at most 64 MiB), to measure the download speed."""
+
+    size: int = 1 << 20
+
+
+@operation("federated.speed_upload", rest="POST /federated/speed-test", permission=WORKER, uploads=True)
+class SpeedUpload(Message):
+    """Upload at most 64 MiB that are thrown away, to measure the upload speed."""
+
+
+@operation(
+    "federated.check_in",
+    rest="POST /federated/check-ins",
+    reply=CheckInReply,
+    permission=WORKER,
+    headers={"idempotency_key": "Idempotency-Key"},
+)
+class CheckIn(Message):
+    """Ask for a part in the current cycle.
+
+    Attributes:
+        idempotency_key: a repeated check-in with the same key gets the same assignment.
+        ping: milliseconds; download, upload: kilobytes (1,000 bytes) per second. Needed when the training
+            sets minimum speeds.
+        wait: hold the answer for up to so many seconds until a cycle can take this worker.
+    """
+
+    idempotency_key: str = ""
+    ping: float | None = None
+    download: float | None = None
+    upload: float | None = None
+    wait: float = 0.0
+
+
+@operation(
+    "federated.get_model",
+    rest="GET /federated/assignments/{assignment_id}/model",
+    reply=BlobView,
+    permission=WORKER,
+    downloads=True,
+    headers=_KEY,
+)
+class GetModel(Message):
+    """Download the model that the cycle of this assignment starts from (a tensor file)."""
+
+    assignment_id: str
+    request_key: str
+
+
+@operation(
+    "federated.get_plan",
+    rest="GET /federated/assignments/{assignment_id}/plans/{plan_id}",
+    reply=BlobView,
+    permission=WORKER,
+    downloads=True,
+    headers=_KEY,
+)
+class GetPlan(Message):
+    """Download one of the training's plans (serialized plan)."""
+
+    assignment_id: str
+    plan_id: str
+    request_key: str
+
+
+@operation(
+    "federated.get_protocol",
+    rest="GET /federated/assignments/{assignment_id}/protocols/{protocol_id}",
+    reply=BlobView,
+    permission=WORKER,
+    downloads=True,
+    headers=_KEY,
+)
+class GetProtocol(Message):
+    """Download one of the training's protocols, as its host uploaded it."""
+
+    assignment_id: str
+    protocol_id: str
+    request_key: str
+
+
+@operation(
+    "federated.report",
+    rest="PUT /federated/assignments/{assignment_id}/report",
+    reply=ReportReply,
+    permission=WORKER,
+    uploads=True,
+    headers=_KEY,
+)
+class Report(Message):
+    """Upload what was learned: a tensor file with the tensors of the model, streamed.
+
+    Attributes:
+        kind: "diff" is base − trained, as in PyGrid; "params" are the trained parameters themselves.
+        samples: how many samples it was trained on: the weight in the mean.
+        loss, accuracy: local metrics of this part.
+    """
+
+    assignment_id: str
+    request_key: str
+    kind: Literal["diff", "params"] = "diff"
+    samples: int | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+@operation(
+    "federated.report_failure",
+    rest="POST /federated/assignments/{assignment_id}/failure",
+    reply=Empty,
+    permission=WORKER,
+    headers=_KEY,
+)
+class ReportFailure(Message):
+    """Give an assignment back: the worker cannot finish it. Its slot is free again."""
+
+    assignment_id: str
+    request_key: str
+    reason: str = ""
