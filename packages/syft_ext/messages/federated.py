@@ -253,7 +253,7 @@ class ProcessHistory(Message):
     "federated.watch", rest="GET /federated/processes/{process_id}/events", reply=EventsReply, permission=USER
 )
 class WatchProcess(Message):
-    """Wait at most ``timeout`` seconds for transitions after ``after``; answers at once when there are any."""
+    """Wait at most ``timeout`` seconds for transitions after ``after``; answers at once if there are any."""
 
     process_id: str
     after: int = 0
@@ -405,7 +405,7 @@ class Report(Message):
     """Upload what was learned: a tensor file with the tensors of the model, streamed.
 
     Attributes:
-        kind: "diff" is base − trained, as in PyGrid; "params" are the trained parameters themselves.
+        kind: "diff" is base minus trained, as in PyGrid; "params" are the trained parameters themselves.
         samples: how many samples it was trained on: the weight in the mean.
         loss, accuracy: local metrics of this part.
     """
