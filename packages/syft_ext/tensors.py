@@ -12,39 +12,75 @@ import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from syft_ext.errors import InvalidTensors, TooLarge
 
-__all__ = ["Layout", "TensorSpec", "decode_tensors", "encode_tensors", "iter_tensors", "read_layout"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "DTYPES",
+    "Layout",
+    "TensorSpec",
+    "decode_tensors",
+    "encode_tensors",
+    "header_size",
+    "iter_tensors",
+    "read_layout",
+]
+
+# torch is imported by the functions that need it, not by the module: a node's server process reads
+# layouts and sums buffers without it, and so stays 200 MB smaller.
 
 MAX_HEADER = 16 << 20
-_DTYPES: dict[str, torch.dtype] = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
+#: Name in the format → (name in torch, bytes per element).
+DTYPES: dict[str, tuple[str, int]] = {
+    "F64": ("float64", 8),
+    "F32": ("float32", 4),
+    "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2),
+    "I64": ("int64", 8),
+    "I32": ("int32", 4),
+    "I16": ("int16", 2),
+    "I8": ("int8", 1),
+    "U8": ("uint8", 1),
+    "BOOL": ("bool", 1),
 }
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+@cache
+def _names() -> dict[Any, str]:
+    import torch
+
+    return {getattr(torch, name): code for code, (name, _) in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, dtype and shape of one tensor; ``start``/``stop`` are byte offsets into the data section."""
+    """Name, dtype (as in the format: "F32") and shape; ``start``/``stop`` are byte offsets into the data."""
 
     name: str
-    dtype: torch.dtype
+    dtype: str
     shape: tuple[int, ...]
     start: int
     stop: int
+
+    @property
+    def itemsize(self) -> int:
+        return DTYPES[self.dtype][1]
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        import torch
+
+        dtype: torch.dtype = getattr(torch, DTYPES[self.dtype][0])
+        return dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +112,11 @@ def _header(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | N
         header["__metadata__"] = dict(metadata)
     offset = 0
     for name, tensor in tensors.items():
-        if tensor.dtype not in _NAMES:
+        if tensor.dtype not in _names():
             raise InvalidTensors(f"tensor {name!r}: {tensor.dtype} cannot be sent")
         size = tensor.numel() * tensor.element_size()
         header[name] = {
-            "dtype": _NAMES[tensor.dtype],
+            "dtype": _names()[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + size],
         }
@@ -94,6 +130,8 @@ def iter_tensors(
     tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> Iterator[memoryview]:
     """The pieces of the tensor file, in order; the data pieces are views on the tensors' own memory."""
+    import torch
+
     yield memoryview(_header(tensors, metadata))
     for tensor in tensors.values():
         flat = tensor.detach().contiguous().reshape(-1)
@@ -147,14 +185,14 @@ def _spec(name: str, entry: Any) -> TensorSpec:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise InvalidTensors(f"tensor {name[:80]!r}: incomplete entry") from error
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise InvalidTensors(f"tensor {name[:80]!r}: unknown dtype")
     numbers = [start, stop, *(shape if isinstance(shape, list) else [None])]
     if not all(type(n) is int and 0 <= n < 1 << 48 for n in numbers) or len(shape) > 16:
         raise InvalidTensors(f"tensor {name[:80]!r}: bad shape or offsets")
-    if stop - start != math.prod(shape) * _DTYPES[dtype].itemsize:
+    if stop - start != math.prod(shape) * DTYPES[dtype][1]:
         raise InvalidTensors(f"tensor {name[:80]!r}: shape and size disagree")
-    return TensorSpec(name, _DTYPES[dtype], tuple(shape), start, stop)
+    return TensorSpec(name, dtype, tuple(shape), start, stop)
 
 
 def _check_contiguous(specs: Iterable[TensorSpec]) -> None:
@@ -179,18 +217,22 @@ def decode_tensors(buffer: bytes | bytearray | memoryview) -> dict[str, torch.Te
 
 
 def _view(view: memoryview, offset: int, spec: TensorSpec) -> torch.Tensor:
+    import torch
+
     if spec.stop == spec.start:
-        return torch.empty(spec.shape, dtype=spec.dtype)
+        return torch.empty(spec.shape, dtype=spec.torch_dtype)
     piece = view[offset + spec.start : offset + spec.stop]
-    if spec.dtype is torch.bool and max(piece) > 1:
+    if spec.dtype == "BOOL" and max(piece) > 1:
         raise InvalidTensors(f"tensor {spec.name[:80]!r}: a bool that is neither 0 nor 1")
     # An offset that the dtype's alignment does not divide is legal in the format, not in torch.
-    source = piece if (offset + spec.start) % spec.dtype.itemsize == 0 else bytearray(piece)
-    return _frombuffer(source, spec.dtype).reshape(spec.shape)
+    source = piece if (offset + spec.start) % spec.itemsize == 0 else bytearray(piece)
+    return _frombuffer(source, spec.torch_dtype).reshape(spec.shape)
 
 
 def _frombuffer(source: memoryview | bytearray, dtype: torch.dtype) -> torch.Tensor:
     import warnings
+
+    import torch
 
     with warnings.catch_warnings():
         # torch warns that the buffer is read-only; that is the contract of decode_tensors.
