@@ -1,0 +1,23 @@
+"""A node's settings: typed, from four places (defaults < TOML file < environment < flags), each traceable."""
+
+from grid.config.load import Resolved, environment_name, resolve
+from grid.config.settings import (
+    SETTINGS,
+    DomainSettings,
+    NetworkSettings,
+    NodeSettings,
+    WorkerSettings,
+    setting_fields,
+)
+
+__all__ = [
+    "SETTINGS",
+    "DomainSettings",
+    "NetworkSettings",
+    "NodeSettings",
+    "Resolved",
+    "WorkerSettings",
+    "environment_name",
+    "resolve",
+    "setting_fields",
+]

@@ -1,0 +1,186 @@
+"""The settings of the three apps. Every field is read somewhere; a test walks them to see it.
+
+Sizes are bytes, times are seconds. A field whose ``Meta`` says ``secret`` is taken from the environment or
+from a file, never from the command line, and is masked wherever settings are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "SETTINGS",
+    "DomainSettings",
+    "Field",
+    "NetworkSettings",
+    "NodeSettings",
+    "WorkerSettings",
+    "setting_fields",
+]
+
+_SECRET = {"secret": True}
+Port = Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What every node has."""
+
+    name: Annotated[str, Meta(max_length=128, description="How people call this node.")] = ""
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1"
+    port: Port = 0
+    address: Annotated[
+        str, Meta(description="URL under which others reach this node; http://HOST:PORT when empty.")
+    ] = ""
+    database_url: Annotated[
+        str,
+        Meta(
+            description="PostgreSQL (or SQLite) URL; SQLite inside the home directory when empty.",
+            extra=_SECRET | {"env": "DATABASE_URL"},
+        ),
+    ] = ""
+    log_format: Annotated[
+        Literal["pretty", "json"], Meta(description="How log lines look on standard error.")
+    ] = "pretty"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe line that is logged.")
+    ] = "info"
+    heartbeat_interval: Annotated[
+        Seconds, Meta(description="Seconds between two heartbeats to the nodes this one is associated with.")
+    ] = 5.0
+
+
+class HubSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What the nodes have that others associate with: a Network (its Domains), a Domain (its Workers)."""
+
+    auto_accept: Annotated[
+        bool,
+        Meta(
+            description="Accept every node that proves its key, without an admin. For demos and closed nets."
+        ),
+    ] = False
+    offline_after: Annotated[
+        Seconds, Meta(description="Seconds without a heartbeat after which a node counts as offline.")
+    ] = 20.0
+    max_pending: Annotated[
+        int, Meta(ge=1, le=100_000, description="Association requests that may wait for a decision.")
+    ] = 200
+
+
+class NetworkSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A Network: knows Domains, searches them, carries messages to them."""
+
+    port: Port = 5000
+    search_deadline: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds after which a search answers with what has come in.")
+    ] = 2.0
+    forward_limit: Annotated[
+        int, Meta(ge=0, description="Largest payload in bytes that is carried to or from a Domain.")
+    ] = 4 << 30
+    forward_timeout: Annotated[
+        Seconds, Meta(description="Seconds that a Domain may take to begin its answer to a carried message.")
+    ] = 120.0
+
+
+class DomainSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A Domain: governs data and models, runs trainings, provisions Workers."""
+
+    port: Port = 5001
+
+
+class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A Worker: takes part in a Domain's trainings on its owner's data, and runs plans it is handed."""
+
+    port: Port = 5002
+    domain: Annotated[str, Meta(description="URL of the Domain to join.")] = ""
+    data: Annotated[
+        str,
+        Meta(description="The owner's data: CSV, .npz, .safetensors, or a folder with one folder per class."),
+    ] = ""
+    target: Annotated[
+        str, Meta(description="Column of a CSV (array of an .npz or .safetensors) that holds the labels.")
+    ] = ""
+    standardise: Annotated[
+        Literal["none", "local", "file"],
+        Meta(description="Scale features to mean 0, variance 1: by local statistics, or by those in a file."),
+    ] = "none"
+    statistics: Annotated[
+        str, Meta(description="JSON file with the lists mean and std, for standardise = file.")
+    ] = ""
+    trainings: Annotated[
+        list[str],
+        Meta(description="Patterns NAME/VERSION of the trainings that the owner allows (* matches)."),
+    ] = []
+    approve: Annotated[
+        Literal["ask", "listed", "all"],
+        Meta(description="Take part in: what the owner approves one by one, what is listed, or everything."),
+    ] = "listed"
+    training_token: Annotated[
+        str, Meta(description="Token shown to trainings that ask workers to authenticate.", extra=_SECRET)
+    ] = ""
+    object_limit: Annotated[
+        int, Meta(ge=0, description="Largest object in bytes that the Domain may hand to this worker.")
+    ] = 4 << 30
+    store_limit: Annotated[
+        int, Meta(ge=0, description="Bytes that all objects handed to this worker may take together.")
+    ] = 16 << 30
+    plan_seconds: Annotated[Seconds, Meta(description="CPU seconds that one run of a plan may take.")] = 600.0
+    plan_memory: Annotated[
+        int, Meta(ge=256 << 20, description="Bytes of memory that the process which runs plans may use.")
+    ] = 8 << 30
+
+
+SETTINGS: dict[str, type[NodeSettings]] = {
+    "network": NetworkSettings,
+    "domain": DomainSettings,
+    "worker": WorkerSettings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting, as the loader and the command line see it. ``env`` is its second name, if it has one."""
+
+    name: str
+    type: Any
+    default: Any
+    description: str
+    secret: bool
+    env: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+    @property
+    def is_list(self) -> bool:
+        return get_origin(self.type) is list
+
+
+def setting_fields(kind: str) -> dict[str, Field]:
+    """The settings of the app ``kind`` by name, in the order of their declaration."""
+    struct = SETTINGS[kind]
+    hints = get_type_hints(struct, include_extras=True)
+    return {info.name: _field(info, hints[info.name]) for info in msgspec.structs.fields(struct)}
+
+
+def _field(info: msgspec.structs.FieldInfo, hint: Any) -> Field:
+    plain, metas = _unwrap(hint)
+    extra = next((meta.extra for meta in metas if meta.extra), {})
+    description = next((meta.description for meta in metas if meta.description), "")
+    default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
+    return Field(info.name, plain, default, description, bool(extra.get("secret")), str(extra.get("env", "")))
+
+
+def _unwrap(hint: Any) -> tuple[Any, list[Meta]]:
+    """The bare type of a hint, and its annotations, outermost first."""
+    metas: list[Meta] = []
+    while get_origin(hint) is Annotated:
+        hint, *found = get_args(hint)
+        # Nested annotations were flattened by typing, innermost first.
+        metas += reversed([meta for meta in found if isinstance(meta, Meta)])
+    return hint, metas
