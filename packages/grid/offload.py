@@ -1,0 +1,169 @@
+"""Waiting without stopping the event loop: the few primitives that know whether gevent runs this process.
+
+A node runs under gevent's monkey patching; tests, tools and simulations run in plain threads. Code that
+must work in both, and also from a real thread *inside* a patched node, uses these primitives:
+
+- :func:`offload` moves heavy work off the event loop;
+- :class:`Signal` wakes one waiter, from any thread;
+- :class:`Semaphore` and :class:`Lock` are contended by greenlets and real threads alike.
+
+gevent's own patched locks do not serve the last case: measured with gevent 26.9, a ``threading.Lock``
+shared by greenlets and hub-pool threads dead-locks the loop.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["Lock", "Semaphore", "Signal", "native_lock", "offload", "patched", "start_thread"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def patched() -> bool:
+    """Whether gevent has monkey-patched this process."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def _native(name: str) -> Any:
+    """``_thread``'s own function, also where gevent has replaced it."""
+    if "gevent.monkey" not in sys.modules:
+        return getattr(_thread, name)
+    from gevent.monkey import get_original
+
+    return get_original("_thread", name)
+
+
+def _hub() -> Any:
+    """gevent's hub if the caller is on the event loop, else None: a real thread may simply block."""
+    if not patched() or _thread.get_native_id() != os.getpid():
+        return None
+    from gevent import get_hub
+
+    return get_hub()
+
+
+def offload(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``fn`` in a real thread while the event loop goes on; call it directly where there is no loop.
+
+    ``fn`` may use :class:`Database`, blobs and this module's locks, not patched ``threading`` locks that
+    greenlets also take.
+    """
+    hub = _hub()
+    if hub is None:
+        return fn(*args, **kwargs)
+    result: T = hub.threadpool.apply(fn, args, kwargs)
+    return result
+
+
+def start_thread(fn: Callable[[], None]) -> None:
+    """Start a real daemon thread, under gevent too. ``fn`` must not raise."""
+    _native("start_new_thread")(fn, ())
+
+
+def native_lock() -> Any:
+    """A real lock, under gevent too: for a few instructions at a time, never held while waiting."""
+    return _native("allocate_lock")()
+
+
+class Signal:
+    """Wakes one waiter once. Made by the waiter; set from any thread, before or after it waits."""
+
+    __slots__ = ("_hub", "_waiter")
+
+    def __init__(self) -> None:
+        self._hub = _hub()
+        if self._hub is None:
+            self._waiter = native_lock()
+            self._waiter.acquire()
+        else:
+            from gevent.hub import Waiter
+
+            self._waiter = Waiter(self._hub)
+
+    def set(self) -> None:
+        """Wake the waiter. Call it once."""
+        if self._hub is None:
+            self._waiter.release()
+        else:
+            self._hub.loop.run_callback_threadsafe(self._waiter.switch, None)
+
+    def wait(self) -> None:
+        """Return once :meth:`set` was called; greenlets and threads beside the caller go on."""
+        if self._hub is None:
+            self._waiter.acquire()
+        else:
+            self._waiter.get()
+
+
+class Semaphore:
+    """At most ``permits`` holders, greenlets and real threads alike."""
+
+    def __init__(self, permits: int) -> None:
+        self._guard = native_lock()
+        self._free = permits
+        self._waiters: deque[Signal] = deque()
+
+    def acquire(self) -> None:
+        if self._take(None):
+            return
+        overtaken = False
+        # The signal is made outside the guard: an allocation can run the garbage collector, and a
+        # finalizer that gives a connection back comes to this very semaphore.
+        while not self._take(signal := Signal(), first=overtaken):
+            try:
+                signal.wait()
+            except BaseException:
+                self._forget(signal)
+                raise
+            overtaken = True
+
+    def _take(self, signal: Signal | None, *, first: bool = False) -> bool:
+        """Take a permit; else queue ``signal``, at the head if its owner was woken and overtaken."""
+        with self._guard:
+            if self._free > 0:
+                self._free -= 1
+                return True
+            if signal is not None:
+                (self._waiters.appendleft if first else self._waiters.append)(signal)
+            return False
+
+    def release(self) -> None:
+        with self._guard:
+            self._free += 1
+            woken = self._waiters.popleft() if self._waiters else None
+        if woken is not None:
+            woken.set()
+
+    def _forget(self, signal: Signal) -> None:
+        """The waiter was killed: leave the queue, or pass on a wake-up that nobody will hear."""
+        with self._guard:
+            if signal in self._waiters:
+                self._waiters.remove(signal)
+                return
+            woken = self._waiters.popleft() if self._free and self._waiters else None
+        if woken is not None:
+            woken.set()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Lock(Semaphore):
+    """A mutual exclusion, not re-entrant, of greenlets and real threads alike."""
+
+    def __init__(self) -> None:
+        super().__init__(1)

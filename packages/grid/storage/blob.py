@@ -1,0 +1,105 @@
+"""A committed content in somebody's hands."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+
+from grid.storage.disk import clear_errors
+from syft_ext.errors import BadRequest
+from syft_ext.ids import new_id
+
+__all__ = ["Blob", "LockedFile", "check_digest"]
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def check_digest(value: str) -> str:
+    """Return ``value`` if it is a digest, else raise :class:`BadRequest` (it names a file)."""
+    if not _DIGEST.fullmatch(value):
+        raise BadRequest("a digest is 64 lower-case hex digits", value=value[:64])
+    return value
+
+
+class LockedFile:
+    """An open file with a shared lock on it, closed at the latest when nobody refers to it any more.
+
+    While it is open no sweeper removes the file, whatever name it has. Closing by reference count matters:
+    a greenlet can be killed while a real thread still writes, and a descriptor closed under that thread
+    would soon be another file's.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def take(cls, path: Path) -> LockedFile | None:
+        """Open and lock the file at ``path``; None if there is none (or it is removed just now)."""
+        try:
+            file = cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            return None
+        return file if file.lock() else None
+
+    @classmethod
+    def create(cls, directory: Path) -> tuple[Path, LockedFile]:
+        """A new file in ``directory``, for its owner only."""
+        while True:
+            path = directory / new_id()
+            with clear_errors():
+                file = cls(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            if file.lock():
+                return path, file
+
+    def lock(self) -> bool:
+        """Share the lock; whether the file still has a name. A sweeper holds it for a moment at most."""
+        fcntl.flock(self.fd, fcntl.LOCK_SH)
+        return os.fstat(self.fd).st_nlink > 0
+
+    def lock_alone(self) -> bool:
+        """Lock the file if it still has a name and nobody else holds it."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return os.fstat(self.fd).st_nlink > 0
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Blob:
+    """The digest and size (bytes) of a committed content; ``with blob:`` keeps it from the sweeper.
+
+    Hold it until the transaction that refers to it is committed. It is let go when it is garbage, too.
+    """
+
+    __slots__ = ("_file", "digest", "size")
+
+    def __init__(self, digest: str, size: int, file: LockedFile) -> None:
+        self.digest, self.size, self._file = digest, size, file
+
+    def release(self) -> None:
+        """Let the sweeper have it, if nothing in the database refers to it."""
+        self._file.close()
+
+    def __enter__(self) -> Blob:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"Blob({self.digest!r}, size={self.size})"

@@ -1,0 +1,316 @@
+"""Content in files, named by its BLAKE3 digest.
+
+    with blobs.create() as writer:
+        for chunk in body:
+            writer.write(chunk)
+        blob = writer.commit()             # durable: hashed, synced, linked, directory synced
+    with blob, db.transaction() as session:  # the blob cannot be collected while it is held
+        record(session, blob)
+        session.execute(insert(Report).values(blob_digest=blob.digest, …))
+
+A writer fills a temporary file; ``commit`` syncs it and links it to its final name only if that name is
+free, so a crash leaves the whole object or nothing, and equal contents are one file. Every temporary file
+and every blob in somebody's hands carries a shared ``flock``: the kernel drops it when the process dies,
+and nothing is removed that cannot be locked exclusively. That is the whole protocol between writers,
+readers and sweepers, in one process or in several on one file system.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from blake3 import blake3
+
+from grid.offload import offload
+from grid.storage.blob import Blob, LockedFile, check_digest
+from grid.storage.disk import clear_errors, make_directory, start_writeback, sync_directory, write_all
+from grid.storage.group import GroupCommit
+from syft_ext.errors import BadRequest, NotFound
+
+__all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
+
+#: Chunks of at least this many bytes are hashed and written off the event loop.
+OFFLOAD_BYTES = 128 << 10
+_WRITEBACK_BYTES = 1 << 20
+_MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
+
+
+class BlobWriter(ABC):
+    """Takes content in chunks. Leaving its ``with`` block without :meth:`commit` drops everything."""
+
+    size: int
+
+    @abstractmethod
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append a chunk. Raises :class:`Unavailable` when the disk is full."""
+
+    @abstractmethod
+    def commit(self, digest: str | None = None) -> Blob:
+        """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop what was written; does nothing after :meth:`commit`."""
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+class BlobStore(ABC):
+    """Immutable contents under their BLAKE3 digest (64 lower-case hex digits).
+
+    Every method that takes a digest raises :class:`BadRequest` if it is none, and :class:`NotFound` if
+    there is no such content.
+    """
+
+    @abstractmethod
+    def create(self) -> BlobWriter:
+        """A writer for new content."""
+
+    @abstractmethod
+    def open(self, digest: str) -> BinaryIO:
+        """The content as a file, to be closed by the caller."""
+
+    @abstractmethod
+    def map(self, digest: str) -> memoryview:
+        """The content without copying it. Changes to the view stay in this process, page by page."""
+
+    @abstractmethod
+    def size(self, digest: str) -> int:
+        """Bytes of content."""
+
+    @abstractmethod
+    def exists(self, digest: str) -> bool:
+        """Whether the content is here."""
+
+    @abstractmethod
+    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
+        """Remove content that nobody holds, if ``confirm`` (asked under the lock) agrees; whether it did."""
+
+    @abstractmethod
+    def digests(self) -> Iterator[str]:
+        """All contents, in no order."""
+
+    @abstractmethod
+    def sweep(self) -> int:
+        """Remove what writers that died left behind; returns how many."""
+
+    def put(self, chunks: Iterable[bytes | bytearray | memoryview], digest: str | None = None) -> Blob:
+        """Write and commit ``chunks``."""
+        with self.create() as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+            return writer.commit(digest)
+
+    def read_range(self, digest: str, start: int, stop: int | None = None) -> bytes:
+        """Bytes ``start`` to ``stop`` (exclusive; None is the end). Raises :class:`BadRequest` outside."""
+        size = self.size(digest)
+        stop = size if stop is None else stop
+        if not 0 <= start <= stop <= size:
+            raise BadRequest("the range lies outside the content", start=start, stop=stop, size=size)
+        with self.open(digest) as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+
+class FileBlobStore(BlobStore):
+    """Blobs in a local directory (or one shared by replicas, if its file system honours ``flock``)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.contents = root / "contents"
+        self.temporary = root / "temporary"
+        for directory in (self.contents, self.temporary):
+            make_directory(directory)
+        sync_directory(root)
+        self.sweep()
+        self.group = GroupCommit(self._commit_group)
+
+    def create(self) -> FileBlobWriter:
+        return FileBlobWriter(self)
+
+    def open(self, digest: str) -> BinaryIO:
+        return os.fdopen(self._open(digest), "rb")
+
+    def map(self, digest: str) -> memoryview:
+        fd = self._open(digest)
+        try:
+            size = os.fstat(fd).st_size
+            if size == 0:  # cannot be mapped
+                return memoryview(b"")
+            # Private and writable: torch cannot see that a buffer is read-only, and an in-place operation
+            # on a read-only page would kill the node. No reserve: content may be larger than memory.
+            flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+            return memoryview(mmap.mmap(fd, size, flags, mmap.PROT_READ | mmap.PROT_WRITE))
+        finally:
+            os.close(fd)
+
+    def size(self, digest: str) -> int:
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            raise NotFound("there is no such content") from None
+
+    def exists(self, digest: str) -> bool:
+        return self.path(digest).exists()
+
+    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
+        try:
+            file = LockedFile(self._open(digest))
+        except NotFound:
+            return False
+        try:
+            if not file.lock_alone() or not confirm():
+                return False
+            self.path(digest).unlink()
+            return True
+        finally:
+            file.close()
+
+    def digests(self) -> Iterator[str]:
+        with os.scandir(self.contents) as entries:
+            yield from (entry.name for entry in entries)
+
+    def sweep(self) -> int:
+        return sweep_directory(self.temporary)
+
+    def path(self, digest: str) -> Path:
+        """The file of a digest; raises :class:`BadRequest` if it is none."""
+        return self.contents / check_digest(digest)
+
+    def _open(self, digest: str) -> int:
+        try:
+            return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFound("there is no such content") from None
+
+    # -- the syncing thread -------------------------------------------------------------------------
+
+    def _commit_group(self, files: list[FinishedFile]) -> list[BaseException | None]:
+        """Sync, link and sync the directory for a whole group. Runs in a real thread."""
+        errors: list[BaseException | None] = [None] * len(files)
+
+        def each(step: Callable[[FinishedFile], None]) -> None:
+            for index, file in enumerate(files):
+                if errors[index] is None:
+                    try:
+                        with clear_errors():
+                            step(file)
+                    except Exception as error:
+                        errors[index] = error
+
+        try:
+            each(FinishedFile.start)
+            each(FinishedFile.sync)
+            each(FinishedFile.link)
+            sync_directory(self.contents)
+        finally:
+            for file in files:
+                file.temporary.unlink(missing_ok=True)
+        return errors
+
+
+class FinishedFile:
+    """A complete temporary file on its way to its final name; ``kept`` is the content there."""
+
+    def __init__(self, file: LockedFile, temporary: Path, final: Path) -> None:
+        self.temporary = temporary
+        self._file, self._final = file, final
+        self.kept: LockedFile | None = None
+
+    def start(self) -> None:
+        self.kept = LockedFile.take(self._final)
+        if self.kept is None:
+            start_writeback(self._file.fd)
+
+    def sync(self) -> None:
+        if self.kept is None:
+            os.fdatasync(self._file.fd)
+
+    def link(self) -> None:
+        while self.kept is None:
+            try:
+                os.link(self.temporary, self._final)
+                self.kept = self._file
+            except FileExistsError:  # somebody was faster, or is just removing it
+                self.kept = LockedFile.take(self._final)
+
+
+class FileBlobWriter(BlobWriter):
+    def __init__(self, store: FileBlobStore) -> None:
+        self._store = store
+        self._path, self._file = LockedFile.create(store.temporary)
+        self._open = True
+        self._hash = blake3()
+        self._unwritten = 0
+        self.size = 0
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        if not self._open:
+            raise ValueError("the writer is closed")
+        view = memoryview(chunk).cast("B")
+        try:
+            if len(view) < OFFLOAD_BYTES:
+                self._write(self._file, view)
+            else:
+                offload(self._write, self._file, view)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _write(self, file: LockedFile, view: memoryview) -> None:
+        write_all(file.fd, view)
+        self._hash.update(view)
+        self.size += len(view)
+        self._unwritten += len(view)
+        if self._unwritten >= _WRITEBACK_BYTES:
+            start_writeback(file.fd)
+            self._unwritten = 0
+
+    def commit(self, digest: str | None = None) -> Blob:
+        if not self._open:
+            raise ValueError("the writer is closed")
+        found = self._hash.hexdigest()
+        if digest is not None and digest != found:
+            self.abort()
+            raise BadRequest("the content is not what its digest says", expected=digest[:64], found=found)
+        finished = FinishedFile(self._file, self._path, self._store.path(found))
+        self._forget()  # from here on the syncing thread removes the temporary name
+        self._store.group.submit(finished)
+        assert finished.kept is not None
+        return Blob(found, self.size, finished.kept)
+
+    def abort(self) -> None:
+        if self._open:
+            self._forget()
+            self._path.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        self._open = False
+        del self._file
+
+
+def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:
+    """Remove the files of a directory that nobody holds and ``keep`` does not want; returns how many."""
+    removed = 0
+    for path in list(directory.iterdir()):
+        try:
+            file = LockedFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            continue
+        if file.lock_alone() and not keep(path.name):
+            path.unlink()
+            removed += 1
+        file.close()
+    return removed

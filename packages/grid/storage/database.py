@@ -1,0 +1,162 @@
+"""The database of a node: embedded SQLite, or PostgreSQL when several replicas share one.
+
+    db = Database("sqlite:///home/node.db")
+    db.upgrade()
+    with db.transaction() as session:       # commits on exit, rolls back on error
+        session.execute(update(Task).where(Task.id == id, Task.state == "open").values(state="closed"))
+    with db.read() as session:              # cannot write
+        tasks = session.scalars(select(Task)).all()
+    db.run(lambda session: close_cycle(session, id))   # a transaction that is run again on a conflict
+
+Writers on SQLite take turns under one cooperative lock, so that a greenlet never waits *inside* SQLite,
+where it would stop the event loop. On PostgreSQL transactions are READ COMMITTED; state moves by
+compare-and-set (``UPDATE … WHERE state = …``, then look at ``rowcount``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from grid.offload import Lock
+from grid.storage.base import Base
+from grid.storage.engines import SQLITE_READERS, parse_url, postgresql_engine, sqlite_engine
+from syft_ext.errors import Unavailable
+
+__all__ = ["Base", "Database"]
+
+T = TypeVar("T")
+
+#: PostgreSQL: serialization_failure, deadlock_detected.
+_CONFLICTS = {"40001", "40P01"}
+_ATTEMPTS = 5
+_BUSY_SECONDS = 30.0
+
+
+class Database:
+    """One database and its transactions.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://…`` (:func:`grid.storage.engines.parse_url`).
+
+    Raises :class:`InvalidConfig` for any other URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1, read_only=False)
+            self._readers = sqlite_engine(self.url, begin="BEGIN", size=SQLITE_READERS, read_only=True)
+            self._write_lock: Lock | None = Lock()
+        else:
+            self.engine = postgresql_engine(self.url)
+            self._readers = self.engine.execution_options(postgresql_readonly=True)
+            self._write_lock = None
+        self._inside: set[int] = set()
+
+    # -- transactions -------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A transaction that commits on exit and rolls back on error.
+
+        It must be short: on SQLite everybody else waits. It cannot be opened inside another one: pass the
+        session on instead. Raises :class:`Unavailable` when the database cannot be reached.
+        """
+        me = threading.get_ident()  # of the greenlet, under gevent
+        if me in self._inside:
+            raise RuntimeError("a transaction inside a transaction: pass the session on instead")
+        if self._write_lock is not None:
+            self._write_lock.acquire()
+        self._inside.add(me)
+        try:
+            with _unavailable(), Session(self.engine, expire_on_commit=False) as session:
+                if self._write_lock is not None:
+                    _begin_immediate(session)
+                yield session
+                session.commit()
+        finally:
+            self._inside.discard(me)
+            if self._write_lock is not None:
+                self._write_lock.release()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that cannot write. On SQLite it sees one snapshot of the whole database."""
+        with _unavailable(), Session(self._readers, autoflush=False, expire_on_commit=False) as session:
+            yield session
+
+    def run(self, fn: Callable[[Session], T]) -> T:
+        """Run ``fn`` in a transaction; run it again when the database refused it for a conflict.
+
+        ``fn`` may be called several times and must do nothing outside its session.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.transaction() as session:
+                    return fn(session)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS or attempt == _ATTEMPTS:
+                    raise
+                time.sleep(0.005 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables to ``revision`` (Alembic). Replicas that start together take turns."""
+        from grid.storage.migrations import upgrade
+
+        upgrade(self.engine, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the tables back to ``revision`` ("base" is the empty database)."""
+        from grid.storage.migrations import downgrade
+
+        downgrade(self.engine, revision)
+
+    def ping(self) -> None:
+        """Raise :class:`Unavailable` unless the database answers."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close idle connections; the database can be used again afterwards."""
+        self._readers.dispose()
+        self.engine.dispose()
+
+
+def _begin_immediate(session: Session) -> None:
+    """Start the transaction. Another *process* may be writing: wait for it cooperatively."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            session.connection()
+            return
+        except OperationalError as error:
+            busy = "database is locked" in str(error.orig)
+            if not busy or time.monotonic() > deadline:
+                raise
+            session.rollback()
+            time.sleep(0.01)
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """A lost connection, or none at all, is :class:`Unavailable`; other errors pass."""
+    try:
+        yield
+    except OperationalError as error:
+        # psycopg gives no SQLSTATE when it could not reach the server; class 57P is a server going down.
+        sqlstate = getattr(error.orig, "sqlstate", "")
+        if error.connection_invalidated or sqlstate is None or sqlstate.startswith(("57P", "08")):
+            raise Unavailable("the database cannot be reached") from error
+        raise

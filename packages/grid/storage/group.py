@@ -1,0 +1,67 @@
+"""Group commit: many callers wait, one thread does the slow thing for all of them together.
+
+A sync costs about as much for fifty files as for one, so callers that arrive while a group is being synced
+form the next one. The thread starts with the first item and ends when none is left; callers wait on a
+:class:`grid.offload.Signal`, so neither the event loop nor other threads stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from grid.offload import Signal, native_lock, start_thread
+
+__all__ = ["GroupCommit"]
+
+T = TypeVar("T")
+
+
+class _Entry(Generic[T]):
+    __slots__ = ("error", "item", "signal")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.error: BaseException | None = None
+        self.signal = Signal()
+
+
+class GroupCommit(Generic[T]):
+    """Runs ``commit(items)`` in a real thread for all that was submitted since the last run.
+
+    Args:
+        commit: returns one error or None per item; what it raises is everybody's error.
+    """
+
+    def __init__(self, commit: Callable[[list[T]], list[BaseException | None]]) -> None:
+        self._commit = commit
+        self._guard = native_lock()
+        self._pending: list[_Entry[T]] = []
+        self._running = False
+
+    def submit(self, item: T) -> None:
+        """Return when a group with ``item`` was committed; raise what went wrong with it."""
+        entry = _Entry(item)
+        with self._guard:
+            self._pending.append(entry)
+            start, self._running = not self._running, True
+        if start:
+            start_thread(self._drain)
+        entry.signal.wait()
+        if entry.error is not None:
+            raise entry.error
+
+    def _drain(self) -> None:
+        while True:
+            with self._guard:
+                entries, self._pending = self._pending, []
+                if not entries:
+                    self._running = False
+                    return
+            try:
+                errors = self._commit([entry.item for entry in entries])
+            except BaseException as error:
+                errors = [error] * len(entries)
+            for entry, found in zip(entries, errors, strict=True):
+                entry.error = found
+                entry.signal.set()

@@ -1,0 +1,21 @@
+"""``python -m grid.storage.migrations NNNN concern``: draft the next migration."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+
+from grid.storage.database import Database
+from grid.storage.migrations import draft
+
+
+def main(number: str, concern: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        db = Database(f"sqlite:///{directory}/draft.db")
+        db.upgrade()
+        draft(db.engine, number, concern)
+        db.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

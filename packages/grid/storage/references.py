@@ -1,0 +1,86 @@
+"""Which contents are still needed: a content lives as long as a foreign key in the database points to it.
+
+There are no counters to get wrong. ``record`` makes the row that foreign keys can point to, in the
+transaction that makes the reference; ``collect`` removes what nothing points to. It is safe beside running
+writers: a content in somebody's hands is locked (:class:`grid.storage.blob.Blob`), and one that a row
+points to is kept by the database's own constraint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import grid.storage.models  # noqa: F401  (all foreign keys must be known)
+from grid.storage.base import Base
+from grid.storage.blobs import Blob, BlobStore
+from grid.storage.database import Database
+from grid.storage.tables import BlobRow
+
+__all__ = ["collect", "record", "sweep"]
+
+_BATCH = 500
+_INSERT = {
+    "sqlite": sqlite.insert(BlobRow).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(BlobRow).on_conflict_do_nothing(),
+}
+
+
+def record(session: Session, *blobs: Blob) -> None:
+    """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
+    rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
+    session.connection().execute(_INSERT[session.get_bind().dialect.name], rows)
+
+
+def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:
+    """Remove those of ``digests`` that nothing refers to and nobody holds; returns how many.
+
+    Call it with what your committed transaction stopped referring to.
+    """
+    return sum(_collect(db, blobs, digest) for digest in set(digests))
+
+
+def sweep(db: Database, blobs: BlobStore) -> int:
+    """Remove everything that nothing refers to: what crashed callers left. Returns how many."""
+    with db.read() as session:
+        found = set(session.scalars(select(BlobRow.digest).where(_unreferenced())))
+    for digests in _batches(blobs.digests()):
+        with db.read() as session:
+            known = set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(digests))))
+        found.update(set(digests) - known)
+    return collect(db, blobs, found)
+
+
+def _collect(db: Database, blobs: BlobStore, digest: str) -> bool:
+    try:
+        with db.transaction() as session:
+            if blobs.exists(digest):
+                return blobs.delete(digest, confirm=lambda: _forget(session, digest))
+            return _forget(session, digest)
+    except IntegrityError:  # referred to since we looked
+        return False
+
+
+def _forget(session: Session, digest: str) -> bool:
+    """Drop the row unless something points to it; whether there is none now."""
+    session.execute(delete(BlobRow).where(BlobRow.digest == digest, _unreferenced()))
+    return session.scalar(select(BlobRow.digest).where(BlobRow.digest == digest)) is None
+
+
+def _unreferenced() -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = BlobRow.digest.is_not(None)
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            if key.column.table is BlobRow.__table__:
+                condition &= ~exists().where(key.parent == BlobRow.digest)
+    return condition
+
+
+def _batches(values: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(values, _BATCH)):
+        yield batch
