@@ -130,13 +130,18 @@ class Node:
         """False until the first owner is set up."""
         return all(service.configured() for service in self.services)
 
-    def receive(self, envelope: Envelope, payload: PayloadReader) -> Iterable[bytes | bytearray | memoryview]:
-        """The message plane: a signed request in, the pieces of the signed answer's frame out."""
+    def receive(
+        self, envelope: Envelope, payload: PayloadReader, *, remote: str = ""
+    ) -> Iterable[bytes | bytearray | memoryview]:
+        """The message plane: a signed request in, the pieces of the signed answer's frame out.
+
+        ``remote`` is the network address it came from, where the transport knows it.
+        """
         try:
             envelope.verify()
             if envelope.recipient not in ("", self.id):
                 return self._forward(envelope, payload)
-            answer = self._answer(envelope, payload)
+            answer = self._answer(envelope, payload, remote)
         except GridError as error:
             return [frame_head(seal_reply(self.identity, envelope, error, now=self.clock.now()))]
         if isinstance(answer, Download):
@@ -151,7 +156,7 @@ class Node:
             return _chain(frame_head(head), answer.chunks(0, answer.size))
         return [frame_head(seal_reply(self.identity, envelope, answer, now=self.clock.now()))]
 
-    def _answer(self, envelope: Envelope, payload: PayloadReader) -> Reply | Download:
+    def _answer(self, envelope: Envelope, payload: PayloadReader, remote: str) -> Reply | Download:
         self._replay.admit(envelope)
         spec = self.map.operation(envelope.operation)
         principal = ANONYMOUS
@@ -164,7 +169,7 @@ class Node:
         # The permission is checked before the body is even decoded: strangers learn nothing from errors.
         principal.require(spec.permission)
         message = spec.decode(envelope.body)
-        return self.dispatch(Context(principal, payload, "message"), message)
+        return self.dispatch(Context(principal, payload, "message", remote), message)
 
     def _forward(
         self, envelope: Envelope, payload: PayloadReader

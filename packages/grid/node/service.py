@@ -32,11 +32,13 @@ class Context:
         body: the upload's bytes; empty for operations that do not declare one. Read it to its end before
             committing anything: its last read checks that it is what the caller signed.
         scheme: "http", "ws", "message" or "local": how the call came in.
+        remote: network address of the caller, where the transport knows it: login attempts are counted by it.
     """
 
     principal: Principal
     body: PayloadReader = _NO_BODY
     scheme: str = "local"
+    remote: str = ""
 
 
 @dataclass(slots=True)

@@ -1,3 +1,5 @@
+# ruff: noqa: F401
 """Imports every module that declares tables, so that ``Base.metadata`` is complete. One line per module."""
 
-import grid.storage.tables  # noqa: F401
+import grid.accounts.tables
+import grid.storage.tables

@@ -4,7 +4,8 @@ Importing this package declares all operations. The core types are re-exported h
 themselves are imported from their modules (``syft_ext.messages.federated.HostTraining`` …).
 """
 
-from syft_ext.messages import federated as federated  # declares its operations
+from syft_ext.messages import accounts as accounts  # each of these declares its operations
+from syft_ext.messages import federated as federated
 from syft_ext.messages.node import GetMetadata, NodeMetadata
 from syft_ext.messages.operation import (
     Empty,

@@ -1,0 +1,229 @@
+"""Users: make, find, change, disable and delete them."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from grid.accounts.passwords import Passwords
+from grid.accounts.roles import OWNER, USER_ROLE, flags_of, require_covers, role_named
+from grid.accounts.tables import Group, GroupMember, Role, User, UserKey, UserSession
+from grid.node import Principal
+from grid.storage.database import Database
+from syft_ext.clock import Clock
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
+from syft_ext.ids import new_id
+from syft_ext.messages import FLAGS
+from syft_ext.messages.accounts import UpdateUser, UserView
+
+__all__ = ["UserManager", "normalize_email"]
+
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
+
+
+def normalize_email(text: str) -> str:
+    """E-mails are compared without case and surrounding space. Raises :class:`BadRequest`."""
+    email = text.strip().casefold()
+    if not _EMAIL.fullmatch(email) or len(email) > 254:
+        raise BadRequest("that is no e-mail address")
+    return email
+
+
+class UserManager:
+    def __init__(self, db: Database, clock: Clock, passwords: Passwords) -> None:
+        self._db = db
+        self._clock = clock
+        self._passwords = passwords
+
+    # -- look ---------------------------------------------------------------------------------------
+
+    def get(self, user_id: str) -> UserView:
+        with self._db.read() as session:
+            return _views(session, [_found(session, user_id)])[0]
+
+    def search(
+        self, *, email: str = "", role: str = "", group: str = "", offset: int = 0, limit: int = 100
+    ) -> tuple[list[UserView], int]:
+        """A page of the matching users, by e-mail, and how many match in all."""
+        where: list[ColumnElement[bool]] = []
+        if email:
+            where.append(User.email.contains(email.casefold(), autoescape=True))
+        if role:
+            where.append(User.role_id.in_(select(Role.id).where(Role.name == role)))
+        if group:
+            members = select(GroupMember.user_id).join(Group).where(Group.name == group)
+            where.append(User.id.in_(members))
+        with self._db.read() as session:
+            total = session.scalar(select(func.count()).select_from(User).where(*where)) or 0
+            page = select(User).where(*where).order_by(User.email).offset(offset).limit(limit)
+            return _views(session, list(session.scalars(page))), total
+
+    # -- make ---------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        email: str,
+        password: str,
+        *,
+        actor: Principal | None = None,
+        role: str = USER_ROLE,
+        groups: list[str] | None = None,
+    ) -> UserView:
+        """Make a user; without ``actor`` (sign-up) he gets the role "User"."""
+        email = normalize_email(email)
+        hashed = self._passwords.hash(password)
+        try:
+            with self._db.transaction() as session:
+                row = role_named(session, role if actor else USER_ROLE)
+                if actor is not None:
+                    _require_givable(actor, row)
+                user = User(
+                    id=new_id(),
+                    email=email,
+                    password_hash=hashed,
+                    role_id=row.id,
+                    created_at=self._clock.now(),
+                )
+                session.add(user)
+                session.flush()
+                _set_groups(session, user.id, groups or [])
+                return _views(session, [user])[0]
+        except IntegrityError as error:
+            raise Conflict("there is an account with this e-mail already") from error
+
+    # -- one's own account --------------------------------------------------------------------------
+
+    def change_email(self, user_id: str, email: str) -> UserView:
+        email = normalize_email(email)
+        try:
+            with self._db.transaction() as session:
+                user = _found(session, user_id)
+                user.email = email
+                session.flush()
+                return _views(session, [user])[0]
+        except IntegrityError as error:
+            raise Conflict("there is an account with this e-mail already") from error
+
+    def change_password(self, user_id: str, password: str, *, keep_session: str) -> None:
+        """Set the password; all sessions but ``keep_session`` end, with all keys but that session's."""
+        hashed = self._passwords.hash(password)
+        with self._db.transaction() as session:
+            _found(session, user_id).password_hash = hashed
+            end_sessions(session, user_id, keep=keep_session)
+
+    # -- others' accounts ---------------------------------------------------------------------------
+
+    def update(self, actor: Principal, message: UpdateUser) -> UserView:
+        """Change another account (rules: :class:`UpdateUser`)."""
+        email = None if message.email is None else normalize_email(message.email)
+        hashed = None if message.password is None else self._passwords.hash(message.password)
+        try:
+            with self._db.transaction() as session:
+                user = self._editable(session, actor, message.user_id)
+                if message.role is not None:
+                    role = role_named(session, message.role)
+                    _require_givable(actor, role)
+                    user.role_id = role.id
+                if message.disabled is not None:
+                    self._set_disabled(session, user, message.disabled)
+                if message.groups is not None:
+                    _set_groups(session, user.id, message.groups)
+                if email is not None:
+                    user.email = email
+                if hashed is not None:
+                    user.password_hash = hashed
+                    end_sessions(session, user.id)
+                session.flush()
+                return _views(session, [user])[0]
+        except IntegrityError as error:
+            raise Conflict("there is an account with this e-mail already") from error
+
+    def delete(self, actor: Principal, user_id: str) -> None:
+        with self._db.transaction() as session:
+            user = self._editable(session, actor, user_id)
+            session.delete(user)
+
+    def end_sessions(self, user_id: str, *, actor: Principal | None = None) -> None:
+        """End all sessions of a user and forget his keys; ``actor`` is whoever does it to another."""
+        with self._db.transaction() as session:
+            if actor is not None:
+                self._editable(session, actor, user_id)
+            end_sessions(session, user_id)
+
+    def _editable(self, session: Session, actor: Principal, user_id: str) -> User:
+        if user_id == actor.id:
+            raise Forbidden("your own account: change e-mail and password with your password")
+        user = _found(session, user_id, lock=True)
+        role = session.get_one(Role, user.role_id)
+        if role.name == OWNER:
+            raise Forbidden("nobody edits the owner's account but the owner, by his own password")
+        require_covers(actor, flags_of(role), "the user's role")
+        return user
+
+    def _set_disabled(self, session: Session, user: User, disabled: bool) -> None:
+        user.disabled_at = self._clock.now() if disabled else None
+        if disabled:
+            end_sessions(session, user.id)
+
+
+def end_sessions(session: Session, user_id: str, *, keep: str = "") -> None:
+    """Delete a user's sessions and keys, except session ``keep`` and the key that it is bound to."""
+    kept = session.get(UserSession, keep) if keep else None
+    session.execute(delete(UserSession).where(UserSession.user_id == user_id, UserSession.id != keep))
+    session.execute(
+        delete(UserKey).where(
+            UserKey.user_id == user_id, UserKey.verify_key != (kept.verify_key if kept else "")
+        )
+    )
+
+
+def _require_givable(actor: Principal, role: Role) -> None:
+    if role.name == OWNER:
+        raise Forbidden("a node has one owner; the role cannot be given")
+    require_covers(actor, flags_of(role), "the role")
+
+
+def _found(session: Session, user_id: str, *, lock: bool = False) -> User:
+    user = session.get(User, user_id, with_for_update=True if lock else None)
+    if user is None:
+        raise NotFound("there is no such user")
+    return user
+
+
+def _set_groups(session: Session, user_id: str, names: list[str]) -> None:
+    found = dict(session.execute(select(Group.name, Group.id).where(Group.name.in_(names))).tuples().all())
+    unknown = sorted(set(names) - set(found))
+    if unknown:
+        raise NotFound(f"there is no group {unknown[0][:80]!r}")
+    session.execute(delete(GroupMember).where(GroupMember.user_id == user_id))
+    session.add_all(GroupMember(group_id=group_id, user_id=user_id) for group_id in found.values())
+    session.flush()
+
+
+def _views(session: Session, users: list[User]) -> list[UserView]:
+    """The views of a page of users, in four queries for the whole page."""
+    ids = [user.id for user in users]
+    roles = {role.id: role for role in session.scalars(select(Role))}
+    groups: dict[str, list[str]] = {}
+    member = select(GroupMember.user_id, Group.name).join(Group).where(GroupMember.user_id.in_(ids))
+    for user_id, name in session.execute(member.order_by(Group.name)):
+        groups.setdefault(user_id, []).append(name)
+    keys: dict[str, list[str]] = {}
+    for key in session.scalars(select(UserKey).where(UserKey.user_id.in_(ids)).order_by(UserKey.used_at)):
+        keys.setdefault(key.user_id, []).append(key.verify_key)
+    return [
+        UserView(
+            id=user.id,
+            email=user.email,
+            role=roles[user.role_id].name,
+            flags=[flag for flag in FLAGS if getattr(roles[user.role_id], flag)],
+            groups=groups.get(user.id, []),
+            verify_keys=keys.get(user.id, []),
+            disabled=user.disabled_at is not None,
+            created_at=user.created_at,
+        )
+        for user in users
+    ]
