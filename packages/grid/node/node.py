@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from syft_ext.clock import Clock, SystemClock
 from syft_ext.envelope import Envelope, frame_head, seal_reply
@@ -23,6 +24,7 @@ from grid.storage.database import Database
 __all__ = ["Node"]
 
 logger = logging.getLogger(__name__)
+S = TypeVar("S", bound=Service)
 
 
 class Node:
@@ -32,7 +34,7 @@ class Node:
         kind: "network", "domain" or "worker".
         home: the directory that holds all of the node's state.
         name: how people call it.
-        services: the services it offers; they are made in this order.
+        services: makers of the services it offers (a service class is one); called in this order.
         address: the URL under which others reach it, when it is known.
         database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
     """
@@ -42,7 +44,7 @@ class Node:
         kind: str,
         home: Path,
         name: str,
-        services: Sequence[type[Service]],
+        services: Sequence[Callable[[Node], Service]],
         *,
         address: str = "",
         database_url: str | None = None,
@@ -60,8 +62,8 @@ class Node:
         self._replay = ReplayGuard(self.clock)
         self.map = ServiceMap()
         self.services: list[Service] = []
-        for service_type in services:
-            service = service_type(self)
+        for make in services:
+            service = make(self)
             self.services.append(service)
             self.map.add(service)
 
@@ -92,7 +94,8 @@ class Node:
                 results[name] = str(error) if isinstance(error, GridError) else "failed"
         return results
 
-    def service(self, kind: type[Service]) -> Service:
+    def service(self, kind: type[S]) -> S:
+        """The service of this type; it must be among those made before the caller asks."""
         return next(service for service in self.services if isinstance(service, kind))
 
     # -- identity -----------------------------------------------------------------------------------

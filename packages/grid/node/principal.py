@@ -41,6 +41,8 @@ class Principal:
             return bool(self.verify_key)
         if permission.kind == "flag":
             return self.kind == "user" and permission.flag in self.flags
+        if permission.kind == "node_or_flag":
+            return self.kind == "node" or (self.kind == "user" and permission.flag in self.flags)
         return self.kind == permission.kind
 
     def require(self, permission: Permission) -> None:
@@ -59,6 +61,7 @@ def _needs(permission: Permission) -> str:
         "worker": "a worker's token (authenticate for the training first)",
         "node": "an associated node",
         "flag": f"the permission {permission.flag}",
+        "node_or_flag": f"an associated node, or the permission {permission.flag}",
     }[permission.kind]
 
 

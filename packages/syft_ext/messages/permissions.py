@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ANYONE", "FLAGS", "NODE", "SIGNED", "USER", "WORKER", "Permission", "flag"]
+__all__ = ["ANYONE", "FLAGS", "NODE", "SIGNED", "USER", "WORKER", "Permission", "flag", "node_or"]
 
-Kind = Literal["anyone", "signed", "user", "flag", "worker", "node"]
+Kind = Literal["anyone", "signed", "user", "flag", "worker", "node", "node_or_flag"]
 
 #: The permission flags of a role (PyGrid 0.5).
 FLAGS = (
@@ -23,13 +23,13 @@ FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """``kind`` says what sort of identity is needed; ``flag`` names the role flag when kind is "flag"."""
+    """``kind`` says what sort of identity is needed; ``flag`` names the role flag when one is needed."""
 
     kind: Kind
     flag: str = ""
 
     def __str__(self) -> str:
-        return self.flag or self.kind
+        return f"node or {self.flag}" if self.kind == "node_or_flag" else self.flag or self.kind
 
 
 ANYONE = Permission("anyone")  #: no identity needed: said on purpose, for what must be public
@@ -44,3 +44,8 @@ def flag(name: str) -> Permission:
     if name not in FLAGS:
         raise ValueError(f"no such permission flag: {name}")
     return Permission("flag", name)
+
+
+def node_or(name: str) -> Permission:
+    """A node that this node is associated with, or a logged-in user whose role carries the flag ``name``."""
+    return Permission("node_or_flag", flag(name).flag)

@@ -34,6 +34,7 @@ class Connection:
         node_key: verify key of the node; answers signed by another key are refused. Learned from the node's
             own metadata at first use when it was not given (trust on first use).
         token: sent with every message, when the node gave one.
+        relay_key: verify key of the node that carries messages there, if one does; its *errors* are taken.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Connection:
         node_key: str = "",
         token: str = "",
         recipient: str | None = None,
+        relay_key: str = "",
         clock: Clock | None = None,
     ) -> None:
         self.transport = transport
         self.identity = identity or Identity.generate()
         self.node_key = node_key
         self.token = token
+        self.relay_key = relay_key
         self._recipient = recipient
         self._clock = clock or SystemClock()
 
@@ -111,7 +114,8 @@ class Connection:
 
     def _check(self, request: Envelope, reply: Envelope) -> None:
         reply.verify()
-        if self.node_key and reply.sender != self.node_key:
+        relayed = reply.operation == "error" and reply.sender == self.relay_key
+        if self.node_key and reply.sender != self.node_key and not relayed:
             raise BadSignature("the answer was signed by another node")
         unreadable = reply.operation == "error" and not reply.in_reply_to
         if reply.in_reply_to != request.nonce and not unreadable:

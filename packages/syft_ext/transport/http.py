@@ -38,7 +38,7 @@ class HTTPTransport(Transport):
                 f"{self.address}/messages",
                 body=_pieces(head, payload) if envelope.payload_size else head,
                 headers={"Content-Type": MEDIA_TYPE, "Content-Length": str(length)},
-                timeout=urllib3.Timeout(connect=10.0, read=timeout),
+                timeout=urllib3.Timeout(connect=min(10.0, timeout or 10.0), read=timeout),
                 preload_content=False,
             )
             return self._incoming(response)

@@ -1,0 +1,1 @@
+"""Nodes that know each other: associations, heartbeats, search over Domains, messages carried to them."""

@@ -1,0 +1,326 @@
+"""How nodes come together: associations, heartbeats, and what a Network does for its users.
+
+An association joins a *requester* (a Domain, a Worker) to a *hub* (a Network, a Domain). The handshake has
+two signed steps over fresh nonces, and the hub calls the claimed address back, so that nobody registers
+somebody else's address:
+
+    requester                                   hub
+      receive(name, address, challenge a)  ──▶
+      ◀── challenge b, proof(b's key over a, b)
+      confirm(proof(a's key over a, b))    ──▶
+                                           ◀──  prove(challenge c)      at the claimed address
+      proof(a's key over c)                ──▶
+      ◀── pending | accepted
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.permissions import NODE, SIGNED, USER, flag
+
+AssociationStatus = Literal["pending", "accepted", "denied", "revoked"]
+NodeStatus = Literal["online", "busy", "offline"]
+Challenge = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+Address = Annotated[str, msgspec.Meta(max_length=512)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Note = Annotated[str, msgspec.Meta(max_length=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+_INFRASTRUCTURE = flag("can_manage_infrastructure")
+
+
+class AssociationView(Reply):
+    """An association as an admin of either side sees it. Times are seconds since the epoch.
+
+    Attributes:
+        direction: "outgoing" when this node asked, "incoming" when it was asked.
+        kind: what the peer is: network, domain or worker.
+        online: the peer's status by its heartbeats (incoming) or by ours (outgoing).
+        note: what the requester wrote; ``reason`` is why it was denied or ended.
+    """
+
+    association_id: str
+    direction: Literal["incoming", "outgoing"]
+    status: AssociationStatus
+    node_id: str
+    verify_key: str
+    kind: str
+    name: str
+    address: str
+    created_at: float
+    decided_at: float | None
+    decided_by: str
+    last_seen: float | None
+    online: NodeStatus
+    note: str = ""
+    reason: str = ""
+
+
+class AssociationList(Reply):
+    associations: list[AssociationView]
+
+
+class ChallengeReply(Reply):
+    """The hub's half of the handshake: its own challenge, and its signature over both."""
+
+    handshake_id: str
+    challenge: bytes
+    proof: bytes
+
+
+class ProofReply(Reply):
+    """A signature over a challenge; what exactly is signed: ``grid.network.handshake``."""
+
+    proof: bytes
+
+
+class StandingReply(Reply):
+    """What the asking key is to this node; ``status`` "none" when it is unknown here."""
+
+    status: Literal["none", "pending", "accepted", "denied", "revoked"]
+    reason: str = ""
+
+
+class HeartbeatReply(Reply):
+    """``interval``: seconds until the hub wants to hear again."""
+
+    interval: float
+
+
+class DomainView(Reply):
+    """A Domain as the Network's users see it.
+
+    Attributes:
+        status: by its heartbeats; ``busy`` is what the Domain says of itself.
+        counts: how many of what it has (datasets, models, trainings …).
+        last_seen: seconds since the epoch.
+    """
+
+    domain_id: str
+    name: str
+    address: str
+    verify_key: str
+    status: NodeStatus
+    version: str
+    counts: dict[str, int]
+    last_seen: float | None
+
+
+class DomainList(Reply):
+    domains: list[DomainView]
+
+
+class Found(Reply):
+    """One dataset or model that a Domain publishes, and where it is. ``item`` is the Domain's description."""
+
+    domain_id: str
+    domain_name: str
+    domain_address: str
+    kind: str
+    name: str
+    item: dict[str, Any]
+
+
+class SearchNote(Reply):
+    """Why a Domain's results are missing."""
+
+    domain_id: str
+    domain: str
+    error: str
+
+
+class SearchReply(Reply):
+    """Results by Domain name; ``asked`` Domains answered in time except for those in ``notes``."""
+
+    results: list[Found]
+    notes: list[SearchNote]
+    asked: int
+    seconds: float
+
+
+# -- the requester's admin -----------------------------------------------------------------------------
+
+
+@operation(
+    "associations.request",
+    rest="POST /associations/request",
+    reply=AssociationView,
+    permission=_INFRASTRUCTURE,
+    status=201,
+)
+class RequestAssociation(Message):
+    """Ask the hub at ``address`` to associate with this node.
+
+    ``verify_key`` pins the hub's key; when empty, the key that the address shows is taken.
+    """
+
+    address: Address
+    verify_key: str = ""
+    note: Note = ""
+
+
+# -- both sides' admins --------------------------------------------------------------------------------
+
+
+@operation("associations.list", rest="GET /associations", reply=AssociationList, permission=_INFRASTRUCTURE)
+class ListAssociations(Message):
+    """All associations of this node, newest first; ``status`` narrows them down."""
+
+    status: AssociationStatus | None = None
+
+
+@operation(
+    "associations.get",
+    rest="GET /associations/{association_id}",
+    reply=AssociationView,
+    permission=_INFRASTRUCTURE,
+)
+class GetAssociation(Message):
+    """One association."""
+
+    association_id: str
+
+
+@operation("associations.delete", rest="DELETE /associations/{association_id}", permission=_INFRASTRUCTURE)
+class DeleteAssociation(Message):
+    """End an association (or forget a request): the peer is no node of ours from now on."""
+
+    association_id: str
+    reason: Note = ""
+
+
+# -- the hub's admin -----------------------------------------------------------------------------------
+
+
+@operation(
+    "associations.accept",
+    rest="POST /associations/{association_id}/accept",
+    reply=AssociationView,
+    permission=_INFRASTRUCTURE,
+)
+class AcceptAssociation(Message):
+    """Accept a node that asked; one that was denied can still be accepted."""
+
+    association_id: str
+
+
+@operation(
+    "associations.deny",
+    rest="POST /associations/{association_id}/deny",
+    reply=AssociationView,
+    permission=_INFRASTRUCTURE,
+)
+class DenyAssociation(Message):
+    """Deny a node that asked. It stays denied until somebody accepts it or deletes the request."""
+
+    association_id: str
+    reason: Note = ""
+
+
+# -- node to node --------------------------------------------------------------------------------------
+
+
+@operation(
+    "associations.receive",
+    rest="POST /associations/receive",
+    reply=ChallengeReply,
+    permission=SIGNED,
+)
+class ReceiveAssociation(Message):
+    """First step of the handshake: who I am, where I can be reached ("" when nobody can), my challenge."""
+
+    kind: Literal["domain", "worker"]
+    name: Name
+    address: Address
+    challenge: Challenge
+    note: Note = ""
+
+
+@operation(
+    "associations.confirm",
+    rest="POST /associations/confirm",
+    reply=StandingReply,
+    permission=SIGNED,
+)
+class ConfirmAssociation(Message):
+    """Second step: my signature over both challenges. The hub calls my address back before it answers."""
+
+    handshake_id: str
+    proof: bytes
+
+
+@operation("associations.prove", rest="POST /associations/prove", reply=ProofReply, permission=SIGNED)
+class ProveAddress(Message):
+    """The call back: prove that this address is yours. Answered only during a handshake that we began.
+
+    ``handshake_challenge`` is the challenge that this node sent; ``challenge`` is fresh.
+    """
+
+    handshake_challenge: Challenge
+    challenge: Challenge
+
+
+@operation("associations.notify", rest="POST /associations/notify", permission=SIGNED)
+class NotifyAssociation(Message):
+    """Tell the peer what became of the association; counts only from the key it is with."""
+
+    status: Literal["accepted", "denied", "revoked"]
+    reason: Note = ""
+
+
+@operation("associations.standing", rest="GET /associations/standing", reply=StandingReply, permission=SIGNED)
+class GetStanding(Message):
+    """What am I (the key that signs) to you?"""
+
+
+@operation(
+    "associations.heartbeat",
+    rest="POST /associations/heartbeat",
+    reply=HeartbeatReply,
+    permission=NODE,
+)
+class Heartbeat(Message):
+    """I am alive, and this is how I am.
+
+    Attributes:
+        load: figures by name, e.g. ``cpu`` (0 to 1 per core), ``memory`` (0 to 1).
+        counts: how many of what the node has.
+    """
+
+    name: Name
+    version: Annotated[str, msgspec.Meta(max_length=64)]
+    status: Literal["online", "busy"] = "online"
+    load: Annotated[dict[str, float], msgspec.Meta(max_length=32)] = {}
+    counts: Annotated[dict[str, Count], msgspec.Meta(max_length=32)] = {}
+
+
+# -- the Network's users -------------------------------------------------------------------------------
+
+
+@operation("network.domains", rest="GET /network/domains", reply=DomainList, permission=USER)
+class ListDomains(Message):
+    """The Domains of this Network and how they are."""
+
+
+@operation("network.search", rest="GET /network/search", reply=SearchReply, permission=USER)
+class SearchNetwork(Message):
+    """Search the datasets and models that all Domains publish.
+
+    Attributes:
+        text: words that must occur in name or description.
+        tags: tags that must all be there.
+        name: the exact name.
+        kind: "dataset" or "model"; both when empty.
+        deadline: seconds to wait at most, within the Network's own limit.
+    """
+
+    text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    tags: Annotated[list[str], msgspec.Meta(max_length=32)] = []
+    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    kind: Literal["", "dataset", "model"] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    deadline: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
