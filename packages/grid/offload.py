@@ -25,6 +25,7 @@ __all__ = ["Lock", "Semaphore", "Signal", "native_lock", "offload", "patched", "
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_LONG = 3600.0
 
 
 def patched() -> bool:
@@ -100,8 +101,15 @@ class Signal:
         """Return once :meth:`set` was called; greenlets and threads beside the caller go on."""
         if self._hub is None:
             self._waiter.acquire()
-        else:
+            return
+        # gevent ends a loop in which nothing is left to happen; it cannot know of the other thread.
+        alive = self._hub.loop.timer(_LONG, _LONG)
+        alive.start(lambda: None)
+        try:
             self._waiter.get()
+        finally:
+            alive.stop()
+            alive.close()
 
 
 class Semaphore:

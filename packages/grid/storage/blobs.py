@@ -35,9 +35,9 @@ from syft_ext.errors import BadRequest, NotFound
 
 __all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
 
-#: Chunks of at least this many bytes are hashed and written off the event loop.
-OFFLOAD_BYTES = 128 << 10
-_WRITEBACK_BYTES = 1 << 20
+#: What a writer gathers before it goes to the disk. Every concurrent upload has such a buffer.
+BUFFER_BYTES = 256 << 10
+WRITEBACK_BYTES = 1 << 20
 _MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
 
 
@@ -197,11 +197,11 @@ class FileBlobStore(BlobStore):
 
     # -- the syncing thread -------------------------------------------------------------------------
 
-    def _commit_group(self, files: list[FinishedFile]) -> list[BaseException | None]:
+    def _commit_group(self, files: list[TemporaryFile]) -> list[BaseException | None]:
         """Sync, link and sync the directory for a whole group. Runs in a real thread."""
         errors: list[BaseException | None] = [None] * len(files)
 
-        def each(step: Callable[[FinishedFile], None]) -> None:
+        def each(step: Callable[[TemporaryFile], None]) -> None:
             for index, file in enumerate(files):
                 if errors[index] is None:
                     try:
@@ -211,37 +211,74 @@ class FileBlobStore(BlobStore):
                         errors[index] = error
 
         try:
-            each(FinishedFile.start)
-            each(FinishedFile.sync)
-            each(FinishedFile.link)
+            each(TemporaryFile.start)
+            each(TemporaryFile.sync)
+            each(TemporaryFile.link)
             sync_directory(self.contents)
         finally:
             for file in files:
-                file.temporary.unlink(missing_ok=True)
+                file.remove()
         return errors
 
 
-class FinishedFile:
-    """A complete temporary file on its way to its final name; ``kept`` is the content there."""
+class TemporaryFile:
+    """A file on its way to become a blob, hashed as it grows. One thread at a time uses it.
 
-    def __init__(self, file: LockedFile, temporary: Path, final: Path) -> None:
-        self.temporary = temporary
-        self._file, self._final = file, final
-        self.kept: LockedFile | None = None
+    Nothing here runs on the event loop: opening, writing and removing a file all wait when the file
+    system commits its journal, which is just what the syncing thread makes it do. Whoever still uses the
+    object keeps its descriptor open (:class:`LockedFile`), also after the writer was killed.
+    """
+
+    def __init__(self, store: FileBlobStore) -> None:
+        self._store = store
+        self._file: LockedFile | None = None
+        self._path = store.temporary
+        self._final = store.contents
+        self._hash = blake3()
+        self._unwritten = 0
+        self.size = 0
+        self.kept: LockedFile | None = None  # the content under its final name
+
+    def append(self, data: memoryview) -> None:
+        if self._file is None:
+            self._path, self._file = LockedFile.create(self._store.temporary)
+        write_all(self._file.fd, data)
+        self._hash.update(data)
+        self.size += len(data)
+        self._unwritten += len(data)
+        if self._unwritten >= WRITEBACK_BYTES:
+            start_writeback(self._file.fd)
+            self._unwritten = 0
+
+    def finish(self, rest: memoryview) -> str:
+        """Append the rest; returns the digest of the whole."""
+        self.append(rest)
+        digest = self._hash.hexdigest()
+        self._final = self._store.path(digest)
+        return digest
+
+    def remove(self) -> None:
+        """Take the temporary name away."""
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)
+
+    # The three steps of a group commit.
 
     def start(self) -> None:
+        assert self._file is not None
         self.kept = LockedFile.take(self._final)
         if self.kept is None:
             start_writeback(self._file.fd)
 
     def sync(self) -> None:
+        assert self._file is not None
         if self.kept is None:
             os.fdatasync(self._file.fd)
 
     def link(self) -> None:
         while self.kept is None:
             try:
-                os.link(self.temporary, self._final)
+                os.link(self._path, self._final)
                 self.kept = self._file
             except FileExistsError:  # somebody was faster, or is just removing it
                 self.kept = LockedFile.take(self._final)
@@ -250,55 +287,46 @@ class FinishedFile:
 class FileBlobWriter(BlobWriter):
     def __init__(self, store: FileBlobStore) -> None:
         self._store = store
-        self._path, self._file = LockedFile.create(store.temporary)
-        self._open = True
-        self._hash = blake3()
-        self._unwritten = 0
+        self._file: TemporaryFile | None = TemporaryFile(store)
+        self._buffer = bytearray()
         self.size = 0
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        if not self._open:
+        if self._file is None:
             raise ValueError("the writer is closed")
         view = memoryview(chunk).cast("B")
+        self.size += len(view)
+        if self._buffer or len(view) < BUFFER_BYTES:
+            self._buffer += view
+            if len(self._buffer) < BUFFER_BYTES:
+                return
+            view, self._buffer = memoryview(self._buffer), bytearray()
         try:
-            if len(view) < OFFLOAD_BYTES:
-                self._write(self._file, view)
-            else:
-                offload(self._write, self._file, view)
+            offload(self._file.append, view)
         except BaseException:
             self.abort()
             raise
 
-    def _write(self, file: LockedFile, view: memoryview) -> None:
-        write_all(file.fd, view)
-        self._hash.update(view)
-        self.size += len(view)
-        self._unwritten += len(view)
-        if self._unwritten >= _WRITEBACK_BYTES:
-            start_writeback(file.fd)
-            self._unwritten = 0
-
     def commit(self, digest: str | None = None) -> Blob:
-        if not self._open:
+        if self._file is None:
             raise ValueError("the writer is closed")
-        found = self._hash.hexdigest()
-        if digest is not None and digest != found:
+        file = self._file
+        try:
+            found = offload(file.finish, memoryview(self._buffer))
+            if digest is not None and digest != found:
+                raise BadRequest("the content is not what its digest says", expected=digest[:64], found=found)
+        except BaseException:
             self.abort()
-            raise BadRequest("the content is not what its digest says", expected=digest[:64], found=found)
-        finished = FinishedFile(self._file, self._path, self._store.path(found))
-        self._forget()  # from here on the syncing thread removes the temporary name
-        self._store.group.submit(finished)
-        assert finished.kept is not None
-        return Blob(found, self.size, finished.kept)
+            raise
+        self._file = None  # from here on the syncing thread removes the temporary name
+        self._store.group.submit(file)
+        assert file.kept is not None
+        return Blob(found, self.size, file.kept)
 
     def abort(self) -> None:
-        if self._open:
-            self._forget()
-            self._path.unlink(missing_ok=True)
-
-    def _forget(self) -> None:
-        self._open = False
-        del self._file
+        if self._file is not None:
+            file, self._file = self._file, None
+            offload(file.remove)
 
 
 def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:

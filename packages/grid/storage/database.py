@@ -19,15 +19,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from grid.offload import Lock
+from grid.storage import migrations
 from grid.storage.base import Base
-from grid.storage.engines import SQLITE_READERS, parse_url, postgresql_engine, sqlite_engine
+from grid.storage.engines import (
+    SQLITE_READERS,
+    begin_immediate,
+    check_foreign_keys,
+    parse_url,
+    postgresql_engine,
+    sqlite_engine,
+    without_foreign_keys,
+)
+from grid.storage.wal import WriteAheadLog
 from syft_ext.errors import Unavailable
 
 __all__ = ["Base", "Database"]
@@ -37,7 +48,7 @@ T = TypeVar("T")
 #: PostgreSQL: serialization_failure, deadlock_detected.
 _CONFLICTS = {"40001", "40P01"}
 _ATTEMPTS = 5
-_BUSY_SECONDS = 30.0
+_MIGRATION_LOCK = 0x67726964  # any number that only Grid uses
 
 
 class Database:
@@ -53,9 +64,12 @@ class Database:
         self.url = parse_url(url)
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
-            self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1, read_only=False)
+            self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, read_only=False)
             self._readers = sqlite_engine(self.url, begin="BEGIN", size=SQLITE_READERS, read_only=True)
+            assert self.url.database is not None
+            self._log = WriteAheadLog(Path(self.url.database))
             self._write_lock: Lock | None = Lock()
+            self._writer: Connection | None = None
         else:
             self.engine = postgresql_engine(self.url)
             self._readers = self.engine.execution_options(postgresql_readonly=True)
@@ -65,11 +79,16 @@ class Database:
     # -- transactions -------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self, *, durable: bool = False) -> Iterator[Session]:
         """A transaction that commits on exit and rolls back on error.
 
         It must be short: on SQLite everybody else waits. It cannot be opened inside another one: pass the
         session on instead. Raises :class:`Unavailable` when the database cannot be reached.
+
+        Args:
+            durable: return only when the commit would survive a power cut. Without it, SQLite's commit
+                survives the death of the process; PostgreSQL's is always durable. Concurrent durable
+                commits share one sync.
         """
         me = threading.get_ident()  # of the greenlet, under gevent
         if me in self._inside:
@@ -78,15 +97,27 @@ class Database:
             self._write_lock.acquire()
         self._inside.add(me)
         try:
-            with _unavailable(), Session(self.engine, expire_on_commit=False) as session:
+            with _unavailable(), Session(self._bind(), expire_on_commit=False) as session:
                 if self._write_lock is not None:
-                    _begin_immediate(session)
+                    begin_immediate(session.connection)
                 yield session
                 session.commit()
+                if self._write_lock is not None:
+                    self._log.committed()
         finally:
             self._inside.discard(me)
             if self._write_lock is not None:
                 self._write_lock.release()
+        if durable and self._write_lock is not None:
+            self._log.sync()
+
+    def _bind(self) -> Engine | Connection:
+        """What a transaction runs on. SQLite's only writer stays checked out: that saves a third of the time."""
+        if self._write_lock is None:
+            return self.engine
+        if self._writer is None:
+            self._writer = self.engine.connect()
+        return self._writer
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -94,14 +125,14 @@ class Database:
         with _unavailable(), Session(self._readers, autoflush=False, expire_on_commit=False) as session:
             yield session
 
-    def run(self, fn: Callable[[Session], T]) -> T:
+    def run(self, fn: Callable[[Session], T], *, durable: bool = False) -> T:
         """Run ``fn`` in a transaction; run it again when the database refused it for a conflict.
 
         ``fn`` may be called several times and must do nothing outside its session.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with self.transaction() as session:
+                with self.transaction(durable=durable) as session:
                     return fn(session)
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _CONFLICTS or attempt == _ATTEMPTS:
@@ -113,15 +144,27 @@ class Database:
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables to ``revision`` (Alembic). Replicas that start together take turns."""
-        from grid.storage.migrations import upgrade
-
-        upgrade(self.engine, revision)
+        with self._migration() as connection:
+            migrations.upgrade(connection, revision)
 
     def downgrade(self, revision: str) -> None:
         """Take the tables back to ``revision`` ("base" is the empty database)."""
-        from grid.storage.migrations import downgrade
+        with self._migration() as connection:
+            migrations.downgrade(connection, revision)
 
-        downgrade(self.engine, revision)
+    @contextmanager
+    def _migration(self) -> Iterator[Connection]:
+        """One transaction around all steps, alone on the database."""
+        if self._write_lock is None:
+            with _unavailable(), self.engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                yield connection
+            return
+        with self._write_lock, self.engine.connect() as connection, without_foreign_keys(connection):
+            begin_immediate(connection.begin)
+            yield connection
+            check_foreign_keys(connection)
+            connection.commit()
 
     def ping(self) -> None:
         """Raise :class:`Unavailable` unless the database answers."""
@@ -130,23 +173,14 @@ class Database:
 
     def close(self) -> None:
         """Close idle connections; the database can be used again afterwards."""
+        if self._write_lock is not None:
+            with self._write_lock:
+                if self._writer is not None:
+                    self._writer.close()
+                    self._writer = None
+            self._log.close()
         self._readers.dispose()
         self.engine.dispose()
-
-
-def _begin_immediate(session: Session) -> None:
-    """Start the transaction. Another *process* may be writing: wait for it cooperatively."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            session.connection()
-            return
-        except OperationalError as error:
-            busy = "database is locked" in str(error.orig)
-            if not busy or time.monotonic() > deadline:
-                raise
-            session.rollback()
-            time.sleep(0.01)
 
 
 @contextmanager

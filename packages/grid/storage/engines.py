@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from grid.storage.pool import CooperativePool
-from syft_ext.errors import InvalidConfig
+from syft_ext.errors import InvalidConfig, Unavailable
 
 __all__ = ["parse_url", "postgresql_engine", "sqlite_engine"]
 
 #: Connections to one PostgreSQL; its default ``max_connections`` is 100, for all replicas together.
 POSTGRESQL_CONNECTIONS = 20
 SQLITE_READERS = 32
-BUSY_MILLISECONDS = 200
+BUSY_MILLISECONDS = 50
+_BUSY_SECONDS = 30.0
 
 
 def parse_url(text: str) -> URL:
@@ -77,6 +80,45 @@ def sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool) -> Engine
     return engine
 
 
+def begin_immediate(begin: Callable[[], object]) -> None:
+    """Call ``begin``, which starts a write transaction; another *process* may be writing, so wait for it.
+
+    SQLite's own waiting would stop the event loop, so it gives up early and this sleeps between tries.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            begin()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            if time.monotonic() > deadline:
+                raise Unavailable("another process keeps the database locked") from error
+            time.sleep(0.005)
+
+
+@contextmanager
+def without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """Suspend SQLite's foreign keys: a migration that rebuilds a table drops the old one, and the drop
+    would cascade to the rows that refer to it. :func:`check_foreign_keys` makes up for it."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.rollback()
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def check_foreign_keys(connection: Connection) -> None:
+    """Refuse to commit a migration that leaves a row referring to nothing."""
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise RuntimeError(f"the migration breaks a foreign key of table {broken[0]}")
+
+
 def _create_private(path: Path) -> None:
     """Make the file for its owner only. An existing one is not opened: closing it drops SQLite's locks."""
     if not path.exists():
@@ -99,6 +141,9 @@ def _configure(pragmas: list[str]) -> Callable[[sqlite3.Connection, Any], None]:
 
 def _begin(statement: str) -> Callable[[Connection], None]:
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        # Straight to the driver: this runs in every transaction, and there is nothing to compile.
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute(statement)
 
     return begin

@@ -22,11 +22,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection
 
 __all__ = ["downgrade", "draft", "upgrade"]
-
-_LOCK = 0x67726964  # any number that only Grid uses
 
 
 def config(connection: Connection) -> Config:
@@ -37,25 +35,14 @@ def config(connection: Connection) -> Config:
     return result
 
 
-def upgrade(engine: Engine, revision: str) -> None:
-    with engine.begin() as connection:
-        _take_turns(connection)
-        command.upgrade(config(connection), revision)
+def upgrade(connection: Connection, revision: str) -> None:
+    command.upgrade(config(connection), revision)
 
 
-def downgrade(engine: Engine, revision: str) -> None:
-    with engine.begin() as connection:
-        _take_turns(connection)
-        command.downgrade(config(connection), revision)
+def downgrade(connection: Connection, revision: str) -> None:
+    command.downgrade(config(connection), revision)
 
 
-def draft(engine: Engine, number: str, concern: str) -> None:
-    """Write ``versions/<number>_<concern>.py`` from the difference between models and ``engine``."""
-    with engine.begin() as connection:
-        command.revision(config(connection), message=concern, rev_id=number, autogenerate=True)
-
-
-def _take_turns(connection: Connection) -> None:
-    """Replicas start together; SQLite's BEGIN IMMEDIATE has the same effect."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+def draft(connection: Connection, number: str, concern: str) -> None:
+    """Write ``versions/<number>_<concern>.py`` from the difference between models and database."""
+    command.revision(config(connection), message=concern, rev_id=number, autogenerate=True)

@@ -13,7 +13,8 @@ def main(number: str, concern: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         db = Database(f"sqlite:///{directory}/draft.db")
         db.upgrade()
-        draft(db.engine, number, concern)
+        with db.engine.begin() as connection:
+            draft(connection, number, concern)
         db.close()
 
 
