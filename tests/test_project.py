@@ -1,0 +1,33 @@
+"""The distribution and its documents are complete."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+
+from setuptools import find_packages
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_setup_cfg_lists_every_package() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = set(find_packages(str(ROOT / "packages"))) | {
+        f"apps.{name}" for name in find_packages(str(ROOT / "apps"))
+    }
+    assert listed == found | {"apps"}
+
+
+def test_documents_name_only_files_that_exist() -> None:
+    for document in ("README.md", "ARCHITECTURE.md"):
+        text = (ROOT / document).read_text()
+        for path in re.findall(r"`((?:tests|benchmarks|notebooks|demo|docs|packages|apps)/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), f"{document} names {path}"
+
+
+def test_the_two_commands_open_the_readme() -> None:
+    opening = (ROOT / "README.md").read_text().split("##")[0]
+    assert opening.index("./grid-demo") < opening.index("./grid-test")
