@@ -7,12 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from syft_ext.clock import Clock, SystemClock
-from syft_ext.envelope import Envelope, frame_head, seal_reply
-from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
-from syft_ext.identity import Identity
-from syft_ext.messages import Message, Reply
-from syft_ext.transport import PayloadReader
+from prometheus_client import CollectorRegistry
 
 from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
@@ -20,6 +15,12 @@ from grid.node.service import Context, Download, Service, ServiceMap
 from grid.node.tokens import Tokens
 from grid.storage.blobs import FileBlobStore
 from grid.storage.database import Database
+from syft_ext.clock import Clock, SystemClock
+from syft_ext.envelope import Envelope, frame_head, seal_reply
+from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
+from syft_ext.identity import Identity
+from syft_ext.messages import Message, Reply
+from syft_ext.transport import PayloadReader
 
 __all__ = ["Node"]
 
@@ -60,6 +61,7 @@ class Node:
         self.db.upgrade()
         self.blobs = FileBlobStore(home / "blobs")
         self._replay = ReplayGuard(self.clock)
+        self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
         self.map = ServiceMap()
         self.services: list[Service] = []
         for make in services:

@@ -1,0 +1,217 @@
+"""pywsgi's HTTP/1.1 handler, made strict where it is lenient and bounded where it is not.
+
+Beyond gevent's own: requests whose framing is ambiguous are refused (RFC 9112, section 6.3: request
+smuggling); an unread body is drained up to a limit, else the connection is closed without resetting it
+under an answer that the client has not read yet; silent connections time out; errors are problem documents;
+the access log is structured. It works over gevent's sockets and over plain ones in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket as sockets
+import time
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from gevent.pywsgi import WSGIHandler
+
+from grid.web.body import DRAIN_LIMIT, Body
+from grid.web.exchange import Exchange, exchange_of
+from grid.web.problems import PROBLEM_TYPE, error_response, problem_response
+
+__all__ = ["Handler", "ServerState"]
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("grid.access")
+
+IDLE_TIMEOUT = 75.0
+LINGER = 3.0
+PIECE = 256 << 10
+
+
+class Observer(Protocol):
+    def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None: ...
+
+
+class ServerState:
+    """What the handlers of one server share.
+
+    Attributes:
+        draining: the server is stopping: connections close after the answer they are at.
+        idle: handlers that wait for a next request; they may be cut off when the server stops.
+    """
+
+    def __init__(self, observer: Observer | None = None) -> None:
+        self.observer = observer
+        self.draining = False
+        self.idle: set[Handler] = set()
+
+    def drain(self) -> None:
+        self.draining = True
+        for handler in list(self.idle):
+            with contextlib.suppress(OSError, AttributeError):
+                handler.socket.shutdown(sockets.SHUT_RD)
+
+
+class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
+    """Serves the requests of one connection."""
+
+    lingering = False
+    wsgi_input: Body
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        super().__init__(sock, address, server)
+        sock.settimeout(IDLE_TIMEOUT)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+
+    # -- reading the request ------------------------------------------------------------------------
+
+    def read_requestline(self) -> str:
+        if self.server.state.draining:
+            return ""
+        self.server.state.idle.add(self)
+        try:
+            return str(super().read_requestline())
+        finally:
+            self.server.state.idle.discard(self)
+
+    def handle_one_request(self) -> Any:
+        result = super().handle_one_request()
+        if isinstance(result, tuple) and result[0] == "414":
+            return "414", _raw(414, "uri-too-long", "the request line is too long")
+        if self.lingering and self.socket is not None:
+            self._linger()
+        return result
+
+    def read_request(self, raw_requestline: str) -> bool:
+        if not super().read_request(raw_requestline):
+            return False
+        get_all = self.headers.get_all
+        for name in ("Content-Length", "Transfer-Encoding", "Content-Type", "Host", "Authorization"):
+            if len(get_all(name, ())) > 1:
+                raise ValueError(f"several {name} headers")
+        coding, length = self.headers.get("Transfer-Encoding"), self.headers.get("Content-Length")
+        if coding is not None and (coding.lower() != "chunked" or self._declared_length):
+            raise ValueError("ambiguous length of the body")
+        if length is not None and not (length.isascii() and length.isdigit()):
+            raise ValueError("Content-Length is not a number")
+        if self.request_version == "HTTP/1.1" and not self.headers.get("Host"):
+            raise ValueError("no Host header")
+        if self.server.state.draining:
+            self.close_connection = True
+        return True
+
+    def MessageClass(self, *args: Any) -> Any:
+        headers = super().MessageClass(*args)
+        # pywsgi forgets a Content-Length that comes with "chunked" before anybody can object to it.
+        self._declared_length = "content-length" in headers
+        return headers
+
+    def _is_websocket(self) -> bool:
+        upgrade = self.headers.get("Upgrade", "").lower() == "websocket"
+        return upgrade and self.command == "GET" and not self.content_length
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        # pywsgi made its own input, and hands out the raw stream on any "Connection: upgrade".
+        self.wsgi_input = environ["wsgi.input"] = Body(self.wsgi_input, exchange_of(environ))
+        environ["wsgi.input_terminated"] = True
+        if self._is_websocket():
+            environ["grid.upgrade"] = self.upgrade
+        return environ
+
+    def upgrade(self) -> tuple[Any, bytes]:
+        """Give the connection away: its socket, and what was read beyond the request already."""
+        self.close_connection = True
+        self.code, self.status, self._orig_status = 101, None, "101"
+        self.socket.settimeout(0.0)
+        early = b""
+        with contextlib.suppress(OSError):  # TLS: nothing decrypted yet
+            early = self.rfile.read1(len(self.rfile.peek(1)))
+        return self.socket, early
+
+    # -- answering ----------------------------------------------------------------------------------
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        unread = self.wsgi_input.unread()
+        if unread is None or unread > DRAIN_LIMIT or (unread and self.wsgi_input.awaited()):
+            self.lingering = True
+            headers = [*headers, ("Connection", "close")]
+        elif self.server.state.draining:
+            headers = [*headers, ("Connection", "close")]
+        return super().start_response(status, headers, exc_info)
+
+    def _linger(self) -> None:
+        """Let a client that still sends find the answer: hang up our half, and swallow the rest for a while."""
+        deadline = time.monotonic() + LINGER
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(sockets.SHUT_WR)
+            while (left := deadline - time.monotonic()) > 0:
+                self.socket.settimeout(left)
+                if not self.socket.recv(PIECE):
+                    return
+
+    def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
+        if isinstance(error, OSError):
+            logger.debug("connection of %s broke: %s", self.client_address, error)
+        else:
+            logger.info("unreadable request from %s: %s", self.client_address, error)
+        # The texts of ValueErrors are pywsgi's and ours, about the client's own bytes.
+        return "400", _raw(400, "bad-request", "this is not a well-formed HTTP/1.1 request")
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """An exception that came out of the application while it answered."""
+        if isinstance(error, OSError):
+            logger.debug("connection of %s broke: %s", self.client_address, error)
+            self.close_connection = True
+            return
+        if self.headers_sent:
+            # The answer is on its way; cutting it short is all that tells the client.
+            logger.error("an answer was cut short", exc_info=(kind, error, trace))
+            self.close_connection = True
+            return
+        response = error_response(error)
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.start_response(response.status, list(response.headers))
+            self.write(response.get_data())
+
+    def log_error(self, msg: str, *args: Any) -> None:
+        logger.info(msg, *args)
+
+    def log_request(self) -> None:
+        if self.environ is None:
+            return
+        exchange = exchange_of(self.environ)
+        status = abs(self.code or 0)
+        seconds = (self.time_finish or time.time()) - self.time_start
+        if self.server.state.observer is not None and status != 101:
+            self.server.state.observer.observe(exchange, status, seconds, self.response_length)
+        if access.isEnabledFor(logging.INFO):
+            access.info(
+                "method=%s path=%s status=%d outcome=%d operation=%s received=%d sent=%d ms=%.1f peer=%s id=%s",
+                self.command,
+                quote((self.path or "").split("?", 1)[0], safe="/%:@-._~"),  # queries stay out of logs
+                status,
+                exchange.outcome or status,
+                exchange.operation or "-",
+                exchange.received,
+                self.response_length,
+                seconds * 1e3,
+                self.client_address[0] if isinstance(self.client_address, tuple) else "-",
+                exchange.request_id,
+            )
+
+
+def _raw(status: int, code: str, detail: str) -> bytes:
+    """A whole response, for requests that never reached the application."""
+    response = problem_response(status, code, detail)
+    body = response.get_data()
+    head = (
+        f"HTTP/1.1 {response.status}\r\nContent-Type: {PROBLEM_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,179 @@
+"""The signed message plane over HTTP and WebSocket: frames in, frames out, payloads as streams."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, request
+from websockets.frames import CloseCode
+from werkzeug.exceptions import UnsupportedMediaType
+
+from grid.node import Node
+from grid.web.exchange import Exchange, exchange_of
+from grid.web.metrics import Instruments
+from grid.web.multiplex import Multiplex
+from grid.web.reading import BodyReader
+from grid.web.settings import WebSettings
+from grid.web.sockets import Sockets
+from grid.web.websocket import WebSocket
+from syft_ext.envelope import Envelope, decode_envelope, envelope_size, frame_head, open_frame, seal_reply
+from syft_ext.errors import GridError, InvalidEnvelope, Problem, TooLarge, Unavailable
+from syft_ext.transport import PayloadReader
+from syft_ext.transport.http import MEDIA_TYPE
+
+__all__ = ["add_message_plane"]
+
+PREFIX = 8
+PIECE = 1 << 20
+Piece = bytes | bytearray | memoryview
+
+
+class Answer:
+    """The frame of an answer, on its way out: how long it is, and what it says about itself.
+
+    Attributes:
+        size: bytes of the whole frame.
+        pieces: the frame; the first pieces hold its head.
+        status: HTTP's word for the outcome: that of the problem it carries, else 200.
+    """
+
+    def __init__(self, frame: Iterable[Piece]) -> None:
+        pieces = iter(frame)
+        head = _head(pieces)
+        end = PREFIX + envelope_size(head)
+        envelope = decode_envelope(memoryview(head)[PREFIX:end])
+        self.size = end + envelope.payload_size
+        self.pieces: Iterator[Piece] = itertools.chain((head,), pieces)
+        self.status = 200
+        if envelope.operation == "error":
+            self.status = msgspec.msgpack.decode(envelope.body, type=Problem).status
+
+
+def _head(pieces: Iterator[Piece]) -> bytes:
+    """The first piece, joined with as many more as the envelope needs."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= PREFIX and len(head) >= PREFIX + envelope_size(head):
+            return head
+    raise InvalidEnvelope("truncated frame")
+
+
+class MessagePlane:
+    """What both transports do with a frame once they have its envelope."""
+
+    def __init__(self, node: Node, settings: WebSettings, instruments: Instruments) -> None:
+        self._node = node
+        self._max_payload = settings.max_upload
+        self._instruments = instruments
+
+    def answer(self, envelope: Envelope, payload: PayloadReader, exchange: Exchange) -> Answer:
+        exchange.operation = self._known(envelope.operation)
+        exchange.scheme = "message"
+        if envelope.payload_size > self._max_payload:
+            refusal = TooLarge(f"a payload may have {self._max_payload} bytes", limit=self._max_payload)
+            return self.refusal(refusal, exchange, envelope)
+        with self._instruments.running():
+            answer = Answer(self._node.receive(envelope, payload))
+        exchange.outcome = answer.status
+        return answer
+
+    def refusal(self, error: GridError, exchange: Exchange, request: Envelope | None = None) -> Answer:
+        """A signed error about a frame that cannot be handled, or not even read."""
+        exchange.scheme, exchange.outcome = "message", error.status
+        head = seal_reply(self._node.identity, request, error, now=self._node.clock.now())
+        return Answer([frame_head(head)])
+
+    def _known(self, name: str) -> str:
+        """``name`` if it is an operation of this node: a caller does not make up labels of metrics."""
+        try:
+            return self._node.map.operation(name).name
+        except GridError:
+            return "unknown"
+
+
+def add_message_plane(
+    app: Flask, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
+) -> None:
+    """``POST /messages`` and the WebSocket ``/messages``."""
+    plane = MessagePlane(node, settings, instruments)
+
+    @app.post("/messages", endpoint="messages")
+    def messages() -> Response:
+        exchange = exchange_of(request.environ)
+        if request.mimetype != MEDIA_TYPE:
+            raise UnsupportedMediaType(f"a message is {MEDIA_TYPE}")
+        status = 200
+        try:
+            envelope, payload = _read_frame(settings.max_upload)
+            answer = plane.answer(envelope, payload, exchange)
+        except GridError as error:
+            status, answer = error.status, plane.refusal(error, exchange)
+        headers = {"Content-Length": str(answer.size), "Cache-Control": "no-store"}
+        return Response(
+            _bounded(answer.pieces), status, headers, content_type=MEDIA_TYPE, direct_passthrough=True
+        )
+
+    @sockets.route("/messages", max_message=settings.max_websocket_message)
+    def message_socket(ws: WebSocket) -> None:
+        Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments)).run()
+
+
+def _read_frame(max_payload: int) -> tuple[Envelope, PayloadReader]:
+    """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
+    read = BodyReader(request.environ, max_payload + PIECE * 16, "a message")
+    envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))
+    length = request.content_length
+    if length is not None:
+        rest = length - request.environ["wsgi.input"].position
+        if rest != envelope.payload_size:
+            raise InvalidEnvelope(f"{rest} bytes follow an envelope that announces {envelope.payload_size}")
+    return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest)
+
+
+def _exactly(read: BodyReader, count: int) -> bytes:
+    data = read(count)
+    while len(data) < count:
+        more = read(count - len(data))
+        if not more:
+            raise InvalidEnvelope("truncated frame")
+        data += more
+    return data
+
+
+def _bounded(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for piece in pieces:
+        view = memoryview(piece).cast("B")
+        for start in range(0, len(view), PIECE):
+            yield view[start : start + PIECE]  # type: ignore[misc]  # sendall takes any buffer
+
+
+def _frames_of(plane: MessagePlane, instruments: Instruments) -> Any:
+    def handle(ws: WebSocket, message: str | bytes) -> None:
+        if isinstance(message, str):
+            ws.close(CloseCode.UNSUPPORTED_DATA, "frames are binary messages")
+            return
+        begun = time.monotonic()
+        exchange = Exchange(received=len(message))
+        try:
+            envelope, payload = open_frame(message)
+            if len(payload) != envelope.payload_size:
+                raise InvalidEnvelope(
+                    f"{len(payload)} bytes follow an envelope that announces {envelope.payload_size}"
+                )
+            reader = PayloadReader.of(payload, envelope.payload_digest)
+            answer = plane.answer(envelope, reader, exchange)
+        except Unavailable:
+            raise
+        except GridError as error:
+            answer = plane.refusal(error, exchange)
+        try:
+            ws.send(answer.pieces)
+        finally:
+            instruments.observe(exchange, answer.status, time.monotonic() - begun, answer.size)
+
+    return handle

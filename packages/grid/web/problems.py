@@ -1,0 +1,81 @@
+"""Errors as ``application/problem+json`` (RFC 9457). No traceback and no exception text of ours leaves."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import msgspec
+from flask import Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from syft_ext.errors import (
+    GridError,
+    InternalError,
+    NotFound,
+    Problem,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+)
+
+__all__ = ["PROBLEM_TYPE", "encode_problem", "error_response", "problem_response", "to_problem"]
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+_encode = msgspec.json.Encoder().encode
+_KNOWN = {error.status: error for error in (NotFound, TooLarge, TooManyRequests)}
+
+
+def to_problem(error: Exception) -> Problem:
+    """The problem document that stands for ``error``; what is not ours to explain is logged and masked."""
+    if isinstance(error, GridError):
+        return error.to_problem()
+    if isinstance(error, HTTPException) and error.code is not None:
+        known = _KNOWN.get(error.code)
+        if known is not None:
+            return known(error.description or "").to_problem()
+        title = HTTP_STATUS_CODES.get(error.code, "Error")
+        return _problem(error.code, re.sub(r"[^a-z]+", "-", title.lower()), error.description or title)
+    logger.error("a request failed", exc_info=error)
+    return InternalError("the node failed to answer; its log has the details").to_problem()
+
+
+def _problem(status: int, code: str, detail: str) -> Problem:
+    return Problem(
+        type=f"urn:grid:error:{code}",
+        title=HTTP_STATUS_CODES.get(status, "Error"),
+        status=status,
+        detail=detail,
+        code=code,
+    )
+
+
+def encode_problem(problem: Problem) -> bytes:
+    try:
+        return _encode(problem)
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):  # facts that JSON cannot carry
+        return _encode(msgspec.structs.replace(problem, extra={}))
+
+
+def problem_response(status: int, code: str, detail: str) -> Response:
+    """For what only HTTP knows (methods, media types, handshakes): no class of the tree stands for it."""
+    return Response(encode_problem(_problem(status, code, detail)), status, content_type=PROBLEM_TYPE)
+
+
+def error_response(error: Exception) -> Response:
+    """The response to a request that ended in ``error``."""
+    problem = to_problem(error)
+    response = Response(encode_problem(problem), problem.status, content_type=PROBLEM_TYPE)
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = f'Bearer realm="grid", error="{error.code}"'
+    retry = problem.extra.get("retry_after")
+    if problem.status in (429, 503) and isinstance(retry, int | float):
+        response.headers["Retry-After"] = str(max(1, round(retry)))
+    return response

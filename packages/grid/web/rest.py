@@ -1,0 +1,73 @@
+"""One REST route per operation of the node's map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from flask import Flask, Response, request
+
+from grid.node import ANONYMOUS, Context, Download, Node, Principal
+from grid.web.downloads import download_response
+from grid.web.exchange import exchange_of
+from grid.web.fields import Fields
+from grid.web.metrics import Instruments
+from grid.web.reading import upload_of
+from grid.web.settings import WebSettings
+from syft_ext.errors import InvalidToken
+from syft_ext.messages import Empty, Operation, Reply
+from syft_ext.transport import PayloadReader
+
+__all__ = ["add_operations", "principal_of_header"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def add_operations(app: Flask, node: Node, settings: WebSettings, instruments: Instruments) -> None:
+    """Add a route for every operation that the node offers."""
+    for spec in node.map.operations():
+        app.add_url_rule(
+            spec.path.replace("{", "<").replace("}", ">"),
+            endpoint=spec.name,
+            view_func=_view(node, spec, settings, instruments),
+            methods=[spec.method],
+        )
+
+
+def _view(
+    node: Node, spec: Operation, settings: WebSettings, instruments: Instruments
+) -> Callable[..., Response]:
+    fields = Fields(spec, settings.max_json)
+
+    def view(**path: str) -> Response:
+        exchange_of(request.environ).operation = spec.name
+        principal = principal_of_header(node, request.headers.get("Authorization", ""))
+        # Before anything of the request is read or looked at: strangers learn nothing from errors.
+        principal.require(spec.permission)
+        body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
+        message = fields.read(request, path)
+        with instruments.running():
+            answer = node.dispatch(Context(principal, body, "http"), message)
+        return _response(spec, answer)
+
+    return view
+
+
+def principal_of_header(node: Node, authorization: str) -> Principal:
+    """The identity behind an ``Authorization`` header; anonymous without one (RFC 6750)."""
+    if not authorization:
+        return ANONYMOUS
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidToken("the Authorization header must be: Bearer <token>")
+    return node.principal_of_token(token.strip())
+
+
+def _response(spec: Operation, answer: Reply | Download) -> Response:
+    if isinstance(answer, Download):
+        return download_response(request, answer, spec.status)
+    if type(answer) is Empty and spec.status == 204:
+        return Response(status=204)
+    return Response(
+        _encode(answer), spec.status, {"Cache-Control": "no-store"}, content_type="application/json"
+    )
