@@ -23,16 +23,15 @@ class Passwords:
     """Hashes and verifies; at most two at a time."""
 
     def __init__(self) -> None:
-        self._hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+        self.hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
         self._turns = Semaphore(_CONCURRENT)
-        self._decoy = _hash_of_nothing()
 
     def hash(self, password: str) -> str:
         """The hash to store. Raises :class:`BadRequest` for a password that is too short."""
         if len(password) < MIN_LENGTH:
             raise BadRequest(f"a password has at least {MIN_LENGTH} characters")
         with self._turns:
-            return offload(self._hasher.hash, password)
+            return offload(self.hasher.hash, password)
 
     def verify(self, stored: str | None, password: str) -> bool:
         """Whether ``password`` is the one behind ``stored``.
@@ -40,25 +39,24 @@ class Passwords:
         None (no such user) takes as long as a wrong password, so that time does not tell who exists.
         """
         with self._turns:
-            same = offload(self._verify, stored or self._decoy, password)
+            same = offload(self._verify, stored or _hash_of_nothing(self.hasher), password)
         return same and stored is not None
 
     def outdated(self, stored: str) -> bool:
         """Whether ``stored`` was made with weaker parameters than today's."""
-        return self._hasher.check_needs_rehash(stored)
+        return self.hasher.check_needs_rehash(stored)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
-            return self._hasher.verify(stored, password)
+            return self.hasher.verify(stored, password)
         except (VerificationError, InvalidHashError):
             return False
 
 
-def _hash_of_nothing() -> str:
-    """A well-formed hash with today's parameters that no password has."""
-    parameters = RFC_9106_LOW_MEMORY
+def _hash_of_nothing(hasher: PasswordHasher) -> str:
+    """A well-formed hash with the hasher's parameters that no password has."""
     salt, digest = (
-        b64encode(bytes(size)).decode().rstrip("=") for size in (parameters.salt_len, parameters.hash_len)
+        b64encode(bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len)
     )
-    cost = f"m={parameters.memory_cost},t={parameters.time_cost},p={parameters.parallelism}"
-    return f"$argon2id$v={parameters.version}${cost}${salt}${digest}"
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${cost}${salt}${digest}"

@@ -22,6 +22,10 @@ from syft_ext.messages import accounts as m
 __all__ = ["SERVICES", "AuthService", "GroupService", "RoleService", "SetupService", "UserService"]
 
 
+#: One for the process: it bounds the memory that hashing takes.
+PASSWORDS = Passwords()
+
+
 @dataclass(frozen=True, slots=True)
 class _Managers:
     settings: SettingsManager
@@ -35,19 +39,15 @@ class _Managers:
 
 def _managers(node: Node) -> _Managers:
     """The managers are stateless (the state is in the database), so each service may have its own."""
-    passwords = _PASSWORDS
     return _Managers(
         settings=SettingsManager(node.db, node.clock),
-        users=UserManager(node.db, node.clock, passwords),
+        users=UserManager(node.db, node.clock, PASSWORDS),
         roles=RoleManager(node.db),
         groups=GroupManager(node.db),
-        sessions=SessionManager(node.db, node.clock, node.tokens, passwords),
-        passwords=passwords,
+        sessions=SessionManager(node.db, node.clock, node.tokens, PASSWORDS),
+        passwords=PASSWORDS,
         throttle=Throttle(node.db, node.clock),
     )
-
-
-_PASSWORDS = Passwords()  # one for the process: it bounds the memory that hashing takes
 
 
 class _AccountService(Service):

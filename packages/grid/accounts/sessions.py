@@ -101,7 +101,7 @@ class SessionManager:
             row = session.execute(query).one_or_none()
         if row is None:
             raise InvalidToken("the session was ended; log in again")
-        return _principal(*row.tuple(), verify_key=str(claims.get("cnf", "")), claims=claims)
+        return _principal(*row, verify_key=str(claims.get("cnf", "")), claims=claims)
 
     def of_key(self, verify_key: str) -> Principal | None:
         """The user who logged in with this key within ``key_lifetime``."""
@@ -114,7 +114,7 @@ class SessionManager:
         )
         with self._db.read() as session:
             row = session.execute(query).one_or_none()
-        return None if row is None else _principal(*row.tuple(), verify_key=verify_key, claims={})
+        return None if row is None else _principal(*row, verify_key=verify_key, claims={})
 
 
 def _refused() -> Unauthenticated:

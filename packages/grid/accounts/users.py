@@ -194,7 +194,7 @@ def _found(session: Session, user_id: str, *, lock: bool = False) -> User:
 
 
 def _set_groups(session: Session, user_id: str, names: list[str]) -> None:
-    found = dict(session.execute(select(Group.name, Group.id).where(Group.name.in_(names))).tuples().all())
+    found = dict(session.execute(select(Group.name, Group.id).where(Group.name.in_(names))).all())
     unknown = sorted(set(names) - set(found))
     if unknown:
         raise NotFound(f"there is no group {unknown[0][:80]!r}")

@@ -1,0 +1,106 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from accounts.people import OWNER, PASSWORD, House
+from grid.accounts.bootstrap import bootstrap_owner
+from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError
+from syft_ext.messages import GetMetadata
+from syft_ext.messages.accounts import (
+    CreateOwner,
+    GetSettings,
+    GetSetupStatus,
+    ListUsers,
+    SearchUsers,
+    SignUp,
+    UpdateSettings,
+)
+
+
+def test_twenty_parallel_attempts_make_one_owner(house: House) -> None:
+    def attempt(number: int) -> str | GridError:
+        try:
+            message = CreateOwner(email=f"owner{number}@x.org", password=PASSWORD)
+            return house.call_in().call(message).email
+        except GridError as error:
+            return error
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(attempt, range(20)))
+    winners = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert len(winners) == 1
+    assert {type(outcome) for outcome in outcomes if not isinstance(outcome, str)} == {Conflict}
+    owner = house.log_in(winners[0])
+    assert [user.email for user in owner.call(ListUsers()).users] == winners
+    assert owner.call(SearchUsers(role="Owner")).total == 1
+
+
+def test_set_up_is_refused_later_and_changes_nothing(house: House) -> None:
+    owner = house.set_up()
+    with pytest.raises(Conflict):
+        house.call_in().call(CreateOwner(email="thief@x.org", password=PASSWORD, node_name="mine"))
+    with pytest.raises(Conflict):
+        owner.call(CreateOwner(email="second@x.org", password=PASSWORD))
+    assert house.call_in().metadata().name == "hospital"
+    assert owner.call(ListUsers()).total == 1
+    assert bootstrap_owner(house.node, "other@x.org", PASSWORD) is False
+
+
+def test_status_and_metadata_tell_whether_it_is_set_up(house: House) -> None:
+    stranger = house.call_in()
+    assert stranger.call(GetSetupStatus()).configured is False
+    assert stranger.call(GetMetadata()).configured is False
+    stranger.call(CreateOwner(email=OWNER, password=PASSWORD, node_name="St. Mary"))
+    status = stranger.call(GetSetupStatus())
+    assert (status.configured, status.node_name) == (True, "St. Mary")
+    assert stranger.call(GetMetadata()).configured is True
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        ("no-address", PASSWORD),
+        ("a@b c", PASSWORD),
+        ("a@b\n", "short"),
+        ("a@b.c", "1234567"),
+        ("@", PASSWORD),
+    ],
+)
+def test_bad_owners_are_refused(house: House, email: str, password: str) -> None:
+    with pytest.raises(BadRequest):
+        house.call_in().call(CreateOwner(email=email, password=password))
+    assert house.call_in().call(GetSetupStatus()).configured is False
+
+
+def test_every_setting_acts(house: House) -> None:
+    owner = house.set_up()
+    stranger = house.call_in()
+    with pytest.raises(Forbidden):
+        stranger.call(SignUp(email="a@x.org", password=PASSWORD))
+    owner.call(UpdateSettings(allow_user_signup=True))
+    assert stranger.call(SignUp(email="a@x.org", password=PASSWORD)).role == "User"
+    assert stranger.call(GetSetupStatus()).allow_user_signup is True
+
+    owner.call(UpdateSettings(node_name="Ward 7"))
+    assert house.call_in().metadata().name == "Ward 7"
+
+    owner.call(UpdateSettings(session_lifetime=120.0))
+    session = house.log_in("a@x.org")
+    claims = house.node.tokens.verify(session.token)
+    assert claims["exp"] - claims["iat"] == 120.0
+
+    # key_lifetime: see test_sessions.py
+    assert owner.call(GetSettings()).key_lifetime == 30 * 86400.0
+    with pytest.raises(BadRequest):
+        owner.call(UpdateSettings(session_lifetime=1.0))
+
+
+def test_sign_up_before_the_set_up_is_refused(house: House) -> None:
+    with pytest.raises(Forbidden):
+        house.call_in().call(SignUp(email="a@x.org", password=PASSWORD))
+
+
+def test_settings_need_the_set_up(house: House) -> None:
+    owner = house.set_up()
+    house.restart()
+    again = house.call_in(owner.identity, owner.token)
+    assert again.call(GetSettings()).node_name == "hospital"
