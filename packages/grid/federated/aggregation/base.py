@@ -1,0 +1,74 @@
+"""The one interface of everything that turns many reports into one update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.federated.aggregation.numbers import wide_dtype
+from grid.federated.aggregation.tensor_file import Run, TensorFile
+from syft_ext.tensors import DTYPES
+
+__all__ = ["Aggregate", "Aggregator", "Contribution", "Kind", "allocate"]
+
+Kind = Literal["diff", "params"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One accepted report.
+
+    Attributes:
+        file: the report's tensors: base minus trained (``diff``), or the trained parameters (``params``).
+        weight: its weight in the mean, > 0.
+    """
+
+    file: TensorFile
+    weight: float
+    kind: Kind = "diff"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The averaged difference: ``scale * values``, in stretches of the base model's data section.
+
+    Attributes:
+        runs: stretches of the base model, as :func:`runs_of` gives them.
+        values: flat float32 or float64 arrays, one per stretch; the receiver may overwrite them.
+        count: reports in it.
+        weight: their weights' sum.
+    """
+
+    runs: list[Run]
+    values: list[NDArray[Any]]
+    scale: float
+    count: int
+    weight: float
+
+
+class Aggregator(Protocol):
+    """Accumulate, merge, finish. Memory does not depend on how many contributions there are."""
+
+    def accumulate(self, contribution: Contribution) -> None:
+        """Take one contribution in. After this call it is not needed any more."""
+
+    def merge(self, other: Self) -> None:
+        """Take in everything that ``other`` has accumulated; ``other`` is spent.
+
+        Raises :class:`Unsupported` where the strategy has no such operation (a hosted iterative plan).
+        """
+
+    def finish(self) -> Aggregate:
+        """The averaged difference. Raises :class:`Conflict` when nothing was accumulated."""
+
+    def close(self) -> None:
+        """Give up what it holds. May be called at any time, more than once."""
+
+
+def allocate(run: Run) -> NDArray[Any]:
+    """Room for the sums of ``run``: a flat array with undefined content."""
+    dtype, first, last = run
+    return np.empty((last - first) // DTYPES[dtype][1], wide_dtype(dtype))

@@ -1,0 +1,133 @@
+"""The weighted mean (FedAvg: McMahan et al. 2017, algorithm 1) as one streaming sum."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.federated.aggregation.base import Aggregate, Contribution, allocate
+from grid.federated.aggregation.numbers import add_weighted, widen
+from grid.federated.aggregation.parallel import over_elements
+from grid.federated.aggregation.tensor_file import SLICE, Run, TensorFile
+from syft_ext.errors import Conflict, InvalidTensors
+
+__all__ = ["WeightedMean"]
+
+GROUP = 4
+"""Contributions that are added in one pass over the sums. Which ones share a pass follows from their order
+alone, so that a sum that is computed again after a crash is the same to the last bit."""
+
+
+class WeightedMean:
+    """Sum of weight times difference, divided by the sum of weights.
+
+    Trained parameters are taken in without computing their difference first: the base model, times their
+    weight, is added once at the end. One pass over each contribution, at memory bandwidth; the division is
+    left to whoever applies the aggregate, in the same pass as its subtraction.
+
+    Args:
+        base: the model that the contributions started from.
+    """
+
+    def __init__(self, base: TensorFile) -> None:
+        self._base = base
+        self._places = _places(base)
+        self._sums: list[NDArray[Any]] = []
+        self._pending: list[tuple[TensorFile, float]] = []
+        self._count = 0
+        self._weight = 0.0
+        self._base_weight = 0.0
+
+    def accumulate(self, contribution: Contribution) -> None:
+        factor = contribution.weight if contribution.kind == "diff" else -contribution.weight
+        if _places(contribution.file) == self._places:
+            self._pending.append((contribution.file, factor))
+            if len(self._pending) == GROUP:
+                self._flush()
+        else:
+            self._flush()
+            self._add_reordered(contribution.file, factor)
+        self._count += 1
+        self._weight += contribution.weight
+        if contribution.kind == "params":
+            self._base_weight += contribution.weight
+
+    def merge(self, other: Self) -> None:
+        self._flush()
+        other._flush()
+        if not self._sums:
+            self._sums = other._sums
+        elif other._sums:
+            for mine, theirs in zip(self._sums, other._sums, strict=True):
+                np.add(mine, theirs, out=mine)
+        self._count += other._count
+        self._weight += other._weight
+        self._base_weight += other._base_weight
+        other.close()
+
+    def finish(self) -> Aggregate:
+        if not self._count:
+            raise Conflict("there is nothing to average")
+        if self._base_weight:
+            self._flush()
+            self._pending = [(self._base, self._base_weight)]
+        self._flush()
+        sums, self._sums = self._sums, []
+        return Aggregate(self._base.runs, sums, 1.0 / self._weight, self._count, self._weight)
+
+    def close(self) -> None:
+        self._sums, self._pending = [], []
+        self._count = 0
+        self._weight = self._base_weight = 0.0
+
+    def _flush(self) -> None:
+        """Add what is pending to the sums, in one pass."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        first = not self._sums
+        if first:
+            self._sums = [allocate(run) for run in self._base.runs]
+        files, factors = [file for file, _ in pending], [factor for _, factor in pending]
+        for total, run in zip(self._sums, self._base.runs, strict=True):
+
+            def add(start: int, stop: int, total: NDArray[Any] = total, run: Run = run) -> None:
+                for begin in range(start, stop, SLICE):
+                    end = min(begin + SLICE, stop)
+                    parts = [file.numbers(run, begin, end) for file in files]
+                    add_weighted(total[begin:end], parts, factors, first=first)
+                    for file in files:
+                        file.release(run, begin, end)
+
+            over_elements(add, len(total))
+
+    def _add_reordered(self, file: TensorFile, factor: float) -> None:
+        """Add a file that another library wrote, with the tensors in an order of its own."""
+        found = {spec.name: spec for spec in file.layout.specs}
+        if not self._sums:
+            self._sums = [allocate(run) for run in self._base.runs]
+            for total in self._sums:
+                total.fill(0)
+        for spec in self._base.layout.specs:
+            other = found.get(spec.name)
+            if other is None or (other.dtype, other.shape) != (spec.dtype, spec.shape):
+                raise InvalidTensors(f"tensor {spec.name[:80]!r} is not as in the model")
+            if spec.numel:
+                index, start = self._place_of(spec.start)
+                raw = np.frombuffer(file.tensor_bytes(other.start, other.stop), np.uint8)
+                target = self._sums[index][start : start + spec.numel]
+                add_weighted(target, [widen(raw, spec.dtype)], [factor])
+
+    def _place_of(self, offset: int) -> tuple[int, int]:
+        """Stretch and element that begin at ``offset`` of the base model's data section."""
+        for index, (_, first, last) in enumerate(self._base.runs):
+            if first <= offset < last:
+                return index, (offset - first) * len(self._sums[index]) // (last - first)
+        raise AssertionError("no stretch holds this offset")
+
+
+def _places(file: TensorFile) -> frozenset[tuple[str, str, int, int]]:
+    """Two files with equal places can be added as they lie."""
+    return frozenset((s.name, s.dtype, s.start, s.stop) for s in file.layout.specs)

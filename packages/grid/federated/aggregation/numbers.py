@@ -1,0 +1,103 @@
+"""Arithmetic on raw typed buffers with numpy: sums wider than the values, no torch in the server process.
+
+Sums of half precision are kept in float32, sums of integers in float64. bfloat16, which numpy does not know,
+is the upper half of a float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BLOCK", "add_weighted", "all_finite", "narrow", "wide_dtype", "widen"]
+
+Values = NDArray[Any]
+
+BLOCK = 1 << 16
+"""Elements that are scaled at a time: few enough for the cache, enough to hide what a call costs."""
+
+_RAW: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+}
+_HALF_EXPONENT = {"F16": 0x7C00, "BF16": 0x7F80}
+
+
+def wide_dtype(code: str) -> np.dtype[Any]:
+    """What sums of the tensor dtype ``code`` are kept in."""
+    return np.dtype(np.float32) if code in ("F32", "F16", "BF16") else np.dtype(np.float64)
+
+
+def widen(raw: Values, code: str) -> Values:
+    """The bytes ``raw`` as numbers, in :func:`wide_dtype`; a view where they are so already."""
+    values: Values = raw.view(_RAW[code])
+    if code == "BF16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(wide_dtype(code), copy=False)
+
+
+def narrow(values: Values, code: str) -> Values:
+    """Numbers in :func:`wide_dtype` as the tensor dtype ``code``: rounded to nearest, integers clipped."""
+    if code == "BF16":
+        bits = values.view(np.uint32)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    target = _RAW[code]
+    if target.kind in "iu":
+        limits = np.iinfo(target)
+        rounded = np.rint(values)
+        with np.errstate(invalid="ignore"):
+            result: Values = np.maximum(rounded, limits.min).astype(target)
+        # 2**63 is a float64 and no int64: what is too large is found before it is converted.
+        result[rounded >= float(limits.max)] = limits.max
+        return result
+    with np.errstate(over="ignore"):
+        return values.astype(target, copy=False)
+
+
+def add_weighted(
+    total: Values, parts: Sequence[Values], factors: Sequence[float], *, first: bool = False
+) -> None:
+    """``total += factors[0] * parts[0] + …``, or ``total = …`` where ``first``, at memory bandwidth.
+
+    Block by block: the scaled values stay in the cache, and ``total`` is read and written once for all parts.
+    """
+    count = len(total)
+    sums, scaled = np.empty(min(BLOCK, count), total.dtype), np.empty(min(BLOCK, count), total.dtype)
+    numbers = [total.dtype.type(factor) for factor in factors]
+    for start in range(0, count, BLOCK):
+        stop = min(start + BLOCK, count)
+        target = total[start:stop]
+        into = target if first else sums[: stop - start]
+        np.multiply(parts[0][start:stop], numbers[0], out=into)
+        for part, number in zip(parts[1:], numbers[1:], strict=True):
+            if number == 1:
+                np.add(into, part[start:stop], out=into)
+            else:
+                product = scaled[: stop - start]
+                np.multiply(part[start:stop], number, out=product)
+                np.add(into, product, out=into)
+        if not first:
+            np.add(target, into, out=target)
+
+
+def all_finite(raw: Values, code: str) -> bool:
+    """Whether the bytes ``raw`` hold neither NaN nor infinity."""
+    values = raw.view(_RAW[code])
+    if code in _HALF_EXPONENT:
+        mask = _HALF_EXPONENT[code]
+        return not bool(((values.view(np.uint16) & mask) == mask).any())
+    if values.dtype.kind != "f":
+        return True
+    with np.errstate(all="ignore"):
+        # A finite sum has only finite terms. The exact test is for when large terms overflow it.
+        return bool(np.isfinite(np.add.reduce(values)) or np.isfinite(values).all())
