@@ -49,6 +49,35 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe line that is logged.")
     ] = "info"
+    tls_cert: Annotated[str, Meta(description="PEM file with the certificate chain; HTTPS with tls_key.")] = (
+        ""
+    )
+    tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key.")] = ""
+    ca_file: Annotated[
+        str,
+        Meta(description="PEM file with a private certificate authority that other nodes' addresses use."),
+    ] = ""
+    connections: Annotated[int, Meta(ge=1, description="Clients that may be connected at once.")] = 8192
+    grace: Annotated[
+        Seconds, Meta(description="Seconds that running requests are given when the node stops.")
+    ] = 10.0
+    origins: Annotated[
+        list[str], Meta(description="Browser origins (https://host) beside the node's own that may use it.")
+    ] = []
+    max_json: Annotated[int, Meta(ge=1024, description="Largest JSON request body, in bytes.")] = 8 << 20
+    max_upload: Annotated[int, Meta(ge=0, description="Largest upload, in bytes. Uploads stream.")] = 16 << 30
+    max_websocket_message: Annotated[
+        int, Meta(ge=1024, description="Largest WebSocket message, in bytes. It is held in memory.")
+    ] = 64 << 20
+    max_event: Annotated[int, Meta(ge=1024, description="Largest JSON event on a WebSocket, in bytes.")] = (
+        16 << 20
+    )
+    ping_interval: Annotated[
+        Seconds, Meta(description="Seconds of silence after which a WebSocket peer is pinged.")
+    ] = 20.0
+    websocket_concurrency: Annotated[
+        int, Meta(ge=1, le=10_000, description="Requests of one WebSocket that are handled at once.")
+    ] = 32
     heartbeat_interval: Annotated[
         Seconds, Meta(description="Seconds between two heartbeats to the nodes this one is associated with.")
     ] = 5.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from grid.network.links import Links
 from grid.network.registry import Registry
@@ -24,10 +25,15 @@ from syft_ext.messages.network import (
 )
 from syft_ext.transport import Transport, open_transport
 
-__all__ = ["AssociationService", "online_status"]
+__all__ = ["AssociationService", "online_status", "opener"]
 
 logger = logging.getLogger(__name__)
 NOTIFY_TIMEOUT = 5.0
+
+
+def opener(ca_file: str) -> Callable[[str], Transport]:
+    """How to open a transport when peers' certificates come from a private authority ("" for the public ones)."""
+    return partial(open_transport, ca_file=ca_file or None)
 
 
 def online_status(row: Association, now: float, offline_after: float) -> str:

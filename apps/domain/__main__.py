@@ -1,0 +1,7 @@
+"""``python -m apps.domain`` is ``grid domain start``."""
+
+import sys
+
+from apps.cli import main
+
+main(["domain", "start", *sys.argv[1:]])

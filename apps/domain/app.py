@@ -1,0 +1,38 @@
+"""The Domain: people, data and trainings; asks Networks to associate, and is asked by Workers."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.config import DomainSettings
+from grid.network.associations import AssociationService, opener
+from grid.network.hub import HubService
+from grid.network.monitor import MonitorService
+from grid.network.requester import RequesterService
+from grid.node import Node
+from grid.node.metadata import MetadataService
+
+__all__ = ["build"]
+
+
+def build(home: Path, settings: DomainSettings) -> Node:
+    """A Domain whose state is in ``home``."""
+    return Node(
+        "domain",
+        home,
+        settings.name or "domain",
+        [
+            MetadataService,
+            *ACCOUNTS,
+            partial(
+                AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)
+            ),
+            partial(HubService, settings=settings),
+            partial(RequesterService, interval=settings.heartbeat_interval),
+            MonitorService,
+        ],
+        address=settings.address.rstrip("/"),
+        database_url=settings.database_url or None,
+    )

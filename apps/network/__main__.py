@@ -1,0 +1,7 @@
+"""``python -m apps.network`` is ``grid network start``."""
+
+import sys
+
+from apps.cli import main
+
+main(["network", "start", *sys.argv[1:]])

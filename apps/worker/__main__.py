@@ -1,0 +1,7 @@
+"""``python -m apps.worker`` is ``grid worker start``."""
+
+import sys
+
+from apps.cli import main
+
+main(["worker", "start", *sys.argv[1:]])
