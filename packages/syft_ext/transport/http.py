@@ -42,6 +42,8 @@ class HTTPTransport(Transport):
                 preload_content=False,
             )
             return self._incoming(response)
+        except urllib3.exceptions.ConnectTimeoutError as error:  # "refused" is one of them in urllib3 2
+            raise Unavailable(f"{self.address} cannot be reached") from error
         except urllib3.exceptions.TimeoutError as error:
             raise DeadlineExceeded(f"{self.address} did not answer in time") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

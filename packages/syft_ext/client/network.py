@@ -1,0 +1,181 @@
+"""The client of a Network: which Domains there are, and what they publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from syft_ext.client.address import NodeAddress
+from syft_ext.client.collection import Collection
+from syft_ext.client.display import Table, fields_table, when
+from syft_ext.client.domain import DomainClient
+from syft_ext.client.node_client import NodeClient
+from syft_ext.client.session import connect, enter, login
+from syft_ext.errors import BadRequest, NotFound
+from syft_ext.messages.network import DomainList, DomainView, Found, ListDomains, SearchNetwork, SearchReply
+from syft_ext.transport import Connection
+
+__all__ = ["Domains", "Hit", "NetworkClient", "SearchResults"]
+
+
+class Hit:
+    """One dataset or model that a search found, and where it is."""
+
+    def __init__(self, network: NetworkClient, found: Found) -> None:
+        self._network, self.found = network, found
+
+    @property
+    def name(self) -> str:
+        return self.found.name
+
+    @property
+    def kind(self) -> str:
+        """ "dataset" or "model"."""
+        return self.found.kind
+
+    @property
+    def description(self) -> str:
+        return str(self.found.item.get("description", ""))
+
+    @property
+    def tags(self) -> list[str]:
+        return [str(tag) for tag in self.found.item.get("tags", [])]
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """The Domain's own description of it."""
+        return self.found.item
+
+    @property
+    def domain_name(self) -> str:
+        return self.found.domain_name
+
+    @property
+    def domain_address(self) -> str:
+        return self.found.domain_address
+
+    def domain(self, email: str = "", password: str = "", *, direct: bool = False) -> DomainClient:
+        """Connect to the Domain that has it: see :meth:`NetworkClient.connect`."""
+        return self._network.connect(self.found.domain_id, email, password, direct=direct)
+
+    def row(self) -> tuple[Any, ...]:
+        return (self.name, self.kind, self.domain_name, self.tags, self.description)
+
+    def __repr__(self) -> str:
+        return f"<Hit {self.kind} {self.name!r} at {self.domain_name}>"
+
+    def _repr_html_(self) -> str:
+        fields = [*self.item.items(), ("domain", f"{self.domain_name} ({self.domain_address})")]
+        return fields_table(f"{self.kind.capitalize()} {self.name}", fields)._repr_html_()
+
+
+class SearchResults(list[Hit]):
+    """Hits of a search. ``notes`` says which Domains could not answer, and why."""
+
+    def __init__(self, network: NetworkClient, reply: SearchReply) -> None:
+        super().__init__(Hit(network, found) for found in reply.results)
+        self.notes = reply.notes
+        self.asked, self.seconds = reply.asked, reply.seconds
+
+    def table(self) -> Table:
+        note = "; ".join(f"{note.domain} did not answer: {note.error}" for note in self.notes)
+        title = f"{len(self)} found at {self.asked} domains in {self.seconds:.2f} s"
+        return Table(title, ("name", "kind", "domain", "tags", "description"), [h.row() for h in self], note)
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+class Domains(Collection[DomainView]):
+    """The Domains of a Network, and how they are."""
+
+    title = "Domains"
+    headings = ("name", "status", "address", "has", "last seen", "id")
+
+    def all(self) -> list[DomainView]:
+        reply: DomainList = self.client.call(ListDomains())
+        return reply.domains
+
+    def get(self, domain_id: str) -> DomainView:
+        return self[domain_id]
+
+    def key(self, item: DomainView) -> tuple[str, ...]:
+        return (item.domain_id, item.address, item.name)
+
+    def row(self, item: DomainView) -> tuple[Any, ...]:
+        has = [f"{count} {what}" for what, count in item.counts.items()]
+        return (item.name, item.status, item.address, has, when(item.last_seen), item.domain_id)
+
+
+class NetworkClient(NodeClient):
+    """A Network: it knows Domains, searches them, and carries messages to them."""
+
+    @property
+    def domains(self) -> Domains:
+        return Domains(self)
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        tags: Sequence[str] = (),
+        name: str = "",
+        kind: str = "",
+        limit: int = 100,
+        deadline: float | None = None,
+    ) -> SearchResults:
+        """Search what all Domains publish; they are asked at the same time.
+
+        Args:
+            text: words that must occur in name or description.
+            tags: tags that must all be there.
+            kind: "dataset", "model", or "" for both.
+            deadline: seconds to wait at most; Domains that are slower become a note.
+        """
+        if kind not in ("", "dataset", "model"):
+            raise BadRequest(f"kind is dataset or model, not {kind!r}")
+        message = SearchNetwork(
+            text=text,
+            tags=list(tags),
+            name=name,
+            kind=kind,  # type: ignore[arg-type]  # checked above
+            limit=limit,
+            deadline=deadline,
+        )
+        return SearchResults(self, self.call(message, timeout=90.0))
+
+    def connect(
+        self, domain: str | DomainView, email: str = "", password: str = "", *, direct: bool = False
+    ) -> DomainClient:
+        """A client of one of the Domains, through this Network, or directly.
+
+        Messages through the Network are signed by you for the Domain, and its answers by the Domain for
+        you: the Network can read them, and cannot change them.
+
+        Args:
+            domain: its name, id, address or view.
+            email, password: log in there (your account at the Network is not one at its Domains).
+            direct: talk to the Domain's own address, without the Network in between.
+        """
+        view = domain if isinstance(domain, DomainView) else self.domains[domain]
+        if direct:
+            client = login(view.address, email, password) if email else connect(view.address)
+        else:
+            client = self._through(view, email, password)
+        if not isinstance(client, DomainClient):
+            raise NotFound(f"{view.name} is no domain but a {client.kind}")
+        return client
+
+    def _through(self, view: DomainView, email: str, password: str) -> NodeClient:
+        connection = Connection(
+            self.connection.transport,
+            self.connection.identity,
+            node_key=view.verify_key,
+            recipient=view.domain_id,
+            relay_key=self.connection.node_key,
+        )
+        address = str(NodeAddress.parse(view.address)) if view.address else view.domain_id
+        return enter(connection, address, email, password)

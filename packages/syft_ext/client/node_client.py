@@ -1,0 +1,148 @@
+"""What a client of any node can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from syft_ext.client.credentials import Session
+from syft_ext.client.display import Table, ago, fields_table
+from syft_ext.client.people import Groups, Roles, Users
+from syft_ext.errors import InvalidToken, NotLoggedIn
+from syft_ext.messages import GetMetadata, Message, NodeMetadata
+from syft_ext.messages.accounts import GetMe, GetSettings, SettingsView, UpdateSettings, UserView
+from syft_ext.transport import Connection, IncomingFrame
+from syft_ext.transport.base import Buffers
+
+__all__ = ["NodeClient"]
+
+
+class NodeClient:
+    """A connection to one node, with your key and perhaps your session.
+
+    Attributes:
+        connection: for calling operations that have no method here: ``client.call(message)``.
+        session: the login, or None.
+    """
+
+    def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
+        self.connection = connection
+        self.session = session
+        self._metadata = metadata
+
+    # -- who it is ----------------------------------------------------------------------------------
+
+    @property
+    def metadata(self) -> NodeMetadata:
+        """What the node says of itself now."""
+        self._metadata = self.call(GetMetadata())
+        return self._metadata
+
+    @property
+    def name(self) -> str:
+        return self._metadata.name
+
+    @property
+    def id(self) -> str:
+        return self._metadata.node_id
+
+    @property
+    def kind(self) -> str:
+        """ "domain", "network" or "worker"."""
+        return self._metadata.kind
+
+    @property
+    def address(self) -> str:
+        return self.session.address if self.session else self.connection.address
+
+    # -- people -------------------------------------------------------------------------------------
+
+    @property
+    def me(self) -> UserView:
+        """Your own account here."""
+        user: UserView = self.call(GetMe())
+        return user
+
+    @property
+    def users(self) -> Users:
+        return Users(self)
+
+    @property
+    def roles(self) -> Roles:
+        return Roles(self)
+
+    @property
+    def groups(self) -> Groups:
+        return Groups(self)
+
+    @property
+    def settings(self) -> SettingsView:
+        settings: SettingsView = self.call(GetSettings())
+        return settings
+
+    def update_settings(self, **changes: Any) -> SettingsView:
+        """Change settings (``node_name``, ``allow_user_signup``, ``session_lifetime``, ``key_lifetime``)."""
+        settings: SettingsView = self.call(UpdateSettings(**changes))
+        return settings
+
+    # -- calling ------------------------------------------------------------------------------------
+
+    def call(self, message: Message, payload: Buffers = (), *, timeout: float | None = None) -> Any:
+        """Send any operation's message; return its reply or raise its error.
+
+        Raises :class:`~syft_ext.errors.NotLoggedIn`, saying how to log in, when the session has expired.
+        """
+        with self.explained():
+            return self.connection.call(message, payload, timeout=timeout)
+
+    def open(self, message: Message, *, timeout: float | None = None) -> IncomingFrame:
+        """The head of the answer; errors and payload are still in it (``with client.explained()``)."""
+        return self.connection.open(message, timeout=timeout)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn "this token is no good" into an error that says how to log in again."""
+        try:
+            yield
+        except InvalidToken as error:
+            if self.session is None:
+                raise
+            raise NotLoggedIn(
+                f"your session of {self.session.email} at {self.name} is over ({error.detail}). Log in again: "
+                f'sy.login("{self.address}", email, password), or: grid login {self.address}',
+                address=self.address,
+            ) from error
+
+    def close(self) -> None:
+        """Release the sockets."""
+        self.connection.close()
+
+    def __enter__(self) -> NodeClient:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # -- showing itself -----------------------------------------------------------------------------
+
+    def table(self) -> Table:
+        who = "not logged in"
+        if self.session is not None:
+            left = self.session.expires_at - time.time()
+            who = f"{self.session.email}, " + (f"for {ago(left)}" if left > 0 else "session expired")
+        fields = [
+            ("address", self.address),
+            ("id", self.id),
+            ("key", self._metadata.verify_key[:16] + "…"),
+            ("version", self._metadata.version),
+            ("user", who),
+        ]
+        return fields_table(f"{self.kind.capitalize()} {self.name}", fields)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} at {self.address}>"
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()

@@ -1,0 +1,251 @@
+"""Trainings at a Domain, as their owner sees and steers them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from syft_ext.client.collection import Collection
+from syft_ext.client.display import Table, fields_table, size, when
+from syft_ext.client.transfer import download
+from syft_ext.errors import NotFound
+from syft_ext.messages.federated import (
+    CancelProcess,
+    CheckpointView,
+    CycleMetrics,
+    Event,
+    EventsReply,
+    GetProcess,
+    ListProcesses,
+    MetricsReply,
+    PauseProcess,
+    ProcessHistory,
+    ProcessList,
+    ProcessMetrics,
+    ProcessView,
+    ResumeProcess,
+    RetrieveModel,
+)
+
+if TYPE_CHECKING:
+    from syft_ext.client.node_client import NodeClient
+    from syft_ext.federated.parameters import Parameters
+
+__all__ = ["ENDED", "History", "Metrics", "Training", "Trainings"]
+
+ENDED = ("completed", "cancelled", "failed")
+METRIC_HEADINGS = ("cycle", "status", "reports", "samples", "loss", "accuracy", "received", "seconds")
+
+
+class Metrics(list[CycleMetrics]):
+    """Cycle after cycle: participants, loss, accuracy. Shows itself as a table."""
+
+    def __init__(self, cycles: list[CycleMetrics], title: str = "Metrics") -> None:
+        super().__init__(cycles)
+        self._title = title
+
+    def table(self) -> Table:
+        return Table(self._title, METRIC_HEADINGS, [metric_row(cycle) for cycle in self])
+
+    def to_pandas(self) -> Any:
+        """All fields as a pandas DataFrame, one row per cycle."""
+        import msgspec
+        import pandas
+
+        return pandas.DataFrame([msgspec.to_builtins(cycle) for cycle in self])
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def metric_row(cycle: CycleMetrics) -> tuple[Any, ...]:
+    """One row under :data:`METRIC_HEADINGS`."""
+    seconds = None if cycle.closed_at is None else cycle.closed_at - cycle.opened_at
+    reports = f"{cycle.reported} of {cycle.admitted}"
+    received = size(cycle.bytes_received)
+    return (
+        cycle.cycle,
+        cycle.status,
+        reports,
+        cycle.samples,
+        cycle.loss,
+        cycle.accuracy,
+        received,
+        seconds,
+    )
+
+
+class History(list[Event]):
+    """The transitions of a training, its cycles and assignments, in order."""
+
+    def table(self) -> Table:
+        rows = [
+            (when(e.at), e.entity, e.cycle, f"{e.before or '·'} → {e.after}", e.entity_id[:12]) for e in self
+        ]
+        return Table("History", ("time", "of", "cycle", "what", "id"), rows)
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+class Training:
+    """One training: what it is, what became of it, and the handles to steer it.
+
+    ``view`` is the state when it was last asked for; :meth:`refresh` asks again.
+    """
+
+    def __init__(self, client: NodeClient, view: ProcessView) -> None:
+        self.client = client
+        self.view = view
+
+    @property
+    def id(self) -> str:
+        return self.view.process_id
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def version(self) -> str:
+        return self.view.version
+
+    @property
+    def status(self) -> str:
+        """ "created", "running", "paused", "completed", "cancelled" or "failed": asked now."""
+        return self.refresh().view.status
+
+    def refresh(self) -> Training:
+        """Ask the Domain for the present state."""
+        self.view = self.client.call(GetProcess(process_id=self.id))
+        return self
+
+    def pause(self) -> Training:
+        """Hand out no more assignments until :meth:`resume`."""
+        self.view = self.client.call(PauseProcess(process_id=self.id))
+        return self
+
+    def resume(self) -> Training:
+        self.view = self.client.call(ResumeProcess(process_id=self.id))
+        return self
+
+    def cancel(self, reason: str = "") -> Training:
+        """End it for good; its checkpoints stay."""
+        self.view = self.client.call(CancelProcess(process_id=self.id, reason=reason))
+        return self
+
+    def history(self) -> History:
+        """All transitions so far."""
+        events = History()
+        while True:
+            last = events[-1].seq if events else 0
+            page: EventsReply = self.client.call(ProcessHistory(process_id=self.id, after=last))
+            if not page.events:
+                return events
+            events += page.events
+
+    def metrics(self) -> Metrics:
+        """Loss, accuracy, samples and participants of every cycle so far."""
+        reply: MetricsReply = self.client.call(ProcessMetrics(process_id=self.id))
+        return Metrics(reply.cycles, f"Cycles of {self.name} {self.version}")
+
+    def model(self, checkpoint: int | str = "latest") -> Parameters:
+        """A checkpoint's parameters; 1 is the model as it was hosted."""
+        return Trainings(self.client).model(self.name, self.version, checkpoint)
+
+    def watch(self, *, timeout: float | None = None) -> Metrics:
+        """Follow it live until it ends: a table in a terminal or notebook, silence elsewhere.
+
+        Survives restarts of the Domain. ``timeout``: seconds after which to stop watching.
+
+        Returns:
+            The metrics of all cycles, as they are in the end.
+        """
+        from syft_ext.client.watch import watch
+
+        return watch(self, timeout=timeout)
+
+    def table(self) -> Table:
+        view = self.view
+        total = view.num_cycles or "∞"
+        fields = [
+            ("status", view.status + (f": {view.reason}" if view.reason else "")),
+            ("cycles", f"{view.cycles_completed} of {total}"),
+            ("cycle now", f"{view.cycle} ({view.cycle_status}): {view.reported} of {view.admitted} reported"),
+            ("checkpoint", view.checkpoint),
+            ("model", size(view.model_size)),
+            ("plans", list(view.plans)),
+            ("hosted by", view.owner),
+            ("created", when(view.created_at)),
+            ("id", view.process_id),
+        ]
+        return fields_table(f"Training {view.name} {view.version}", fields)
+
+    def __repr__(self) -> str:
+        view = self.view
+        return (
+            f"<Training {view.name!r} {view.version!r} {view.status}, "
+            f"{view.cycles_completed} of {view.num_cycles or '∞'} cycles, id {view.process_id}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+class Trainings(Collection[Training]):
+    """The trainings that a Domain hosts, newest first."""
+
+    title = "Trainings"
+    headings = ("name", "version", "status", "cycles", "reports", "created", "id")
+
+    def all(self) -> list[Training]:
+        reply: ProcessList = self.client.call(ListProcesses())
+        return [Training(self.client, view) for view in reply.processes]
+
+    def get(self, process_id: str) -> Training:
+        return Training(self.client, self.client.call(GetProcess(process_id=process_id)))
+
+    def find(self, name: str, version: str = "") -> Training:
+        """The newest training of that name (and version). Raises :class:`~syft_ext.errors.NotFound`."""
+        reply: ProcessList = self.client.call(ListProcesses(name=name, version=version))
+        if not reply.processes:
+            raise NotFound(f"{self.client.name} hosts no training {name!r} {version!r}".rstrip(" '\""))
+        return Training(self.client, reply.processes[0])
+
+    def cancel(self, process_id: str, reason: str = "") -> Training:
+        return self.get(process_id).cancel(reason)
+
+    def pause(self, process_id: str) -> Training:
+        return self.get(process_id).pause()
+
+    def resume(self, process_id: str) -> Training:
+        return self.get(process_id).resume()
+
+    def history(self, process_id: str) -> History:
+        return self.get(process_id).history()
+
+    def metrics(self, process_id: str) -> Metrics:
+        return self.get(process_id).metrics()
+
+    def model(self, name: str, version: str, checkpoint: int | str = "latest") -> Parameters:
+        """Download a checkpoint; ``checkpoint`` is a number or "latest"."""
+        from syft_ext.federated.parameters import Parameters
+
+        message = RetrieveModel(name=name, version=version, checkpoint=str(checkpoint))
+        view: CheckpointView
+        view, data = download(self.client, message, f"model {name}")
+        return Parameters.loads(data, checkpoint=view.number, digest=view.digest)
+
+    def key(self, item: Training) -> tuple[str, ...]:
+        return (item.id, item.name)
+
+    def row(self, item: Training) -> tuple[Any, ...]:
+        view = item.view
+        cycles = f"{view.cycles_completed} of {view.num_cycles or '∞'}"
+        reports = f"{view.reported} of {view.admitted}"
+        return (view.name, view.version, view.status, cycles, reports, when(view.created_at), view.process_id)

@@ -1,0 +1,75 @@
+"""Large uploads and downloads, streamed, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from syft_ext.client.progress import track
+from syft_ext.messages import Message, operation_of
+
+if TYPE_CHECKING:
+    from syft_ext.client.node_client import NodeClient
+
+__all__ = ["download", "upload"]
+
+WORTH_SHOWING = 4 << 20
+CHUNK = 1 << 20
+
+Piece = bytes | bytearray | memoryview
+
+
+def upload(client: NodeClient, message: Message, pieces: Sequence[Piece], label: str) -> Any:
+    """Send ``message`` with ``pieces`` after it; the reply."""
+    total = sum(len(piece) for piece in pieces)
+    if total < WORTH_SHOWING:
+        return client.call(message, pieces, timeout=600.0)
+    with track(label, total, unit="B") as advance:
+        return client.call(message, _Tracked(pieces, advance), timeout=600.0)
+
+
+def download(client: NodeClient, message: Message, label: str) -> tuple[Any, bytearray]:
+    """Send ``message``; the reply and the bytes that follow it, checked against the signed digest."""
+    frame = client.open(message)
+    with client.explained():
+        reply = frame.envelope.reply_as(operation_of(message).reply)
+    payload = frame.payload
+    if payload.size is None or payload.size < WORTH_SHOWING:
+        return reply, payload.read_all()
+    data, position = bytearray(payload.size), 0
+    with track(label, payload.size, unit="B") as advance:
+        for piece in payload:
+            data[position : position + len(piece)] = piece
+            position += len(piece)
+            advance(len(piece))
+    return reply, data
+
+
+class _Tracked(Sequence[Piece]):
+    """Pieces that tell how far they were read: first they are hashed, then sent; only sending counts."""
+
+    def __init__(self, pieces: Sequence[Piece], advance: Any) -> None:
+        self._pieces = [
+            memoryview(piece).cast("B")[start : start + CHUNK]
+            for piece in pieces
+            for start in range(0, len(memoryview(piece).cast("B")), CHUNK)
+        ]
+        self._advance, self._rounds = advance, 0
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    @overload
+    def __getitem__(self, index: int) -> Piece: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Piece]: ...
+    def __getitem__(self, index: int | slice) -> Piece | Sequence[Piece]:
+        return self._pieces[index]
+
+    def __iter__(self) -> Iterator[Piece]:
+        self._rounds += 1
+        sending = self._rounds > 1
+        for piece in self._pieces:
+            yield piece
+            if sending:
+                self._advance(len(piece))

@@ -1,0 +1,119 @@
+"""Following a training live: one long poll after the other, drawn where somebody looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from syft_ext.client.display import Table
+from syft_ext.client.progress import surface
+from syft_ext.client.trainings import ENDED, METRIC_HEADINGS, Metrics, metric_row
+from syft_ext.errors import DeadlineExceeded, Unavailable
+from syft_ext.federated.backoff import Backoff
+from syft_ext.messages.federated import EventsReply, ProcessView, WatchProcess
+
+if TYPE_CHECKING:
+    from syft_ext.client.trainings import Training
+
+__all__ = ["watch"]
+
+POLL = 25.0
+SHOWN = 15  # the latest cycles
+
+
+class Screen(Protocol):
+    def show(self, table: Table) -> None: ...
+
+
+def watch(training: Training, *, timeout: float | None = None) -> Metrics:
+    """See :meth:`Training.watch`."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    backoff = Backoff()
+    after, metrics, note = 0, Metrics([]), ""
+    with _screen() as screen:
+        while True:
+            try:
+                if not note:
+                    metrics = training.metrics()
+                    screen.show(progress_table(training.view, metrics))
+                if training.view.status in ENDED or (deadline and time.monotonic() >= deadline):
+                    return metrics
+                after = _next(training, after, deadline)
+                note = ""
+                backoff.reset()
+            except (Unavailable, DeadlineExceeded) as error:
+                if deadline and time.monotonic() >= deadline:
+                    raise
+                note = f"{error.detail}; trying again"
+                screen.show(progress_table(training.view, metrics, note))
+                time.sleep(backoff.next_delay())
+                note = ""
+
+
+def _next(training: Training, after: int, deadline: float | None) -> int:
+    """Wait for transitions after ``after``; the number of the last one."""
+    wait = POLL if deadline is None else min(POLL, max(deadline - time.monotonic(), 0.0))
+    message = WatchProcess(process_id=training.id, after=after, timeout=wait)
+    reply: EventsReply = training.client.call(message, timeout=wait + 30)
+    training.view = reply.process
+    return reply.last
+
+
+def progress_table(view: ProcessView, metrics: Metrics, note: str = "") -> Table:
+    """What a watcher sees: the training's line, and its latest cycles."""
+    total = view.num_cycles or "∞"
+    title = f"{view.name} {view.version}: {view.status}, {view.cycles_completed} of {total} cycles"
+    if view.status not in ENDED:
+        title += f"; cycle {view.cycle}: {view.reported} of {view.admitted} reported"
+    return Table(title, METRIC_HEADINGS, [metric_row(cycle) for cycle in metrics[-SHOWN:]], note)
+
+
+@contextmanager
+def _screen() -> Iterator[Screen]:
+    where = surface()
+    if where == "terminal":
+        from rich.live import Live
+
+        with Live(refresh_per_second=8) as live:
+            yield _Terminal(live)
+    elif where == "notebook":
+        yield _Notebook()
+    else:
+        yield _Nowhere()
+
+
+class _Terminal:
+    def __init__(self, live: Any) -> None:
+        self._live = live
+
+    def show(self, table: Table) -> None:
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        drawn = RichTable(title=Text(table.title), box=box.SIMPLE, caption=Text(table.note))
+        for heading in table.headings:
+            drawn.add_column(heading, justify="right")
+        for row in table.rows:
+            drawn.add_row(*(Text(cell) for cell in row))
+        self._live.update(drawn)
+
+
+class _Notebook:
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, table: Table) -> None:
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(table, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(table)
+
+
+class _Nowhere:
+    def show(self, table: Table) -> None:
+        """Nobody looks."""

@@ -1,0 +1,85 @@
+"""The events of a job and what they carry."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from syft_ext.errors import BadRequest
+
+__all__ = ["EVENTS", "Listeners", "Progress", "RunSummary"]
+
+#: Event → arguments of its listeners after the job.
+EVENTS = {
+    "accepted": "()",
+    "rejected": "(timeout: seconds, or None when the training is over)",
+    "error": "(error)",
+    "cycle_started": "(cycle)",
+    "progress": "(progress: Progress)",
+    "finished": "(summary: RunSummary)",
+}
+
+Listener = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the local training stands. Means are over the samples of this cycle so far.
+
+    Attributes:
+        update, updates: steps taken, and to be taken if that is known.
+    """
+
+    cycle: int
+    update: int
+    updates: int | None
+    samples: int
+    loss: float | None
+    accuracy: float | None
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What became of a run.
+
+    Attributes:
+        cycles: reports that the Domain accepted.
+        missed: assignments that came to nothing: too late, cancelled, or lost by the Domain.
+        failures: assignments given back after an error in the local training.
+        samples: samples trained on, over all cycles.
+        loss, accuracy: of the last cycle.
+        reason: "over" (the training has ended), "max-cycles" or "stopped".
+    """
+
+    cycles: int = 0
+    missed: int = 0
+    failures: int = 0
+    samples: int = 0
+    loss: float | None = None
+    accuracy: float | None = None
+    reason: str = ""
+
+
+class Listeners:
+    """Callbacks by event, called in the order they were added, in the thread of the job."""
+
+    def __init__(self) -> None:
+        self._by_event: dict[str, list[Listener]] = {name: [] for name in EVENTS}
+        self._lock = threading.Lock()
+
+    def add(self, event: str, listener: Listener) -> None:
+        if event not in self._by_event:
+            raise BadRequest(f"a job has no event {event!r}; there are: {', '.join(EVENTS)}")
+        with self._lock:
+            self._by_event[event].append(listener)
+
+    def any(self, event: str) -> bool:
+        return bool(self._by_event[event])
+
+    def emit(self, event: str, *args: Any) -> None:
+        with self._lock:
+            listeners = list(self._by_event[event])
+        for listener in listeners:
+            listener(*args)

@@ -1,0 +1,123 @@
+"""Taking part in a training from now until it ends (``FLJob.run``)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
+from syft_ext.federated.backoff import Backoff
+from syft_ext.federated.events import RunSummary
+from syft_ext.federated.retry import Persistence, Stopped
+from syft_ext.ids import new_id
+from syft_ext.messages.federated import CheckInReply
+
+if TYPE_CHECKING:
+    from syft_ext.federated.job import FLJob
+
+__all__ = ["Participation", "Train"]
+
+logger = logging.getLogger(__name__)
+
+Train = Callable[["FLJob"], Any]
+WAIT = 25.0  # seconds that the Domain may hold a check-in; below the usual idle timeouts of proxies
+MAX_FAILURES = 3
+#: The assignment is gone (too late, cancelled, forgotten); the next cycle is another chance.
+LOST = (Conflict, NotFound, Forbidden)
+
+
+class Participation:
+    """The loop of one run. ``summary`` counts what came of it."""
+
+    def __init__(self, job: FLJob, train: Train | None, max_cycles: int | None) -> None:
+        self.job, self.train, self.max_cycles = job, train, max_cycles
+        self.summary = RunSummary()
+        self._persistence = Persistence(job.session, job.stopped)
+        self._failures = Backoff(base=1.0, stop=job.stopped)
+
+    def run(self) -> RunSummary:
+        try:
+            while not self.summary.reason:
+                self._one_cycle()
+        except Stopped:
+            self.summary.reason = "stopped"
+        finally:
+            # Also on an error or on Ctrl-C: nobody shall wait for a worker that is gone.
+            self.job.give_back("the worker stopped")
+        self.job.emit(self.job.EVENT_FINISHED, self.summary)
+        return self.summary
+
+    def _one_cycle(self) -> None:
+        self._persistence.call(self.job.authenticate)
+        reply = self._wait_for_cycle()
+        if reply is None:
+            return
+        try:
+            self._persistence.call(lambda: self.job.take(reply))
+        except LOST as error:
+            self._missed(error)
+            return
+        self._train_and_report()
+        if self.max_cycles is not None and self.summary.cycles >= self.max_cycles:
+            self.summary.reason = "max-cycles"
+
+    def _wait_for_cycle(self) -> CheckInReply | None:
+        """An accepted check-in; None when the Domain said no (``summary.reason`` is set when for good).
+
+        One idempotency key until an answer arrives: an assignment whose answer was lost is found again.
+        """
+        key, begun = new_id(), time.monotonic()
+        reply = self._persistence.call(lambda: self.job.session.check_in(key, WAIT))
+        if reply.status == "accepted":
+            return reply
+        self.job.emit(self.job.EVENT_REJECTED, reply.retry_after)
+        if reply.retry_after is None:
+            self.summary.reason = "over"
+        elif time.monotonic() - begun < WAIT / 2 and self.job.stopped.wait(max(reply.retry_after, 0.05)):
+            raise Stopped  # it was told to come back later, and did not hold the line until then
+        return None
+
+    def _train_and_report(self) -> None:
+        job = self.job
+        try:
+            job.announce()
+            params = self.train(job) if self.train is not None else None
+            if params is not None and not job.reported:
+                job.report(params)
+            if not job.reported:
+                raise GridError("the training ended without a report")
+        except LOST as error:
+            self._missed(error)
+        except Stopped:
+            raise
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._count()
+
+    def _count(self) -> None:
+        account, summary = self.job.account, self.summary
+        self._failures.reset()
+        summary.cycles += 1
+        summary.samples += account.samples
+        summary.loss, summary.accuracy = account.loss, account.accuracy
+        self.job.assignment = None
+
+    def _missed(self, error: GridError) -> None:
+        logger.info(
+            "%s: cycle %s went on without this worker: %s", self.job.model_name, self.job.cycle, error
+        )
+        self.summary.missed += 1
+        self.job.assignment = None
+
+    def _failed(self, error: Exception) -> None:
+        """Give the assignment back; go on if somebody listens, but not for ever."""
+        self.summary.failures += 1
+        self.job.give_back(f"{type(error).__name__}: {error}")
+        self.job.emit_error(error)
+        if self._failures.failures + 1 >= MAX_FAILURES:
+            raise error
+        if not self._failures.wait():
+            raise Stopped

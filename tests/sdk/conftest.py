@@ -1,0 +1,32 @@
+"""A Domain in this process, and a user whose folder is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accounts.people import House
+from argon2 import PasswordHasher
+
+import syft_ext.client.credentials as credentials
+from grid.accounts.service import PASSWORDS
+from syft_ext.clock import SystemClock
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder is the test's own, and nobody is logged in."""
+    folder = tmp_path / "user"
+    monkeypatch.setenv("GRID_USER_HOME", str(folder))
+    monkeypatch.setattr(credentials, "_sessions", {})
+    return folder
+
+
+@pytest.fixture
+def house(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A Domain with accounts; its owner is not set up yet."""
+    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    house = House(tmp_path / "home", sqlite_url, clock=SystemClock())
+    yield house
+    house.node.stop()
