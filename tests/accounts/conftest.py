@@ -2,8 +2,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from accounts.people import House
 from argon2 import PasswordHasher
+
+from accounts.people import House
 from grid.accounts.service import PASSWORDS
 
 

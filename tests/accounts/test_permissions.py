@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from accounts.people import PASSWORD, SEED_ROLES, House
 from grid.node import Principal
 from syft_ext.envelope import open_frame, seal_request

@@ -3,15 +3,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
-from accounts.people import OWNER, PASSWORD, House
 from argon2 import PasswordHasher, extract_parameters
 from argon2.profiles import RFC_9106_LOW_MEMORY
+from sqlalchemy import func, select
+
+from accounts.people import OWNER, PASSWORD, House
 from grid.accounts.passwords import Passwords
 from grid.accounts.service import PASSWORDS
 from grid.accounts.tables import LoginFailures, User, UserSession
 from grid.node import Context
 from grid.node.principal import ANONYMOUS
-from sqlalchemy import func, select
 from syft_ext.errors import GridError, InvalidToken, NotFound, TooManyRequests, Unauthenticated
 from syft_ext.identity import Identity
 from syft_ext.messages.accounts import (
@@ -40,7 +41,7 @@ def test_login_gives_a_token_that_names_the_user(house: House) -> None:
 @pytest.mark.parametrize("email", [OWNER, "nobody@x.org", "no address"])
 def test_wrong_logins_look_the_same(house: House, email: str) -> None:
     house.set_up()
-    with pytest.raises(Unauthenticated, match="^e-mail or password is wrong$") as caught:
+    with pytest.raises(Unauthenticated, match=r"^e-mail or password is wrong$") as caught:
         house.call_in().call(Login(email=email, password="wrong password"))
     assert type(caught.value) is Unauthenticated
     assert caught.value.extra == {}
@@ -238,7 +239,7 @@ def test_forged_and_foreign_tokens_are_refused(
 
 def test_a_token_of_one_session_does_not_become_another_user(house: House) -> None:
     owner = house.set_up()
-    ann, user = house.add_user(owner, "ann@x.org")
+    ann, _ = house.add_user(owner, "ann@x.org")
     claims = house.node.tokens.verify(ann.token)
     service = next(s for s in house.node.services if s.token_kind == "user")
     with pytest.raises(InvalidToken):

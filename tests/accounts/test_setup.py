@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from accounts.people import OWNER, PASSWORD, House
 from grid.accounts.bootstrap import bootstrap_owner
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError

@@ -1,0 +1,240 @@
+"""Datasets of a Domain, and search: what data there is, described by its owner, with mocks to write code on.
+
+A dataset holds named assets. The private data of an asset is an object that its owner put there before; a
+mock of the same form may stand beside it. What others see of a dataset is what its owner published of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from syft_ext.messages.objects import Description, Limit, Offset, Subjects, Tags, Words
+from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.permissions import NODE, USER, flag
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Visibility = Literal["public", "users", "private"]
+Field = Literal["description", "tags", "assets", "schema", "size", "mock", "owner"]
+Kind = Literal["", "dataset", "model", "object"]
+
+_UPLOAD = flag("can_upload_data")
+#: What others see of a dataset unless its owner says otherwise. Its name they always see.
+PUBLISHED: tuple[Field, ...] = ("description", "tags", "assets", "schema", "size", "mock")
+
+
+class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One column (or tensor) of an asset's schema.
+
+    Attributes:
+        shape: of one entry; empty for a scalar.
+        unit: physical unit, if it has one.
+    """
+
+    name: Name
+    dtype: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    shape: Annotated[list[int], msgspec.Meta(max_length=16)] = []
+    unit: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    description: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+
+
+class Asset(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a dataset is made of: ``object_id`` is the private data, ``mock_id`` the mock. Both are yours."""
+
+    name: Name
+    object_id: str
+    mock_id: str = ""
+    description: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    columns: Annotated[list[Column], msgspec.Meta(max_length=10000)] = []
+
+
+Assets = Annotated[list[Asset], msgspec.Meta(max_length=1000)]
+
+
+class AssetView(Reply):
+    """An asset as you may see it; what its owner does not publish is empty or None.
+
+    Attributes:
+        object_id: names the private data in plans and requests; it does not let you read it.
+        kind, dtype, shape, size: of the private data (size in bytes).
+        has_mock: whether there is a mock that you may download.
+    """
+
+    name: str
+    description: str
+    object_id: str
+    columns: list[Column]
+    kind: str
+    dtype: str | None
+    shape: list[int] | None
+    size: int | None
+    has_mock: bool
+
+
+class DatasetView(Reply):
+    """A dataset as you may see it.
+
+    Attributes:
+        owner: e-mail of its owner, if he publishes it.
+        visibility, published, viewers: shown to whoever may change them.
+        created_at, updated_at: seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    description: str
+    tags: list[str]
+    assets: list[AssetView]
+    owner: str
+    created_at: float
+    updated_at: float
+    visibility: str = ""
+    published: list[str] = []
+    viewers: list[str] = []
+
+
+class DatasetList(Reply):
+    datasets: list[DatasetView]
+
+
+class MockView(Reply):
+    """What comes with a mock's bytes: what they are, and their tensor's form."""
+
+    kind: str
+    size: int
+    dtype: str | None
+    shape: list[int] | None
+
+
+class SearchEntry(Reply):
+    """One thing that was found, described by what its owner published.
+
+    Attributes:
+        kind: dataset, model or object.
+        id: dataset id, process id or object id.
+        details: what only this kind has (assets and columns, version and status, dtype and shape).
+    """
+
+    kind: str
+    id: str
+    name: str
+    description: str
+    tags: list[str]
+    created_at: float
+    details: dict[str, Any] = {}
+
+
+class SearchResults(Reply):
+    """Newest first."""
+
+    entries: list[SearchEntry]
+
+
+# -- datasets ------------------------------------------------------------------------------------------
+
+
+@operation("datasets.create", rest="POST /datasets", reply=DatasetView, permission=_UPLOAD, status=201)
+class CreateDataset(Message):
+    """Describe data of yours, so that others find it. It gives nobody access to the private data.
+
+    Attributes:
+        assets: upload private data and mocks first (``objects.put``, ``uploads.*``); every id must be yours.
+        visibility: who finds it: "public" (the associated Networks too), "users" (everybody logged in here)
+            or "private" (you and ``viewers``).
+        published: what others see of it.
+        viewers: who finds a private dataset (user ids, ``group:`` + group id).
+    """
+
+    name: Name
+    description: Description = ""
+    tags: Tags = []
+    assets: Assets = []
+    visibility: Visibility = "public"
+    published: list[Field] = list(PUBLISHED)
+    viewers: Subjects = []
+
+
+@operation("datasets.list", rest="GET /datasets", reply=DatasetList, permission=USER)
+class ListDatasets(Message):
+    """The datasets that you may find, newest first; ``name`` is the exact name, ``mine`` only your own."""
+
+    name: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    mine: bool = False
+    limit: Limit = 100
+    offset: Offset = 0
+
+
+@operation("datasets.get", rest="GET /datasets/{dataset_id}", reply=DatasetView, permission=USER)
+class GetDataset(Message):
+    """One dataset."""
+
+    dataset_id: str
+
+
+@operation(
+    "datasets.mock",
+    rest="GET /datasets/{dataset_id}/assets/{asset}/mock",
+    reply=MockView,
+    permission=USER,
+    downloads=True,
+)
+class GetMock(Message):
+    """Download the mock of an asset, of any dataset that you may find and that publishes it."""
+
+    dataset_id: str
+    asset: str
+
+
+@operation("datasets.update", rest="PATCH /datasets/{dataset_id}", reply=DatasetView, permission=USER)
+class UpdateDataset(Message):
+    """Change a dataset of yours; what is None stays. Lists are replaced whole."""
+
+    dataset_id: str
+    name: Name | None = None
+    description: Description | None = None
+    tags: Tags | None = None
+    assets: Assets | None = None
+    visibility: Visibility | None = None
+    published: list[Field] | None = None
+    viewers: Subjects | None = None
+
+
+@operation("datasets.delete", rest="DELETE /datasets/{dataset_id}", permission=USER)
+class DeleteDataset(Message):
+    """Delete a dataset of yours; with ``objects``, its private data and mocks too."""
+
+    dataset_id: str
+    objects: bool = False
+
+
+# -- search --------------------------------------------------------------------------------------------
+
+
+@operation("search.query", rest="POST /search", reply=SearchResults, permission=USER)
+class SearchQuery(Message):
+    """Search the datasets, models and objects that you may find, in what is published of them.
+
+    Attributes:
+        text: words that all occur in name, description, tags or column names, whatever case and accents.
+        tags: tags that are all there, whatever case and accents.
+        name: the exact name.
+        kind: dataset, model or object; "" is all of them.
+    """
+
+    text: Words = ""
+    tags: Tags = []
+    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    kind: Kind = ""
+    limit: Limit = 100
+
+
+@operation("search.published", rest="POST /search/published", reply=SearchResults, permission=NODE)
+class SearchPublished(Message):
+    """As ``search.query``, for an associated Network: only what its owners made public."""
+
+    text: Words = ""
+    tags: Tags = []
+    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    kind: Kind = ""
+    limit: Limit = 100

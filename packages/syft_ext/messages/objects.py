@@ -1,0 +1,204 @@
+"""Objects of a Domain: tensors, plans and bytes with tags, and who may find and read them.
+
+Two lists stand beside each object (PyGrid paper, section 3.2.2): who may *find* it and who may *read* it.
+Their members are user ids, ``group:`` + a group's id, or ``*`` for every logged-in user. An object that you
+may neither find nor read does not exist for you.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.permissions import USER, flag
+
+Subject = Annotated[str, msgspec.Meta(pattern=r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$")]
+Subjects = Annotated[list[Subject], msgspec.Meta(max_length=1000)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Tags = Annotated[list[Tag], msgspec.Meta(max_length=64)]
+Description = Annotated[str, msgspec.Meta(max_length=1 << 16)]
+Words = Annotated[str, msgspec.Meta(max_length=1000)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+_UPLOAD = flag("can_upload_data")
+
+
+class ObjectView(Reply):
+    """An object, without its content.
+
+    Attributes:
+        kind: tensor, tensors, list, plan, bytes, str, int, float or bool.
+        size: bytes of content; dtype, shape: of a single tensor.
+        owner: user id of who put it there.
+        may_read: whether you may fetch the content.
+        readers, finders: who may read and find it; empty unless you may change them.
+        created_at: seconds since the epoch.
+    """
+
+    id: str
+    kind: str
+    description: str
+    tags: list[str]
+    size: int
+    dtype: str | None
+    shape: list[int] | None
+    owner: str
+    may_read: bool
+    created_at: float
+    readers: list[str] = []
+    finders: list[str] = []
+
+
+class ObjectList(Reply):
+    objects: list[ObjectView]
+
+
+class UploadView(Reply):
+    """A resumable upload: ``received`` of ``size`` bytes are safely stored; go on from there."""
+
+    upload_id: str
+    size: int
+    received: int
+
+
+@operation(
+    "objects.put", rest="POST /objects", reply=ObjectView, permission=_UPLOAD, uploads=True, status=201
+)
+class PutObject(Message):
+    """Keep what is uploaded as a new object of yours; you may read and find it, and nobody else yet.
+
+    Attributes:
+        kind: what the bytes are: a tensor file for tensor, tensors and list; a serialized plan; bytes; …
+        searchable: every logged-in user may find it.
+        readers, finders: who else may read or find it.
+    """
+
+    kind: str = "bytes"
+    description: Description = ""
+    tags: Tags = []
+    searchable: bool = False
+    readers: Subjects = []
+    finders: Subjects = []
+
+
+@operation("objects.list", rest="GET /objects", reply=ObjectList, permission=USER)
+class ListObjects(Message):
+    """The objects that you may find, newest first.
+
+    Attributes:
+        text: words that all occur in description or tags, whatever their case and accents.
+        tags: tags that are all there, letter by letter.
+        kind: of this kind only.
+        mine: only those that you put there.
+    """
+
+    text: Words = ""
+    tags: Tags = []
+    kind: str = ""
+    mine: bool = False
+    limit: Limit = 100
+    offset: Offset = 0
+
+
+@operation("objects.describe", rest="GET /objects/{object_id}", reply=ObjectView, permission=USER)
+class DescribeObject(Message):
+    """An object without its content."""
+
+    object_id: str
+
+
+@operation(
+    "objects.get", rest="GET /objects/{object_id}/content", reply=ObjectView, permission=USER, downloads=True
+)
+class GetObject(Message):
+    """Download an object's content, if you may read it."""
+
+    object_id: str
+
+
+@operation("objects.update", rest="PATCH /objects/{object_id}", reply=ObjectView, permission=USER)
+class UpdateObject(Message):
+    """Change an object of yours; what is None stays. ``readers`` and ``finders`` replace the whole lists."""
+
+    object_id: str
+    description: Description | None = None
+    tags: Tags | None = None
+    searchable: bool | None = None
+    readers: Subjects | None = None
+    finders: Subjects | None = None
+
+
+@operation("objects.delete", rest="DELETE /objects/{object_id}", permission=USER)
+class DeleteObject(Message):
+    """Delete an object of yours. Refused while a dataset uses it."""
+
+    object_id: str
+
+
+# -- resumable uploads ---------------------------------------------------------------------------------
+
+
+@operation("uploads.begin", rest="POST /uploads", reply=UploadView, permission=_UPLOAD, status=201)
+class BeginUpload(Message):
+    """Announce an upload of ``size`` bytes that may come in several parts.
+
+    ``digest``: the content's BLAKE3 digest in hex, if you know it; it is checked at the end.
+    """
+
+    size: Size
+    digest: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+
+@operation(
+    "uploads.append",
+    rest="PATCH /uploads/{upload_id}",
+    reply=UploadView,
+    permission=_UPLOAD,
+    uploads=True,
+    headers={"offset": "Upload-Offset"},
+)
+class AppendUpload(Message):
+    """Send bytes from ``offset`` on, which must be ``received`` as the node last told it."""
+
+    upload_id: str
+    offset: Size
+
+
+@operation("uploads.status", rest="GET /uploads/{upload_id}", reply=UploadView, permission=_UPLOAD)
+class UploadStatus(Message):
+    """How much of an upload of yours has arrived, also after a crash of either side."""
+
+    upload_id: str
+
+
+@operation(
+    "uploads.finish",
+    rest="POST /uploads/{upload_id}/object",
+    reply=ObjectView,
+    permission=_UPLOAD,
+    status=201,
+)
+class FinishUpload(Message):
+    """Make a complete upload of yours an object; the other fields are those of :class:`PutObject`.
+
+    Repeated, it answers with the same object.
+    """
+
+    upload_id: str
+    kind: str = "bytes"
+    description: Description = ""
+    tags: Tags = []
+    searchable: bool = False
+    readers: Subjects = []
+    finders: Subjects = []
+
+
+@operation("uploads.abort", rest="DELETE /uploads/{upload_id}", permission=_UPLOAD)
+class AbortUpload(Message):
+    """Give an upload of yours up; its bytes are removed."""
+
+    upload_id: str
