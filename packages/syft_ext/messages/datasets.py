@@ -151,7 +151,7 @@ class CreateDataset(Message):
     tags: Tags = []
     assets: Assets = []
     visibility: Visibility = "public"
-    published: list[Field] = list(PUBLISHED)
+    published: list[Field] = msgspec.field(default_factory=lambda: list(PUBLISHED))
     viewers: Subjects = []
 
 
