@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 
 from prometheus_client import Gauge
 
@@ -28,7 +29,7 @@ class MonitorService(Service):
         self._thread: threading.Thread | None = None
         gauge = Gauge("grid_nodes", "Associated nodes by status", ("status",), registry=node.metrics)
         for status in ("online", "busy", "offline"):
-            gauge.labels(status).set_function(lambda status=status: self._count(status))
+            gauge.labels(status).set_function(partial(self._count, status))
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
