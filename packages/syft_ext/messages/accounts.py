@@ -10,15 +10,17 @@ from typing import Annotated
 
 import msgspec
 
+from syft_ext.messages.fields import Id, Limit, Name, Offset, Words
 from syft_ext.messages.operation import Empty, Message, Reply, operation
 from syft_ext.messages.permissions import ANYONE, USER, flag
 
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254)]
 Password = Annotated[str, msgspec.Meta(max_length=1024)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Seconds = Annotated[float, msgspec.Meta(ge=60, le=366 * 86400)]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
-Offset = Annotated[int, msgspec.Meta(ge=0)]
+RoleId = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
+
+Users = Annotated[list[Id], msgspec.Meta(max_length=10000)]
+Groups = Annotated[list[Name], msgspec.Meta(max_length=1000)]
 
 _TRIAGE = flag("can_triage_requests")
 _USERS = flag("can_create_users")
@@ -138,7 +140,7 @@ class CreateOwner(Message):
 
     email: Email
     password: Password
-    node_name: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    node_name: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00]*$")] = ""
     allow_user_signup: bool = False
     session_lifetime: Seconds = 3600.0
 
@@ -186,7 +188,7 @@ class RevokeSessions(Message):
 class RevokeUser(Message):
     """End all sessions of a user and forget all his keys."""
 
-    user_id: str
+    user_id: Id
 
 
 # -- users ---------------------------------------------------------------------------------------------
@@ -207,7 +209,7 @@ class CreateUser(Message):
     email: Email
     password: Password
     role: Name = "User"
-    groups: list[str] = []
+    groups: Groups = []
 
 
 @operation("users.list", rest="GET /users", reply=UserList, permission=_TRIAGE)
@@ -222,9 +224,9 @@ class ListUsers(Message):
 class SearchUsers(Message):
     """Users whose e-mail contains ``email``, with that role name, in the group of that name."""
 
-    email: str = ""
-    role: str = ""
-    group: str = ""
+    email: Words = ""
+    role: Words = ""
+    group: Words = ""
     offset: Offset = 0
     limit: Limit = 100
 
@@ -238,7 +240,7 @@ class GetMe(Message):
 class GetUser(Message):
     """One user."""
 
-    user_id: str
+    user_id: Id
 
 
 @operation("users.change_email", rest="PUT /users/me/email", reply=UserView, permission=USER)
@@ -265,11 +267,11 @@ class UpdateUser(Message):
     or after, carries a flag that you lack. A new password, or ``disabled``, ends his sessions.
     """
 
-    user_id: str
+    user_id: Id
     email: Email | None = None
     password: Password | None = None
     role: Name | None = None
-    groups: list[str] | None = None
+    groups: Groups | None = None
     disabled: bool | None = None
 
 
@@ -277,7 +279,7 @@ class UpdateUser(Message):
 class DeleteUser(Message):
     """Delete somebody else's account; what he owns stays. The owner's cannot be deleted."""
 
-    user_id: str
+    user_id: Id
 
 
 # -- roles ---------------------------------------------------------------------------------------------
@@ -306,7 +308,7 @@ class ListRoles(Message):
 class GetRole(Message):
     """One role."""
 
-    role_id: int
+    role_id: RoleId
 
 
 @operation("roles.update", rest="PUT /roles/{role_id}", reply=RoleView, permission=_ROLES)
@@ -317,7 +319,7 @@ class UpdateRole(Message):
     you lack.
     """
 
-    role_id: int
+    role_id: RoleId
     name: Name | None = None
     can_triage_requests: bool | None = None
     can_edit_settings: bool | None = None
@@ -332,7 +334,7 @@ class UpdateRole(Message):
 class DeleteRole(Message):
     """Delete a role that nobody has. Seed roles stay."""
 
-    role_id: int
+    role_id: RoleId
 
 
 # -- groups --------------------------------------------------------------------------------------------
@@ -343,7 +345,7 @@ class CreateGroup(Message):
     """Make a group of users (ids)."""
 
     name: Name
-    users: list[str] = []
+    users: Users = []
 
 
 @operation("groups.list", rest="GET /groups", reply=GroupList, permission=_GROUPS)
@@ -355,20 +357,20 @@ class ListGroups(Message):
 class GetGroup(Message):
     """One group."""
 
-    group_id: str
+    group_id: Id
 
 
 @operation("groups.update", rest="PUT /groups/{group_id}", reply=GroupView, permission=_GROUPS)
 class UpdateGroup(Message):
     """Rename a group, or say who belongs to it; what is None stays."""
 
-    group_id: str
+    group_id: Id
     name: Name | None = None
-    users: list[str] | None = None
+    users: Users | None = None
 
 
 @operation("groups.delete", rest="DELETE /groups/{group_id}", reply=Empty, permission=_GROUPS)
 class DeleteGroup(Message):
     """Delete a group; its users stay."""
 
-    group_id: str
+    group_id: Id

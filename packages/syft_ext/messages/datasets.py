@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from syft_ext.messages.objects import Description, Limit, Offset, Subjects, Tags, Words
+from syft_ext.messages.fields import Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
+from syft_ext.messages.objects import Subjects
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import NODE, USER, flag
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Visibility = Literal["public", "users", "private"]
 Field = Literal["description", "tags", "assets", "schema", "size", "mock", "owner"]
 Kind = Literal["", "dataset", "model", "object"]
@@ -33,19 +33,19 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    dtype: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    shape: Annotated[list[int], msgspec.Meta(max_length=16)] = []
-    unit: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    description: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    dtype: Note = ""
+    shape: Annotated[list[Size], msgspec.Meta(max_length=16)] = []
+    unit: Note = ""
+    description: Note = ""
 
 
 class Asset(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a dataset is made of: ``object_id`` is the private data, ``mock_id`` the mock. Both are yours."""
 
     name: Name
-    object_id: str
-    mock_id: str = ""
-    description: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    object_id: Id
+    mock_id: Id | None = None
+    description: Note = ""
     columns: Annotated[list[Column], msgspec.Meta(max_length=10000)] = []
 
 
@@ -159,7 +159,7 @@ class CreateDataset(Message):
 class ListDatasets(Message):
     """The datasets that you may find, newest first; ``name`` is the exact name, ``mine`` only your own."""
 
-    name: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    name: Words = ""
     mine: bool = False
     limit: Limit = 100
     offset: Offset = 0
@@ -169,7 +169,7 @@ class ListDatasets(Message):
 class GetDataset(Message):
     """One dataset."""
 
-    dataset_id: str
+    dataset_id: Id
 
 
 @operation(
@@ -182,15 +182,15 @@ class GetDataset(Message):
 class GetMock(Message):
     """Download the mock of an asset, of any dataset that you may find and that publishes it."""
 
-    dataset_id: str
-    asset: str
+    dataset_id: Id
+    asset: Name
 
 
 @operation("datasets.update", rest="PATCH /datasets/{dataset_id}", reply=DatasetView, permission=USER)
 class UpdateDataset(Message):
     """Change a dataset of yours; what is None stays. Lists are replaced whole."""
 
-    dataset_id: str
+    dataset_id: Id
     name: Name | None = None
     description: Description | None = None
     tags: Tags | None = None
@@ -204,7 +204,7 @@ class UpdateDataset(Message):
 class DeleteDataset(Message):
     """Delete a dataset of yours; with ``objects``, its private data and mocks too."""
 
-    dataset_id: str
+    dataset_id: Id
     objects: bool = False
 
 
@@ -224,7 +224,7 @@ class SearchQuery(Message):
 
     text: Words = ""
     tags: Tags = []
-    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    name: Words = ""
     kind: Kind = ""
     limit: Limit = 100
 
@@ -235,6 +235,6 @@ class SearchPublished(Message):
 
     text: Words = ""
     tags: Tags = []
-    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    name: Words = ""
     kind: Kind = ""
     limit: Limit = 100

@@ -11,18 +11,12 @@ from typing import Annotated
 
 import msgspec
 
+from syft_ext.messages.fields import Description, Id, Limit, Name, Offset, Size, Tags, Words
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER, flag
 
 Subject = Annotated[str, msgspec.Meta(pattern=r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$")]
 Subjects = Annotated[list[Subject], msgspec.Meta(max_length=1000)]
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-Tags = Annotated[list[Tag], msgspec.Meta(max_length=64)]
-Description = Annotated[str, msgspec.Meta(max_length=1 << 16)]
-Words = Annotated[str, msgspec.Meta(max_length=1000)]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
-Offset = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 _UPLOAD = flag("can_upload_data")
 
@@ -60,7 +54,7 @@ class ObjectList(Reply):
 class UploadView(Reply):
     """A resumable upload: ``received`` of ``size`` bytes are safely stored; go on from there."""
 
-    upload_id: str
+    upload_id: Id
     size: int
     received: int
 
@@ -77,7 +71,7 @@ class PutObject(Message):
         readers, finders: who else may read or find it.
     """
 
-    kind: str = "bytes"
+    kind: Name = "bytes"
     description: Description = ""
     tags: Tags = []
     searchable: bool = False
@@ -98,7 +92,7 @@ class ListObjects(Message):
 
     text: Words = ""
     tags: Tags = []
-    kind: str = ""
+    kind: Words = ""
     mine: bool = False
     limit: Limit = 100
     offset: Offset = 0
@@ -108,7 +102,7 @@ class ListObjects(Message):
 class DescribeObject(Message):
     """An object without its content."""
 
-    object_id: str
+    object_id: Id
 
 
 @operation(
@@ -117,14 +111,14 @@ class DescribeObject(Message):
 class GetObject(Message):
     """Download an object's content, if you may read it."""
 
-    object_id: str
+    object_id: Id
 
 
 @operation("objects.update", rest="PATCH /objects/{object_id}", reply=ObjectView, permission=USER)
 class UpdateObject(Message):
     """Change an object of yours; what is None stays. ``readers`` and ``finders`` replace the whole lists."""
 
-    object_id: str
+    object_id: Id
     description: Description | None = None
     tags: Tags | None = None
     searchable: bool | None = None
@@ -136,7 +130,7 @@ class UpdateObject(Message):
 class DeleteObject(Message):
     """Delete an object of yours. Refused while a dataset uses it."""
 
-    object_id: str
+    object_id: Id
 
 
 # -- resumable uploads ---------------------------------------------------------------------------------
@@ -164,7 +158,7 @@ class BeginUpload(Message):
 class AppendUpload(Message):
     """Send bytes from ``offset`` on, which must be ``received`` as the node last told it."""
 
-    upload_id: str
+    upload_id: Id
     offset: Size
 
 
@@ -172,7 +166,7 @@ class AppendUpload(Message):
 class UploadStatus(Message):
     """How much of an upload of yours has arrived, also after a crash of either side."""
 
-    upload_id: str
+    upload_id: Id
 
 
 @operation(
@@ -188,8 +182,8 @@ class FinishUpload(Message):
     Repeated, it answers with the same object.
     """
 
-    upload_id: str
-    kind: str = "bytes"
+    upload_id: Id
+    kind: Name = "bytes"
     description: Description = ""
     tags: Tags = []
     searchable: bool = False
@@ -201,4 +195,4 @@ class FinishUpload(Message):
 class AbortUpload(Message):
     """Give an upload of yours up; its bytes are removed."""
 
-    upload_id: str
+    upload_id: Id
