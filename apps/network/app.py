@@ -11,6 +11,7 @@ from grid.network.associations import AssociationService, opener
 from grid.network.forwarding import ForwardingService
 from grid.network.hub import HubService
 from grid.network.monitor import NetworkMonitorService
+from grid.network.search import NetworkSearchService
 from grid.node import Node
 from grid.node.metadata import MetadataService
 
@@ -31,6 +32,7 @@ def build(home: Path, settings: NetworkSettings) -> Node:
             ),
             partial(HubService, settings=settings),
             NetworkMonitorService,
+            partial(NetworkSearchService, deadline=settings.search_deadline),
             partial(ForwardingService, settings=settings),
         ],
         address=settings.address.rstrip("/"),

@@ -1,0 +1,173 @@
+"""One search over all Domains of a Network: asked at the same time, answered by a deadline.
+
+A Domain that is down costs nothing but a note. Domains that are offline by their heartbeats are not asked;
+one that failed lately is asked now and then (:mod:`grid.network.breaker`), and nobody waits for its answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from grid.network.associations import AssociationService, online_status
+from grid.network.breaker import Breaker
+from grid.network.tables import Association
+from grid.node import Context, Node, Service, handles
+from syft_ext.errors import GridError, Unauthenticated
+from syft_ext.messages.datasets import SearchEntry, SearchPublished, SearchResults
+from syft_ext.messages.network import Found, SearchNetwork, SearchNote, SearchReply
+
+__all__ = ["NetworkSearchService"]
+
+logger = logging.getLogger(__name__)
+
+KINDS: tuple[Literal["dataset", "model"], ...] = ("dataset", "model")
+#: Seconds that a suspect may still be at it after everybody else; its late answer closes its circuit.
+PROBE_TIMEOUT = 10.0
+
+
+@dataclass(slots=True)
+class _Answer:
+    domain: Association
+    entries: Sequence[SearchEntry]
+    error: str = ""
+
+
+class NetworkSearchService(Service):
+    """Fans searches out to the associated Domains.
+
+    Args:
+        deadline: seconds after which a search answers with what has come in.
+    """
+
+    def __init__(self, node: Node, *, deadline: float) -> None:
+        super().__init__(node)
+        self.associations = node.service(AssociationService)
+        self.breaker = Breaker()
+        self._deadline = deadline
+
+    @handles(SearchNetwork)
+    def search(self, ctx: Context, message: SearchNetwork) -> SearchReply:
+        begun = time.monotonic()
+        deadline = begun + min(message.deadline or self._deadline, self._deadline)
+        answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        waiting, notes = self._ask_all(message, answers, deadline - begun)
+        asked, results = len(waiting) + len(notes), []
+        trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
+        while waiting:
+            # Suspects are not waited for; whoever of them was as quick as the others is heard.
+            left = deadline - time.monotonic() if trusted else 0.0
+            try:
+                answer = answers.get(timeout=left) if left > 0 else answers.get_nowait()
+            except queue.Empty:
+                break
+            waiting.pop(answer.domain.verify_key)
+            trusted.discard(answer.domain.verify_key)
+            if answer.error:
+                notes.append(_note(answer.domain, answer.error))
+            results += [_found(answer.domain, entry) for entry in answer.entries]
+        for domain, suspect in waiting.values():
+            late = "did not answer lately; asked again" if suspect else "did not answer in time"
+            notes.append(_note(domain, late))
+            if not suspect:
+                self.breaker.failed(domain.verify_key, time.monotonic(), "did not answer in time")
+        results.sort(key=lambda found: (found.name, found.domain_name))
+        return SearchReply(
+            results=results[: message.limit],
+            notes=sorted(notes, key=lambda note: note.domain),
+            asked=asked,
+            seconds=time.monotonic() - begun,
+        )
+
+    def _ask_all(
+        self, message: SearchNetwork, answers: queue.SimpleQueue[_Answer], timeout: float
+    ) -> tuple[dict[str, tuple[Association, bool]], list[SearchNote]]:
+        """Begin to ask; by key, who was asked and whether it is suspect; and notes on who was not."""
+        waiting: dict[str, tuple[Association, bool]] = {}
+        notes = []
+        now = self.node.clock.now()
+        for domain in self.associations.registry.accepted("incoming", "domain"):
+            key = domain.verify_key
+            if online_status(domain, now, self.associations.offline_after) == "offline":
+                notes.append(_note(domain, "offline"))
+                continue
+            state = self.breaker.state(key, time.monotonic())
+            if state == "open":
+                notes.append(_note(domain, f"not asked: {self.breaker.error(key)} a moment ago"))
+                continue
+            waiting[key] = (domain, state == "half-open")
+            seconds = timeout if state == "closed" else PROBE_TIMEOUT
+            ask = partial(self._ask, domain, message, seconds, answers)
+            threading.Thread(target=ask, name="search", daemon=True).start()
+        return waiting, notes
+
+    def _ask(
+        self,
+        domain: Association,
+        message: SearchNetwork,
+        timeout: float,
+        answers: queue.SimpleQueue[_Answer],
+    ) -> None:
+        begun = time.monotonic()
+        entries: Sequence[SearchEntry] = ()
+        error = ""
+        try:
+            entries = self._entries(domain, message, timeout)
+        except Unauthenticated as refused:
+            error = refused.detail
+            if refused.code == "unauthenticated":
+                self._ask_standing(domain)  # it may have ended the association
+        except GridError as failed:
+            error = failed.detail
+        except Exception:
+            logger.exception("search at %s failed", domain.name)
+            error = "failed"
+        self._remember(domain.verify_key, time.monotonic() - begun, timeout, error)
+        answers.put(_Answer(domain, entries, error))
+
+    def _remember(self, key: str, seconds: float, timeout: float, error: str) -> None:
+        """An answer that came too late to be of use does not clear a Domain of suspicion."""
+        if not error and seconds <= self._deadline:
+            self.breaker.succeeded(key)
+        elif seconds <= timeout:  # else whoever waited for it has noted that already
+            self.breaker.failed(key, time.monotonic(), error or "did not answer in time")
+
+    def _entries(self, domain: Association, message: SearchNetwork, timeout: float) -> list[SearchEntry]:
+        connection = self.associations.links.connect(domain.address, domain.verify_key)
+        entries: list[SearchEntry] = []
+        for kind in (message.kind,) if message.kind else KINDS:
+            query = SearchPublished(
+                text=message.text, tags=message.tags, name=message.name, kind=kind, limit=message.limit
+            )
+            reply: SearchResults = connection.call(query, timeout=timeout)
+            entries += [entry for entry in reply.entries if entry.kind == kind]
+        return entries
+
+    def _ask_standing(self, domain: Association) -> None:
+        try:
+            self.associations.ask_standing(domain)
+        except GridError as error:
+            logger.info("%s did not say why it refuses us: %s", domain.name, error)
+
+
+def _note(domain: Association, error: str) -> SearchNote:
+    return SearchNote(domain_id=domain.node_id, domain=domain.name, error=error)
+
+
+def _found(domain: Association, entry: SearchEntry) -> Found:
+    return Found(
+        domain_id=domain.node_id,
+        domain_name=domain.name,
+        domain_address=domain.address,
+        kind=entry.kind,
+        name=entry.name,
+        item=msgspec.to_builtins(entry),
+    )

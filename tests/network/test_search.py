@@ -1,0 +1,183 @@
+"""One search over many Domains, some of which are dead or slow."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+
+from grid.config import NetworkSettings
+from grid.network.associations import AssociationService
+from grid.network.hub import HubService
+from grid.network.search import NetworkSearchService
+from grid.node import Context, Node, Principal, Service, handles
+from syft_ext.errors import Unauthenticated, Unavailable
+from syft_ext.identity import Identity
+from syft_ext.messages.datasets import SearchEntry, SearchPublished, SearchResults
+from syft_ext.messages.network import (
+    DeleteAssociation,
+    ListAssociations,
+    RequestAssociation,
+    SearchNetwork,
+    SearchReply,
+)
+from tests.network.nodes import USER, World
+from tests.network.test_associations import beat, eventually, rows
+
+
+class Shelf(Service):
+    """Publishes one dataset and one model named after the node; can be slow."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.delay = 0.0
+        self.asked = 0
+
+    @handles(SearchPublished)
+    def published(self, ctx: Context, message: SearchPublished) -> SearchResults:
+        assert ctx.principal.kind == "node"
+        self.asked += 1
+        time.sleep(self.delay)
+        entries = [
+            SearchEntry(kind=kind, id="0" * 32, name=f"{self.node.name}-{kind}", description="", tags=[],
+                        created_at=0.0)
+            for kind in ("dataset", "model", "object")
+            if message.kind in ("", kind)
+        ]  # fmt: skip
+        return SearchResults(entries=entries)
+
+
+def make(world: World, *names: str, deadline: float = 0.5) -> tuple[Node, list[Node]]:
+    settings = NetworkSettings(auto_accept=True)
+    network = world.node(
+        "network",
+        "net",
+        [partial(HubService, settings=settings), partial(NetworkSearchService, deadline=deadline)],
+    )
+    domains = [world.domain(name, Shelf) for name in names]
+    for domain in domains:
+        world.call(domain, RequestAssociation(address=network.address))
+    return network, domains
+
+
+def search(world: World, network: Node, **query: object) -> SearchReply:
+    reply: SearchReply = world.call(network, SearchNetwork(**query), USER)  # type: ignore[arg-type]
+    return reply
+
+
+def test_datasets_and_models_of_all_domains(world: World) -> None:
+    network, domains = make(world, "a", "b")
+    reply = search(world, network)
+    assert [hit.name for hit in reply.results] == ["a-dataset", "a-model", "b-dataset", "b-model"]
+    assert {hit.domain_id for hit in reply.results} == {domain.id for domain in domains}
+    assert reply.notes == []
+    assert reply.asked == 2
+    assert [hit.name for hit in search(world, network, kind="model").results] == ["a-model", "b-model"]
+    assert len(search(world, network, limit=1).results) == 1
+
+
+def test_strangers_may_not_search(world: World) -> None:
+    network, _ = make(world)
+    with pytest.raises(Unauthenticated):
+        world.call(network, SearchNetwork(), Identity.generate())
+
+
+def test_domains_are_asked_at_the_same_time(world: World) -> None:
+    network, domains = make(world, *(f"d{n}" for n in range(6)), deadline=5.0)
+    for domain in domains:
+        domain.service(Shelf).delay = 0.1
+    begun = time.monotonic()
+    assert len(search(world, network, kind="dataset").results) == 6
+    assert time.monotonic() - begun < 0.5
+
+
+def test_a_dead_domain_costs_a_note_and_nothing_more(world: World) -> None:
+    network, (_, dead) = make(world, "a", "dead")
+    world.down.add(dead.address)
+    first = search(world, network)
+    assert [(note.domain, "cannot be reached" in note.error) for note in first.notes] == [("dead", True)]
+    assert [hit.name for hit in first.results] == ["a-dataset", "a-model"]
+    second = search(world, network)
+    assert "not asked" in second.notes[0].error
+    world.clock.advance(60)
+    beat(world.nodes["http://a:80"])
+    third = search(world, network)
+    assert [note.error for note in third.notes] == ["offline"]
+    assert third.seconds < 0.3
+
+
+def test_a_slow_domain_is_waited_for_until_the_deadline_once(world: World) -> None:
+    network, (_, slow) = make(world, "a", "slow", deadline=0.4)
+    slow.service(Shelf).delay = 1.0
+    first = search(world, network)
+    assert 0.35 < first.seconds < 0.7
+    assert [note.error for note in first.notes] == ["did not answer in time"]
+    assert [hit.name for hit in first.results] == ["a-dataset", "a-model"]
+    second = search(world, network)
+    assert second.seconds < 0.3, "it is remembered"
+    time.sleep(1.0)
+    assert "not asked" in search(world, network).notes[0].error, "its late answer did not clear it"
+    assert "not asked" in second.notes[0].error
+
+
+def test_a_suspect_is_probed_and_comes_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, (domain,) = make(world, "a")
+    service = network.service(NetworkSearchService)
+    key = domain.identity.verify_key
+    service.breaker.failed(key, time.monotonic() - 3.0, "was away")  # the pause of two seconds is over
+    domain.service(Shelf).delay = 0.1
+    probe = search(world, network)
+    assert probe.seconds < 0.1, "nobody waits for a suspect"
+    assert "asked again" in probe.notes[0].error
+    eventually(lambda: service.breaker.state(key, time.monotonic()) == "closed")
+    assert len(search(world, network).results) == 2
+
+
+def test_a_caller_may_shorten_the_deadline_not_lengthen_it(world: World) -> None:
+    network, (slow,) = make(world, "slow", deadline=0.3)
+    slow.service(Shelf).delay = 0.8
+    assert search(world, network, deadline=30.0).seconds < 0.6
+    network.service(NetworkSearchService).breaker.succeeded(slow.identity.verify_key)
+    assert search(world, network, deadline=0.05).seconds < 0.2
+
+
+def test_a_domain_that_left_while_the_network_was_away_is_found_out(world: World) -> None:
+    network, (domain,) = make(world, "a")
+    world.down.add(network.address)
+    (mine,) = world.call(domain, ListAssociations()).associations
+    world.call(domain, DeleteAssociation(association_id=mine.association_id))
+    world.down.clear()
+    time.sleep(0.05)
+    assert rows(network)[0].status == "accepted"
+    reply = search(world, network)
+    assert reply.results == []
+    eventually(lambda: rows(network)[0].status == "revoked")
+    assert search(world, network).asked == 0
+
+
+def test_errors_of_one_domain_stay_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, (_, bad) = make(world, "a", "bad")
+
+    def fail(ctx: Context, message: SearchPublished) -> SearchResults:
+        raise Unavailable("the index is being rebuilt")
+
+    monkeypatch.setitem(bad.map._handlers, "search.published", (bad.map.operation("search.published"), fail))
+    reply = search(world, network)
+    assert [note.error for note in reply.notes] == ["the index is being rebuilt"]
+    assert len(reply.results) == 2
+
+
+def test_principals_of_domains_are_nodes_only_while_associated(world: World) -> None:
+    network, (domain,) = make(world, "a")
+    assert domain.principal_of_key(network.identity.verify_key) == Principal(
+        "node",
+        network.id,
+        network.identity.verify_key,
+        "net",
+        claims={"node_kind": "network", "direction": "outgoing"},
+    )
+    association = domain.service(AssociationService).registry.by_key(network.identity.verify_key)
+    assert association is not None
+    world.call(domain, DeleteAssociation(association_id=association.id))
+    assert domain.principal_of_key(network.identity.verify_key).kind == "key"
