@@ -1,7 +1,8 @@
 """Fixtures that every area uses: a migrated database on each engine, and a blob store.
 
-``database`` and ``database_url`` run the test once per engine. The schema is made once per session and
-copied, so a fresh database costs milliseconds. ``GRID_TEST_POSTGRESQL`` names another server.
+``database`` and ``database_url`` run the test once per engine. The schema is made once per session; the
+SQLite file is copied and the PostgreSQL database emptied, so a fresh one costs milliseconds.
+``GRID_TEST_POSTGRESQL`` names another server.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -27,16 +29,6 @@ def _administer(statement: sql.Composed) -> None:
         connection.execute(statement)
 
 
-def _create(name: str, template: str) -> None:
-    _administer(
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-    )
-
-
-def _drop(name: str) -> None:
-    _administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to be copied."""
@@ -48,20 +40,27 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template() -> Iterator[str]:
-    """The name of a migrated PostgreSQL database, to be copied."""
+def postgresql_session_url() -> Iterator[str]:
+    """The URL of this session's migrated PostgreSQL database."""
+    with throw_away_database() as url:
+        db = Database(url)
+        db.upgrade()
+        db.close()
+        yield url
+
+
+@contextmanager
+def throw_away_database() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that is dropped afterwards; skips where there is no server."""
     name = f"grid_test_{uuid.uuid4().hex[:12]}"
     try:
-        _create(name, "template1")
+        _administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     except psycopg.OperationalError as error:
         pytest.skip(f"no PostgreSQL server at {SERVER}: {error}")
     try:
-        db = Database(f"{SERVER}/{name}")
-        db.upgrade()
-        db.close()
-        yield name
+        yield f"{SERVER}/{name}"
     finally:
-        _drop(name)
+        _administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
@@ -74,14 +73,22 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_template: str) -> Iterator[str]:
-    """The URL of a migrated, empty PostgreSQL database."""
-    name = f"grid_test_{uuid.uuid4().hex[:12]}"
-    _create(name, postgresql_template)
-    try:
-        yield f"{SERVER}/{name}"
-    finally:
-        _drop(name)
+def postgresql_url(postgresql_session_url: str) -> str:
+    """The URL of a migrated, empty PostgreSQL database. Emptied, not made anew: dropping one makes the
+    server write a checkpoint, which takes longer than most tests."""
+    with psycopg.connect(postgresql_session_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("SET session_replication_role = replica")  # no foreign keys, so any order
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        ).fetchall()
+        with connection.transaction():
+            for (table,) in tables:
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+    return postgresql_session_url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

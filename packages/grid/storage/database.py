@@ -72,7 +72,9 @@ class Database:
             self._writer: Connection | None = None
         else:
             self.engine = postgresql_engine(self.url)
-            self._readers = self.engine.execution_options(postgresql_readonly=True)
+            self._readers = self.engine.execution_options(
+                postgresql_readonly=True, isolation_level="REPEATABLE READ"
+            )
             self._write_lock = None
         self._inside: set[int] = set()
 
@@ -121,7 +123,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that cannot write. On SQLite it sees one snapshot of the whole database."""
+        """A session that cannot write and that sees one snapshot of the whole database."""
         with _unavailable(), Session(self._readers, autoflush=False, expire_on_commit=False) as session:
             yield session
 

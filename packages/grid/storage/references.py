@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from sqlalchemy import ColumnElement, delete, exists, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import grid.storage.models  # noqa: F401  (all foreign keys must be known)
+from grid.storage import dialect
 from grid.storage.base import Base
 from grid.storage.blobs import Blob, BlobStore
 from grid.storage.database import Database
@@ -25,16 +25,13 @@ from grid.storage.tables import BlobRow
 __all__ = ["collect", "record", "sweep"]
 
 _BATCH = 500
-_INSERT = {
-    "sqlite": sqlite.insert(BlobRow).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(BlobRow).on_conflict_do_nothing(),
-}
+_BLOBS = dialect.table_of(BlobRow)
 
 
 def record(session: Session, *blobs: Blob) -> None:
     """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
     rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
-    session.connection().execute(_INSERT[session.get_bind().dialect.name], rows)
+    session.execute(dialect.insert(session, _BLOBS).on_conflict_do_nothing(), rows)
 
 
 def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:
@@ -76,7 +73,7 @@ def _unreferenced() -> ColumnElement[bool]:
     condition: ColumnElement[bool] = BlobRow.digest.is_not(None)
     for table in Base.metadata.sorted_tables:
         for key in table.foreign_keys:
-            if key.column.table is BlobRow.__table__:
+            if key.column.table is _BLOBS:
                 condition &= ~exists().where(key.parent == BlobRow.digest)
     return condition
 
