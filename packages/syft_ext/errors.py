@@ -64,9 +64,9 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     type: str = "about:blank"
     title: str = ""
-    status: int = 500
+    status: int = 0
     detail: str = ""
-    code: str = "internal"
+    code: str = ""
     extra: dict[str, Any] = {}
 
 

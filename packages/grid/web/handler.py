@@ -67,6 +67,13 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         with contextlib.suppress(OSError):
             sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
 
+    def handle(self) -> None:
+        rfile = self.rfile
+        try:
+            super().handle()
+        finally:
+            rfile.close()  # the socket stays open as long as this view on it
+
     # -- reading the request ------------------------------------------------------------------------
 
     def read_requestline(self) -> str:

@@ -46,8 +46,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         super().__init__(address, app, backlog=BACKLOG, spawn=Pool(connections), log=None, **options)
         self.error_log = _ErrorLog()
         self.environ["wsgi.errors"] = self.error_log
-        self.state = ServerState(app.extensions["instruments"])
-        self.sockets = app.extensions["sockets"]
+        self.state = ServerState(app.extensions.get("instruments"))
+        self.sockets = app.extensions.get("sockets")
 
     def update_environ(self) -> None:
         # pywsgi would ask the DNS for our own name here, and wait for it.
@@ -64,7 +64,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         """Stop listening, finish what is being answered within ``grace`` seconds, then cut the rest off."""
         self.close()
         self.state.drain()
-        self.sockets.close_all()
+        if self.sockets is not None:
+            self.sockets.close_all()
         self.stop(timeout=grace)
 
 

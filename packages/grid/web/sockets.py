@@ -103,7 +103,7 @@ class Sockets:
         if not upgrade or environ["REQUEST_METHOD"] != "GET":
             return self._wsgi(environ, start_response)
         try:
-            handler, values = self.url_map.bind_to_environ(environ).match()
+            handler, values = self.url_map.bind_to_environ(environ).match(websocket=True)
         except HTTPException:
             return self._wsgi(environ, start_response)
         refusal = self._handshake(environ, handler, values)
