@@ -1,7 +1,8 @@
-"""Who may read an object, and who may find it: sets of verify keys, or everybody.
+"""Who may read an object, and who may find it: sets of users, groups or verify keys, or everybody.
 
-A set is a ``frozenset`` of Ed25519 verify keys in hex; the member ``VERIFYALL`` stands for everybody. The
-empty set is nobody: that is the default. Paper, section 3.2.2 and listing 3.
+A set is a ``frozenset`` of user ids (32 hex digits), ``group:`` + group ids, and Ed25519 verify keys (64 hex
+digits); the member ``VERIFYALL`` stands for everybody. The empty set is nobody: that is the default. A Domain
+uses users and groups: one key on a machine may serve several users, and one user has several keys. Paper, section 3.2.2 and listing 3.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from syft_ext.errors import BadRequest
 __all__ = ["VERIFYALL", "HasPermissions", "Permissions", "allows", "check_keys", "intersect_permissions"]
 
 VERIFYALL = "*"
-_KEY = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}|group:[0-9a-f]{32}")
 
 
 class HasPermissions(Protocol):
@@ -40,11 +41,14 @@ class Permissions:
 
 
 def check_keys(keys: Iterable[str]) -> frozenset[str]:
-    """The keys as a set; raises :class:`BadRequest` if one is neither a verify key nor ``*``."""
+    """The keys as a set; raises :class:`BadRequest` if one is no user id, group, verify key or ``*``."""
     found = frozenset(keys)
     for key in found:
         if key != VERIFYALL and not _KEY.fullmatch(key):
-            raise BadRequest("a permission is a verify key (64 lower-case hex digits) or *", value=key[:64])
+            raise BadRequest(
+                "a permission names a user (32 hex digits), group:<id>, a verify key (64 hex digits) or *",
+                value=key[:64],
+            )
     return found
 
 
