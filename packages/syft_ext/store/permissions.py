@@ -2,7 +2,8 @@
 
 A set is a ``frozenset`` of user ids (32 hex digits), ``group:`` + group ids, and Ed25519 verify keys (64 hex
 digits); the member ``VERIFYALL`` stands for everybody. The empty set is nobody: that is the default. A Domain
-uses users and groups: one key on a machine may serve several users, and one user has several keys. Paper, section 3.2.2 and listing 3.
+uses users and groups: one key on a machine may serve several users, and one user has several keys.
+Paper, section 3.2.2 and listing 3.
 """
 
 from __future__ import annotations
