@@ -217,7 +217,7 @@ class SearchQuery(Message):
 
     Attributes:
         text: words that all occur in name, description, tags or column names, whatever case and accents.
-        tags: tags that are all there, whatever case and accents.
+        tags: tags that are all there, letter by letter.
         name: the exact name.
         kind: dataset, model or object; "" is all of them.
     """

@@ -1,0 +1,4 @@
+"""The catalogue of a Domain: objects, datasets, search, and who may find and read what.
+
+Import from the modules: ``grid.catalogue.service.SERVICES``, ``grid.catalogue.search.SearchService``.
+"""

@@ -1,0 +1,172 @@
+"""Objects: who may find, read and change them. Contents are the business of the object store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import delete, insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from grid.catalogue.access import EVERYBODY, Viewer, listed
+from grid.catalogue.content import download
+from grid.node import Download
+from grid.storage.blobs import BlobStore
+from grid.storage.database import Database
+from grid.storage.disk_object_store import DiskObjectStore
+from grid.storage.object_rows import infos_of, matching, write_tags
+from grid.storage.tables import ObjectPermission, ObjectRow
+from syft_ext.clock import Clock
+from syft_ext.errors import Conflict, Forbidden, NotFound
+from syft_ext.ids import new_id
+from syft_ext.messages.objects import FinishUpload, ListObjects, ObjectView, PutObject, UpdateObject
+from syft_ext.store.objects import ObjectInfo, searchable
+
+__all__ = ["ObjectManager"]
+
+Look = Callable[[Session], Viewer]
+
+
+class ObjectManager:
+    """``viewer_of`` arguments are asked inside the transaction, so that groups are those of the moment."""
+
+    def __init__(self, db: Database, blobs: BlobStore, clock: Clock) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._clock = clock
+        self.store = DiskObjectStore(db, blobs)
+
+    # -- look ---------------------------------------------------------------------------------------
+
+    def find(self, look: Look, message: ListObjects) -> list[ObjectView]:
+        statement = matching(message.text, message.tags, message.kind or None, None)
+        with self._db.read() as session:
+            viewer = look(session)
+            if message.mine:
+                statement = statement.where(ObjectRow.owner == viewer.user_id)
+            elif not viewer.manager:
+                statement = statement.where(listed(viewer, "search"))
+            page = session.scalars(statement.limit(message.limit).offset(message.offset)).all()
+            return [view_of(info, viewer) for info in infos_of(session, page)]
+
+    def describe(self, look: Look, object_id: str) -> ObjectView:
+        with self._db.read() as session:
+            viewer = look(session)
+            return view_of(visible(session, viewer, object_id), viewer)
+
+    def read(self, look: Look, object_id: str) -> Download:
+        """The content; raises :class:`Forbidden` to whoever may find the object and not read it."""
+        with self._db.read() as session:
+            viewer = look(session)
+            info = visible(session, viewer, object_id)
+            if not may_read(info, viewer):
+                raise Forbidden("you may find this object, not read it; ask its owner", id=object_id)
+            digest = session.get_one(ObjectRow, object_id).blob_digest
+        return download(self._blobs, digest, info.size, view_of(info, viewer))
+
+    # -- make ---------------------------------------------------------------------------------------
+
+    def describe_new(self, owner_id: str, message: PutObject | FinishUpload) -> ObjectInfo:
+        """The description of an object that ``owner_id`` puts there; its content follows."""
+        finders = {owner_id, *message.finders, *([EVERYBODY] if message.searchable else [])}
+        return ObjectInfo(
+            id=new_id(),
+            kind=message.kind,
+            description=message.description,
+            tags=tuple(message.tags),
+            read_permissions=frozenset({owner_id, *message.readers}),
+            search_permissions=frozenset(finders),
+            owner=owner_id,
+            created_at=self._clock.now(),
+        )
+
+    def put(
+        self, viewer: Viewer, message: PutObject, chunks: Iterable[bytes | bytearray | memoryview]
+    ) -> ObjectView:
+        info = self.store.put_stream(self.describe_new(viewer.user_id, message), chunks)
+        return view_of(info, viewer)
+
+    # -- change -------------------------------------------------------------------------------------
+
+    def update(self, look: Look, message: UpdateObject) -> ObjectView:
+        with self._db.transaction() as session:
+            viewer = look(session)
+            info = changeable(session, viewer, message.object_id)
+            description = info.description if message.description is None else message.description
+            tags = info.tags if message.tags is None else tuple(message.tags)
+            row = session.get_one(ObjectRow, info.id)
+            row.description, row.search_text = description, searchable(description, tags)
+            write_tags(session, info.id, tags)
+            # The owner keeps his own places: an object that nobody can reach is of no use.
+            owner = {info.owner} if info.owner else set()
+            if message.readers is not None:
+                _replace(session, info.id, "read", owner | set(message.readers))
+            finders = set(info.search_permissions if message.finders is None else message.finders) | owner
+            if message.searchable is not None:
+                finders = finders | {EVERYBODY} if message.searchable else finders - {EVERYBODY}
+            _replace(session, info.id, "search", finders)
+            session.flush()
+            (changed,) = infos_of(session, [info.id])
+            return view_of(changed, viewer)
+
+    def delete(self, look: Look, object_id: str) -> None:
+        with self._db.read() as session:
+            changeable(session, look(session), object_id)
+        try:
+            del self.store[object_id]
+        except IntegrityError as error:
+            raise Conflict("a dataset uses this object; change or delete the dataset first") from error
+
+
+def may_read(info: ObjectInfo, viewer: Viewer) -> bool:
+    """Being the owner grants nothing by itself: he is on the list (derived objects have owners too)."""
+    return bool(info.read_permissions & viewer.subjects)
+
+
+def visible(session: Session, viewer: Viewer, object_id: str) -> ObjectInfo:
+    """The object, or :class:`NotFound` if there is none for this viewer."""
+    found = infos_of(session, [object_id])
+    if found:
+        info = found[0]
+        if viewer.may_change(info.owner) or viewer.subjects & (
+            info.read_permissions | info.search_permissions
+        ):
+            return info
+    raise NotFound("there is no such object", id=object_id)
+
+
+def changeable(session: Session, viewer: Viewer, object_id: str) -> ObjectInfo:
+    """As :func:`visible`; raises :class:`Forbidden` to whoever may not change it."""
+    info = visible(session, viewer, object_id)
+    if not viewer.may_change(info.owner):
+        raise Forbidden("this object is not yours", id=object_id)
+    return info
+
+
+def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
+    shown = viewer.may_change(info.owner)
+    return ObjectView(
+        id=info.id,
+        kind=info.kind,
+        description=info.description,
+        tags=list(info.tags),
+        size=info.size,
+        dtype=info.dtype,
+        shape=None if info.shape is None else list(info.shape),
+        owner=info.owner or "",
+        may_read=may_read(info, viewer),
+        created_at=info.created_at,
+        readers=sorted(info.read_permissions) if shown else [],
+        finders=sorted(info.search_permissions) if shown else [],
+    )
+
+
+def _replace(session: Session, object_id: str, scope: str, subjects: set[str]) -> None:
+    session.execute(
+        delete(ObjectPermission).where(
+            ObjectPermission.object_id == object_id, ObjectPermission.scope == scope
+        )
+    )
+    if subjects:
+        rows = [{"object_id": object_id, "scope": scope, "verify_key": subject} for subject in subjects]
+        session.execute(insert(ObjectPermission), rows)
