@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import jwt
+
 from syft_ext.clock import Clock
 from syft_ext.errors import InvalidToken
 from syft_ext.identity import Identity
@@ -22,6 +24,8 @@ class Tokens:
         self._node_id = identity.node_id
         self._private, self._public = identity.private_pem(), identity.public_pem()
         self._clock = clock
+        # A signature that was good stays good; what can change (time, revocation) is asked every time.
+        self._signed_claims = lru_cache(maxsize=4096)(self._check_signature)
 
     def issue(
         self, kind: str, subject: str, lifetime: float, *, key: str = "", **claims: Any
@@ -54,6 +58,14 @@ class Tokens:
         A token bound to a key is good only in messages signed by that key, and in REST calls over the same
         login (which carry no signature): ``signed_by`` is empty there.
         """
+        claims = dict(self._signed_claims(token))
+        if not isinstance(claims["exp"], int | float) or claims["exp"] <= self._clock.now():
+            raise InvalidToken("the token has expired; log in again")
+        if signed_by and claims.get("cnf") not in (None, signed_by):
+            raise InvalidToken("the token belongs to another key")
+        return claims
+
+    def _check_signature(self, token: str) -> dict[str, Any]:
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -71,8 +83,4 @@ class Tokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise InvalidToken("the token was not issued by this node or was changed") from error
-        if not isinstance(claims["exp"], int | float) or claims["exp"] <= self._clock.now():
-            raise InvalidToken("the token has expired; log in again")
-        if signed_by and claims.get("cnf") not in (None, signed_by):
-            raise InvalidToken("the token belongs to another key")
         return claims

@@ -20,8 +20,10 @@ _MANY_CHUNKS, _TINY = 10_000, 64
 class Body(Input):  # type: ignore[misc]  # gevent has no types
     """``wsgi.input`` of one request."""
 
-    def __init__(self, plain: Any, exchange: Exchange) -> None:
-        super().__init__(plain.rfile, plain.content_length, plain.socket, plain.chunked_input)
+    def __init__(
+        self, rfile: Any, content_length: int | None, expects: Any, chunked: bool, exchange: Exchange
+    ) -> None:
+        super().__init__(rfile, content_length, socket=expects, chunked_input=chunked)
         self.exchange = exchange
         self.chunks = 0
 

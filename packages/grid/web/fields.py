@@ -94,7 +94,8 @@ class Fields:
     def _read_body(self, request: Request) -> bytes:
         if not has_body(request):
             return b""
-        if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        declared = request.environ.get("CONTENT_TYPE", "")
+        if declared != "application/json" and request.mimetype != "application/json":
             raise UnsupportedMediaType("the body must be application/json")
         if "Content-Encoding" in request.headers:
             raise UnsupportedMediaType("encoded bodies are not taken")

@@ -13,12 +13,13 @@ import logging
 import socket as sockets
 import time
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from gevent.pywsgi import WSGIHandler
 
 from grid.web.body import DRAIN_LIMIT, Body
 from grid.web.exchange import Exchange, exchange_of
+from grid.web.headers import RequestHeaders
 from grid.web.problems import PROBLEM_TYPE, error_response, problem_response
 
 __all__ = ["Handler", "ServerState"]
@@ -29,6 +30,7 @@ access = logging.getLogger("grid.access")
 IDLE_TIMEOUT = 75.0
 LINGER = 3.0
 PIECE = 256 << 10
+SMALL = 16 << 10
 
 
 class Observer(Protocol):
@@ -96,37 +98,46 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def read_request(self, raw_requestline: str) -> bool:
         if not super().read_request(raw_requestline):
             return False
-        get_all = self.headers.get_all
-        for name in ("Content-Length", "Transfer-Encoding", "Content-Type", "Host", "Authorization"):
-            if len(get_all(name, ())) > 1:
+        for name in ("content-length", "transfer-encoding", "content-type", "host", "authorization"):
+            if self.headers.several(name):
                 raise ValueError(f"several {name} headers")
-        coding, length = self.headers.get("Transfer-Encoding"), self.headers.get("Content-Length")
+        coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length")
         if coding is not None and (coding.lower() != "chunked" or self._declared_length):
             raise ValueError("ambiguous length of the body")
         if length is not None and not (length.isascii() and length.isdigit()):
             raise ValueError("Content-Length is not a number")
-        if self.request_version == "HTTP/1.1" and not self.headers.get("Host"):
+        if self.request_version == "HTTP/1.1" and not self.headers.get("host"):
             raise ValueError("no Host header")
         if self.server.state.draining:
             self.close_connection = True
         return True
 
-    def MessageClass(self, *args: Any) -> Any:
-        headers = super().MessageClass(*args)
+    def MessageClass(self, *args: Any) -> RequestHeaders:
+        headers = RequestHeaders.parse(self.rfile)
         # pywsgi forgets a Content-Length that comes with "chunked" before anybody can object to it.
         self._declared_length = "content-length" in headers
         return headers
 
-    def _is_websocket(self) -> bool:
-        upgrade = self.headers.get("Upgrade", "").lower() == "websocket"
-        return upgrade and self.command == "GET" and not self.content_length
-
     def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
-        # pywsgi made its own input, and hands out the raw stream on any "Connection: upgrade".
-        self.wsgi_input = environ["wsgi.input"] = Body(self.wsgi_input, exchange_of(environ))
+        environ: dict[str, Any] = self.server.get_environ()
+        path, _, query = self.path.partition("?")
+        host, port = self.client_address[:2] if isinstance(self.client_address, tuple) else ("", 0)
+        environ.update(
+            self.headers.environ(),
+            REQUEST_METHOD=self.command,
+            SCRIPT_NAME="",
+            PATH_INFO=unquote(path, "latin-1"),
+            QUERY_STRING=query,
+            SERVER_PROTOCOL=self.request_version,
+            REMOTE_ADDR=str(host),
+            REMOTE_PORT=str(port),
+        )
+        expects = self.socket if environ.get("HTTP_EXPECT", "").lower() == "100-continue" else None
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        body = Body(self.rfile, self.content_length, expects, chunked, exchange_of(environ))
+        self.wsgi_input = environ["wsgi.input"] = body
         environ["wsgi.input_terminated"] = True
-        if self._is_websocket():
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and not (chunked or self.content_length):
             environ["grid.upgrade"] = self.upgrade
         return environ
 
@@ -150,6 +161,19 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         elif self.server.state.draining:
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
+
+    def _write_with_headers(self, data: bytes) -> None:
+        """Head and a small body leave in one piece: one system call, one packet."""
+        self.headers_sent = True
+        self.finalize_headers()
+        lines = [b"HTTP/1.1 " + bytes(self.status or b"")]
+        lines += [name + b": " + value for name, value in self.response_headers]
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        if self.response_use_chunked or len(data) > SMALL:
+            self._sendall(head)
+            self._write(data)
+        else:
+            self._sendall(head + data)
 
     def _linger(self) -> None:
         """Let a client that still sends find the answer: hang up our half, and swallow the rest for a while."""

@@ -36,6 +36,9 @@ class Instruments:
         self._running = Gauge("grid_operations_in_flight", "Operations being handled now", registry=registry)
         self._sockets = Gauge("grid_websockets", "Open WebSocket connections", registry=registry)
 
+        # labels() is a lock and a few allocations each; the combinations are few.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def count_sockets(self, count: Callable[[], int]) -> None:
         self._sockets.set_function(count)
 
@@ -49,8 +52,12 @@ class Instruments:
 
     def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None:
         """Count one finished exchange. Operation names come from the node's map, never from the caller."""
-        operation = exchange.operation or "none"
-        self._requests.labels(operation, exchange.scheme, exchange.outcome or status).inc()
-        self._seconds.labels(operation, exchange.scheme).observe(seconds)
+        key = (exchange.operation or "none", exchange.scheme, exchange.outcome or status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._requests.labels(*key), self._seconds.labels(*key[:2])
+            self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
         self._received.inc(exchange.received)
         self._sent.inc(sent)
