@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from syft_ext.client.datasets import Datasets, Found
 from syft_ext.client.node_client import NodeClient
+from syft_ext.client.objects import Objects
 from syft_ext.client.trainings import Trainings
+from syft_ext.errors import BadRequest
+from syft_ext.messages.datasets import SearchQuery, SearchResults
 
 __all__ = ["DomainClient"]
 
@@ -12,6 +19,38 @@ class DomainClient(NodeClient):
     """A Domain: it governs and stores data and models, and coordinates trainings."""
 
     @property
+    def datasets(self) -> Datasets:
+        """The datasets that you may find, newest first."""
+        return Datasets(self)
+
+    @property
+    def store(self) -> Objects:
+        """The objects that you may find, newest first."""
+        return Objects(self)
+
+    @property
     def trainings(self) -> Trainings:
         """The trainings hosted here, newest first."""
         return Trainings(self)
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        tags: Sequence[str] = (),
+        name: str = "",
+        kind: Any = "",
+        limit: int = 100,
+    ) -> Found:
+        """Search the datasets, models and objects that you may find.
+
+        Args:
+            text: words that all occur in name, description, tags or column names.
+            tags: tags that are all there.
+            kind: "dataset", "model", "object", or "" for all.
+        """
+        if kind not in ("", "dataset", "model", "object"):
+            raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
+        message = SearchQuery(text=text, tags=list(tags), name=name, kind=kind, limit=limit)
+        reply: SearchResults = self.call(message)
+        return Found(reply.entries)

@@ -9,6 +9,7 @@ import torch
 
 from syft_ext.client.display import Table, size
 from syft_ext.errors import InvalidTensors
+from syft_ext.federated.training_plan import StepResult
 from syft_ext.tensors import decode_tensors
 
 __all__ = ["Parameters", "named_parameters", "parameter_diff"]
@@ -96,8 +97,11 @@ def named_parameters(model: Any) -> dict[str, torch.Tensor]:
 
     Args:
         model: a ``torch.nn.Module`` (its parameters, without buffers), a :class:`~syft_ext.plans.Module`,
-            :class:`Parameters`, a mapping name → tensor (a state dict), or a sequence of tensors.
+            :class:`Parameters`, a mapping name → tensor (a state dict), a sequence of tensors, or what a
+            step of a :class:`~syft_ext.federated.TrainingPlan` returned.
     """
+    if isinstance(model, StepResult):
+        model = model.params
     if isinstance(model, Parameters):
         named: dict[str, Any] = model.state_dict()
     elif isinstance(model, Mapping):
