@@ -25,49 +25,65 @@ def check_digest(value: str) -> str:
 
 
 class LockedFile:
-    """An open file with a shared lock on it, closed at the latest when nobody refers to it any more.
+    """An open file with a lock on it, closed at the latest when nobody refers to it any more.
 
     While it is open no sweeper removes the file, whatever name it has. Closing by reference count matters:
     a greenlet can be killed while a real thread still writes, and a descriptor closed under that thread
     would soon be another file's.
     """
 
-    __slots__ = ("fd",)
+    __slots__ = ("_path", "fd")
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
+        """Open ``path`` without locking it yet; raises ``OSError``."""
+        self.fd = -1
+        self._path = path
+        self.fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
 
     @classmethod
     def take(cls, path: Path) -> LockedFile | None:
         """Open and lock the file at ``path``; None if there is none (or it is removed just now)."""
         try:
-            file = cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            file = cls(path)
         except FileNotFoundError:
             return None
         return file if file.lock() else None
 
     @classmethod
-    def create(cls, directory: Path) -> tuple[Path, LockedFile]:
+    def create(cls, directory: Path) -> LockedFile:
         """A new file in ``directory``, for its owner only."""
         while True:
-            path = directory / new_id()
             with clear_errors():
-                file = cls(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                file = cls(directory / new_id(), os.O_CREAT | os.O_EXCL | os.O_RDWR)
             if file.lock():
-                return path, file
+                return file
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.fd).st_size
 
     def lock(self) -> bool:
-        """Share the lock; whether the file still has a name. A sweeper holds it for a moment at most."""
+        """Share the lock; whether the file still has its name. A sweeper has the lock for a moment at most."""
         fcntl.flock(self.fd, fcntl.LOCK_SH)
-        return os.fstat(self.fd).st_nlink > 0
+        return self._is_there()
 
     def lock_alone(self) -> bool:
-        """Lock the file if it still has a name and nobody else holds it."""
+        """Lock the file if nobody else has; whether that worked and the file still has its name."""
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return os.fstat(self.fd).st_nlink > 0
+        return self._is_there()
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.fd), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -25,19 +25,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from blake3 import blake3
-
 from grid.offload import offload
 from grid.storage.blob import Blob, LockedFile, check_digest
-from grid.storage.disk import clear_errors, make_directory, start_writeback, sync_directory, write_all
+from grid.storage.disk import make_directory, sync_directory
 from grid.storage.group import GroupCommit
+from grid.storage.temporary import TemporaryFile, commit_files
 from syft_ext.errors import BadRequest, NotFound
 
 __all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
 
 #: What a writer gathers before it goes to the disk. Every concurrent upload has such a buffer.
 BUFFER_BYTES = 256 << 10
-WRITEBACK_BYTES = 1 << 20
 _MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
 
 
@@ -95,6 +93,10 @@ class BlobStore(ABC):
         """Whether the content is here."""
 
     @abstractmethod
+    def hold(self, digest: str) -> Blob:
+        """A content that is here already, held so that a transaction can refer to it."""
+
+    @abstractmethod
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
         """Remove content that nobody holds, if ``confirm`` (asked under the lock) agrees; whether it did."""
 
@@ -135,7 +137,7 @@ class FileBlobStore(BlobStore):
             make_directory(directory)
         sync_directory(root)
         self.sweep()
-        self.group = GroupCommit(self._commit_group)
+        self._group = GroupCommit(self._commit_group)
 
     def create(self) -> FileBlobWriter:
         return FileBlobWriter(self)
@@ -165,10 +167,16 @@ class FileBlobStore(BlobStore):
     def exists(self, digest: str) -> bool:
         return self.path(digest).exists()
 
+    def hold(self, digest: str) -> Blob:
+        file = LockedFile.take(self.path(digest))
+        if file is None:
+            raise NotFound("there is no such content")
+        return Blob(digest, file.size, file)
+
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
         try:
-            file = LockedFile(self._open(digest))
-        except NotFound:
+            file = LockedFile(self.path(digest))
+        except FileNotFoundError:
             return False
         try:
             if not file.lock_alone() or not confirm():
@@ -195,99 +203,22 @@ class FileBlobStore(BlobStore):
         except FileNotFoundError:
             raise NotFound("there is no such content") from None
 
-    # -- the syncing thread -------------------------------------------------------------------------
+    def commit(self, file: TemporaryFile, digest: str) -> Blob:
+        """Give a finished file its final name, together with all others that are waiting for it."""
+        self._group.submit(file)
+        assert file.kept is not None
+        return Blob(digest, file.size, file.kept)
 
     def _commit_group(self, files: list[TemporaryFile]) -> list[BaseException | None]:
-        """Sync, link and sync the directory for a whole group. Runs in a real thread."""
-        errors: list[BaseException | None] = [None] * len(files)
-
-        def each(step: Callable[[TemporaryFile], None]) -> None:
-            for index, file in enumerate(files):
-                if errors[index] is None:
-                    try:
-                        with clear_errors():
-                            step(file)
-                    except Exception as error:
-                        errors[index] = error
-
-        try:
-            each(TemporaryFile.start)
-            each(TemporaryFile.sync)
-            each(TemporaryFile.link)
-            sync_directory(self.contents)
-        finally:
-            for file in files:
-                file.remove()
+        errors = commit_files(files)
+        sync_directory(self.contents)
         return errors
-
-
-class TemporaryFile:
-    """A file on its way to become a blob, hashed as it grows. One thread at a time uses it.
-
-    Nothing here runs on the event loop: opening, writing and removing a file all wait when the file
-    system commits its journal, which is just what the syncing thread makes it do. Whoever still uses the
-    object keeps its descriptor open (:class:`LockedFile`), also after the writer was killed.
-    """
-
-    def __init__(self, store: FileBlobStore) -> None:
-        self._store = store
-        self._file: LockedFile | None = None
-        self._path = store.temporary
-        self._final = store.contents
-        self._hash = blake3()
-        self._unwritten = 0
-        self.size = 0
-        self.kept: LockedFile | None = None  # the content under its final name
-
-    def append(self, data: memoryview) -> None:
-        if self._file is None:
-            self._path, self._file = LockedFile.create(self._store.temporary)
-        write_all(self._file.fd, data)
-        self._hash.update(data)
-        self.size += len(data)
-        self._unwritten += len(data)
-        if self._unwritten >= WRITEBACK_BYTES:
-            start_writeback(self._file.fd)
-            self._unwritten = 0
-
-    def finish(self, rest: memoryview) -> str:
-        """Append the rest; returns the digest of the whole."""
-        self.append(rest)
-        digest = self._hash.hexdigest()
-        self._final = self._store.path(digest)
-        return digest
-
-    def remove(self) -> None:
-        """Take the temporary name away."""
-        if self._file is not None:
-            self._path.unlink(missing_ok=True)
-
-    # The three steps of a group commit.
-
-    def start(self) -> None:
-        assert self._file is not None
-        self.kept = LockedFile.take(self._final)
-        if self.kept is None:
-            start_writeback(self._file.fd)
-
-    def sync(self) -> None:
-        assert self._file is not None
-        if self.kept is None:
-            os.fdatasync(self._file.fd)
-
-    def link(self) -> None:
-        while self.kept is None:
-            try:
-                os.link(self._path, self._final)
-                self.kept = self._file
-            except FileExistsError:  # somebody was faster, or is just removing it
-                self.kept = LockedFile.take(self._final)
 
 
 class FileBlobWriter(BlobWriter):
     def __init__(self, store: FileBlobStore) -> None:
         self._store = store
-        self._file: TemporaryFile | None = TemporaryFile(store)
+        self._file: TemporaryFile | None = TemporaryFile(store.temporary, store.contents)
         self._buffer = bytearray()
         self.size = 0
 
@@ -319,9 +250,7 @@ class FileBlobWriter(BlobWriter):
             self.abort()
             raise
         self._file = None  # from here on the syncing thread removes the temporary name
-        self._store.group.submit(file)
-        assert file.kept is not None
-        return Blob(found, self.size, file.kept)
+        return self._store.commit(file, found)
 
     def abort(self) -> None:
         if self._file is not None:
@@ -334,7 +263,7 @@ def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: 
     removed = 0
     for path in list(directory.iterdir()):
         try:
-            file = LockedFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            file = LockedFile(path)
         except FileNotFoundError:
             continue
         if file.lock_alone() and not keep(path.name):

@@ -1,0 +1,126 @@
+"""Files on their way to become blobs, and the group commit that makes them so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from blake3 import blake3
+
+from grid.storage.blob import LockedFile
+from grid.storage.disk import clear_errors, start_writeback, write_all
+
+__all__ = ["TemporaryFile", "commit_files"]
+
+_WRITEBACK_BYTES = 1 << 20
+_READ_BYTES = 1 << 20
+
+
+class TemporaryFile:
+    """A file on its way to become a blob, hashed as it grows. One thread at a time uses it.
+
+    Nothing here runs on the event loop: opening, writing and removing a file all wait when the file
+    system commits its journal, which is just what the syncing thread makes it do. Whoever still uses the
+    object keeps its descriptor open (:class:`LockedFile`), also after the writer was killed.
+    """
+
+    def __init__(self, directory: Path, contents: Path, partial: LockedFile | None = None) -> None:
+        """A new file in ``directory``, or a ``partial`` one that stays until its owner removes it."""
+        self._directory, self._contents = directory, contents
+        self._file, self._owned = partial, partial is None
+        self._final = contents
+        self._hash = blake3()
+        self._unwritten = 0
+        self.size = 0
+        self.kept: LockedFile | None = None  # the content under its final name
+
+    def append(self, data: memoryview) -> None:
+        if self._file is None:
+            self._file = LockedFile.create(self._directory)
+        write_all(self._file.fd, data)
+        self._hash.update(data)
+        self.size += len(data)
+        self._unwritten += len(data)
+        if self._unwritten >= _WRITEBACK_BYTES:
+            start_writeback(self._file.fd)
+            self._unwritten = 0
+
+    def resume(self) -> None:
+        """Hash what a partial file holds already."""
+        assert self._file is not None
+        self._hash, self.size = blake3(), 0
+        while data := os.pread(self._file.fd, _READ_BYTES, self.size):
+            self._hash.update(data)
+            self.size += len(data)
+
+    def continue_from(self, state: tuple[blake3, int]) -> None:
+        """As :meth:`resume`, with what :meth:`state` returned when the file was as long as it is now."""
+        self._hash, self.size = state
+
+    def state(self) -> tuple[blake3, int]:
+        return self._hash, self.size
+
+    def finish(self, rest: memoryview) -> str:
+        """Append the rest; returns the digest of the whole."""
+        self.append(rest)
+        digest = self._hash.hexdigest()
+        self._final = self._contents / digest
+        return digest
+
+    def share(self) -> bool:
+        """Let others lock the partial file too, as one must with content; whether it still has its name."""
+        assert self._file is not None
+        return self._file.lock()
+
+    def remove(self) -> None:
+        """Take the temporary name away."""
+        if self._file is not None and self._owned:
+            self._file.path.unlink(missing_ok=True)
+
+    # The three steps of a group commit.
+
+    def start(self) -> None:
+        assert self._file is not None
+        self.kept = LockedFile.take(self._final)
+        if self.kept is None:
+            start_writeback(self._file.fd)
+
+    def sync(self) -> None:
+        assert self._file is not None
+        if self.kept is None:
+            os.fdatasync(self._file.fd)
+
+    def link(self) -> None:
+        assert self._file is not None
+        while self.kept is None:
+            try:
+                os.link(self._file.path, self._final)
+                self.kept = self._file
+            except FileExistsError:  # somebody was faster, or is just removing it
+                self.kept = LockedFile.take(self._final)
+
+
+def commit_files(files: list[TemporaryFile]) -> list[BaseException | None]:
+    """Sync the files of a group and link them to their final names; one error or None per file.
+
+    Runs in a real thread. All writing is started before the first sync waits for any of it: the first
+    sync then commits the file system's journal for the whole group.
+    """
+    errors: list[BaseException | None] = [None] * len(files)
+
+    def each(step: Callable[[TemporaryFile], None]) -> None:
+        for index, file in enumerate(files):
+            if errors[index] is None:
+                try:
+                    with clear_errors():
+                        step(file)
+                except Exception as error:
+                    errors[index] = error
+
+    each(TemporaryFile.start)
+    each(TemporaryFile.sync)
+    each(TemporaryFile.link)
+    for file in files:
+        file.remove()
+    return errors
