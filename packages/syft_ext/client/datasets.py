@@ -194,7 +194,7 @@ class Datasets(Collection[Dataset]):
 
         Args:
             assets: the data: a tensor, an array or a data frame; or several by name. None: the data stay with
-                the owner's Workers, and the Domain keeps the mock only.
+                the owner's Workers; the Domain keeps the mock, and no rows of data in the mock's form.
             mock: made-up data of the same form, which others may download; for several assets by name.
             schema: what there is to say of columns: name → ``{"unit": …, "description": …}``.
             visibility: "public" (Networks find it too), "users", or "private" (you and ``viewers``).
@@ -210,8 +210,8 @@ class Datasets(Collection[Dataset]):
         store, kept = Objects(self.client), list[RemoteObject]()
         try:
             described = [
-                self._asset(store, kept, name, part, value, mocks.get(part), schema or {})
-                for part, value in (parts or mocks).items()
+                self._asset(store, kept, name, part, parts.get(part), mocks.get(part), schema or {})
+                for part in parts or mocks
             ]
             known = {column.name for asset in described for column in asset.columns}
             if not set(schema or {}) <= known:
@@ -243,19 +243,18 @@ class Datasets(Collection[Dataset]):
     ) -> Asset:
         """Upload one asset and its mock; what was uploaded goes into ``kept``."""
         label = f"{dataset}/{part}"
-        content = as_data(value, label)
+        stand_in = None if mock is None else as_data(mock, f"mock of {label}")
+        content = as_data(value, label) if value is not None or stand_in is None else _no_rows(stand_in)
         columns = schema_of(content, part, said)
+        if stand_in is not None and _form(columns) != _form(schema_of(stand_in, part, {})):
+            raise BadRequest(f"the mock of {label} has other columns, types or shapes than the data")
+        data = store.put(content, description=label)
+        kept.append(data)
         mock_id = None
-        if mock is not None:
-            stand_in = content if mock is value else as_data(mock, f"mock of {label}")
-            if _form(columns) != _form(schema_of(stand_in, part, {})):
-                raise BadRequest(f"the mock of {label} has other columns, types or shapes than the data")
+        if stand_in is not None:
             kept.append(store.put(stand_in, description=f"mock of {label}"))
             mock_id = kept[-1].id
-        if mock is not value:
-            kept.append(store.put(content, description=label))
-        # Without data of its own the asset is its mock: both ids name the same object.
-        return Asset(name=part, object_id=kept[-1].id, mock_id=mock_id, columns=columns)
+        return Asset(name=part, object_id=data.id, mock_id=mock_id, columns=columns)
 
     def update(self, dataset_id: str, **changes: Any) -> Dataset:
         return self.get(dataset_id).update(**changes)
@@ -290,6 +289,12 @@ def _parts(value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     return value if isinstance(value, Mapping) else {"data": value}
+
+
+def _no_rows(mock: Any) -> Any:
+    if isinstance(mock, Mapping):
+        return {name: _no_rows(tensor) for name, tensor in mock.items()}
+    return mock[:0] if mock.ndim else mock
 
 
 def _form(columns: list[Any]) -> list[tuple[Any, ...]]:
