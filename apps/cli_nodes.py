@@ -96,7 +96,8 @@ def _setting_options(kind: str) -> list[click.Option]:
         if field.type is bool:
             option = click.Option([f"--{name}/--no-{name}", field.name], default=None, help=help_text)
         elif field.is_list:
-            option = click.Option([f"--{_singular(name)}", field.name], multiple=True, help=help_text)
+            names = [f"--{name.removesuffix('s').removesuffix('se')}", f"--{name}", field.name]
+            option = click.Option(names, multiple=True, help=f"{help_text} Can be repeated.")
         elif field.choices:
             choice = click.Choice(field.choices)
             option = click.Option([f"--{name}", field.name], type=choice, default=None, help=help_text)
@@ -104,11 +105,6 @@ def _setting_options(kind: str) -> list[click.Option]:
             option = click.Option([f"--{name}", field.name], type=field.type, default=None, help=help_text)
         options.append(option)
     return options
-
-
-def _singular(name: str) -> str:
-    """``--training A --training B`` reads better than ``--trainings A``."""
-    return name.removesuffix("s")
 
 
 def _shown(default: Any) -> str:

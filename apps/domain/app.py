@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings
 from grid.network.associations import AssociationService, opener
 from grid.network.hub import HubService
@@ -13,6 +14,7 @@ from grid.network.monitor import MonitorService
 from grid.network.requester import RequesterService
 from grid.node import Node
 from grid.node.metadata import MetadataService
+from grid.worker.open_trainings import OpenTrainingsService
 
 __all__ = ["build"]
 
@@ -26,12 +28,14 @@ def build(home: Path, settings: DomainSettings) -> Node:
         [
             MetadataService,
             *ACCOUNTS,
+            *CATALOGUE,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)
             ),
             partial(HubService, settings=settings),
             partial(RequesterService, interval=settings.heartbeat_interval),
             MonitorService,
+            OpenTrainingsService,
         ],
         address=settings.address.rstrip("/"),
         database_url=settings.database_url or None,

@@ -133,6 +133,9 @@ class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fie
     target: Annotated[
         str, Meta(description="Column of a CSV (array of an .npz or .safetensors) that holds the labels.")
     ] = ""
+    classes: Annotated[
+        list[str], Meta(description="Labels that are words, in the order that the model numbers them.")
+    ] = []
     standardise: Annotated[
         Literal["none", "local", "file"],
         Meta(description="Scale features to mean 0, variance 1: by local statistics, or by those in a file."),

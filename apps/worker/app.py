@@ -1,0 +1,43 @@
+"""The Worker: load, run, save for its Domain; trainings on its owner's data."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from grid.config import WorkerSettings
+from grid.network.associations import AssociationService, opener
+from grid.network.requester import RequesterService
+from grid.node import Node
+from grid.node.metadata import MetadataService
+from grid.worker.daemon import TrainingService
+from grid.worker.operator import OperatorService
+from grid.worker.service import WorkerService
+
+__all__ = ["build"]
+
+#: A Worker is asked by nobody; its Domain is offline for it when heartbeats have failed for so many intervals.
+MISSED = 4
+
+
+def build(home: Path, settings: WorkerSettings) -> Node:
+    """A Worker whose state is in ``home``."""
+    return Node(
+        "worker",
+        home,
+        settings.name or "worker",
+        [
+            MetadataService,
+            OperatorService,
+            partial(
+                AssociationService,
+                offline_after=MISSED * settings.heartbeat_interval,
+                opener=opener(settings.ca_file),
+            ),
+            partial(RequesterService, interval=settings.heartbeat_interval),
+            partial(TrainingService, settings=settings),
+            partial(WorkerService, settings=settings),
+        ],
+        address=settings.address.rstrip("/"),
+        database_url=settings.database_url or None,
+    )

@@ -1,0 +1,64 @@
+"""What a Worker's node and its participant process say to each other: JSON lines over a pair of pipes."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Command", "Event", "Setup", "decode_command", "decode_event", "decode_setup", "encode"]
+
+
+class Setup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The first line to the participant. Secrets come here, not on its command line."""
+
+    domain: str
+    domain_key: str
+    node_key_file: str
+    ca_file: str
+    token: str
+    data: str
+    target: str
+    classes: list[str]
+    standardise: str
+    statistics: str
+    plan_seconds: float
+    plan_memory: int
+
+
+class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``action``: join or leave the training of that name and version."""
+
+    action: str
+    name: str
+    version: str
+
+
+class Event(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What happened: ready (data loaded), refused (data unusable), cycle, reported, over, failed."""
+
+    event: str
+    name: str = ""
+    version: str = ""
+    cycle: int = 0
+    samples: int = 0
+    loss: float | None = None
+    accuracy: float | None = None
+    text: str = ""
+
+
+def encode(line: Setup | Command | Event) -> bytes:
+    return msgspec.json.encode(line) + b"\n"
+
+
+def decode_event(line: bytes) -> Event:
+    event: Event = msgspec.json.decode(line, type=Event)
+    return event
+
+
+def decode_command(line: bytes) -> Command:
+    command: Command = msgspec.json.decode(line, type=Command)
+    return command
+
+
+def decode_setup(line: bytes) -> Setup:
+    setup: Setup = msgspec.json.decode(line, type=Setup)
+    return setup

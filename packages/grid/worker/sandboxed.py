@@ -1,0 +1,89 @@
+"""Plans that run in the sandbox instead of in this process: what a Worker does with every stranger's plan."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import torch
+
+from syft_ext.errors import BadRequest, InvalidPlan
+from syft_ext.federated.training_plan import TrainingPlan
+from syft_ext.plans.binding import const_tensor, nest
+from syft_ext.plans.ir import Plan, flat_results
+from syft_ext.plans.sandbox import PlanSandbox
+
+__all__ = ["SandboxedPlan", "SandboxedPlans", "complete"]
+
+
+class SandboxedPlan(TrainingPlan):
+    """A training plan whose steps run in ``sandbox``; this process only reads and checks it."""
+
+    sandbox: PlanSandbox
+
+    def run(self, flat: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        named = {each.name: nest(each.tree, flat) for each in self.document.arguments}
+        return tuple(flat_results(self.sandbox.run(self, named)))
+
+
+class SandboxedPlans:
+    """One warm sandbox, and the plans that were loaded into it.
+
+    Args:
+        seconds: wall-clock and CPU time of one run.
+        memory: bytes that the sandbox may use beyond what torch itself needs.
+    """
+
+    def __init__(self, *, seconds: float, memory: int) -> None:
+        self._seconds, self._memory = seconds, memory
+        self._lock = threading.Lock()
+        self._sandbox: PlanSandbox | None = None
+
+    @property
+    def sandbox(self) -> PlanSandbox:
+        """The sandbox; started at the first use."""
+        with self._lock:
+            if self._sandbox is None:
+                self._sandbox = PlanSandbox(seconds=self._seconds, memory_bytes=self._memory)
+            return self._sandbox
+
+    @property
+    def warm(self) -> bool:
+        return self._sandbox is not None
+
+    def load(self, data: bytes) -> SandboxedPlan:
+        """Read and check a downloaded plan; its self-test runs in the sandbox. Raises :class:`InvalidPlan`."""
+        plan = SandboxedPlan.loads(data)
+        assert isinstance(plan, SandboxedPlan)
+        plan.sandbox = self.sandbox
+        plan.check()
+        plan.self_test()
+        return plan
+
+    def close(self) -> None:
+        with self._lock:
+            sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.close()
+
+
+def complete(plan: Plan, given: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The flat inputs of ``plan``: ``given`` by input name, else the plan's defaults.
+
+    Raises :class:`BadRequest` for a name that the plan has not, or an input that has neither.
+    """
+    names = [item.name for item in plan.inputs]
+    unknown = set(given) - set(names)
+    if unknown:
+        raise BadRequest(f"the plan has no input {min(unknown)!r}; it has: {', '.join(names[:50])}")
+    flat = []
+    for item in plan.inputs:
+        if item.name in given:
+            flat.append(given[item.name])
+        elif item.default is not None:
+            flat.append(const_tensor(item.default))
+        else:
+            raise BadRequest(f"the plan's input {item.name!r} is missing and has no default")
+    if len(set(names)) != len(names):
+        raise InvalidPlan("two inputs of the plan have the same name")
+    return flat
