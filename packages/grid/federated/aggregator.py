@@ -1,0 +1,266 @@
+"""The aggregator: averages the reports of a cycle while they arrive, and finishes it when it is closed.
+
+What it holds in memory is a cache. The order of the sum is the order in which the reports were accepted, so
+after a crash the same reports give the same model, to the last bit, out of the blob store.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select
+
+from grid.federated import tables as t
+from grid.federated.aggregation.base import Aggregate, Aggregator, Contribution
+from grid.federated.aggregation.tensor_file import TensorFile
+from grid.federated.collector import Collector
+from grid.federated.executor import SerialExecutor
+from grid.federated.hosted import Hosted, HostedTrainings
+from grid.federated.lifecycle import Lifecycle
+from grid.federated.machines import assignment as assignments
+from grid.federated.machines import cycle as cycles
+from grid.federated.model_updater import ModelUpdater
+from grid.federated.outbox import MAX_ATTEMPTS, Message, Outbox
+from grid.federated.store import TrainingStore, Unit
+from grid.offload import offload
+from grid.storage.references import collect
+from syft_ext.errors import BadRequest, Conflict, GridError, InvalidTensors, NotFound, Unsupported
+
+__all__ = ["AggregationJobs"]
+
+logger = logging.getLogger(__name__)
+
+_REPORTS = (
+    select(
+        t.Assignment.id,
+        t.Assignment.report_index,
+        t.Assignment.blob_digest,
+        t.Assignment.kind,
+        t.Assignment.samples,
+        t.Assignment.loss,
+        t.Assignment.accuracy,
+    )
+    .where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == str(assignments.Status.REPORTED),
+        t.Assignment.report_index > bindparam("after"),
+    )
+    .order_by(t.Assignment.report_index)
+)
+_UNFINISHED = select(t.Cycle.id).where(
+    t.Cycle.id == bindparam("cycle_id"), t.Cycle.status.not_in([str(s) for s in cycles.TERMINAL])
+)
+_BASE = (
+    select(t.Checkpoint.blob_digest)
+    .join(
+        t.Cycle,
+        (t.Cycle.process_id == t.Checkpoint.process_id) & (t.Cycle.base_checkpoint == t.Checkpoint.number),
+    )
+    .where(t.Cycle.id == bindparam("cycle_id"))
+)
+
+
+@dataclass(slots=True)
+class _Running:
+    """The sum of a cycle so far: everything accepted up to report ``index``."""
+
+    base: TensorFile
+    aggregator: Aggregator
+    index: int = 0
+    included: list[Any] = field(default_factory=list)
+
+
+class AggregationJobs:
+    """Runs one job at a time for each training, beside the requests.
+
+    Args:
+        make: the aggregator of a training, given its base model (strategy or hosted averaging plan).
+    """
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        lifecycle: Lifecycle,
+        outbox: Outbox,
+        updater: ModelUpdater,
+        executor: SerialExecutor,
+        make: Callable[[Hosted, TensorFile], Aggregator],
+        wake_at: Callable[[str, float], None],
+    ) -> None:
+        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
+        self._outbox, self._updater, self._executor = outbox, updater, executor
+        self._make, self._wake_at = make, wake_at
+        self.collector: Collector  # set by the pipeline: the two know each other
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+
+    # -- what is asked of it
+
+    def advance(self, process_id: str, cycle_id: str) -> None:
+        """Reports came in: add them to the sum in the background."""
+        self._executor.submit(process_id, f"advance {cycle_id}", lambda: self._go_on(process_id, cycle_id))
+
+    def work(self, message: Message) -> None:
+        """An outbox message waits: do its work in the background."""
+        self._executor.submit(message.process_id, f"close {message.key}", lambda: self._close(message))
+
+    def forget(self, process_id: str, cycle_id: str, digests: list[str]) -> None:
+        """Reports are not needed any more: drop the sum and their contents."""
+        self._drop(cycle_id)
+        self._executor.submit(process_id, f"collect {cycle_id}", lambda: self._collect(digests))
+
+    def _collect(self, digests: list[str]) -> None:
+        collect(self._store.database, self._store.blobs, digests)
+
+    def _go_on(self, process_id: str, cycle_id: str) -> None:
+        """Add what came, unless the cycle is finished already."""
+        if self._store.read(_UNFINISHED, {"cycle_id": cycle_id}):
+            self._advance(process_id, cycle_id)
+
+    def close(self) -> None:
+        """Drop all sums: they are made again from what is stored."""
+        for cycle_id in list(self._running):
+            self._drop(cycle_id)
+
+    # -- the sum
+
+    def _advance(self, process_id: str, cycle_id: str) -> _Running:
+        """Add everything that was accepted since the last time, in the order of acceptance."""
+        running = self._running.get(cycle_id)
+        if running is None:
+            running = self._begin(process_id, cycle_id)
+        hosted = self._hosted.get(process_id)
+        while True:
+            rows = self._store.read(_REPORTS, {"cycle_id": cycle_id, "after": running.index})
+            if not rows:
+                return running
+            unusable: list[tuple[str, str]] = []
+            offload(self._add, running, rows, hosted.server.weighting == "samples", unusable)
+            for assignment_id, reason in unusable:
+                logger.warning("report of assignment %s is unusable: %s", assignment_id, reason)
+                with self._store.unit(process_id) as unit:
+                    self.collector.drop(unit, assignment_id, reason)
+
+    def _begin(self, process_id: str, cycle_id: str) -> _Running:
+        digest = self._store.read(_BASE, {"cycle_id": cycle_id})[0][0]
+        base = TensorFile(self._store.blobs.map(digest))
+        running = _Running(base, self._make(self._hosted.get(process_id), base))
+        with self._lock:
+            self._running[cycle_id] = running
+        return running
+
+    def _add(self, running: _Running, rows: Any, weighted: bool, unusable: list[tuple[str, str]]) -> None:
+        for row in rows:
+            try:
+                file = TensorFile(self._store.blobs.map(row.blob_digest))
+            except (NotFound, InvalidTensors) as error:
+                unusable.append((row.id, error.detail))
+            else:
+                weight = float(row.samples) if weighted else 1.0
+                running.aggregator.accumulate(Contribution(file, weight, row.kind))
+                running.included.append(row)
+            running.index = row.report_index
+
+    def _drop(self, cycle_id: str) -> None:
+        with self._lock:
+            running = self._running.pop(cycle_id, None)
+        if running is not None:
+            running.aggregator.close()
+
+    # -- closing a cycle
+
+    def _close(self, queued: Message) -> None:
+        message = self._outbox.take(queued)
+        if message is None:
+            return
+        try:
+            self._average(message)
+        except Conflict as error:
+            # Cancelled meanwhile, or the lease was taken over: somebody else has decided what becomes of it.
+            logger.info("cycle %s is not averaged here: %s", message.key, error)
+            self._drop(message.key)
+        except Exception as error:
+            self._drop(message.key)
+            self._failed(message, error)
+
+    def _average(self, message: Message) -> None:
+        cycle_id, process_id = message.key, message.process_id
+        running = self._advance(process_id, cycle_id)
+        with self._store.unit(process_id) as unit:
+            self._outbox.check(unit, message)
+            if not self._is_current(unit, message):
+                self._outbox.done(unit, message)
+                unit.after_commit(lambda: self._drop(cycle_id))
+                return
+            minimum = self._hosted.get(process_id).server.min_diffs or 1
+            if len(running.included) < minimum:
+                self._lifecycle.cycle(unit, cycles.Event.SHORT)
+                self._outbox.done(unit, message)
+                return
+            assert unit.cycle is not None
+            if unit.cycle.status == cycles.Status.AGGREGATING:
+                self._lifecycle.cycle(unit, cycles.Event.AGGREGATED)
+        aggregate: Aggregate = offload(running.aggregator.finish)
+        blob = offload(self._updater.apply, running.base, aggregate)
+        with blob, self._store.unit(process_id) as unit:
+            self._outbox.done(unit, message)
+            if self._is_current(unit, message):
+                self._updater.publish(unit, blob)
+                self._write_metrics(unit, running)
+                moved = self._lifecycle.move_assignments(
+                    unit, assignments.Status.REPORTED, assignments.Event.INCLUDE
+                )
+                if moved != len(running.included):
+                    raise Conflict(f"{moved} reports are to be included, {len(running.included)} were added")
+                self._lifecycle.cycle(unit, cycles.Event.APPLIED)
+
+    def _is_current(self, unit: Unit, message: Message) -> bool:
+        """Whether the cycle still waits for its average (and was not cancelled)."""
+        cycle = unit.cycle
+        return (
+            cycle is not None
+            and cycle.id == message.key
+            and cycle.status in (cycles.Status.AGGREGATING, cycles.Status.APPLYING)
+        )
+
+    def _write_metrics(self, unit: Unit, running: _Running) -> None:
+        """The cycle's metrics: means weighted by samples where a report states them, else by 1."""
+        assert unit.cycle is not None
+        rows = []
+        for name in ("loss", "accuracy"):
+            pairs = [
+                (getattr(row, name), float(row.samples or 1))
+                for row in running.included
+                if getattr(row, name) is not None
+            ]
+            weight = sum(w for _, w in pairs)
+            if pairs:
+                mean = sum(value * w for value, w in pairs) / weight
+                rows.append({"name": name, "value": mean, "weight": weight, "participants": len(pairs)})
+        samples = [row.samples for row in running.included if row.samples is not None]
+        if samples:
+            total = float(sum(samples))
+            rows.append({"name": "samples", "value": total, "weight": total, "participants": len(samples)})
+        if rows:
+            unit.execute(insert(t.CycleMetric), [{"cycle_id": unit.cycle.id, **row} for row in rows])
+
+    def _failed(self, message: Message, error: Exception) -> None:
+        """Try again later; what cannot succeed, or has failed often enough, ends the training."""
+        detail = error.detail if isinstance(error, GridError) else type(error).__name__
+        hopeless = isinstance(error, BadRequest | Unsupported) or message.attempts >= MAX_ATTEMPTS
+        logger.error(
+            "cycle %s could not be averaged (attempt %d)", message.key, message.attempts, exc_info=error
+        )
+        with self._store.unit(message.process_id) as unit:
+            if hopeless:
+                self._outbox.bury(unit, message, detail)
+                if self._is_current(unit, message):
+                    self._lifecycle.cycle(unit, cycles.Event.ABANDONED, f"averaging failed: {detail}")
+            else:
+                when = self._outbox.retry(unit, message, detail)
+                unit.after_commit(lambda: self._wake_at(message.process_id, when))

@@ -1,0 +1,212 @@
+"""The collector: takes reports in, refuses the wrong ones by themselves, closes a cycle that has enough.
+
+A report is accepted when its bytes are durable in the blob store *and* the transaction that counts it is
+committed; only then its worker hears so. Whatever is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import bindparam, select, update
+
+from grid.federated import tables as t
+from grid.federated.hosted import HostedTrainings
+from grid.federated.lifecycle import Lifecycle
+from grid.federated.machines import assignment as assignments
+from grid.federated.machines import cycle as cycles
+from grid.federated.store import TrainingStore, Unit
+from grid.federated.task_assignment import hash_key
+from grid.federated.tensor_stream import TensorStream
+from grid.storage.blobs import Blob
+from grid.storage.references import record
+from syft_ext.errors import BadRequest, InvalidToken, NotFound
+from syft_ext.messages.federated import ReportReply
+
+__all__ = ["Collector", "Metrics"]
+
+MAX_SAMPLES = 1_000_000_000
+
+_FIND = select(
+    t.Assignment.id,
+    t.Assignment.process_id,
+    t.Assignment.cycle_id,
+    t.Assignment.worker_id,
+    t.Assignment.key_hash,
+    t.Assignment.status,
+    t.Assignment.blob_digest,
+).where(t.Assignment.id == bindparam("assignment_id"))
+_STATUS = select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id"))
+_MOVE = update(t.Assignment).where(
+    t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
+)
+_REST = update(t.Worker).where(
+    t.Worker.id == bindparam("b_worker"), t.Worker.rests_until < bindparam("b_until")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a worker says of its own training; ``samples`` is its weight where the training asks for it."""
+
+    samples: int | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+class Collector:
+    """Args: ``advance(process_id, cycle_id)``: called after a report was accepted (averaging may go on)."""
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        lifecycle: Lifecycle,
+        advance: Callable[[str, str], None],
+        slots_changed: Callable[[str], None],
+    ) -> None:
+        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
+        self._advance, self._slots_changed = advance, slots_changed
+
+    def find(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
+        """The assignment's row. Raises :class:`NotFound`, or :class:`InvalidToken` for a wrong key."""
+        rows = self._store.read(_FIND, {"assignment_id": assignment_id})
+        if not rows:
+            raise NotFound("there is no such assignment")
+        row = rows[0]
+        if not hmac.compare_digest(row.key_hash, hash_key(request_key)) or row.worker_id != worker_id:
+            raise InvalidToken("the request key is not that of this assignment")
+        return row
+
+    def accept(
+        self,
+        assignment_id: str,
+        worker_id: str,
+        request_key: str,
+        body: Iterable[bytes | bytearray | memoryview],
+        *,
+        kind: Literal["diff", "params"] = "diff",
+        metrics: Metrics | None = None,
+    ) -> ReportReply:
+        """Store and count a report; ``body`` is a tensor file with the tensors of the model.
+
+        Args:
+            kind: ``diff``: base minus trained, as PyGrid has it; ``params``: the trained parameters.
+
+        Raises :class:`InvalidToken` (wrong key), :class:`InvalidTensors`, :class:`BadRequest` (metrics), or
+        :class:`Conflict` whose ``extra["reason"]`` is duplicate, late, timed-out, failed or cancelled.
+        """
+        metrics = metrics or Metrics()
+        row = self.find(assignment_id, worker_id, request_key)
+        self._check_metrics(row.process_id, metrics)
+        if row.status != assignments.Status.ASSIGNED:
+            raise assignments.refusal(assignments.Status(row.status))
+        layout = self._hosted.layout(row.process_id)
+        stream = TensorStream(layout, 4 * layout.data_offset + (64 << 10) + layout.data_size)
+        with self._store.blobs.create() as writer:
+            for chunk in body:
+                stream.feed(chunk)
+                writer.write(chunk)
+            stream.finish()
+            blob = writer.commit()
+        with blob:
+            reply = self._count(row, blob, kind, metrics)
+        self._advance(row.process_id, row.cycle_id)
+        return reply
+
+    def _check_metrics(self, process_id: str, metrics: Metrics) -> None:
+        weighted = self._hosted.get(process_id).server.weighting == "samples"
+        if metrics.samples is None and weighted:
+            raise BadRequest("this training weights reports by their samples: state them", field="samples")
+        if metrics.samples is not None and not 1 <= metrics.samples <= MAX_SAMPLES:
+            raise BadRequest(f"samples: 1 to {MAX_SAMPLES}", field="samples")
+        for name, value in (("loss", metrics.loss), ("accuracy", metrics.accuracy)):
+            if value is not None and not abs(value) < float("inf"):
+                raise BadRequest(f"{name} is not a finite number", field=name)
+
+    def _count(self, row: Any, blob: Blob, kind: str, metrics: Metrics) -> ReportReply:
+        server = self._hosted.get(row.process_id).server
+        with self._store.unit(row.process_id) as unit:
+            cycle = unit.cycle
+            if cycle is None or cycle.id != row.cycle_id or cycle.status != cycles.Status.COLLECTING:
+                raise self._refusal(unit, row.id)
+            if server.goal is not None and cycle.reported >= server.goal:
+                raise assignments.refusal(assignments.Status.LATE)
+            record(unit.session, blob)
+            values = {
+                "status": str(assignments.Status.REPORTED),
+                "finished_at": unit.now,
+                "report_index": cycle.accepted + 1,
+                "kind": kind,
+                "samples": metrics.samples,
+                "loss": metrics.loss,
+                "accuracy": metrics.accuracy,
+                "report_size": blob.size,
+                "report_digest": blob.digest,
+                "blob_digest": blob.digest,
+            }
+            self._move(unit, row.id, assignments.Event.REPORT, values)
+            cycle.accepted += 1
+            cycle.bytes_received += blob.size
+            if server.do_not_reuse_workers_until_cycle:
+                until = cycle.sequence + server.do_not_reuse_workers_until_cycle + 1
+                unit.execute(_REST, {"b_worker": row.worker_id, "b_until": until, "rests_until": until})
+            self._lifecycle.cycle(unit, cycles.Event.REPORTED)
+            sequence, reported, status = cycle.sequence, cycle.reported, cycle.status
+        return ReportReply(assignment_id=row.id, cycle=sequence, reported=reported, cycle_status=status)
+
+    def give_up(self, assignment_id: str, worker_id: str, request_key: str, reason: str = "") -> None:
+        """The worker cannot finish: its slot is free again. Raises like :meth:`accept`."""
+        row = self.find(assignment_id, worker_id, request_key)
+        if row.status != assignments.Status.ASSIGNED:
+            raise assignments.refusal(assignments.Status(row.status))
+        with self._store.unit(row.process_id) as unit:
+            if unit.cycle is None or unit.cycle.id != row.cycle_id:
+                raise self._refusal(unit, row.id)
+            values = {"status": str(assignments.Status.FAILED_BY_WORKER), "finished_at": unit.now}
+            self._move(unit, row.id, assignments.Event.WORKER_FAILED, values, reason=reason[:500])
+            unit.after_commit(lambda: self._slots_changed(row.process_id))
+
+    def drop(self, unit: Unit, assignment_id: str, reason: str) -> None:
+        """Take back an accepted report that turned out to be unusable when it was averaged."""
+        values = {
+            "status": str(assignments.Status.REJECTED),
+            "finished_at": unit.now,
+            "blob_digest": None,
+        }
+        self._move(unit, assignment_id, assignments.Event.UNUSABLE, values, reason=reason)
+        assert unit.cycle is not None
+        unit.cycle.rejected += 1
+        unit.after_commit(lambda: self._slots_changed(unit.process.id))
+
+    def _move(
+        self, unit: Unit, assignment_id: str, event: assignments.Event, values: dict[str, Any], **detail: Any
+    ) -> None:
+        """Compare and set; the counters follow the machine's effects."""
+        before = (
+            assignments.Status.REPORTED
+            if event is assignments.Event.UNUSABLE
+            else assignments.Status.ASSIGNED
+        )
+        decision = assignments.decide(before, event)
+        if unit.execute(_MOVE, {"b_id": assignment_id, "b_status": str(before), **values}).rowcount != 1:
+            raise self._refusal(unit, assignment_id)
+        cycle = unit.cycle
+        assert cycle is not None
+        for effect in decision.effects:
+            if effect is assignments.Effect.FREE_SLOT:
+                cycle.slots_open += 1
+            elif effect is assignments.Effect.COUNT_REPORT:
+                cycle.reported += 1
+            else:
+                cycle.reported -= 1
+        shown = {k: v for k, v in values.items() if k in ("samples", "loss", "accuracy") and v is not None}
+        unit.record("assignment", assignment_id, before, decision.status, **shown, **detail)
+
+    def _refusal(self, unit: Unit, assignment_id: str) -> Exception:
+        status = unit.execute(_STATUS, {"assignment_id": assignment_id}).scalar_one()
+        found = assignments.Status(status)
+        return assignments.refusal(assignments.Status.LATE if found is assignments.Status.ASSIGNED else found)

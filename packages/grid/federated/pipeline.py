@@ -1,0 +1,114 @@
+"""The training pipeline, put together from its components."""
+
+from __future__ import annotations
+
+import random
+
+from grid.federated.aggregation.strategies import PlanRunner, check_strategy, make_aggregator
+from grid.federated.aggregator import AggregationJobs
+from grid.federated.collector import Collector
+from grid.federated.executor import SerialExecutor
+from grid.federated.hosted import HostedTrainings
+from grid.federated.lifecycle import Lifecycle
+from grid.federated.model_updater import ModelUpdater
+from grid.federated.notifier import Notifier
+from grid.federated.outbox import Message, Outbox
+from grid.federated.scheduler import TaskScheduler
+from grid.federated.store import TrainingStore
+from grid.federated.task_assignment import TaskAssignment
+from grid.federated.task_management import TaskManagement
+from grid.federated.views import Views
+from grid.storage.blobs import BlobStore
+from grid.storage.database import Database
+from syft_ext.clock import Clock, SystemClock
+
+__all__ = ["TrainingPipeline"]
+
+MODEL_LIMIT = 64 << 30
+
+
+class TrainingPipeline:
+    """Task management, assignment, scheduler, collector, aggregator and model updater of one node.
+
+    Args:
+        secret: the node's own secret: request keys are derived from it, so it must survive restarts.
+        plans: runs hosted averaging plans, and checks plans when they are hosted.
+        replica: the name of this process among those that share the database; the same after a restart.
+        rng: draws random pools; seed it to repeat a run.
+
+    Use :attr:`tasks`, :attr:`assignments`, :attr:`collector` and :attr:`views`; :meth:`start` begins the
+    background work (timers, and what a crash left undone), :meth:`stop` ends it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        secret: bytes,
+        plans: PlanRunner,
+        clock: Clock | None = None,
+        replica: str = "main",
+        rng: random.Random | None = None,
+        model_limit: int = MODEL_LIMIT,
+    ) -> None:
+        clock = clock or SystemClock()
+        self.notifier = Notifier()
+        self.store = TrainingStore(database, blobs, clock, self.notifier)
+        self.hosted = HostedTrainings(self.store)
+        self.outbox = Outbox(self.store, replica)
+        self.executor = SerialExecutor()
+        self.lifecycle = Lifecycle(self.hosted, self.outbox, lambda: self)
+        self.scheduler = TaskScheduler(
+            self.store, self.lifecycle, self.outbox, clock, self.work_waits, self.slots_changed
+        )
+        self.assignments = TaskAssignment(
+            self.store,
+            self.hosted,
+            self.lifecycle,
+            self.scheduler.timers,
+            secret,
+            rng or random.SystemRandom(),
+        )
+        self.jobs = AggregationJobs(
+            self.store,
+            self.hosted,
+            self.lifecycle,
+            self.outbox,
+            ModelUpdater(self.store),
+            self.executor,
+            lambda hosted, base: make_aggregator(hosted, base, blobs, plans),
+            lambda _process_id, when: self.scheduler.timers.at("outbox", when),
+        )
+        self.collector = Collector(
+            self.store, self.hosted, self.lifecycle, self.jobs.advance, self.slots_changed
+        )
+        self.jobs.collector = self.collector
+        self.tasks = TaskManagement(
+            self.store, self.hosted, self.lifecycle, plans.check, check_strategy, model_limit
+        )
+        self.views = Views(self.store, self.hosted)
+
+    def start(self) -> None:
+        self.scheduler.start()
+
+    def stop(self) -> None:
+        self.scheduler.stop()
+        self.notifier.close()
+        self.assignments.close()
+        self.executor.stop()
+        self.jobs.close()
+
+    # -- reactions to committed transitions
+
+    def slots_changed(self, process_id: str) -> None:
+        self.assignments.slots_changed(process_id)
+
+    def work_waits(self, message: Message) -> None:
+        self.jobs.work(message)
+
+    def wake_at(self, process_id: str, when: float) -> None:
+        self.scheduler.timers.at(process_id, when)
+
+    def forget(self, process_id: str, cycle_id: str, digests: list[str]) -> None:
+        self.jobs.forget(process_id, cycle_id, digests)

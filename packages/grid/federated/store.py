@@ -1,0 +1,217 @@
+"""Transactions on one training: its row is locked first, its history is numbered, news go out at commit.
+
+Everything that changes a training goes through :meth:`TrainingStore.unit`. The lock on the training's row
+makes its transactions follow one another (SQLite has one writer anyway), so that history numbers are in the
+order of commits, without holes, and a watcher who asks for what came after number n misses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import CursorResult, Executable, bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from grid.federated import tables as t
+from grid.federated.notifier import Notifier
+from grid.storage.blobs import BlobStore
+from grid.storage.database import Database
+from syft_ext.clock import Clock
+from syft_ext.errors import Conflict, NotFound
+
+__all__ = ["CycleState", "ProcessState", "TrainingStore", "Unit"]
+
+
+@dataclass(slots=True)
+class ProcessState:
+    """The columns of ``fl_process`` that change."""
+
+    id: str
+    status: str
+    reason: str
+    cycle: int
+    cycles_completed: int
+    latest_checkpoint: int
+    model_size: int
+    history_seq: int
+    paused_at: float | None
+
+
+@dataclass(slots=True)
+class CycleState:
+    """A row of ``fl_cycle``."""
+
+    id: str
+    process_id: str
+    sequence: int
+    status: str
+    base_checkpoint: int
+    slots_open: int
+    admitted: int
+    arrived: int
+    reported: int
+    accepted: int
+    rejected: int
+    extensions: int
+    bytes_received: int
+    opened_at: float
+    deadline: float | None
+    closed_at: float | None
+    finished_at: float | None
+
+
+_PROCESS = [getattr(t.Process, f.name) for f in fields(ProcessState)]
+_CYCLE = [getattr(t.Cycle, f.name) for f in fields(CycleState)]
+_CURRENT = (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle)
+_LOAD = (
+    select(*_PROCESS, *_CYCLE)
+    .select_from(t.Process)
+    .outerjoin(t.Cycle, _CURRENT)
+    .where(t.Process.id == bindparam("process_id"))
+)
+_LOCK = select(t.Process.id).where(t.Process.id == bindparam("process_id")).with_for_update()
+_HISTORY = insert(t.History)
+# What is SET follows from the values that these are executed with.
+_UPDATE_PROCESS = update(t.Process).where(
+    t.Process.id == bindparam("b_id"),
+    t.Process.status == bindparam("b_status"),
+    t.Process.history_seq == bindparam("b_seq"),
+)
+_UPDATE_CYCLE = update(t.Cycle).where(
+    t.Cycle.id == bindparam("b_id"),
+    t.Cycle.status == bindparam("b_status"),
+    t.Cycle.slots_open == bindparam("b_slots"),
+    t.Cycle.accepted == bindparam("b_accepted"),
+)
+_NEW_CYCLE = insert(t.Cycle)
+
+
+class Unit:
+    """One transaction on one training.
+
+    ``process`` and ``cycle`` (the current one, None before the first) may be changed; what changed is
+    written at the end, on condition that the rows are still as they were read.
+    """
+
+    def __init__(self, session: Session, now: float, process: ProcessState, cycle: CycleState | None) -> None:
+        self.session, self.connection, self.now = session, session.connection(), now
+        self.process, self.cycle = process, cycle
+        self._process_before = replace(process)
+        self._cycle_before = replace(cycle) if cycle else None
+        self._history: list[dict[str, Any]] = []
+        self._after: list[Callable[[], None]] = []
+
+    def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+        result = self.connection.execute(statement, values)
+        assert isinstance(result, CursorResult)
+        return result
+
+    def record(self, entity: str, entity_id: str, before: str, after: str, **detail: Any) -> None:
+        """Append a row to the history."""
+        self._history.append(
+            {
+                "process_id": self.process.id,
+                "at": self.now,
+                "entity": entity,
+                "entity_id": entity_id,
+                "cycle": self.cycle.sequence if self.cycle else 0,
+                "before": before,
+                "after": after,
+                "detail": detail,
+            }
+        )
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Call ``action`` once the transaction is committed."""
+        self._after.append(action)
+
+    def open_cycle(self, cycle: CycleState) -> None:
+        """Make ``cycle`` the current one."""
+        self._write_cycle()
+        self.execute(_NEW_CYCLE, _values(cycle))
+        self.process.cycle = cycle.sequence
+        self.cycle, self._cycle_before = cycle, replace(cycle)
+
+    def flush(self) -> None:
+        """Write what changed, the history, and its number."""
+        self._write_cycle()
+        for row in self._history:
+            self.process.history_seq += 1
+            row["seq"] = self.process.history_seq
+        if self._history:
+            self.execute(_HISTORY, self._history)
+        changes = _changes(self._process_before, self.process)
+        if changes:
+            before = self._process_before
+            guard = {"b_id": before.id, "b_status": before.status, "b_seq": before.history_seq}
+            _must_change(self.execute(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
+
+    def committed(self) -> None:
+        for action in self._after:
+            action()
+
+    def _write_cycle(self) -> None:
+        if self.cycle is None or self._cycle_before is None:
+            return
+        before, changes = self._cycle_before, _changes(self._cycle_before, self.cycle)
+        if changes:
+            guard = {
+                "b_id": before.id,
+                "b_status": before.status,
+                "b_slots": before.slots_open,
+                "b_accepted": before.accepted,
+            }
+            _must_change(self.execute(_UPDATE_CYCLE, {**changes, **guard}))
+
+
+def _values(state: ProcessState | CycleState) -> dict[str, Any]:
+    return {f.name: getattr(state, f.name) for f in fields(state)}
+
+
+def _changes(before: ProcessState | CycleState, after: ProcessState | CycleState) -> dict[str, Any]:
+    old = _values(before)
+    return {name: value for name, value in _values(after).items() if value != old[name]}
+
+
+def _must_change(result: CursorResult[Any]) -> None:
+    if result.rowcount != 1:
+        raise Conflict("the training changed meanwhile", reason="concurrent")
+
+
+class TrainingStore:
+    """Database, blobs, clock and news of the pipeline, in one hand."""
+
+    def __init__(self, database: Database, blobs: BlobStore, clock: Clock, notifier: Notifier) -> None:
+        self.database, self.blobs, self.clock, self.notifier = database, blobs, clock, notifier
+        self._locks = database.dialect != "sqlite"  # which has one writer at a time
+
+    @contextmanager
+    def unit(self, process_id: str) -> Iterator[Unit]:
+        """A transaction on the training ``process_id``. Raises :class:`NotFound`."""
+        with self.database.transaction() as session:
+            connection, key = session.connection(), {"process_id": process_id}
+            if self._locks:
+                # By itself: a join that had waited for this lock would show the cycle as it was before.
+                connection.execute(_LOCK, key)
+            row = connection.execute(_LOAD, key).one_or_none()
+            if row is None:
+                raise NotFound("there is no such training")
+            unit = Unit(session, self.clock.now(), *_states(row))
+            yield unit
+            unit.flush()
+        self.notifier.publish(process_id, unit.process.history_seq)
+        unit.committed()
+
+    def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """The rows of a query."""
+        with self.database.read() as session:
+            return session.connection().execute(statement, values).all()
+
+
+def _states(row: Sequence[Any]) -> tuple[ProcessState, CycleState | None]:
+    process = ProcessState(*row[: len(_PROCESS)])
+    rest = row[len(_PROCESS) :]
+    return process, CycleState(*rest) if rest[0] is not None else None

@@ -1,0 +1,207 @@
+"""Task management: create, list, pause, resume, cancel; status and history are read through the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from grid.federated import tables as t
+from grid.federated.config import ClientConfig, ServerConfig
+from grid.federated.hosted import HostedTrainings
+from grid.federated.lifecycle import Lifecycle
+from grid.federated.machines import process as processes
+from grid.federated.store import TrainingStore
+from grid.federated.tensor_stream import TensorStream
+from grid.storage.references import record
+from syft_ext.errors import BadRequest, Conflict, TooLarge
+from syft_ext.ids import new_id
+
+__all__ = ["CheckPlan", "TaskManagement"]
+
+MAX_PLAN = 64 << 20
+MAX_PLANS = 64
+
+CheckPlan = Callable[[str, bytes, ServerConfig], None]
+"""Raises :class:`InvalidPlan` unless the bytes are a plan of that kind ("plan" or "averaging")."""
+
+_EXISTS = select(t.Process.id).where(
+    t.Process.name == bindparam("name"), t.Process.version == bindparam("version")
+)
+
+
+class TaskManagement:
+    """Args: ``model_limit``: bytes of the largest model that may be hosted."""
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        lifecycle: Lifecycle,
+        check_plan: CheckPlan,
+        check_config: Callable[[ServerConfig, bool], None],
+        model_limit: int,
+    ) -> None:
+        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
+        self._check_plan, self._check_config, self._model_limit = check_plan, check_config, model_limit
+
+    def create(
+        self,
+        owner: str,
+        *,
+        client_plans: Mapping[str, bytes],
+        client_protocols: Mapping[str, bytes] | None = None,
+        averaging_plan: bytes | None = None,
+        client_config: Mapping[str, Any],
+        server_config: Mapping[str, Any],
+    ) -> str:
+        """Register a training; it starts when its model is uploaded. Returns its id.
+
+        Raises :class:`InvalidConfig`, :class:`InvalidPlan`, :class:`TooLarge`, and :class:`Conflict` when
+        there is a training of that name and version.
+        """
+        server, client = ServerConfig.parse(server_config), ClientConfig.parse(client_config)
+        self._check_config(server, averaging_plan is not None)
+        names = {"name": client.name, "version": client.version}
+        if self._store.read(_EXISTS, names):
+            raise _exists(client)
+        files = [("plan", name, data) for name, data in client_plans.items()]
+        files += [("protocol", name, data) for name, data in (client_protocols or {}).items()]
+        files += [("averaging", "averaging_plan", averaging_plan)] if averaging_plan is not None else []
+        self._check_files(files, server)
+        return self._store_new(owner, server, client, files)
+
+    def _check_files(self, files: list[tuple[str, str, bytes]], server: ServerConfig) -> None:
+        if len(files) > MAX_PLANS:
+            raise TooLarge(f"{len(files)} plans and protocols", limit=MAX_PLANS)
+        for kind, name, data in files:
+            if not 0 < len(name) <= 128 or not name.isprintable():
+                raise BadRequest(f"the name of a {kind} has 1 to 128 printable characters")
+            if len(data) > MAX_PLAN:
+                raise TooLarge(f"{kind} {name!r}: {len(data)} bytes", limit=MAX_PLAN)
+            if kind != "protocol":
+                self._check_plan(kind, data, server)
+
+    def _store_new(
+        self, owner: str, server: ServerConfig, client: ClientConfig, files: list[tuple[str, str, bytes]]
+    ) -> str:
+        process_id, now = new_id(), self._store.clock.now()
+        with ExitStack() as held:
+            blobs = [held.enter_context(self._store.blobs.put([data])) for _, _, data in files]
+            try:
+                with self._store.database.transaction() as session:
+                    connection = session.connection()
+                    if blobs:
+                        record(session, *sorted(blobs, key=lambda blob: blob.digest))
+                    connection.execute(
+                        insert(t.Process),
+                        {
+                            "id": process_id,
+                            "name": client.name,
+                            "version": client.version,
+                            "owner": owner,
+                            "status": str(processes.Status.CREATED),
+                            "reason": "",
+                            "server_config": msgspec.to_builtins(server),
+                            "client_config": client.values,
+                            "cycle": 0,
+                            "cycles_completed": 0,
+                            "latest_checkpoint": 0,
+                            "model_size": 0,
+                            "history_seq": 1,
+                            "created_at": now,
+                            "updated_at": now,
+                            "paused_at": None,
+                        },
+                    )
+                    rows = [
+                        {
+                            "id": new_id(),
+                            "process_id": process_id,
+                            "kind": kind,
+                            "name": name,
+                            "blob_digest": blob.digest,
+                            "size": blob.size,
+                        }
+                        for (kind, name, _), blob in zip(files, blobs, strict=True)
+                    ]
+                    if rows:
+                        connection.execute(insert(t.HostedPlan), rows)
+                    connection.execute(insert(t.History), _created(process_id, now, owner))
+            except IntegrityError as error:
+                raise _exists(client) from error
+        return process_id
+
+    def upload_model(self, process_id: str, body: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Store checkpoint 1 (a tensor file) and start the training.
+
+        Raises :class:`InvalidTensors`, :class:`TooLarge`, or :class:`Conflict` when it has a model already.
+        """
+        self._hosted.get(process_id)
+        stream = TensorStream(None, self._model_limit)
+        with self._store.blobs.create() as writer:
+            for chunk in body:
+                stream.feed(chunk)
+                writer.write(chunk)
+            if not stream.finish().data_size:
+                raise BadRequest("a model without parameters cannot be trained")
+            blob = writer.commit()
+        with blob, self._store.unit(process_id) as unit:
+            if unit.process.latest_checkpoint:
+                raise Conflict("the training has its model already", reason="has-model")
+            record(unit.session, blob)
+            unit.execute(
+                insert(t.Checkpoint),
+                {
+                    "process_id": process_id,
+                    "number": 1,
+                    "blob_digest": blob.digest,
+                    "size": blob.size,
+                    "cycle_id": None,
+                    "created_at": unit.now,
+                },
+            )
+            unit.process.latest_checkpoint = 1
+            unit.process.model_size = blob.size
+            self._lifecycle.process(unit, processes.Event.START)
+
+    def pause(self, process_id: str) -> None:
+        """Hand out no assignments and close no cycle until :meth:`resume`; reports are still taken.
+
+        Raises :class:`Conflict` unless the training is running.
+        """
+        self._apply(process_id, processes.Event.PAUSE)
+
+    def resume(self, process_id: str) -> None:
+        """Go on. The time of the pause does not count. Raises :class:`Conflict` unless it is paused."""
+        self._apply(process_id, processes.Event.RESUME)
+
+    def cancel(self, process_id: str, reason: str = "") -> None:
+        """End the training for good; its checkpoints stay. Raises :class:`Conflict` when it has ended."""
+        self._apply(process_id, processes.Event.CANCEL, reason[:500])
+
+    def _apply(self, process_id: str, event: processes.Event, reason: str = "") -> None:
+        with self._store.unit(process_id) as unit:
+            self._lifecycle.process(unit, event, reason)
+
+
+def _created(process_id: str, now: float, owner: str) -> dict[str, Any]:
+    return {
+        "process_id": process_id,
+        "seq": 1,
+        "at": now,
+        "entity": "process",
+        "entity_id": process_id,
+        "cycle": 0,
+        "before": "",
+        "after": str(processes.Status.CREATED),
+        "detail": {"owner": owner},
+    }
+
+
+def _exists(client: ClientConfig) -> Conflict:
+    return Conflict(f"there is a training {client.name!r} in version {client.version!r}", reason="exists")

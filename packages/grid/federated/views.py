@@ -1,0 +1,171 @@
+"""Trainings as callers see them, read from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from grid.federated import tables as t
+from grid.federated.hosted import Hosted, HostedTrainings
+from grid.federated.store import TrainingStore
+from syft_ext.errors import NotFound
+from syft_ext.messages.federated import CheckpointView, CycleMetrics, Event, EventsReply, ProcessView
+
+__all__ = ["Views"]
+
+MAX_EVENTS = 5000
+
+_PROCESSES = (
+    select(
+        t.Process.id,
+        t.Process.status,
+        t.Process.reason,
+        t.Process.cycle,
+        t.Process.cycles_completed,
+        t.Process.latest_checkpoint,
+        t.Process.model_size,
+        t.Process.history_seq,
+        t.Cycle.status.label("cycle_status"),
+        t.Cycle.admitted,
+        t.Cycle.reported,
+    )
+    .select_from(t.Process)
+    .outerjoin(t.Cycle, (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle))
+)
+_ONE = _PROCESSES.where(t.Process.id == bindparam("process_id"))
+_CYCLES = (
+    select(*t.Cycle.__table__.c)
+    .where(t.Cycle.process_id == bindparam("process_id"))
+    .order_by(t.Cycle.sequence)
+)
+_METRICS = (
+    select(t.CycleMetric.cycle_id, t.CycleMetric.name, t.CycleMetric.value)
+    .join(t.Cycle, t.Cycle.id == t.CycleMetric.cycle_id)
+    .where(t.Cycle.process_id == bindparam("process_id"))
+)
+_EVENTS = (
+    select(*t.History.__table__.c)
+    .where(t.History.process_id == bindparam("process_id"), t.History.seq > bindparam("after"))
+    .order_by(t.History.seq)
+    .limit(bindparam("count"))
+)
+_CHECKPOINT = select(*t.Checkpoint.__table__.c).where(
+    t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
+)
+
+
+class Views:
+    def __init__(self, store: TrainingStore, hosted: HostedTrainings) -> None:
+        self._store, self._hosted = store, hosted
+
+    def process(self, process_id: str) -> ProcessView:
+        """Raises :class:`NotFound`."""
+        rows = self._store.read(_ONE, {"process_id": process_id})
+        if not rows:
+            raise NotFound("there is no such training")
+        return self._view(rows[0])
+
+    def processes(self, name: str = "", version: str = "") -> list[ProcessView]:
+        """All trainings, newest first; ``name`` and ``version`` narrow it down where they are given."""
+        query: Any = _PROCESSES.order_by(t.Process.created_at.desc(), t.Process.id)
+        if name:
+            query = query.where(t.Process.name == name)
+        if version:
+            query = query.where(t.Process.version == version)
+        return [self._view(row) for row in self._store.read(query)]
+
+    def _view(self, row: Any) -> ProcessView:
+        hosted = self._hosted.get(row.id)
+        return ProcessView(
+            process_id=row.id,
+            name=hosted.name,
+            version=hosted.version,
+            status=row.status,
+            owner=hosted.owner,
+            created_at=hosted.created_at,
+            num_cycles=hosted.server.num_cycles,
+            cycles_completed=row.cycles_completed,
+            cycle=row.cycle,
+            cycle_status=row.cycle_status or "",
+            admitted=row.admitted or 0,
+            reported=row.reported or 0,
+            checkpoint=row.latest_checkpoint,
+            model_size=row.model_size,
+            plans=hosted.names("plan"),
+            protocols=hosted.names("protocol"),
+            client_config=dict(hosted.client_config),
+            reason=row.reason,
+        )
+
+    def metrics(self, process_id: str) -> list[CycleMetrics]:
+        """What each cycle came to, in order."""
+        self._hosted.get(process_id)
+        found: dict[str, dict[str, float]] = {}
+        for cycle_id, name, value in self._store.read(_METRICS, {"process_id": process_id}):
+            found.setdefault(cycle_id, {})[name] = value
+        return [
+            CycleMetrics(
+                cycle=row.sequence,
+                status=row.status,
+                opened_at=row.opened_at,
+                closed_at=row.finished_at,
+                checkpoint=row.base_checkpoint + 1 if row.status == "completed" else None,
+                admitted=row.admitted,
+                reported=row.reported,
+                rejected=row.rejected,
+                samples=int(found.get(row.id, {}).get("samples", 0)),
+                loss=found.get(row.id, {}).get("loss"),
+                accuracy=found.get(row.id, {}).get("accuracy"),
+                bytes_received=row.bytes_received,
+            )
+            for row in self._store.read(_CYCLES, {"process_id": process_id})
+        ]
+
+    def events(self, process_id: str, after: int = 0, limit: int = 1000) -> EventsReply:
+        """The history after row ``after``, at most ``limit`` rows."""
+        values = {"process_id": process_id, "after": after, "count": min(max(limit, 1), MAX_EVENTS)}
+        rows: Sequence[Any] = self._store.read(_EVENTS, values)
+        events = [
+            Event(
+                seq=row.seq,
+                at=row.at,
+                entity=row.entity,
+                entity_id=row.entity_id,
+                cycle=row.cycle,
+                before=row.before,
+                after=row.after,
+                detail=row.detail,
+            )
+            for row in rows
+        ]
+        return EventsReply(
+            events=events, last=events[-1].seq if events else after, process=self.process(process_id)
+        )
+
+    def watch(self, process_id: str, after: int = 0, timeout: float = 25.0) -> EventsReply:
+        """The history after row ``after``; where there is none, wait up to ``timeout`` s for some."""
+        found = self.events(process_id, after)
+        if not found.events and self._store.notifier.wait(process_id, after, min(max(timeout, 0), 300.0)):
+            found = self.events(process_id, after)
+        return found
+
+    def checkpoint(self, hosted: Hosted, which: str | int = "latest") -> CheckpointView:
+        """A checkpoint by number, or ``latest``. Raises :class:`NotFound`."""
+        number = which
+        if which == "latest":
+            number = self.process(hosted.id).checkpoint
+        elif not str(which).isdecimal() or len(str(which)) > 9:
+            raise NotFound("a checkpoint is a number, or latest", checkpoint=str(which)[:40])
+        rows = self._store.read(_CHECKPOINT, {"process_id": hosted.id, "number": int(number)})
+        if not rows:
+            raise NotFound(f"the training has no checkpoint {which}")
+        row = rows[0]
+        return CheckpointView(
+            process_id=hosted.id,
+            number=row.number,
+            created_at=row.created_at,
+            digest=row.blob_digest,
+            size=row.size,
+        )

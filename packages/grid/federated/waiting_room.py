@@ -1,0 +1,100 @@
+"""Workers that wait for a slot of one training, in order of arrival, and the one thread that deals slots.
+
+Whoever arrives while somebody deals does not queue for a lock: the dealer takes the newcomer into its next
+round. A thousand check-ins at once so become a handful of transactions.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from syft_ext.errors import Unavailable
+from syft_ext.messages.federated import CheckInReply
+
+__all__ = ["Waiter", "WaitingRoom"]
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One check-in. ``patient``: it may be left without an answer for now."""
+
+    worker_id: str
+    idempotency_key: str
+    upload: float | None
+    download: float | None
+    patient: bool
+    answer: CheckInReply | None = None
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class WaitingRoom:
+    """Args: ``deal``: gives an answer to every impatient waiter, and to whom of the others it can."""
+
+    def __init__(self, deal: Callable[[Sequence[Waiter]], None]) -> None:
+        self._deal = deal
+        self._lock = threading.Lock()
+        self._waiters: list[Waiter] = []
+        self._dealing = False
+        self._again = False
+
+    def enter(self, waiter: Waiter, wait: float) -> CheckInReply:
+        """The answer to this check-in, after at most ``wait`` seconds (and one round of dealing)."""
+        waiter.patient = wait > 0
+        deadline = time.monotonic() + wait
+        with self._lock:
+            self._waiters.append(waiter)
+        self.deal()
+        if waiter.patient and not waiter.done.wait(max(deadline - time.monotonic(), 0)):
+            waiter.patient = False
+            self.deal()
+        waiter.done.wait()
+        if waiter.error is not None:
+            raise waiter.error
+        assert waiter.answer is not None
+        return waiter.answer
+
+    def deal(self) -> None:
+        """Deal slots, or let the thread that is dealing do another round."""
+        with self._lock:
+            if self._dealing:
+                self._again = True
+                return
+            self._dealing = True
+        while True:
+            with self._lock:
+                self._again = False
+                present = list(self._waiters)
+            if present:
+                self._round(present)
+            with self._lock:
+                if not self._again:
+                    self._dealing = False
+                    return
+
+    def _round(self, present: list[Waiter]) -> None:
+        try:
+            self._deal(present)
+        except BaseException as error:
+            for waiter in present:
+                waiter.error = error
+        answered = [w for w in present if w.answer is not None or w.error is not None]
+        with self._lock:
+            leaving = set(map(id, answered))
+            self._waiters = [w for w in self._waiters if id(w) not in leaving]
+        for waiter in answered:
+            waiter.done.set()
+
+    def close(self) -> None:
+        """Nobody waits any more: whoever does gets :class:`Unavailable`."""
+        with self._lock:
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.error = Unavailable("the node is stopping")
+            waiter.done.set()
+
+    def __len__(self) -> int:
+        return len(self._waiters)
