@@ -15,6 +15,7 @@ from syft_ext.plans.document import MEDIA_TYPE
 from syft_ext.plans.ir import Plan
 from syft_ext.plans.limits import Cost, Limits
 from syft_ext.plans.module import Module, set_remote_model_params
+from syft_ext.plans.sandbox import PlanSandbox
 from syft_ext.plans.trace_errors import TraceError
 from syft_ext.plans.values import ROOT_CLIENT, Int, List
 
@@ -29,6 +30,7 @@ __all__ = [
     "List",
     "Module",
     "Plan",
+    "PlanSandbox",
     "TraceError",
     "make_plan",
     "optim",

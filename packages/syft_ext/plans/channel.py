@@ -1,0 +1,167 @@
+"""Parent and sandboxed child: small typed messages over a socket, tensors in shared memory, no pickle anywhere.
+
+A message is a 4-byte little-endian length and msgpack. The memory is a sealed memfd that neither side can
+shrink (a shrunken map would kill the reader); the parent decides every offset in it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import msgspec
+import torch
+
+from syft_ext.errors import GridError, InvalidPlan
+from syft_ext.plans.dtypes import DTYPES
+
+__all__ = ["Arena", "Done", "Failed", "Load", "Ready", "Run", "Slot", "layout", "receive", "send"]
+
+_ALIGNMENT = 64
+_MAX_MESSAGE = 80 << 20
+
+
+class Slot(msgspec.Struct, frozen=True, array_like=True):
+    """Where a tensor lies in the arena."""
+
+    dtype: str
+    shape: list[int]
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        count = DTYPES[self.dtype].itemsize
+        for size in self.shape:
+            count *= size
+        return count
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: keep this plan."""
+
+    plan: bytes
+    limits: dict[str, int]
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: run a loaded plan on ``inputs``, put the results at ``outputs``."""
+
+    plan_id: str
+    arena_bytes: int
+    inputs: list[Slot]
+    outputs: list[Slot]
+    cpu_seconds: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent, once: warm, and locked down by these means."""
+
+    protections: list[str]
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the plan is loaded, or the results lie in the arena."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the error, without a traceback."""
+
+    detail: str
+    extra: dict[str, str | int | float | bool | None]
+
+
+Message: TypeAlias = Load | Run | Ready | Done | Failed
+_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def send(channel: socket.socket, message: Message) -> None:
+    """Write one message; OSError if the other side is gone."""
+    body = msgspec.msgpack.encode(message)
+    channel.sendall(struct.pack("<I", len(body)) + body)
+
+
+def receive(channel: socket.socket) -> Message | None:
+    """Read one message; None at the end of the stream; TimeoutError after the socket's timeout."""
+    header = _exactly(channel, 4)
+    if header is None:
+        return None
+    (length,) = struct.unpack("<I", header)
+    if length > _MAX_MESSAGE:
+        raise InvalidPlan("the sandbox sent an impossible message")
+    body = _exactly(channel, length)
+    if body is None:
+        return None
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidPlan("the sandbox sent an unreadable message") from error
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes | None:
+    buffer = bytearray()
+    while len(buffer) < count:
+        piece = channel.recv(min(count - len(buffer), 1 << 20))
+        if not piece:
+            return None
+        buffer += piece
+    return bytes(buffer)
+
+
+def layout(tensors: Iterable[tuple[str, Sequence[int]]], start: int = 0) -> tuple[list[Slot], int]:
+    """Slots for tensors of the given (dtype, shape), and the first free offset behind them."""
+    slots = []
+    for dtype, shape in tensors:
+        slot = Slot(dtype, list(shape), start)
+        slots.append(slot)
+        start += -(-slot.nbytes // _ALIGNMENT) * _ALIGNMENT
+    return slots, start
+
+
+class Arena:
+    """Shared memory that grows. ``fd`` is inherited by the child, which maps the size it is told."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = 0
+        self._bytes = torch.empty(0, dtype=torch.uint8)
+
+    @classmethod
+    def create(cls) -> Arena:
+        fd = os.memfd_create("plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        return cls(fd)
+
+    def grow(self, size: int) -> None:
+        """The owner makes room for at least ``size`` bytes."""
+        if size > self.size:
+            size = -(-max(size, 2 * self.size, 1 << 20) // mmap.PAGESIZE) * mmap.PAGESIZE
+            os.ftruncate(self.fd, size)
+            self.map(size)
+
+    def map(self, size: int) -> None:
+        """See the first ``size`` bytes; the file must be that long."""
+        if size > self.size:
+            self._bytes = torch.frombuffer(mmap.mmap(self.fd, size), dtype=torch.uint8)
+            self.size = size
+
+    def view(self, slot: Slot) -> torch.Tensor:
+        """The tensor at ``slot``, as a view on the shared memory."""
+        if slot.dtype not in DTYPES or slot.offset < 0 or slot.offset + slot.nbytes > self.size:
+            raise GridError("a slot lies outside the shared memory")
+        piece = self._bytes[slot.offset : slot.offset + slot.nbytes]
+        return piece.view(DTYPES[slot.dtype]).view(slot.shape)
+
+    def write(self, slot: Slot, tensor: torch.Tensor) -> None:
+        self.view(slot).copy_(tensor)
+
+    def close(self) -> None:
+        """Close the file; views keep the memory alive."""
+        self._bytes = torch.empty(0, dtype=torch.uint8)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

@@ -1,0 +1,140 @@
+"""What cannot be recorded is refused with the line that says it and what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from syft_ext.errors import InvalidPlan
+from syft_ext.plans import TraceError, make_plan, optim, trace
+
+X = torch.arange(12.0).reshape(4, 3)
+
+
+def branch(x: Any) -> Any:
+    if x.sum() > 0:  # here
+        return x
+    return -x
+
+
+def item(x: Any) -> Any:
+    return x * x.sum().item()  # here
+
+
+def python_number(x: Any) -> Any:
+    return x * float(x.max())  # here
+
+
+def numpy_method(x: Any) -> Any:
+    return torch.from_numpy(x.numpy())  # here
+
+
+def numpy_function(x: Any) -> Any:
+    return np.sum(x)  # here
+
+
+def boolean_mask(x: Any) -> Any:
+    positive = x > 0
+    return x[positive].sum()  # here
+
+
+def nonzero(x: Any) -> Any:
+    return torch.nonzero(x)  # here
+
+
+def singular_values(x: Any) -> Any:
+    return torch.linalg.svdvals(x)  # here
+
+
+def median(x: Any) -> Any:
+    return x.median()  # here
+
+
+def dropout(x: Any) -> Any:
+    return F.dropout(x, 0.5)  # here
+
+
+def python_error(x: Any) -> Any:
+    return x @ x  # here
+
+
+CASES: list[tuple[Callable[..., Any], str]] = [
+    (branch, "torch.where"),
+    (item, "torch.where"),
+    (python_number, "torch.where"),
+    (numpy_method, "torch function"),
+    (numpy_function, "torch function"),
+    (boolean_mask, "mask"),
+    (nonzero, "mask"),
+    (singular_values, "matrix products"),
+    (median, "quantile"),
+    (dropout, "seed"),
+    (python_error, ""),
+]
+
+
+@pytest.mark.parametrize(("function", "advice"), CASES, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_error_names_the_line_and_the_alternative(function: Callable[..., Any], advice: str) -> None:
+    lines, first = inspect.getsourcelines(function)
+    number = first + next(i for i, line in enumerate(lines) if "# here" in line)
+    with pytest.raises(TraceError) as caught:
+        trace(function, X)
+    assert f"test_trace_errors.py, line {number} " in str(caught.value)
+    assert advice in str(caught.value)
+    assert caught.value.code == "untraceable-plan" and isinstance(caught.value, InvalidPlan)
+
+
+def test_a_size_that_should_vary_and_is_fixed_by_the_function() -> None:
+    def fixed(x: Any) -> Any:
+        return x.view(4, 3) * 2
+
+    def compared(x: Any, y: Any) -> Any:
+        return (x - torch.ones(4, 3)).sum() + y.sum()
+
+    for function, arguments in ((fixed, (X,)), (compared, (X, X))):
+        with pytest.raises(TraceError, match=r"B varies|fixes the size B") as caught:
+            trace(function, *arguments, symbols={"x": {0: "B"}})
+        assert caught.value.extra["symbol"] == "B" and caught.value.extra["line"] > 0
+        # The bare form only guessed that the batch may vary: it makes a plan of fixed size.
+        plan = trace(function, *arguments)
+        assert plan.symbols == {}
+        with pytest.raises(InvalidPlan, match="the plan takes"):
+            plan(*[a[:2] for a in arguments])
+
+
+def test_wrong_declarations() -> None:
+    def double(x: Any, k: Any = 2) -> Any:
+        return x * k
+
+    with pytest.raises(TraceError, match="no example"):
+        make_plan(double)
+    with pytest.raises(TraceError, match="no tensor argument of the plan"):
+        trace(double, X, symbols={"z": {0: "B"}})
+    with pytest.raises(TraceError, match="has 2 dimensions"):
+        trace(double, X, symbols={"x": {2: "B"}})
+    with pytest.raises(TraceError, match="roles names q"):
+        trace(double, X, roles={"q": "data"})
+    with pytest.raises(TraceError, match="outputs names no result"):
+        trace(double, X, outputs={"q": "metric"})
+    with pytest.raises(TraceError, match="returns a str"):
+        trace(lambda x: "text", X)
+    with pytest.raises(TraceError, match="no tensor argument"):
+        trace(lambda mode="fast": torch.ones(1))
+    with pytest.raises(TraceError, match="RMSprop cannot be recorded"):
+        optim.TorchOptimizer(torch.optim.RMSprop, [X], 0.1)
+
+
+def test_an_error_in_a_called_module_names_that_line() -> None:
+    class Picky(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            assert x.mean() > 0
+            return x
+
+    with pytest.raises(TraceError, match=r"assert x.mean\(\) > 0"):
+        trace(Picky().forward, X)
