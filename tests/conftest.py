@@ -72,8 +72,26 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def postgresql_seeds(postgresql_session_url: str) -> dict[str, bytes]:
+    """What the migrations themselves put into tables, as COPY writes it."""
+    seeds = {}
+    with psycopg.connect(postgresql_session_url) as connection:
+        for table in _tables(connection):
+            with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))) as copy:
+                seeds[table] = b"".join(copy)
+    return {table: rows for table, rows in seeds.items() if rows}
+
+
+def _tables(connection: psycopg.Connection[tuple[str]]) -> list[str]:
+    found = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+    )
+    return [table for (table,) in found.fetchall()]
+
+
 @pytest.fixture
-def postgresql_url(postgresql_session_url: str) -> str:
+def postgresql_url(postgresql_session_url: str, postgresql_seeds: dict[str, bytes]) -> str:
     """The URL of a migrated, empty PostgreSQL database. Emptied, not made anew: dropping one makes the
     server write a checkpoint, which takes longer than most tests."""
     with psycopg.connect(postgresql_session_url, autocommit=True) as connection:
@@ -82,12 +100,13 @@ def postgresql_url(postgresql_session_url: str) -> str:
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         connection.execute("SET session_replication_role = replica")  # no foreign keys, so any order
-        tables = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-        ).fetchall()
         with connection.transaction():
-            for (table,) in tables:
+            for table in _tables(connection):
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            for table, rows in postgresql_seeds.items():
+                statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
+                with connection.cursor().copy(statement) as copy:
+                    copy.write(rows)
     return postgresql_session_url
 
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+from argon2 import PasswordHasher
+
 from grid.accounts.bootstrap import bootstrap_owner
-from grid.accounts.service import SERVICES
+from grid.accounts.service import PASSWORDS, SERVICES
 from grid.node import Node, Service
 from grid.node.metadata import MetadataService
 from syft_ext.clock import Clock, ManualClock
@@ -18,6 +21,12 @@ from syft_ext.transport import Connection, LocalTransport
 PASSWORD = "correct horse"
 OWNER = "owner@hospital.org"
 SEED_ROLES = ("User", "Compliance Officer", "Administrator", "Owner")
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real parameters take 64 MiB and a good part of a second; test_sessions.py tests those."""
+    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @dataclass

@@ -66,11 +66,13 @@ class ObjectManager:
 
     # -- make ---------------------------------------------------------------------------------------
 
-    def describe_new(self, owner_id: str, message: PutObject | FinishUpload) -> ObjectInfo:
+    def describe_new(
+        self, owner_id: str, message: PutObject | FinishUpload, *, object_id: str = ""
+    ) -> ObjectInfo:
         """The description of an object that ``owner_id`` puts there; its content follows."""
         finders = {owner_id, *message.finders, *([EVERYBODY] if message.searchable else [])}
         return ObjectInfo(
-            id=new_id(),
+            id=object_id or new_id(),
             kind=message.kind,
             description=message.description,
             tags=tuple(message.tags),
@@ -85,6 +87,12 @@ class ObjectManager:
     ) -> ObjectView:
         info = self.store.put_stream(self.describe_new(viewer.user_id, message), chunks)
         return view_of(info, viewer)
+
+    def made_from(self, viewer: Viewer, upload_id: str) -> ObjectView | None:
+        """The viewer's object that a finished upload of his became."""
+        with self._db.read() as session:
+            found = infos_of(session, [upload_id])
+        return view_of(found[0], viewer) if found and viewer.owns(found[0].owner) else None
 
     # -- change -------------------------------------------------------------------------------------
 

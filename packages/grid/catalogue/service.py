@@ -1,4 +1,4 @@
-"""The services of the catalogue: objects, resumable uploads, datasets; search is in its own module."""
+"""The services of the catalogue: objects and datasets; uploads and search are in their own modules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session
 
 from grid.catalogue.access import Viewer, viewer_of
 from grid.catalogue.datasets import DatasetManager
+from grid.catalogue.models import ModelSource
 from grid.catalogue.objects import ObjectManager
 from grid.catalogue.search import ObjectSource, SearchService
+from grid.catalogue.uploads import UploadService
 from grid.node import Context, Download, Node, Service, handles
 from syft_ext.errors import Conflict, NotFound
 from syft_ext.messages import Empty
@@ -67,6 +69,7 @@ class DatasetService(Service):
         assert isinstance(search, SearchService)
         search.add(self._datasets)
         search.add(ObjectSource(self.node))
+        search.add(ModelSource(self.node.db))
 
     @handles(d.CreateDataset)
     def create(self, ctx: Context, message: d.CreateDataset) -> d.DatasetView:
@@ -100,4 +103,4 @@ class DatasetService(Service):
 
 
 #: What a Domain needs to have data.
-SERVICES: tuple[type[Service], ...] = (SearchService, ObjectService, DatasetService)
+SERVICES: tuple[type[Service], ...] = (SearchService, ObjectService, UploadService, DatasetService)

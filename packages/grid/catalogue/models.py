@@ -1,0 +1,69 @@
+"""Models hosted for federated training, as search finds them.
+
+Whoever hosts a training wants workers to come, and every user may list them: they are public.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from grid.catalogue.access import Viewer
+from grid.catalogue.search import Query
+from grid.federated.tables import Process
+from grid.storage.database import Database
+from syft_ext.messages.datasets import SearchEntry
+
+__all__ = ["ModelSource"]
+
+_PAGE = 500
+
+
+class ModelSource:
+    kind = "model"
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
+        """Trainings that have their model, by name and version."""
+        if query.tags:  # trainings have none
+            return []
+        # Compared here: neither engine folds case and accents as `fold` does.
+        statement = (
+            select(
+                Process.id,
+                Process.name,
+                Process.version,
+                Process.status,
+                Process.latest_checkpoint,
+                Process.model_size,
+                Process.created_at,
+            )
+            .where(Process.latest_checkpoint > 0)
+            .order_by(Process.created_at.desc(), Process.id)
+        )
+        if query.name:
+            statement = statement.where(Process.name == query.name)
+        found: list[SearchEntry] = []
+        with self._db.read() as session:
+            for row in session.execute(statement.execution_options(yield_per=_PAGE)):
+                details = {
+                    "version": row.version,
+                    "status": row.status,
+                    "checkpoint": row.latest_checkpoint,
+                    "size": row.model_size,
+                }
+                entry = SearchEntry(
+                    kind="model",
+                    id=row.id,
+                    name=row.name,
+                    description="",
+                    tags=[],
+                    created_at=row.created_at,
+                    details=details,
+                )
+                if query.matches(entry, row.version):
+                    found.append(entry)
+                    if len(found) == query.limit:
+                        break
+        return found
