@@ -377,6 +377,17 @@ def test_stop_ends_a_run_that_waits(make_client: MakeClient, script: Script) -> 
     assert [summary.reason for summary in summaries] == ["stopped"]
 
 
+def test_what_was_learned_before_the_stop_is_reported(job: FLJob, script: Script) -> None:
+    def train(job: FLJob) -> Any:
+        job.stop()
+        return job.model
+
+    summary = job.run(train)
+    assert (summary.cycles, summary.reason) == (1, "stopped")
+    assert len(script.reports) == 1
+    assert job.run(train) == RunSummary(reason="stopped")  # a stopped job stays stopped
+
+
 def test_ctrl_c_in_a_run_gives_the_assignment_back(job: FLJob, script: Script) -> None:
     def interrupt(job: FLJob) -> None:
         raise KeyboardInterrupt

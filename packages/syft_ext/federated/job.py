@@ -298,10 +298,11 @@ class FLJob:
             if train is not None:
                 raise GridError("give either train or data, not both")
             train = PlanTrainer(*data, seed=seed)
-        self.stopped.clear()
         return Participation(self, train, max_cycles).run()
 
     def stop(self) -> None:
-        """End :meth:`run` soon, from any thread: waits are cut short, a training step is not."""
+        """End :meth:`run` soon and for good, from any thread: waits are cut short, a training step and the
+        report of what it learned are not.
+        """
         self.stopped.set()
         self.session.line.hang_up()

@@ -50,6 +50,8 @@ class Participation:
         return self.summary
 
     def _one_cycle(self) -> None:
+        if self.job.stopped.is_set():
+            raise Stopped
         self._persistence.call(self.job.authenticate)
         reply = self._wait_for_cycle()
         if reply is None:

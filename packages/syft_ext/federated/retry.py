@@ -49,11 +49,12 @@ class Persistence:
         self._session, self._stop, self._patience = session, stop, patience
 
     def call(self, action: Callable[[], T]) -> T:
-        """The result of ``action()``, in the end. Raises :class:`Stopped` or the error that stays."""
+        """The result of ``action()``, in the end. Raises :class:`Stopped` or the error that stays.
+
+        A stop ends the waiting, not the first attempt: what was learned before it is still reported.
+        """
         backoff, begun, doubts, refused = Backoff(stop=self._stop), time.monotonic(), 0, 0
         while True:
-            if self._stop.is_set():
-                raise Stopped
             try:
                 if refused:
                     self._session.authenticate()
