@@ -214,7 +214,8 @@ class Trainings(Collection[Training]):
         """The newest training of that name (and version). Raises :class:`~syft_ext.errors.NotFound`."""
         reply: ProcessList = self.client.call(ListProcesses(name=name, version=version))
         if not reply.processes:
-            raise NotFound(f"{self.client.name} hosts no training {name!r} {version!r}".rstrip(" '\""))
+            which = f"{name!r} {version!r}" if version else repr(name)
+            raise NotFound(f"{self.client.name} hosts no training {which}")
         return Training(self.client, reply.processes[0])
 
     def cancel(self, process_id: str, reason: str = "") -> Training:

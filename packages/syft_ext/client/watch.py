@@ -31,25 +31,21 @@ def watch(training: Training, *, timeout: float | None = None) -> Metrics:
     """See :meth:`Training.watch`."""
     deadline = None if timeout is None else time.monotonic() + timeout
     backoff = Backoff()
-    after, metrics, note = 0, Metrics([]), ""
+    after, metrics = 0, Metrics([])
     with _screen() as screen:
         while True:
             try:
-                if not note:
-                    metrics = training.metrics()
-                    screen.show(progress_table(training.view, metrics))
+                metrics = training.metrics()
+                screen.show(progress_table(training.view, metrics))
                 if training.view.status in ENDED or (deadline and time.monotonic() >= deadline):
                     return metrics
                 after = _next(training, after, deadline)
-                note = ""
                 backoff.reset()
             except (Unavailable, DeadlineExceeded) as error:
                 if deadline and time.monotonic() >= deadline:
                     raise
-                note = f"{error.detail}; trying again"
-                screen.show(progress_table(training.view, metrics, note))
+                screen.show(progress_table(training.view, metrics, f"{error.detail}; trying again"))
                 time.sleep(backoff.next_delay())
-                note = ""
 
 
 def _next(training: Training, after: int, deadline: float | None) -> int:
