@@ -9,6 +9,7 @@ from grid.web.events import add_events
 from grid.web.finishing import Finishing
 from grid.web.health import add_health
 from grid.web.metrics import Instruments
+from grid.web.pages import add_pages
 from grid.web.plane import add_message_plane
 from grid.web.problems import error_response, problem_response
 from grid.web.rest import add_operations
@@ -24,7 +25,7 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     ``app.extensions["sockets"]`` holds its WebSockets, ``app.extensions["instruments"]`` its metrics.
     """
     settings = settings or WebSettings()
-    app = Flask(__name__.rsplit(".", 1)[0], static_folder=None)
+    app = Flask("grid.web")
     app.url_map.merge_slashes = False
     instruments = Instruments(node.metrics)
     sockets = Sockets(
@@ -39,6 +40,7 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     add_message_plane(app, sockets, node, settings, instruments)
     add_events(sockets, node, settings, instruments)
     add_health(app, node)
+    add_pages(app, node)
     _add_upgrade_hint(app)
     app.register_error_handler(Exception, error_response)
     own_headers = {header for spec in node.map.operations() for header in spec.headers.values()}
