@@ -1,17 +1,22 @@
-"""Which node a command talks to, and as whom."""
+"""Which node a command talks to, and as whom: a logged-in user, or the owner of a Worker's home."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.transport import Connection
 
-__all__ = ["open_client", "url_option"]
+__all__ = ["URL_FILE", "open_client", "open_worker", "url_option"]
+
+#: Where a running node writes its address, inside its home.
+URL_FILE = "node.url"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,15 +36,19 @@ def open_client(url: str, *kinds: str) -> NodeClient:
     """
     from syft_ext.client import credentials
     from syft_ext.client.address import NodeAddress
+    from syft_ext.client.domain import DomainClient
+    from syft_ext.client.network import NetworkClient
     from syft_ext.client.node_client import NodeClient
     from syft_ext.client.session import open_session
 
+    types: dict[str, type[NodeClient]] = {"domain": DomainClient, "network": NetworkClient}
     address = NodeAddress.parse(url or os.environ.get("GRID_URL", "") or _only_session(kinds))
     connection, metadata = open_session(address)
     if kinds and metadata.kind not in kinds:
         connection.close()
         raise click.UsageError(f"{address} is a {metadata.kind}; this needs a {' or '.join(kinds)}")
-    return NodeClient(connection, metadata, credentials.load(str(address)))
+    client_type = types.get(metadata.kind, NodeClient)
+    return client_type(connection, metadata, credentials.load(str(address)))
 
 
 def _only_session(kinds: tuple[str, ...]) -> str:
@@ -53,3 +62,19 @@ def _only_session(kinds: tuple[str, ...]) -> str:
         raise click.UsageError(f"you are logged in to no {what}: run `grid login URL`, or give --url")
     listed = ", ".join(each.address for each in found)
     raise click.UsageError(f"you are logged in to more than one {what} ({listed}): give --url")
+
+
+def open_worker(home: Path) -> Connection:
+    """A connection to the Worker that runs in ``home``, as its owner: signed with the Worker's own key."""
+    from syft_ext.errors import NotFound
+    from syft_ext.identity import Identity
+    from syft_ext.transport import Connection, open_transport
+
+    try:
+        url = (home / URL_FILE).read_text().strip()
+    except OSError:
+        raise NotFound(f"no Worker has run in {home}") from None
+    if not (home / "node.key").exists():
+        raise NotFound(f"{home} is no home of a Worker")
+    identity = Identity.load_or_create(home / "node.key")
+    return Connection(open_transport(url), identity, node_key=identity.verify_key)

@@ -10,6 +10,7 @@ import click
 
 from apps.cli_associations import associate, hub_commands, network_domains
 from apps.cli_output import address_text, secret
+from apps.cli_worker import worker_commands
 
 __all__ = ["domain", "network", "worker"]
 
@@ -207,3 +208,5 @@ worker.add_command(_Start("worker"))
 for group, kind, peers in ((network, "network", "Domain"), (domain, "domain", "Worker")):
     for command in hub_commands(kind, peers):
         group.add_command(command)
+for command in worker_commands:
+    worker.add_command(command)

@@ -7,9 +7,11 @@ import importlib
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from apps.cli_client import URL_FILE
 from apps.logs import set_up_logging
 from syft_ext.errors import Conflict, InvalidConfig
 
@@ -89,7 +91,7 @@ def run(resolved: Resolved, home: Path) -> None:
             node,
             settings.host,
             settings.port,
-            on_ready=_announce,
+            on_ready=partial(_announce, node),
             settings=_web_settings(settings),
             tls_cert=_path(settings.tls_cert),
             tls_key=_path(settings.tls_key),
@@ -116,7 +118,12 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-def _announce(url: str) -> None:
-    """The one line on standard output; whoever started us waits for it."""
+def _announce(node: Node, url: str) -> None:
+    """The one line on standard output; whoever started us waits for it. A Worker asks its Domain first."""
+    if node.kind == "worker":
+        from grid.worker.daemon import TrainingService
+
+        node.service(TrainingService).join()
+    (node.home / URL_FILE).write_text(f"{url}\n")
     sys.stdout.write(f"ready {url}\n")
     sys.stdout.flush()

@@ -27,6 +27,7 @@ from syft_ext.messages.network import (
     RequestAssociation,
     StandingReply,
 )
+from syft_ext.transport import Connection
 
 __all__ = ["RequesterService"]
 
@@ -94,21 +95,7 @@ class RequesterService(Service):
             raise BadRequest(f"{address} is a {hub.kind}; a {self.node.kind} associates with a "
                              f"{HUBS.get(self.node.kind, 'hub')}")  # fmt: skip
         own_address = self._own_address(self.node)
-        # The hub's challenge is not known yet; what the call back needs stands in the book before it can come.
-        transcript = Transcript(
-            requester_key=self.node.identity.verify_key,
-            hub_key=hub.verify_key,
-            kind=self.node.kind,
-            name=self.node.name,
-            address=own_address,
-            requester_challenge=new_challenge(),
-            hub_challenge=b"",
-        )
-        handshake = self.book.begin(transcript)
-        try:
-            standing = self._shake_hands(connection, transcript, note)
-        finally:
-            self.book.end(handshake)
+        standing = self._introduce(connection, hub.verify_key, own_address, note)
         row = self.associations.registry.requested(
             hub.verify_key,
             kind=hub.kind,
@@ -122,7 +109,30 @@ class RequesterService(Service):
         self._wake.set()
         return self.associations.registry.get(row.id)
 
-    def _shake_hands(self, connection, transcript: Transcript, note: str) -> StandingReply:  # type: ignore[no-untyped-def]
+    def _introduce(self, connection: Connection, hub_key: str, address: str, note: str) -> StandingReply:
+        """The handshake with a claimed address; a Worker that cannot be reached there joins without one."""
+        # The hub's challenge is not known yet; what the call back needs stands in the book before it can come.
+        transcript = Transcript(
+            requester_key=self.node.identity.verify_key,
+            hub_key=hub_key,
+            kind=self.node.kind,
+            name=self.node.name,
+            address=address,
+            requester_challenge=new_challenge(),
+            hub_challenge=b"",
+        )
+        handshake = self.book.begin(transcript)
+        try:
+            return self._shake_hands(connection, transcript, note)
+        except Forbidden as error:
+            if self.node.kind != "worker" or not address or "reason" not in error.extra:
+                raise
+            logger.info("%s; joining without an address", error.detail)
+        finally:
+            self.book.end(handshake)
+        return self._introduce(connection, hub_key, "", note)
+
+    def _shake_hands(self, connection: Connection, transcript: Transcript, note: str) -> StandingReply:
         challenged: ChallengeReply = connection.call(
             ReceiveAssociation(
                 kind=transcript.kind,  # type: ignore[arg-type]

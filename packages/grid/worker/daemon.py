@@ -61,6 +61,7 @@ class TrainingService(Service):
         self._process: subprocess.Popen[bytes] | None = None
         self._joined: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+        self._joining = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     # -- life ---------------------------------------------------------------------------------------
@@ -100,6 +101,10 @@ class TrainingService(Service):
 
     def join(self) -> bool:
         """Ask the Domain to associate, unless that was done; whether it could be asked."""
+        with self._joining:
+            return not self.domain or self._join()
+
+    def _join(self) -> bool:
         associations, requester = self.node.service(AssociationService), self.node.service(RequesterService)
         known = [row for row in associations.registry.list() if row.address == self.domain]
         if any(row.status in ("accepted", "pending", "denied") for row in known):
