@@ -60,6 +60,7 @@ class Script:
         self.client_config: dict[str, Any] = {"name": "line", "version": "1", "lr": 0.1}
         self.refusals: list[m.CheckInReply] = []
         self.known_tokens = True
+        self.forgotten_worker = False
         self.requires_speed_test = False
         self.check_ins: list[m.CheckIn] = []
         self.reports: list[m.Report] = []
@@ -106,6 +107,9 @@ class ScriptedService(Service):
     def check_in(self, ctx: Context, message: m.CheckIn) -> m.CheckInReply:
         script = self.script
         script.check_ins.append(message)
+        if script.forgotten_worker:
+            script.forgotten_worker = False
+            raise NotFound("there is no such worker in this training")
         if message.idempotency_key in script.by_key:
             return script.by_key[message.idempotency_key]
         if script.refusals:

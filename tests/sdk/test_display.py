@@ -88,3 +88,18 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress.track("model [bold]x", 2_000_000, unit="B") as advance:
         advance(2_000_000)
     assert "model [bold]x" in out.getvalue()
+
+
+def test_a_notebook_gets_a_tqdm_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class ZMQInteractiveShell:  # what get_ipython() returns under Jupyter
+        pass
+
+    monkeypatch.setattr("IPython.get_ipython", ZMQInteractiveShell)
+    assert progress.surface() == "notebook"
+    with progress.track("model", 100, unit="B") as advance:
+        advance(60)
+        advance(40)
+    shown = capsys.readouterr()
+    assert "model" in shown.out + shown.err

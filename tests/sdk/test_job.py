@@ -329,6 +329,12 @@ def test_a_forgotten_token_is_renewed_for_the_same_worker(job: FLJob, script: Sc
     assert len(set(script.workers)) == 1
 
 
+def test_a_worker_that_the_domain_forgot_joins_again(job: FLJob, script: Script) -> None:
+    script.forgotten_worker = True
+    assert job.run(data=(X, Y)).cycles == 3
+    assert len(script.workers) == 2
+
+
 def test_a_late_report_is_missed_and_the_next_cycle_is_another_chance(job: FLJob, script: Script) -> None:
     script.report_error = Conflict("the cycle closed before this report came", reason="late", status="late")
     summary = job.run(data=(X, Y))

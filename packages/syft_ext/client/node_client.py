@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from syft_ext.client.credentials import Session
 from syft_ext.client.display import Table, ago, fields_table
@@ -119,7 +119,7 @@ class NodeClient:
         """Release the sockets."""
         self.connection.close()
 
-    def __enter__(self) -> NodeClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

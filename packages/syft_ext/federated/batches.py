@@ -40,17 +40,24 @@ class PlanTrainer:
         if len(x) != len(y) or not len(x):
             raise InvalidTensors(f"{len(x)} samples and {len(y)} targets: as many of both are needed")
         self.x, self.y, self.seed = x, y, seed
+        self._fitted: tuple[str, torch.Tensor, torch.Tensor] | None = None
 
     def __call__(self, job: FLJob) -> list[torch.Tensor]:
         """Train from ``job.model``; the updated parameters. Tells progress after every step."""
         plan = training_plan_of(job.plans)
         inputs = _Inputs(plan, job.model, job.client_config)
-        x, y = inputs.fit("data", self.x), inputs.fit("target", self.y)
+        x, y = self._fit(plan, inputs)
         batches = list(self._batches(job.client_config, inputs.batch_size, job.cycle))
         for number, rows in enumerate(batches):
             inputs.step(x[rows], y[rows], number + self._seed(job.cycle))
             job.emit_progress(len(batches))
         return inputs.model()
+
+    def _fit(self, plan: TrainingPlan, inputs: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """The data as the plan wants them; converted once, not in every cycle."""
+        if self._fitted is None or self._fitted[0] != plan.id:
+            self._fitted = (plan.id, inputs.fit("data", self.x), inputs.fit("target", self.y))
+        return self._fitted[1:]
 
     def _seed(self, cycle: int) -> int:
         return (self.seed or 0) * 1_000_003 + cycle * 10_007

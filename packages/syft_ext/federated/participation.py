@@ -71,7 +71,7 @@ class Participation:
         One idempotency key until an answer arrives: an assignment whose answer was lost is found again.
         """
         key, begun = new_id(), time.monotonic()
-        reply = self._persistence.call(lambda: self.job.session.check_in(key, WAIT))
+        reply = self._check_in(key)
         if reply.status == "accepted":
             return reply
         self.job.emit(self.job.EVENT_REJECTED, reply.retry_after)
@@ -80,6 +80,15 @@ class Participation:
         elif time.monotonic() - begun < WAIT / 2 and self.job.stopped.wait(max(reply.retry_after, 0.05)):
             raise Stopped  # it was told to come back later, and did not hold the line until then
         return None
+
+    def _check_in(self, key: str) -> CheckInReply:
+        session = self.job.session
+        try:
+            return self._persistence.call(lambda: session.check_in(key, WAIT))
+        except NotFound:
+            # The Domain knows the token and not the worker: its database is older than the token.
+            self._persistence.call(session.authenticate)
+            return self._persistence.call(lambda: session.check_in(key, WAIT))
 
     def _train_and_report(self) -> None:
         job = self.job
