@@ -57,15 +57,21 @@ def _collect(db: Database, blobs: BlobStore, digest: str) -> bool:
     try:
         with db.transaction() as session:
             if blobs.exists(digest):
-                return blobs.delete(digest, confirm=lambda: _forget(session, digest))
+                return blobs.delete(
+                    digest, confirm=lambda: _forget(session, digest) or _unknown(session, digest)
+                )
             return _forget(session, digest)
     except IntegrityError:  # referred to since we looked
         return False
 
 
 def _forget(session: Session, digest: str) -> bool:
-    """Drop the row unless something points to it; whether there is none now."""
-    session.execute(delete(BlobRow).where(BlobRow.digest == digest, _unreferenced()))
+    """Drop the row unless something points to it; whether it did."""
+    statement = delete(BlobRow).where(BlobRow.digest == digest, _unreferenced()).returning(BlobRow.digest)
+    return session.scalar(statement) is not None
+
+
+def _unknown(session: Session, digest: str) -> bool:
     return session.scalar(select(BlobRow.digest).where(BlobRow.digest == digest)) is None
 
 

@@ -1,0 +1,189 @@
+"""Runs a scenario again and again, killing it (SIGKILL) at another system call each time.
+
+    python kill_points.py SCENARIO DATABASE_URL DIRECTORY SEED POINTS
+
+Before and after every call that changes the disk or commits to the database there is a point. For each
+of POINTS points, drawn by SEED, a child process runs the scenario and dies there; a second child opens
+what is left, as a restarted node would, and checks it. Prints how many children were killed. No threads
+run when it forks.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from grid.storage.blobs import FileBlobStore
+from grid.storage.database import Database
+from grid.storage.disk_object_store import DiskObjectStore
+from grid.storage.references import sweep
+from grid.storage.tables import ObjectRow, UploadRow
+from grid.storage.uploads import Uploads
+from syft_ext.clock import SystemClock
+from syft_ext.store import StorableObject
+
+KEY = "0" * 32
+
+
+class Node:
+    """What a restarted node has."""
+
+    def __init__(self, url: str, root: Path) -> None:
+        self.db = Database(url)
+        self.blobs = FileBlobStore(root)
+        self.store = DiskObjectStore(self.db, self.blobs)
+        self.uploads = Uploads(self.db, self.blobs, SystemClock())
+        self.note = root / "upload-id"
+
+    def assert_nothing_left_over(self, contents: int) -> None:
+        sweep(self.db, self.blobs)
+        assert list(self.blobs.temporary.iterdir()) == []
+        assert len(list(self.blobs.digests())) == contents
+
+
+def clear(node: Node) -> None:
+    with node.db.transaction() as session:
+        session.execute(delete(ObjectRow))
+        session.execute(delete(UploadRow))
+    node.uploads.sweep()
+    node.assert_nothing_left_over(0)
+
+
+# -- an object is replaced by another ---------------------------------------------------------------
+
+
+def contents(seed: int) -> list[bytes]:
+    return [random.Random(seed + n).randbytes(700_000) for n in range(2)]
+
+
+def prepare_put(node: Node, seed: int) -> None:
+    clear(node)
+    node.store.put(StorableObject(id=KEY, data=contents(seed)[0], tags=("0",)))
+
+
+def put(node: Node, seed: int) -> None:
+    node.store.put(StorableObject(id=KEY, data=contents(seed)[1], tags=("1",)))
+
+
+def check_put(node: Node, seed: int) -> None:
+    found = node.store[KEY]
+    assert found.data == contents(seed)[int(found.tags[0])], "one object or the other, whole"
+    node.assert_nothing_left_over(1)
+    put(node, seed)
+    assert node.store[KEY].tags == ("1",)
+
+
+# -- an upload in three pieces ----------------------------------------------------------------------
+
+
+def prepare_upload(node: Node, seed: int) -> None:
+    clear(node)
+    content = contents(seed)[0]
+    upload = node.uploads.begin(len(content), owner="x", digest=blake3(content).hexdigest())
+    node.note.write_text(upload)
+
+
+def upload(node: Node, seed: int) -> None:
+    content, rng = contents(seed)[0], random.Random(seed)
+    cuts = [0, *sorted(rng.sample(range(len(content)), 2)), len(content)]
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        node.uploads.append(node.note.read_text(), start, [content[start:stop]])
+    node.uploads.finish(node.note.read_text())
+
+
+def check_upload(node: Node, seed: int) -> None:
+    content, name = contents(seed)[0], node.note.read_text()
+    status = node.uploads.status(name)
+    if status.digest is None:
+        node.uploads.append(name, status.received, [content[status.received :]])
+    with node.uploads.finish(name) as blob:
+        assert bytes(node.blobs.map(blob.digest)) == content
+    node.assert_nothing_left_over(1)
+
+
+SCENARIOS: dict[str, tuple[Callable[[Node, int], None], ...]] = {
+    "put": (prepare_put, put, check_put),
+    "upload": (prepare_upload, upload, check_upload),
+}
+
+
+# -- dying ------------------------------------------------------------------------------------------
+
+
+def arm(point: int) -> Callable[[], int]:
+    """Have this process kill itself at its ``point``-th chance; returns how many chances there were."""
+    chances = 0
+
+    def chance() -> None:
+        nonlocal chances
+        chances += 1
+        if chances == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def mortal(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            chance()
+            result = function(*args, **kwargs)
+            chance()
+            return result
+
+        return call
+
+    for name in ("open", "write", "fdatasync", "fsync", "link", "unlink"):
+        setattr(os, name, mortal(getattr(os, name)))
+    Session.commit = mortal(Session.commit)  # type: ignore[method-assign]
+    return lambda: chances
+
+
+def child(work: Callable[[], None]) -> int:
+    """Run ``work`` in a child process; returns its wait status."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1]
+
+
+def main(scenario: str, url: str, root: str, seed: str, points: str) -> None:
+    prepare, run, check = SCENARIOS[scenario]
+    count = Path(root).with_name("chances")
+
+    def node() -> Node:
+        return Node(url, Path(root))
+
+    def die_at(point: int) -> int:
+        def die() -> None:
+            chances = arm(point)
+            run(node(), int(seed))
+            count.write_text(str(chances()))
+
+        if child(lambda: prepare(node(), int(seed))) != 0:
+            sys.exit(f"preparing failed before point {point}")
+        status = child(die)
+        if child(lambda: check(node(), int(seed))) != 0:
+            sys.exit(f"point {point} left something wrong behind")
+        return status
+
+    if die_at(0) != 0:
+        sys.exit("the scenario itself failed")
+    chosen = random.Random(seed).sample(range(1, int(count.read_text()) + 1), int(points))
+    print(sum(die_at(point) == signal.SIGKILL for point in chosen))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from blake3 import blake3
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from grid.storage.blobs import FileBlobStore
+from syft_ext.errors import BadRequest, NotFound, Unavailable
+from syft_ext.tensors import decode_tensors, encode_tensors
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    chunks=st.lists(st.binary(max_size=100) | st.integers(0, 300).map(lambda n: b"x" * n * 1024), max_size=6)
+)
+def test_what_is_written_is_what_is_read(blobs: FileBlobStore, chunks: list[bytes]) -> None:
+    content = b"".join(chunks)
+    with blobs.put(chunks) as blob:
+        assert blob.digest == blake3(content).hexdigest()
+        assert blob.size == blobs.size(blob.digest) == len(content)
+    assert bytes(blobs.map(blob.digest)) == content
+    with blobs.open(blob.digest) as file:
+        assert file.read() == content
+    assert names(blobs.temporary) == set()
+    assert (blobs.contents / blob.digest).stat().st_mode & 0o077 == 0, "only its owner can read it"
+
+
+def test_ranged_reads(blobs: FileBlobStore) -> None:
+    blob = blobs.put([b"0123456789"])
+    assert blobs.read_range(blob.digest, 2, 5) == b"234"
+    assert blobs.read_range(blob.digest, 7) == b"789"
+    assert blobs.read_range(blob.digest, 10) == blobs.read_range(blob.digest, 3, 3) == b""
+    for start, stop in ((-1, 2), (3, 2), (0, 11), (11, None)):
+        with pytest.raises(BadRequest):
+            blobs.read_range(blob.digest, start, stop)
+
+
+@pytest.mark.parametrize(
+    "digest", ["../../etc/passwd", "", ".", "a" * 63, "A" * 64, "a" * 64 + "/", "a" * 63 + "\n"]
+)
+def test_what_is_no_digest_names_no_file(blobs: FileBlobStore, digest: str) -> None:
+    for call in (blobs.open, blobs.map, blobs.size, blobs.exists, blobs.delete, blobs.hold, blobs.path):
+        with pytest.raises(BadRequest):
+            call(digest)
+    with pytest.raises(BadRequest):
+        blobs.read_range(digest, 0, 1)
+
+
+def test_what_is_missing_is_not_found(blobs: FileBlobStore) -> None:
+    for call in (blobs.open, blobs.map, blobs.size, blobs.hold):
+        with pytest.raises(NotFound):
+            call("a" * 64)
+    assert not blobs.exists("a" * 64) and not blobs.delete("a" * 64)
+
+
+def test_an_abandoned_writer_leaves_nothing(blobs: FileBlobStore) -> None:
+    with pytest.raises(ZeroDivisionError), blobs.create() as writer:
+        writer.write(b"x" * 500_000)
+        raise ZeroDivisionError
+    assert names(blobs.temporary) == names(blobs.contents) == set()
+    for call in (lambda: writer.write(b"x"), writer.commit):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+    writer.abort()
+
+
+def test_content_with_another_digest_is_refused(blobs: FileBlobStore) -> None:
+    with pytest.raises(BadRequest):
+        blobs.put([b"abc"], digest="a" * 64)
+    assert names(blobs.temporary) == names(blobs.contents) == set()
+    assert blobs.put([b"abc"], digest=blake3(b"abc").hexdigest()).size == 3
+
+
+def test_equal_contents_are_one_file(blobs: FileBlobStore) -> None:
+    first = blobs.put([b"abc"])
+    inode = blobs.path(first.digest).stat().st_ino
+    second = blobs.put([b"a", b"bc"])
+    assert first.digest == second.digest and blobs.path(first.digest).stat().st_ino == inode
+    assert list(blobs.digests()) == [first.digest] and names(blobs.temporary) == set()
+
+
+def test_a_held_blob_is_not_deleted(blobs: FileBlobStore) -> None:
+    blob = blobs.put([b"abc"])
+    with blobs.hold(blob.digest):
+        blob.release()
+        assert not blobs.delete(blob.digest)
+    assert not blobs.delete(blob.digest, confirm=lambda: False)
+    assert blobs.delete(blob.digest) and not blobs.exists(blob.digest)
+
+
+def test_a_blob_that_is_garbage_is_not_held(blobs: FileBlobStore) -> None:
+    digest = blobs.put([b"abc"]).digest
+    assert blobs.delete(digest)
+
+
+def test_a_mapping_outlives_deletion_and_is_private(blobs: FileBlobStore) -> None:
+    content = encode_tensors({"w": torch.zeros(1000)})
+    digest = blobs.put([content]).digest
+    tensor = decode_tensors(blobs.map(digest))["w"]
+    tensor += 1  # on read-only pages this would kill the process
+    assert bytes(blobs.map(digest)) == content
+    again = decode_tensors(blobs.map(digest))["w"]
+    assert blobs.delete(digest)
+    assert again.sum() == 0 and tensor.sum() == 1000
+
+
+def test_a_tensor_is_read_without_copying_it(blobs: FileBlobStore) -> None:
+    def anonymous() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("RssAnon:")[1].split()[0])
+
+    digest = blobs.put([encode_tensors({"w": torch.ones(16 << 20)})]).digest
+    before = anonymous()
+    tensor = decode_tensors(blobs.map(digest))["w"]
+    assert tensor.sum() == 16 << 20  # all pages are touched
+    assert anonymous() - before < 8 << 10, "kB; a copy would take 65,536"
+
+
+def test_leftovers_are_swept_at_start_and_living_writers_are_not(blobs: FileBlobStore) -> None:
+    (blobs.temporary / "left-by-a-crash").write_bytes(b"half")
+    with blobs.create() as writer:
+        writer.write(b"x" * 300_000)
+        again = FileBlobStore(blobs.root)
+        assert len(names(blobs.temporary)) == 1
+        assert again.sweep() == 0
+        assert writer.commit().size == 300_000
+
+
+def test_writers_and_a_deleter_race_for_one_content(blobs: FileBlobStore) -> None:
+    """Whoever holds a blob finds its content there, whatever the deleter does."""
+    lost: list[str] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        for _ in range(40):
+            with blobs.put([b"the same for all"]) as blob:
+                for _ in range(3):
+                    if not blobs.exists(blob.digest):
+                        lost.append(blob.digest)
+
+    def delete() -> None:
+        digest = blake3(b"the same for all").hexdigest()
+        while not stop.is_set():
+            blobs.delete(digest)
+            time.sleep(0.0002)
+
+    writers = [threading.Thread(target=write) for _ in range(4)]
+    deleter = threading.Thread(target=delete)
+    for thread in (*writers, deleter):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    deleter.join()
+    assert lost == [] and names(blobs.temporary) == set()
+
+
+def test_concurrent_commits_share_their_syncs(blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (syncs.append(fd), time.sleep(0.02), real(fd)))
+    barrier = threading.Barrier(30)
+
+    def put(number: int) -> None:
+        with blobs.create() as writer:
+            writer.write(b"%d" % number)
+            barrier.wait()
+            writer.commit()
+
+    threads = [threading.Thread(target=put, args=(n,)) for n in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(blobs.digests())) == 30
+    assert len(syncs) <= 5, "the directory was synced once for each group"
+
+
+def test_an_error_of_one_file_is_not_the_others(
+    blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing sync refuses its own content, and nothing of it becomes visible."""
+    real, bad = os.fdatasync, blake3(b"bad").hexdigest()
+    with blobs.create() as good, blobs.create() as broken:
+        good.write(b"good")
+        broken.write(b"bad")
+
+        def fdatasync(fd: int) -> None:
+            if os.pread(fd, 10, 0) == b"bad":
+                raise OSError(5, "Input/output error")
+            real(fd)
+
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        with pytest.raises(OSError, match="Input/output"):
+            broken.commit()
+        assert good.commit().size == 4
+    assert not blobs.exists(bad) and names(blobs.temporary) == set()
+
+
+FULL = """
+import os, resource, signal, sys
+from pathlib import Path
+from grid.storage.blobs import FileBlobStore
+from syft_ext.errors import Unavailable
+
+root, limit = Path(sys.argv[1]), int(sys.argv[2])
+blobs = FileBlobStore(root)
+blobs.put([b"before"]).release()
+if limit:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    blobs.put(os.urandom(1 << 20) for _ in range(40))
+except Unavailable as error:
+    print(error, error.extra["reason"])
+assert not list(blobs.temporary.iterdir()) and len(list(blobs.digests())) == 1
+blobs.put([b"after"])
+"""
+
+
+def test_a_file_size_limit_is_a_clear_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(3 << 20)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("the node's disk is full EFBIG\n", "")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Path:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(directory)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    return directory
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tiny_disk: Path) -> None:
+    try:
+        command = [sys.executable, "-c", FULL, str(tiny_disk), "0"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.stderr) == ("the node's disk is full ENOSPC\n", "")
+    finally:
+        subprocess.run(["umount", str(tiny_disk)], check=True)
+
+
+def test_a_write_error_closes_the_writer(blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was cut short must not be committed by a caller that goes on."""
+
+    def write(fd: int, data: memoryview) -> int:
+        raise OSError(28, "No space left on device")
+
+    with blobs.create() as writer:
+        monkeypatch.setattr(os, "write", write)
+        with pytest.raises(Unavailable):
+            writer.write(b"x" * 500_000)
+        monkeypatch.undo()
+        with pytest.raises(ValueError, match="closed"):
+            writer.commit()
+
+
+def test_memory_does_not_grow_with_the_content(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+from grid.storage.blobs import FileBlobStore
+blobs, chunk = FileBlobStore(Path(sys.argv[1])), bytes(1 << 20)
+blobs.put([chunk] * 4)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+blob = blobs.put(chunk for _ in range(300))
+print(blob.size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    size, grown = map(int, done.stdout.split())
+    assert size == 300 << 20 and grown < 16 << 10, "kB"
+
+
+def test_content_larger_than_the_address_space_limit_for_data_can_be_mapped(blobs: FileBlobStore) -> None:
+    """A private mapping reserves nothing: it may be larger than memory and swap together."""
+    digest = "a" * 64
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 4
+    with open(blobs.contents / digest, "wb") as file:
+        file.truncate(size)
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+    view = blobs.map(digest)
+    assert len(view) == size and view[size - 1] == 0

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from grid.storage.blobs import FileBlobStore
+from grid.storage.database import Database
+from grid.storage.dialect import table_of
+from grid.storage.references import collect, record, sweep
+from grid.storage.tables import BlobRow, UploadRow
+from syft_ext.ids import new_id
+
+UPLOADS = table_of(UploadRow)
+
+
+def refer(database: Database, blobs: FileBlobStore, content: bytes) -> tuple[str, str]:
+    """Put a content and a row that refers to it; returns the ids of both."""
+    upload = new_id()
+    with blobs.put([content]) as blob, database.transaction() as session:
+        record(session, blob)
+        row = {"id": upload, "owner": "x", "size": 1, "blob_digest": blob.digest, "touched_at": 0.0}
+        session.execute(insert(UPLOADS), row)
+    return upload, blob.digest
+
+
+def unrefer(database: Database, upload: str) -> None:
+    with database.transaction() as session:
+        session.execute(delete(UPLOADS).where(UPLOADS.c.id == upload))
+
+
+def rows(database: Database) -> set[str]:
+    with database.read() as session:
+        return set(session.scalars(select(BlobRow.digest)))
+
+
+def test_content_lives_as_long_as_something_refers_to_it(database: Database, blobs: FileBlobStore) -> None:
+    (one, digest), (two, same) = refer(database, blobs, b"abc"), refer(database, blobs, b"abc")
+    assert digest == same
+    unrefer(database, one)
+    assert collect(database, blobs, [digest]) == 0 and blobs.exists(digest)
+    unrefer(database, two)
+    assert collect(database, blobs, [digest, digest]) == 1 and not blobs.exists(digest)
+    assert rows(database) == set()
+    assert collect(database, blobs, [digest]) == 0
+
+
+def test_a_reference_without_its_row_is_refused(database: Database) -> None:
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        row = {"id": new_id(), "owner": "x", "size": 1, "blob_digest": "a" * 64, "touched_at": 0.0}
+        session.execute(insert(UPLOADS), row)
+
+
+def test_the_sweep_finds_what_crashes_left(database: Database, blobs: FileBlobStore) -> None:
+    _, kept = refer(database, blobs, b"kept")
+    orphan = blobs.put([b"a file without a row"]).digest
+    with blobs.put([b"a row without a reference"]) as blob, database.transaction() as session:
+        record(session, blob)
+    fileless = blobs.put([b"a row without a file"])
+    with fileless, database.transaction() as session:
+        record(session, fileless)
+    blobs.path(fileless.digest).unlink()
+    with blobs.put([b"in somebody's hands"]) as held:
+        assert sweep(database, blobs) == 3
+        assert set(blobs.digests()) == {kept, held.digest}
+    assert not blobs.exists(orphan) and rows(database) == {kept}
+    assert sweep(database, blobs) == 1 and set(blobs.digests()) == {kept}
+
+
+def test_writers_and_a_sweeper_race(database: Database, blobs: FileBlobStore) -> None:
+    """No row ever refers to a content that is gone, on either engine."""
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(12):
+                upload, digest = refer(database, blobs, b"content %d" % (number % 2))
+                assert blobs.exists(digest)
+                unrefer(database, upload)
+                collect(database, blobs, [digest])
+        except BaseException as error:
+            errors.append(error)
+
+    def sweep_all() -> None:
+        try:
+            while not stop.is_set():
+                sweep(database, blobs)
+        except BaseException as error:
+            errors.append(error)
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    sweeper = threading.Thread(target=sweep_all)
+    for thread in (*writers, sweeper):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    sweeper.join()
+    assert errors == []
+    sweep(database, blobs)
+    assert list(blobs.digests()) == [] and rows(database) == set()
