@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from flask import Request
@@ -16,6 +17,7 @@ from syft_ext.messages import Message, Operation
 
 __all__ = ["Fields", "takes_json"]
 
+MAX_FIELDS = 1000
 _SEQUENCES = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
 
 
@@ -65,7 +67,7 @@ class Fields:
 
     def _query(self, request: Request) -> dict[str, Any]:
         fields: dict[str, Any] = {}
-        for name, values in request.args.lists():
+        for name, values in _parse_query(request.environ["QUERY_STRING"]).items():
             self._refuse_elsewhere(name)
             if name in self._lists:
                 fields[name] = [_text(name, value) for value in values]
@@ -106,6 +108,14 @@ class Fields:
             raise BadRequest(f"{self._spec.name}: {name} goes into the header {self._spec.headers[name]}")
         if name in self._elsewhere:
             raise BadRequest(f"{self._spec.name}: {name} goes into the path")
+
+
+def _parse_query(query: str) -> dict[str, list[str]]:
+    """Werkzeug lets broken UTF-8 pass as something else; this refuses it."""
+    try:
+        return parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise BadRequest("the query string is not UTF-8, or has too many fields") from error
 
 
 def _text(name: str, value: str) -> str:
