@@ -18,6 +18,7 @@ from grid.storage.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Unsupported
 from syft_ext.messages.federated import CheckInReply, ReportReply
+from syft_ext.tensors import Layout
 from tests.federated.models import decode, encode, small_model
 
 SECRET = b"the node's own secret"
@@ -29,6 +30,9 @@ class NoPlans:
     def check(self, kind: str, plan: bytes, server: ServerConfig) -> None:
         if kind != "plan":
             raise Unsupported("this test hosts no averaging plan")
+
+    def check_model(self, plan: bytes, server: ServerConfig, layout: Layout) -> None:
+        raise Unsupported("this test hosts no averaging plan")
 
     def aggregator(self, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
         raise Unsupported("this test runs no plan")

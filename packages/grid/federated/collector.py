@@ -30,15 +30,19 @@ __all__ = ["Collector", "Metrics"]
 
 MAX_SAMPLES = 1_000_000_000
 
-_FIND = select(
-    t.Assignment.id,
-    t.Assignment.process_id,
-    t.Assignment.cycle_id,
-    t.Assignment.worker_id,
-    t.Assignment.key_hash,
-    t.Assignment.status,
-    t.Assignment.blob_digest,
-).where(t.Assignment.id == bindparam("assignment_id"))
+_FIND = (
+    select(
+        t.Assignment.id,
+        t.Assignment.process_id,
+        t.Assignment.cycle_id,
+        t.Assignment.worker_id,
+        t.Assignment.key_hash,
+        t.Assignment.status,
+        t.Cycle.base_checkpoint,
+    )
+    .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
+    .where(t.Assignment.id == bindparam("assignment_id"))
+)
 _STATUS = select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id"))
 _MOVE = update(t.Assignment).where(
     t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
@@ -81,6 +85,13 @@ class Collector:
             raise InvalidToken("the request key is not that of this assignment")
         return row
 
+    def find_active(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
+        """As :meth:`find`. Raises :class:`Conflict` (as :meth:`accept`) unless it waits for its report."""
+        row = self.find(assignment_id, worker_id, request_key)
+        if row.status != assignments.Status.ASSIGNED:
+            raise assignments.refusal(assignments.Status(row.status))
+        return row
+
     def accept(
         self,
         assignment_id: str,
@@ -100,10 +111,8 @@ class Collector:
         :class:`Conflict` whose ``extra["reason"]`` is duplicate, late, timed-out, failed or cancelled.
         """
         metrics = metrics or Metrics()
-        row = self.find(assignment_id, worker_id, request_key)
+        row = self.find_active(assignment_id, worker_id, request_key)
         self._check_metrics(row.process_id, metrics)
-        if row.status != assignments.Status.ASSIGNED:
-            raise assignments.refusal(assignments.Status(row.status))
         layout = self._hosted.layout(row.process_id)
         stream = TensorStream(layout, 4 * layout.data_offset + (64 << 10) + layout.data_size)
         with self._store.blobs.create() as writer:
@@ -160,9 +169,7 @@ class Collector:
 
     def give_up(self, assignment_id: str, worker_id: str, request_key: str, reason: str = "") -> None:
         """The worker cannot finish: its slot is free again. Raises like :meth:`accept`."""
-        row = self.find(assignment_id, worker_id, request_key)
-        if row.status != assignments.Status.ASSIGNED:
-            raise assignments.refusal(assignments.Status(row.status))
+        row = self.find_active(assignment_id, worker_id, request_key)
         with self._store.unit(row.process_id) as unit:
             if unit.cycle is None or unit.cycle.id != row.cycle_id:
                 raise self._refusal(unit, row.id)

@@ -14,7 +14,7 @@ from grid.federated import tables as t
 from grid.federated.authentication import Authenticator
 from grid.federated.config import ServerConfig
 from grid.federated.store import TrainingStore
-from syft_ext.errors import Conflict, NotFound
+from syft_ext.errors import NotFound
 from syft_ext.tensors import Layout, header_size, read_layout
 
 __all__ = ["Hosted", "HostedTrainings", "PlanFile"]
@@ -57,8 +57,8 @@ _FILES = select(t.HostedPlan).where(t.HostedPlan.process_id == bindparam("proces
 _BY_NAME = select(t.Process.id).where(
     t.Process.name == bindparam("name"), t.Process.version == bindparam("version")
 )
-_ANY_CHECKPOINT = select(t.Checkpoint.blob_digest).where(
-    t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == 1
+_CHECKPOINT = select(t.Checkpoint.blob_digest, t.Checkpoint.size).where(
+    t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
 )
 
 
@@ -70,6 +70,7 @@ class HostedTrainings:
         self._lock = threading.Lock()
         self._known: dict[str, Hosted] = {}
         self._layouts: dict[str, Layout] = {}
+        self._checkpoints: dict[str, tuple[int, tuple[str, int]]] = {}
 
     def find(self, name: str, version: str) -> Hosted:
         """The training of that name and version. Raises :class:`NotFound`."""
@@ -108,14 +109,24 @@ class HostedTrainings:
             files=tuple(PlanFile(f.id, f.name, f.kind, f.blob_digest, f.size) for f in files),
         )
 
+    def checkpoint(self, process_id: str, number: int) -> tuple[str, int]:
+        """Digest and size of a checkpoint, the latest asked for being kept. Raises :class:`NotFound`."""
+        kept = self._checkpoints.get(process_id)
+        if kept is not None and kept[0] == number:
+            return kept[1]
+        rows = self._store.read(_CHECKPOINT, {"process_id": process_id, "number": number})
+        if not rows:
+            raise NotFound(f"the training has no checkpoint {number}")
+        found = (str(rows[0].blob_digest), int(rows[0].size))
+        with self._lock:
+            self._checkpoints[process_id] = (number, found)
+        return found
+
     def layout(self, process_id: str) -> Layout:
-        """The layout of the training's model: every checkpoint has it. Raises :class:`Conflict` before one."""
+        """The layout of the training's model: every checkpoint has it. Raises :class:`NotFound` before one."""
         layout = self._layouts.get(process_id)
         if layout is None:
-            rows = self._store.read(_ANY_CHECKPOINT, {"process_id": process_id})
-            if not rows:
-                raise Conflict("the training has no model yet", reason="no-model")
-            digest = rows[0][0]
+            digest, _ = self.checkpoint(process_id, 1)
             head = header_size(self._store.blobs.read_range(digest, 0, 8))
             layout = read_layout(self._store.blobs.read_range(digest, 0, head))
             with self._lock:

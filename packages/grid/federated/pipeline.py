@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from grid.federated.aggregation.strategies import PlanRunner, check_strategy, make_aggregator
+from grid.federated.aggregation.strategies import PlanRunner, make_aggregator
 from grid.federated.aggregator import AggregationJobs
 from grid.federated.collector import Collector
 from grid.federated.executor import SerialExecutor
@@ -84,9 +84,7 @@ class TrainingPipeline:
             self.store, self.hosted, self.lifecycle, self.jobs.advance, self.slots_changed
         )
         self.jobs.collector = self.collector
-        self.tasks = TaskManagement(
-            self.store, self.hosted, self.lifecycle, plans.check, check_strategy, model_limit
-        )
+        self.tasks = TaskManagement(self.store, self.hosted, self.lifecycle, plans, model_limit)
         self.views = Views(self.store, self.hosted)
 
     def start(self) -> None:

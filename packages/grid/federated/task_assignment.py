@@ -61,9 +61,6 @@ _WORKERS = select(t.Worker.id, t.Worker.rests_until).where(
     t.Worker.id.in_(bindparam("workers", expanding=True)),
 )
 _ARRIVED = select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id"))
-_CHECKPOINT = select(t.Checkpoint.blob_digest, t.Checkpoint.size).where(
-    t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
-)
 _INSERT = insert(t.Assignment)
 
 
@@ -270,9 +267,8 @@ class TaskAssignment:
         unit.after_commit(lambda: self._timers.at(unit.process.id, lease))
 
     def _model(self, unit: Unit, number: int) -> tuple[str, int]:
-        """Digest and size of a checkpoint."""
-        row = unit.execute(_CHECKPOINT, {"process_id": unit.process.id, "number": number}).one()
-        return row.blob_digest, row.size
+        """Digest and size of a checkpoint (of a cycle that is committed, so a plain read finds it)."""
+        return self._hosted.checkpoint(unit.process.id, number)
 
     # -- request keys
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Connection, and_, bindparam, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
 from grid.federated import tables as t
+from grid.federated.aggregation.strategies import PlanRunner, check_strategy
 from grid.federated.config import ClientConfig, ServerConfig
 from grid.federated.hosted import HostedTrainings
 from grid.federated.lifecycle import Lifecycle
@@ -21,17 +22,15 @@ from grid.storage.references import record
 from syft_ext.errors import BadRequest, Conflict, TooLarge
 from syft_ext.ids import new_id
 
-__all__ = ["CheckPlan", "TaskManagement"]
+__all__ = ["TaskManagement"]
 
 MAX_PLAN = 64 << 20
 MAX_PLANS = 64
 
-CheckPlan = Callable[[str, bytes, ServerConfig], None]
-"""Raises :class:`InvalidPlan` unless the bytes are a plan of that kind ("plan" or "averaging")."""
-
-_EXISTS = select(t.Process.id).where(
-    t.Process.name == bindparam("name"), t.Process.version == bindparam("version")
-)
+_NAMED = (t.Process.name == bindparam("name"), t.Process.version == bindparam("version"))
+_GIVEN_UP = and_(t.Process.status == str(processes.Status.CANCELLED), t.Process.latest_checkpoint == 0)
+_EXISTS = select(t.Process.id).where(*_NAMED, not_(_GIVEN_UP))
+_HUSK = select(t.Process.id).where(*_NAMED, _GIVEN_UP)
 
 
 class TaskManagement:
@@ -42,12 +41,11 @@ class TaskManagement:
         store: TrainingStore,
         hosted: HostedTrainings,
         lifecycle: Lifecycle,
-        check_plan: CheckPlan,
-        check_config: Callable[[ServerConfig, bool], None],
+        plans: PlanRunner,
         model_limit: int,
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._check_plan, self._check_config, self._model_limit = check_plan, check_config, model_limit
+        self._plans, self._model_limit = plans, model_limit
 
     def create(
         self,
@@ -65,7 +63,7 @@ class TaskManagement:
         there is a training of that name and version.
         """
         server, client = ServerConfig.parse(server_config), ClientConfig.parse(client_config)
-        self._check_config(server, averaging_plan is not None)
+        check_strategy(server, averaging_plan is not None)
         names = {"name": client.name, "version": client.version}
         if self._store.read(_EXISTS, names):
             raise _exists(client)
@@ -84,7 +82,7 @@ class TaskManagement:
             if len(data) > MAX_PLAN:
                 raise TooLarge(f"{kind} {name!r}: {len(data)} bytes", limit=MAX_PLAN)
             if kind != "protocol":
-                self._check_plan(kind, data, server)
+                self._plans.check(kind, data, server)
 
     def _store_new(
         self, owner: str, server: ServerConfig, client: ClientConfig, files: list[tuple[str, str, bytes]]
@@ -95,6 +93,7 @@ class TaskManagement:
             try:
                 with self._store.database.transaction() as session:
                     connection = session.connection()
+                    _remove_husk(connection, client)
                     if blobs:
                         record(session, *sorted(blobs, key=lambda blob: blob.digest))
                     connection.execute(
@@ -141,14 +140,18 @@ class TaskManagement:
 
         Raises :class:`InvalidTensors`, :class:`TooLarge`, or :class:`Conflict` when it has a model already.
         """
-        self._hosted.get(process_id)
+        hosted = self._hosted.get(process_id)
         stream = TensorStream(None, self._model_limit)
         with self._store.blobs.create() as writer:
             for chunk in body:
                 stream.feed(chunk)
                 writer.write(chunk)
-            if not stream.finish().data_size:
+            layout = stream.finish()
+            if not layout.data_size:
                 raise BadRequest("a model without parameters cannot be trained")
+            if hosted.averaging_plan is not None:
+                plan = self._store.blobs.read_range(hosted.averaging_plan.digest, 0)
+                self._plans.check_model(plan, hosted.server, layout)
             blob = writer.commit()
         with blob, self._store.unit(process_id) as unit:
             if unit.process.latest_checkpoint:
@@ -187,6 +190,15 @@ class TaskManagement:
     def _apply(self, process_id: str, event: processes.Event, reason: str = "") -> None:
         with self._store.unit(process_id) as unit:
             self._lifecycle.process(unit, event, reason)
+
+
+def _remove_husk(connection: Connection, client: ClientConfig) -> None:
+    """A training that was given up before it had a model does not hold its name for ever."""
+    found = connection.execute(_HUSK, {"name": client.name, "version": client.version}).scalar()
+    if found is not None:
+        for table in (t.History, t.HostedPlan):
+            connection.execute(delete(table).where(table.process_id == found))
+        connection.execute(delete(t.Process).where(t.Process.id == found))
 
 
 def _created(process_id: str, now: float, owner: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from grid.federated.config import ServerConfig
 from grid.federated.hosted import Hosted
 from grid.storage.blobs import BlobStore
 from syft_ext.errors import InvalidConfig
+from syft_ext.tensors import Layout
 
 __all__ = ["STRATEGIES", "PlanRunner", "check_strategy", "make_aggregator"]
 
@@ -24,6 +25,9 @@ class PlanRunner(Protocol):
 
     def check(self, kind: str, plan: bytes, server: ServerConfig) -> None:
         """Raise :class:`InvalidPlan` unless ``plan`` can serve as ``kind``: "plan" or "averaging"."""
+
+    def check_model(self, plan: bytes, server: ServerConfig, layout: Layout) -> None:
+        """Raise :class:`InvalidPlan` unless the averaging plan fits a model of this ``layout``."""
 
     def aggregator(self, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
         """The aggregator that averages with ``plan``."""
@@ -41,10 +45,6 @@ def check_strategy(server: ServerConfig, has_plan: bool) -> None:
         raise InvalidConfig(
             "server_config: the hosted averaging plan is the aggregator, name no other - at `$.aggregator`",
             field="aggregator",
-        )
-    if has_plan and server.weighting != "none":
-        raise InvalidConfig(
-            "server_config: a hosted averaging plan gets no weights - at `$.weighting`", field="weighting"
         )
 
 

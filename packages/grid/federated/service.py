@@ -1,0 +1,233 @@
+"""Federated learning at a Domain: the messages of :mod:`syft_ext.messages.federated`, answered by the pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import blake3
+
+from grid.catalogue.content import download
+from grid.federated.collector import Metrics
+from grid.federated.pipeline import TrainingPipeline
+from grid.federated.plan_process import SandboxedPlans
+from grid.node import Context, Download, Node, Principal, Service, handles
+from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge
+from syft_ext.messages import Empty
+from syft_ext.messages import federated as m
+
+__all__ = ["SERVICES", "FederatedService"]
+
+TOKEN_LIFETIME = 12 * 3600.0
+MAX_SAMPLE = 64 << 20
+_NOISE = hashlib.shake_256(b"grid speed test").digest(1 << 20)
+
+
+class FederatedService(Service):
+    """Task management for scientists, assignments for workers, history for watchers."""
+
+    token_kind = "worker"  # noqa: S105
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._plans = SandboxedPlans()
+        secret = hashlib.sha256(b"grid training secret" + node.identity.private_pem()).digest()
+        self.pipeline = TrainingPipeline(
+            node.db, node.blobs, secret=secret, plans=self._plans, clock=node.clock
+        )
+
+    def start(self) -> None:
+        self.pipeline.start()
+
+    def stop(self) -> None:
+        self.pipeline.stop()
+        self._plans.close()
+
+    def principal_of_token(self, claims: Mapping[str, Any]) -> Principal:
+        if not isinstance(claims.get("process"), str):
+            raise InvalidToken("the token names no training")
+        return Principal("worker", id=claims["sub"], verify_key=claims.get("cnf", ""), claims=claims)
+
+    # -- task management ----------------------------------------------------------------------------
+
+    @handles(m.HostTraining)
+    def host(self, ctx: Context, message: m.HostTraining) -> m.ProcessView:
+        config = {"name": message.name, "version": message.version, **message.client_config}
+        for field in ("name", "version"):
+            if config[field] != getattr(message, field):
+                raise BadRequest(f"client_config and message name another {field}", field=field)
+        process_id = self.pipeline.tasks.create(
+            ctx.principal.id,
+            client_plans=message.client_plans,
+            client_protocols=message.client_protocols,
+            averaging_plan=message.averaging_plan,
+            client_config=config,
+            server_config=message.server_config,
+        )
+        return self.pipeline.views.process(process_id)
+
+    @handles(m.UploadModel)
+    def upload_model(self, ctx: Context, message: m.UploadModel) -> m.ProcessView:
+        self._own(ctx, message.process_id)
+        self.pipeline.tasks.upload_model(message.process_id, ctx.body)
+        return self.pipeline.views.process(message.process_id)
+
+    @handles(m.ListProcesses)
+    def list(self, ctx: Context, message: m.ListProcesses) -> m.ProcessList:
+        return m.ProcessList(processes=self.pipeline.views.processes(message.name, message.version))
+
+    @handles(m.GetProcess)
+    def get(self, ctx: Context, message: m.GetProcess) -> m.ProcessView:
+        return self.pipeline.views.process(message.process_id)
+
+    @handles(m.PauseProcess)
+    def pause(self, ctx: Context, message: m.PauseProcess) -> m.ProcessView:
+        self._own(ctx, message.process_id)
+        self.pipeline.tasks.pause(message.process_id)
+        return self.pipeline.views.process(message.process_id)
+
+    @handles(m.ResumeProcess)
+    def resume(self, ctx: Context, message: m.ResumeProcess) -> m.ProcessView:
+        self._own(ctx, message.process_id)
+        self.pipeline.tasks.resume(message.process_id)
+        return self.pipeline.views.process(message.process_id)
+
+    @handles(m.CancelProcess)
+    def cancel(self, ctx: Context, message: m.CancelProcess) -> m.ProcessView:
+        self._own(ctx, message.process_id)
+        self.pipeline.tasks.cancel(message.process_id, message.reason)
+        return self.pipeline.views.process(message.process_id)
+
+    def _own(self, ctx: Context, process_id: str) -> None:
+        if self.pipeline.hosted.get(process_id).owner != ctx.principal.id:
+            raise Forbidden("only who hosts a training may change it")
+
+    @handles(m.ProcessHistory)
+    def history(self, ctx: Context, message: m.ProcessHistory) -> m.EventsReply:
+        return self.pipeline.views.events(message.process_id, message.after, message.limit)
+
+    @handles(m.WatchProcess)
+    def watch(self, ctx: Context, message: m.WatchProcess) -> m.EventsReply:
+        return self.pipeline.views.watch(message.process_id, message.after, message.timeout)
+
+    @handles(m.ProcessMetrics)
+    def metrics(self, ctx: Context, message: m.ProcessMetrics) -> m.MetricsReply:
+        return m.MetricsReply(cycles=self.pipeline.views.metrics(message.process_id))
+
+    @handles(m.RetrieveModel)
+    def retrieve_model(self, ctx: Context, message: m.RetrieveModel) -> Download:
+        hosted = self.pipeline.hosted.find(message.name, message.version)
+        view = self.pipeline.views.checkpoint(hosted, message.checkpoint)
+        return download(self.node.blobs, view.digest, view.size, view)
+
+    # -- a worker's part ----------------------------------------------------------------------------
+
+    @handles(m.AuthenticateWorker)
+    def authenticate(self, ctx: Context, message: m.AuthenticateWorker) -> m.WorkerView:
+        hosted = self.pipeline.hosted.find(message.model_name, message.model_version)
+        key = ctx.principal.verify_key
+        worker_id = self.pipeline.assignments.authenticate(
+            hosted, message.auth_token, f"key:{key}" if key else None
+        )
+        token, _ = self.node.tokens.issue("worker", worker_id, TOKEN_LIFETIME, key=key, process=hosted.id)
+        return m.WorkerView(
+            worker_id=worker_id,
+            token=token,
+            process_id=hosted.id,
+            requires_speed_test=hosted.server.requires_speed_test,
+        )
+
+    @handles(m.SpeedSample)
+    def speed_sample(self, ctx: Context, message: m.SpeedSample) -> Download:
+        if not 0 <= message.size <= MAX_SAMPLE:
+            raise BadRequest(f"size: 0 to {MAX_SAMPLE} bytes", field="size")
+        digest = _noise_digest(message.size)
+        return Download(m.BlobView(digest=digest, size=message.size), _noise, message.size, digest)
+
+    @handles(m.SpeedUpload)
+    def speed_upload(self, ctx: Context, message: m.SpeedUpload) -> Empty:
+        received = 0
+        for piece in ctx.body:
+            received += len(piece)
+            if received > MAX_SAMPLE:
+                raise TooLarge("a speed test takes no more", limit=MAX_SAMPLE)
+        return Empty()
+
+    @handles(m.CheckIn)
+    def check_in(self, ctx: Context, message: m.CheckIn) -> m.CheckInReply:
+        return self.pipeline.assignments.check_in(
+            ctx.principal.claims["process"],
+            ctx.principal.id,
+            idempotency_key=message.idempotency_key,
+            upload=message.upload,
+            download=message.download,
+            wait=message.wait,
+        )
+
+    @handles(m.GetModel)
+    def get_model(self, ctx: Context, message: m.GetModel) -> Download:
+        row = self._assignment(ctx, message.assignment_id, message.request_key)
+        digest, size = self.pipeline.hosted.checkpoint(row.process_id, row.base_checkpoint)
+        return download(self.node.blobs, digest, size, m.BlobView(digest=digest, size=size))
+
+    @handles(m.GetPlan)
+    def get_plan(self, ctx: Context, message: m.GetPlan) -> Download:
+        row = self._assignment(ctx, message.assignment_id, message.request_key)
+        return self._file(row.process_id, "plan", message.plan_id)
+
+    @handles(m.GetProtocol)
+    def get_protocol(self, ctx: Context, message: m.GetProtocol) -> Download:
+        row = self._assignment(ctx, message.assignment_id, message.request_key)
+        return self._file(row.process_id, "protocol", message.protocol_id)
+
+    def _assignment(self, ctx: Context, assignment_id: str, request_key: str) -> Any:
+        return self.pipeline.collector.find_active(assignment_id, ctx.principal.id, request_key)
+
+    def _file(self, process_id: str, kind: str, file_id: str) -> Download:
+        for file in self.pipeline.hosted.get(process_id).files:
+            if file.kind == kind and file.id == file_id:
+                view = m.BlobView(digest=file.digest, size=file.size)
+                return download(self.node.blobs, file.digest, file.size, view)
+        raise NotFound(f"the training has no such {kind}")
+
+    @handles(m.Report)
+    def report(self, ctx: Context, message: m.Report) -> m.ReportReply:
+        return self.pipeline.collector.accept(
+            message.assignment_id,
+            ctx.principal.id,
+            message.request_key,
+            ctx.body,
+            kind=message.kind,
+            metrics=Metrics(samples=message.samples, loss=message.loss, accuracy=message.accuracy),
+        )
+
+    @handles(m.ReportFailure)
+    def report_failure(self, ctx: Context, message: m.ReportFailure) -> Empty:
+        self.pipeline.collector.give_up(
+            message.assignment_id, ctx.principal.id, message.request_key, message.reason
+        )
+        return Empty()
+
+
+def _noise(start: int, stop: int) -> Iterator[memoryview]:
+    """Bytes that do not compress, the same in every megabyte."""
+    view = memoryview(_NOISE)
+    while start < stop:
+        offset = start % len(view)
+        piece = view[offset : offset + min(stop - start, len(view) - offset)]
+        start += len(piece)
+        yield piece
+
+
+@lru_cache(maxsize=16)
+def _noise_digest(size: int) -> str:
+    hasher = blake3.blake3()
+    for piece in _noise(0, size):
+        hasher.update(piece)
+    return hasher.hexdigest()
+
+
+#: What a Domain needs to coordinate trainings.
+SERVICES: tuple[type[Service], ...] = (FederatedService,)
