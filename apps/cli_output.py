@@ -31,6 +31,9 @@ def explain(error: Exception) -> int:
     """Say on standard error what went wrong; the exit code. Unknown errors keep their traceback."""
     from syft_ext.errors import GridError
 
+    if isinstance(error, OSError):
+        click.echo(f"error: {error}", err=True)
+        return FAILED
     if not isinstance(error, GridError):
         raise error
     click.echo(f"error: {error.detail} [{error.code}]", err=True)

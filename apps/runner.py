@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib
 import logging
@@ -75,8 +76,6 @@ def first_owner(node: Node) -> None:
 
 def run(resolved: Resolved, home: Path) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``ready http://…`` on standard output when it serves."""
-    from grid.web.server import serve
-
     settings = resolved.settings
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidConfig("tls_cert and tls_key go together")
@@ -87,17 +86,29 @@ def run(resolved: Resolved, home: Path) -> None:
             first_owner(node)
             if not node.configured:
                 logger.warning("nobody owns this node yet: run `grid %s setup`", resolved.kind)
-        serve(
-            node,
-            settings.host,
-            settings.port,
-            on_ready=partial(_announce, node),
-            settings=_web_settings(settings),
-            tls_cert=_path(settings.tls_cert),
-            tls_key=_path(settings.tls_key),
-            connections=settings.connections,
-            grace=settings.grace,
-        )
+        try:
+            _serve(node, settings)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+                raise
+            reason = os.strerror(error.errno).lower()
+            raise Conflict(f"{settings.host}:{settings.port} cannot be listened on: {reason}") from error
+
+
+def _serve(node: Node, settings: NodeSettings) -> None:
+    from grid.web.server import serve
+
+    serve(
+        node,
+        settings.host,
+        settings.port,
+        on_ready=partial(_announce, node),
+        settings=_web_settings(settings),
+        tls_cert=_path(settings.tls_cert),
+        tls_key=_path(settings.tls_key),
+        connections=settings.connections,
+        grace=settings.grace,
+    )
 
 
 def _web_settings(settings: NodeSettings) -> WebSettings:

@@ -8,6 +8,7 @@ from pathlib import Path
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings
+from grid.federated.service import SERVICES as FEDERATED
 from grid.network.associations import AssociationService, opener
 from grid.network.hub import HubService
 from grid.network.monitor import MonitorService
@@ -29,6 +30,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
             MetadataService,
             *ACCOUNTS,
             *CATALOGUE,
+            *FEDERATED,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)
             ),

@@ -37,8 +37,9 @@ def opener(ca_file: str) -> Callable[[str], Transport]:
 
 
 def online_status(row: Association, now: float, offline_after: float) -> str:
-    """online, busy or offline, by the last heartbeat."""
-    if row.last_seen is None or now - row.last_seen > offline_after:
+    """online, busy or offline, by the last heartbeat; who was just accepted has time to send the first."""
+    seen = row.last_seen if row.last_seen is not None else row.decided_at
+    if seen is None or now - seen > offline_after:
         return "offline"
     return row.reported
 

@@ -1,0 +1,92 @@
+"""Real nodes: processes started by the command ``grid``, reached over sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import syft_ext as sy
+from demo.processes import NodeProcess
+from syft_ext.client.node_client import NodeClient
+
+OWNER = "owner@example.org"
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder of this test's own: keys, known nodes, sessions."""
+    from syft_ext.client import credentials
+
+    home = tmp_path / "user"
+    monkeypatch.setenv("GRID_USER_HOME", str(home))
+    monkeypatch.setattr(credentials, "_sessions", {})
+    return home
+
+
+class Nodes:
+    """Starts nodes under one directory and ends what is left of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.running: list[NodeProcess] = []
+
+    def start(
+        self, kind: str, name: str, *arguments: str, owner: bool = True, port: int = 0, **environment: str
+    ) -> NodeProcess:
+        env = dict(environment)
+        if owner and kind != "worker":
+            env |= {"GRID_OWNER_EMAIL": OWNER, "GRID_OWNER_PASSWORD": PASSWORD}
+        flags = ["--name", name, "--port", str(port), "--heartbeat-interval", "0.5", *arguments]
+        node = NodeProcess(kind, self.root / name, flags, environment=env)
+        self.running.append(node)
+        return node
+
+    def restart(self, node: NodeProcess, *arguments: str, **environment: str) -> NodeProcess:
+        """The same home at the same port again, after it was stopped or killed."""
+        port = int(node.url.rsplit(":", 1)[1])
+        return self.start(node.kind, node.home.name, *arguments, owner=False, port=port, **environment)
+
+    def login(self, node: NodeProcess, *, save: bool = False) -> NodeClient:
+        return sy.login(node.url, OWNER, PASSWORD, save=save)
+
+    def close(self) -> None:
+        for node in self.running:
+            node.kill()
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    nodes = Nodes(tmp_path)
+    yield nodes
+    nodes.close()
+
+
+class Result:
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def grid(*arguments: str, **environment: str) -> Result:
+    """Run the command ``grid`` as a user does, without a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.cli", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Result(done)
