@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
     os.chdir(directory)
     protections = drop_network()
     channel = socket.socket(fileno=int(socket_fd))
+    channel.setblocking(True)  # a parent under gevent made it non-blocking
 
     import torch
 
