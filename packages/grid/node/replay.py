@@ -30,7 +30,7 @@ class ReplayGuard:
     def admit(self, envelope: Envelope) -> None:
         """Raise unless this (verified) envelope is fresh; remember it."""
         now = self._clock.now()
-        if abs(now - envelope.issued_at) > self._window:
+        if not abs(now - envelope.issued_at) <= self._window:  # NaN is outside too
             raise ExpiredMessage(
                 "the message is outside the time window; check your clock", window=self._window, time=now
             )

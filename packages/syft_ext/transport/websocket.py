@@ -51,9 +51,11 @@ class WebSocketTransport(Transport):
     def _connected(self) -> ClientConnection:
         with self._lock:
             if self._socket is None:
-                self._socket = connect(
+                opening = connect(
                     f"{self.address}/messages", max_size=self._max_size, open_timeout=10, compression=None
                 )
+                # Its life is longer than any block; close() ends it. (websockets wants to be entered.)
+                self._socket = opening.__enter__()
                 threading.Thread(target=self._read, args=(self._socket,), daemon=True).start()
             return self._socket
 
