@@ -136,6 +136,7 @@ BAD = {
     "another node's message": (lambda n: seal(Echo(name="a"), recipient="0" * 32), "not-found"),
     "the handler's own error": (lambda n: seal(Fail(how="conflict")), "conflict"),
     "the handler's bug": (lambda n: seal(Fail(how="bug")), "internal"),
+    "facts that no format carries": (lambda n: seal(Fail(how="facts")), "internal"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,11 +22,13 @@ from grid.web.settings import WebSettings
 from grid.web.sockets import Sockets
 from grid.web.websocket import WebSocket
 from syft_ext.envelope import Envelope, decode_envelope, envelope_size, frame_head, open_frame, seal_reply
-from syft_ext.errors import GridError, InvalidEnvelope, Problem, TooLarge, Unavailable
+from syft_ext.errors import GridError, InternalError, InvalidEnvelope, Problem, TooLarge
 from syft_ext.transport import PayloadReader
 from syft_ext.transport.http import MEDIA_TYPE
 
 __all__ = ["add_message_plane"]
+
+logger = logging.getLogger(__name__)
 
 PREFIX = 8
 PIECE = 1 << 20
@@ -77,8 +80,15 @@ class MessagePlane:
         if envelope.payload_size > self._max_payload:
             refusal = TooLarge(f"a payload may have {self._max_payload} bytes", limit=self._max_payload)
             return self.refusal(refusal, exchange, envelope)
-        with self._instruments.running():
-            answer = Answer(self._node.receive(envelope, payload))
+        try:
+            with self._instruments.running():
+                answer = Answer(self._node.receive(envelope, payload))
+        except GridError as error:
+            return self.refusal(error, exchange, envelope)
+        except Exception:
+            logger.exception("a message could not be answered")
+            masked = InternalError("the node failed to answer; its log has the details")
+            return self.refusal(masked, exchange, envelope)
         exchange.outcome = answer.status
         return answer
 
@@ -167,8 +177,6 @@ def _frames_of(plane: MessagePlane, instruments: Instruments) -> Any:
                 )
             reader = PayloadReader.of(payload, envelope.payload_digest)
             answer = plane.answer(envelope, reader, exchange)
-        except Unavailable:
-            raise
         except GridError as error:
             answer = plane.refusal(error, exchange)
         try:

@@ -20,7 +20,7 @@ from syft_ext.errors import (
     Unauthenticated,
 )
 
-__all__ = ["PROBLEM_TYPE", "encode_problem", "error_response", "problem_response", "to_problem"]
+__all__ = ["PROBLEM_TYPE", "error_response", "problem_response", "to_problem"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _KNOWN = {error.status: error for error in (NotFound, TooLarge, TooManyRequests)
 def to_problem(error: Exception) -> Problem:
     """The problem document that stands for ``error``; what is not ours to explain is logged and masked."""
     if isinstance(error, GridError):
-        return error.to_problem()
+        return _plain(error.to_problem())
     if isinstance(error, HTTPException) and error.code is not None:
         known = _KNOWN.get(error.code)
         if known is not None:
@@ -53,22 +53,26 @@ def _problem(status: int, code: str, detail: str) -> Problem:
     )
 
 
-def encode_problem(problem: Problem) -> bytes:
-    try:
-        return _encode(problem)
-    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):  # facts that JSON cannot carry
-        return _encode(msgspec.structs.replace(problem, extra={}))
+def _plain(problem: Problem) -> Problem:
+    """``problem`` without its facts where JSON cannot carry them: the error matters more."""
+    if problem.extra:
+        try:
+            _encode(problem.extra)
+        except (TypeError, ValueError):
+            logger.error("the facts of a %s error cannot be encoded: %r", problem.code, problem.extra)
+            return msgspec.structs.replace(problem, extra={})
+    return problem
 
 
 def problem_response(status: int, code: str, detail: str) -> Response:
     """For what only HTTP knows (methods, media types, handshakes): no class of the tree stands for it."""
-    return Response(encode_problem(_problem(status, code, detail)), status, content_type=PROBLEM_TYPE)
+    return Response(_encode(_problem(status, code, detail)), status, content_type=PROBLEM_TYPE)
 
 
 def error_response(error: Exception) -> Response:
     """The response to a request that ended in ``error``."""
     problem = to_problem(error)
-    response = Response(encode_problem(problem), problem.status, content_type=PROBLEM_TYPE)
+    response = Response(_encode(problem), problem.status, content_type=PROBLEM_TYPE)
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):
