@@ -12,6 +12,7 @@ from grid.federated.service import SERVICES as FEDERATED
 from grid.network.associations import AssociationService, opener
 from grid.network.hub import HubService
 from grid.network.monitor import MonitorService
+from grid.network.published import ModelSearchService, counts_of
 from grid.network.requester import RequesterService
 from grid.node import Node
 from grid.node.metadata import MetadataService
@@ -31,11 +32,12 @@ def build(home: Path, settings: DomainSettings) -> Node:
             *ACCOUNTS,
             *CATALOGUE,
             *FEDERATED,
+            ModelSearchService,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)
             ),
             partial(HubService, settings=settings),
-            partial(RequesterService, interval=settings.heartbeat_interval),
+            partial(RequesterService, interval=settings.heartbeat_interval, counts=counts_of),
             MonitorService,
             OpenTrainingsService,
         ],
