@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 from argon2 import PasswordHasher
 
@@ -14,9 +15,12 @@ from grid.accounts.service import PASSWORDS, SERVICES
 from grid.node import Node, Service
 from grid.node.metadata import MetadataService
 from syft_ext.clock import Clock, ManualClock
+from syft_ext.envelope import open_frame, seal_request
+from syft_ext.errors import BadRequest, Forbidden, GridError, Unauthenticated
 from syft_ext.identity import Identity
+from syft_ext.messages import FLAGS, GetMetadata
 from syft_ext.messages.accounts import CreateUser, Login, SessionView, UserView
-from syft_ext.transport import Connection, LocalTransport
+from syft_ext.transport import Connection, LocalTransport, PayloadReader
 
 PASSWORD = "correct horse"
 OWNER = "owner@hospital.org"
@@ -83,3 +87,56 @@ class House:
         """A user made by the owner, logged in."""
         user: UserView = owner.call(CreateUser(email=email, password=PASSWORD, role=role))
         return self.log_in(email), user
+
+
+#: pygrid.md 1.3
+SEEDS = {
+    "User": set(),
+    "Compliance Officer": {"can_triage_requests"},
+    "Administrator": {
+        "can_triage_requests",
+        "can_edit_settings",
+        "can_create_users",
+        "can_create_groups",
+        "can_upload_data",
+    },
+    "Owner": set(FLAGS),
+}
+
+
+def refusal(connection: Connection, operation: str) -> type[GridError] | None:
+    """How the node answers this operation with a body that nobody could read.
+
+    The permission is checked before the body: who has it is told that the body is bad, and nothing happens.
+    """
+    envelope = seal_request(
+        connection.identity, GetMetadata(), now=connection._clock.now(), token=connection.token
+    )
+    envelope.operation, envelope.body = operation, b"\xc1"
+    envelope.sign(connection.identity)
+    frame = b"".join(connection.transport._receiver.receive(envelope, PayloadReader.of(b"")))
+    try:
+        open_frame(frame)[0].reply_as(msgspec.Struct)
+    except BadRequest:
+        return None
+    except GridError as error:
+        return type(error)
+    raise AssertionError("an unreadable body was answered")
+
+
+def everybody(house: House) -> dict[str, Connection]:
+    owner = house.set_up()
+    people = {role: house.add_user(owner, f"{i}@x.org", role)[0] for i, role in enumerate(SEED_ROLES[:3])}
+    return {**people, "Owner": owner}
+
+
+def check_every_operation(house: House) -> None:
+    """Each operation of the map, against each seed role and a stranger, as the operation declares it."""
+    people = everybody(house)
+    for spec in house.node.map.operations():
+        for role, connection in people.items():
+            needed = spec.permission
+            allowed = needed.kind in ("anyone", "signed", "user") or needed.flag in SEEDS[role]
+            assert refusal(connection, spec.name) is (None if allowed else Forbidden), (spec.name, role)
+        stranger = None if spec.permission.kind in ("anyone", "signed") else Unauthenticated
+        assert refusal(house.call_in(), spec.name) is stranger, spec.name

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from accounts.people import PASSWORD, SEED_ROLES, House
+from accounts.people import PASSWORD, SEED_ROLES, SEEDS, House, check_every_operation, everybody
 from grid.node import Principal
 from syft_ext.envelope import open_frame, seal_request
-from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound, Unauthenticated
-from syft_ext.messages import FLAGS, GetMetadata
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
+from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import (
     ChangeEmail,
     ChangePassword,
@@ -35,7 +35,7 @@ from syft_ext.messages.accounts import (
     UpdateRole,
     UpdateUser,
 )
-from syft_ext.transport import Connection, PayloadReader
+from syft_ext.transport import PayloadReader
 
 #: pygrid.md 1.2 to 1.4, written down a second time: a declaration that changes by mistake is found here.
 DECLARED = {
@@ -48,46 +48,6 @@ DECLARED = {
     "can_edit_settings": {"settings.get", "settings.update"},
 }
 
-#: pygrid.md 1.3
-SEEDS = {
-    "User": set(),
-    "Compliance Officer": {"can_triage_requests"},
-    "Administrator": {
-        "can_triage_requests",
-        "can_edit_settings",
-        "can_create_users",
-        "can_create_groups",
-        "can_upload_data",
-    },
-    "Owner": set(FLAGS),
-}
-
-
-def refusal(connection: Connection, operation: str) -> type[GridError] | None:
-    """How the node answers this operation with a body that nobody could read.
-
-    The permission is checked before the body: who has it is told that the body is bad, and nothing happens.
-    """
-    envelope = seal_request(
-        connection.identity, GetMetadata(), now=connection._clock.now(), token=connection.token
-    )
-    envelope.operation, envelope.body = operation, b"\xc1"
-    envelope.sign(connection.identity)
-    frame = b"".join(connection.transport._receiver.receive(envelope, PayloadReader.of(b"")))
-    try:
-        open_frame(frame)[0].reply_as(msgspec.Struct)
-    except BadRequest:
-        return None
-    except GridError as error:
-        return type(error)
-    raise AssertionError("an unreadable body was answered")
-
-
-def everybody(house: House) -> dict[str, Connection]:
-    owner = house.set_up()
-    people = {role: house.add_user(owner, f"{i}@x.org", role)[0] for i, role in enumerate(SEED_ROLES[:3])}
-    return {**people, "Owner": owner}
-
 
 def test_the_declarations_are_those_of_the_paper_trail(house: House) -> None:
     found: dict[str, set[str]] = {}
@@ -97,14 +57,7 @@ def test_the_declarations_are_those_of_the_paper_trail(house: House) -> None:
 
 
 def test_every_operation_against_every_role(house: House) -> None:
-    people = everybody(house)
-    for spec in house.node.map.operations():
-        for role, connection in people.items():
-            needed = spec.permission
-            allowed = needed.kind in ("anyone", "signed", "user") or needed.flag in SEEDS[role]
-            assert refusal(connection, spec.name) is (None if allowed else Forbidden), (spec.name, role)
-        stranger = None if spec.permission.kind in ("anyone", "signed") else Unauthenticated
-        assert refusal(house.call_in(), spec.name) is stranger, spec.name
+    check_every_operation(house)
 
 
 def test_workers_and_nodes_are_no_users(house: House) -> None:

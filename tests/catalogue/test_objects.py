@@ -5,8 +5,8 @@ import threading
 import blake3
 import pytest
 import torch
-
 from accounts.people import House
+
 from grid.catalogue.uploads import UploadService
 from grid.storage.references import sweep
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound
@@ -97,10 +97,10 @@ def test_objects_exist_for_those_only_who_may_find_or_read_them(house: House) ->
         UpdateObject(object_id=view.id, tags=["mine"]),
         DeleteObject(object_id=view.id),
     ):
-        with pytest.raises(NotFound, match="^there is no such object$"):
+        with pytest.raises(NotFound, match=r"^there is no such object$"):
             ann.call(refused)
     missing = "0" * 32
-    with pytest.raises(NotFound, match="^there is no such object$"):
+    with pytest.raises(NotFound, match=r"^there is no such object$"):
         ann.call(DescribeObject(object_id=missing))
 
     owner.call(UpdateObject(object_id=view.id, searchable=True))
