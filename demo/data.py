@@ -96,9 +96,7 @@ def breast_cancer(seed: int = 7) -> Study:
         classes=2,
         columns=tuple(
             (str(name), float(low_), float(high_))
-            for name, low_, high_ in zip(
-                data.feature_names, data.data.min(0), data.data.max(0), strict=True
-            )
+            for name, low_, high_ in zip(data.feature_names, data.data.min(0), data.data.max(0), strict=True)
         ),
         split="by mean cell area: North has the small ones, South the large ones",
     )

@@ -1,0 +1,38 @@
+"""The notebooks run from the first cell to the last, against real nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the notebook machinery itself
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    book = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") for cell in book.cells), "notebooks are kept without outputs"
+    client = NotebookClient(
+        book, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    )
+    client.execute()
+    shown = "".join(
+        str(output.get("text", "")) + str(output.get("data", {}))
+        for cell in book.cells
+        for output in cell.get("outputs", [])
+    )
+    assert "after 12 rounds" in shown if path.stem.startswith("01") else "cycle 10" in shown
+
+
+def test_both_journeys_are_there() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["01-data-scientist", "02-data-owner"]
