@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def examples() -> dict[str, Example]:
-    return all_examples()
+    return all_examples(lstm_length=6)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
 """The thirteen computations (fifteen examples) that every plan must be able to hold.
 
 Each example is a natural PyTorch function with example arguments and the sizes that vary. Shared by the tests
-and ``benchmarks/plans.py``; ``eager`` is what a person would run without plans, where that differs.
+and ``benchmarks/plans.py``; a training example also knows the model and the optimiser that a person would use
+without plans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,25 @@ class Example:
     arguments: dict[str, Any]
     symbols: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     has_seed: bool = False
+    model: nn.Module | None = None
+    optimizer: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer] | None = None
+
+    def idiomatic_step(self) -> Callable[[], Any]:
+        """One step as a person writes it without plans: nn.Module and torch.optim that keep their state."""
+        if self.model is None or self.optimizer is None:
+            return lambda: self.function(**self.arguments)
+        model = copy.deepcopy(self.model)
+        optimizer = self.optimizer(model.parameters())
+        x, y = self.arguments["x"], self.arguments["y"].flatten()
+
+        def step() -> tuple[Tensor, Tensor]:
+            optimizer.zero_grad()
+            loss, accuracy = loss_and_accuracy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss, accuracy
+
+        return step
 
     def rebatch(self, size: int) -> dict[str, Any]:
         """The same arguments, with ``size`` rows wherever the batch varies."""
@@ -220,14 +241,14 @@ def trimmed_mean(stacked: Sequence[Tensor]) -> list[Tensor]:
 # --- all of them -------------------------------------------------------------------------------------------
 
 
-def all_examples() -> dict[str, Example]:
-    """Name -> example, in the order in which they are reported."""
+def all_examples(lstm_length: int = 20) -> dict[str, Example]:
+    """Name -> example, in the order in which they are reported. An LSTM is unrolled: its length is its size."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return {**_networks(), **_others()}
+        return {**_networks(lstm_length), **_others()}
 
 
-def _networks() -> dict[str, Example]:
+def _networks(length: int) -> dict[str, Example]:
     images, digits = torch.randn(64, 784), torch.randint(0, 10, (64,))
     pixels = images.reshape(64, 1, 28, 28)
     text, next_text = torch.randint(0, 64, (16, 32)), torch.randint(0, 64, (16, 32))
@@ -236,25 +257,41 @@ def _networks() -> dict[str, Example]:
     mlp, dropout, cnn, normalized = MLP(), MLP(0.2), CNN(), NormalizedCNN()
     transformer, lstm = Transformer(), CharLSTM()
 
+    def use_sgd(params: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+        return sgd(params, lr=0.1)
+
+    def use_adam(params: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+        return adam(params, lr=1e-3)
+
+    def use_momentum(params: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+        return sgd(params, lr=0.02, momentum=0.9)
+
     def torch_adam(model: nn.Module, x: Tensor, y: Tensor) -> Example:
         state = optim.TorchOptimizer.init(adam, values(model))
         arguments = {"x": x, "y": y, "lr": small, "params": values(model), "state": state}
-        return Example(torch_optim_step(model, adam), arguments, BATCH)
+        return Example(torch_optim_step(model, adam), arguments, BATCH, model=model, optimizer=use_adam)
 
     def own_adam(model: nn.Module, x: Tensor, y: Tensor) -> Example:
         m, v, t = optim.adam_state(values(model))
         arguments = {"x": x, "y": y, "lr": small, "params": values(model), "m": m, "v": v, "t": t}
-        return Example(adam_step(model), arguments, BATCH)
+        return Example(adam_step(model), arguments, BATCH, model=model, optimizer=use_adam)
 
     def momentum(model: nn.Module, **extra: Any) -> Example:
         state = optim.TorchOptimizer.init(sgd, values(model), momentum=0.9)
         arguments = {
             "x": pixels, "y": digits, "lr": torch.tensor(0.02), "params": values(model), "state": state, **extra
         }  # fmt: skip
-        return Example(torch_optim_step(model, sgd, momentum=0.9), arguments, BATCH)
+        step = torch_optim_step(model, sgd, momentum=0.9)
+        return Example(step, arguments, BATCH, model=model, optimizer=use_momentum)
 
     return {
-        "mlp_sgd": Example(sgd_step(mlp), {"x": images, "y": digits, "lr": lr, "params": values(mlp)}, BATCH),
+        "mlp_sgd": Example(
+            sgd_step(mlp),
+            {"x": images, "y": digits, "lr": lr, "params": values(mlp)},
+            BATCH,
+            model=mlp,
+            optimizer=use_sgd,
+        ),
         "mlp_torch_adam": torch_adam(mlp, images, digits),
         "mlp_adam": own_adam(mlp, images, digits),
         "mlp_dropout": Example(
@@ -262,6 +299,8 @@ def _networks() -> dict[str, Example]:
             {"x": images, "y": digits, "lr": lr, "params": values(dropout), "seed": Int(7)},
             BATCH,
             has_seed=True,
+            model=dropout,
+            optimizer=use_sgd,
         ),
         "cnn_momentum": momentum(cnn),
         "cnn_batchnorm": momentum(normalized, bufs=[b.detach().clone() for b in normalized.buffers()]),
@@ -269,8 +308,15 @@ def _networks() -> dict[str, Example]:
         "transformer_adam": own_adam(transformer, text, next_text),
         "lstm_sgd": Example(
             sgd_step(lstm),
-            {"x": text[:, :20], "y": next_text[:, :20], "lr": torch.tensor(0.5), "params": values(lstm)},
+            {
+                "x": text[:, :length],
+                "y": next_text[:, :length],
+                "lr": torch.tensor(0.5),
+                "params": values(lstm),
+            },
             BATCH,
+            model=lstm,
+            optimizer=use_sgd,
         ),
     }
 

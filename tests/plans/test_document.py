@@ -18,7 +18,7 @@ from syft_ext.plans.document import Document, encode
 
 def small_plan() -> Plan:
     @make_plan
-    def step(x=torch.randn(6, 3), y=torch.randn(6), lr=0.1, params=[torch.zeros(3)]):  # noqa: B006, B008
+    def step(x=torch.randn(6, 3), y=torch.randn(6), lr=0.1, params=[torch.zeros(3)]):  # noqa: B006
         """One step of linear regression."""
         error = x @ params[0] - y
         return (error * error).mean(), [params[0] - lr * (x.T @ error) / x.shape[0]]
@@ -174,7 +174,7 @@ values = st.recursive(
 
 
 @settings(max_examples=100, deadline=None)
-@given(key=st.sampled_from([f for f in Document.__struct_fields__]), value=values)
+@given(key=st.sampled_from(list(Document.__struct_fields__)), value=values)
 def test_any_value_in_any_field(key: str, value: Any) -> None:
     raw = msgspec.msgpack.decode(DATA)
     raw[key] = value

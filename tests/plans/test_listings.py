@@ -79,7 +79,7 @@ def training_plan(local_model: MLP) -> Plan:
         # SGD step
         updated_params = tuple(
             param - lr * grad
-            for param, grad in zip(
+            for param, grad in zip(  # noqa: B905
                 model.parameters(),
                 grads)
         )  # fmt: skip
@@ -98,7 +98,7 @@ def avg_plan(local_model: MLP) -> Plan:
         item=List(local_model.parameters()), num=Int(0)
     ):  # fmt: skip
         new_avg = []
-        for i, param in enumerate(avg):
+        for i, param in enumerate(avg):  # noqa: B007
             new_avg.append(
                 (avg[i] * num + item[i]) / (num + 1)
             )  # fmt: skip
@@ -162,7 +162,7 @@ def test_listing_7_unpacks_a_nested_result(local_model: MLP) -> None:
     zeros = List([th.zeros_like(p) for p in local_model.parameters()])
 
     @make_plan
-    def training_plan(xs=th.randn(8, 784), ys=th.zeros(8, 10, dtype=th.int64), lr=0.1, params=zeros):  # noqa: B008
+    def training_plan(xs=th.randn(8, 784), ys=th.zeros(8, 10, dtype=th.int64), lr=0.1, params=zeros):
         model = local_model.send(ROOT_CLIENT, send_parameters=False)
         set_remote_model_params(model.modules, params)
         _, error = model.softmax_cross_entropy_with_logits(model(xs), ys, xs.shape[0])
@@ -187,9 +187,9 @@ def test_the_notebook_with_autograd_and_data_assignments() -> None:
 
     @make_plan
     def train(
-        xs=th.rand([96, 784]),  # noqa: B008
-        ys=th.nn.functional.one_hot(th.randint(0, 10, [96]), 10),  # noqa: B008
-        params=List(model.parameters()),  # noqa: B008
+        xs=th.rand([96, 784]),
+        ys=th.nn.functional.one_hot(th.randint(0, 10, [96]), 10),
+        params=List(model.parameters()),
     ):
         remote = model.send(ROOT_CLIENT)
         for p, p_new in zip(remote.parameters(), params, strict=True):

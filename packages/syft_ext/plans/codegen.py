@@ -38,16 +38,19 @@ def _inplace(name: str) -> Any:
 
 
 _INPLACE = {"aten." + name: _inplace(name) for name in _INPLACE_NAMES.split()}
+_INPLACE_KERNELS = {op._op for op in _INPLACE.values()}
 _COMMUTATIVE = frozenset({"aten.add.Tensor", "aten.mul.Tensor"})
 
 
 @dataclass(frozen=True)
 class Generated:
-    """``function(*inputs, *sizes)`` returns the outputs; ``expressions`` are what ``sizes`` must hold."""
+    """``function(*inputs, *sizes)`` returns the outputs; ``expressions`` are what ``sizes`` must hold;
+    ``functions_in_place`` counts the kernels that reuse a buffer."""
 
     function: Callable[..., tuple[torch.Tensor, ...]]
     expressions: tuple[Any, ...]
     source: str
+    functions_in_place: int
 
 
 def generate(document: Document, types: Sequence[Sequence[ValueType | None]]) -> Generated:
@@ -108,7 +111,8 @@ class _Generator:
         scope |= {f"k{i}": literal for i, literal in enumerate(self.literals)}
         scope |= {f"v{count + i}": const_tensor(const) for i, const in enumerate(self.document.consts)}
         exec(compile(source, "<plan>", "exec"), scope)  # noqa: S102  # own identifiers only, see the module text
-        return Generated(scope["run"], tuple(self.expressions), source)
+        reused = sum(function in _INPLACE_KERNELS for function in self.functions)
+        return Generated(scope["run"], tuple(self.expressions), source, reused)
 
     def _emit(self, index: int, node: Node, value: int) -> None:
         name = self.document.ops[node.op]

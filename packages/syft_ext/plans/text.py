@@ -88,8 +88,9 @@ def as_html(document: Document, plan_id: str, cost: Cost | None) -> str:
     facts = [f"{len(document.nodes)} operations", describe_symbols(document), f"id {plan_id[:12]}"]
     if cost is not None:
         facts.insert(1, f"{cost.flops / 1e6:,.1f} MFLOP, {cost.peak_bytes / 1e6:,.1f} MB")
+    summary = document.doc.strip().split("\n")[0]
     return (
-        f"<div><b>{escape(document.name)}</b> <i>({document.kind} plan)</i>"
+        f"<div><b>{escape(document.name)}</b> <i>({document.kind} plan)</i> {escape(summary)}"
         f"<table><tr><th></th><th>role</th><th>name</th><th>type</th></tr>{''.join(rows)}</table>"
         f"<small>{escape(' · '.join(fact for fact in facts if fact))}</small></div>"
     )

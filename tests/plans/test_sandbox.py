@@ -1,0 +1,257 @@
+"""The child process: right answers, and no way out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from syft_ext.errors import DeadlineExceeded, InvalidPlan, Unavailable
+from syft_ext.plans import Limits, Plan, PlanSandbox, trace
+from syft_ext.plans.ir import flat_results
+
+from .documents import forge, ints, ref
+from .examples import Example
+
+ADD = trace(lambda x, y: {"sum": x + y}, torch.ones(3), torch.ones(3), symbols={"x": {0: "B"}, "y": {0: "B"}})
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[PlanSandbox]:
+    with PlanSandbox(Limits(max_bytes=1 << 30, max_flops=10**15), seconds=60) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("name", ["mlp_sgd", "cnn_batchnorm", "statistics"])
+def test_the_child_answers_as_this_process_does(
+    name: str, sandbox: PlanSandbox, traced: Callable[[str], Plan], examples: dict[str, Example]
+) -> None:
+    plan = traced(name)
+    sandbox.self_test(plan)
+    for arguments in (examples[name].arguments, examples[name].rebatch(5)):
+        found, expected = sandbox.run(plan, arguments), plan(**arguments)
+        for a, b in zip(flat_results(found), flat_results(expected), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def test_bytes_positions_structure_and_odd_tensors(sandbox: PlanSandbox) -> None:
+    found = sandbox.run(ADD.dumps(), [torch.ones(5), torch.arange(10.0)[::2]])
+    assert found["sum"].tolist() == [1, 3, 5, 7, 9]
+    mixed = trace(
+        lambda a, b, c: (a.logical_not(), b + 1, c.half(), c[:0]),
+        torch.tensor([True, False]),
+        3,
+        torch.ones(2),
+    )
+    flags, number, half, empty = sandbox.run(mixed, (torch.tensor([False, True]), 41, torch.ones(2)))
+    assert flags.tolist() == [True, False] and number.item() == 42 and number.shape == ()
+    assert half.dtype == torch.float16 and empty.shape == (0,)
+
+
+def test_results_stay_when_the_shared_memory_is_used_again(sandbox: PlanSandbox) -> None:
+    first = sandbox.run(ADD, (torch.ones(4), torch.ones(4)))["sum"]
+    sandbox.run(ADD, (torch.zeros(10_000), torch.zeros(10_000)))
+    assert first.tolist() == [2, 2, 2, 2]
+
+
+def test_a_refusal_in_the_child_is_the_same_error_and_leaves_it_running(sandbox: PlanSandbox) -> None:
+    pid = sandbox.pid
+    for document, message in (
+        (forge([("aten.zeros.default", [ints(10**12)])], output=("f32", (2,))), "elements"),
+        (forge([("aten.mm.default", [ref(0), ref(0)])], output=("f32", (9, 9))), "declares"),
+    ):
+        with pytest.raises(InvalidPlan, match=message):
+            sandbox.run(Plan(document), (torch.ones(4, 4),))
+    pick = trace(lambda x, i: x[i], torch.ones(4), torch.tensor([0]))
+    with pytest.raises(InvalidPlan, match="failed on these values"):
+        sandbox.run(pick, (torch.ones(4), torch.tensor([99])))
+    with pytest.raises(InvalidPlan, match="the plan takes"):
+        sandbox.run(ADD, (torch.ones(4), torch.ones(5)))
+    assert sandbox.pid == pid and sandbox.run(ADD, (torch.ones(1), torch.ones(1)))["sum"].item() == 2
+
+
+def long_plan() -> Plan:
+    """A minute or more of matrix products in little memory."""
+    steps = [("aten.zeros.default", [ints(2048, 2048)])]
+    steps += [("aten.mm.default", [ref(1), ref(1)])]
+    steps += [("aten.mm.default", [ref(i), ref(1)]) for i in range(2, 300)]
+    return Plan(forge(steps, output=("f32", (2048, 2048))))
+
+
+def test_a_plan_that_takes_too_long_ends_and_the_next_one_runs(sandbox: PlanSandbox) -> None:
+    plan = long_plan()
+    pid = sandbox.pid
+    with pytest.raises(DeadlineExceeded):
+        sandbox.run(plan, (torch.ones(4, 4),), seconds=1.5)
+    assert not Path(f"/proc/{pid}").exists()
+    assert sandbox.run(ADD, (torch.ones(1), torch.ones(1)))["sum"].item() == 2 and sandbox.pid != pid
+
+
+def test_a_child_that_dies_in_a_run_costs_that_run(sandbox: PlanSandbox) -> None:
+    pid = sandbox.pid
+    killer = threading.Timer(1.0, os.kill, (pid, signal.SIGSEGV))
+    killer.start()
+    with pytest.raises(InvalidPlan, match="crashed its sandbox"):
+        sandbox.run(long_plan(), (torch.ones(4, 4),))
+    assert sandbox.run(ADD, (torch.ones(1), torch.ones(1)))["sum"].item() == 2
+
+
+def test_memory_is_bounded_by_the_kernel_too() -> None:
+    """A plan within its limits that needs more than the address space: refused, and the sandbox lives on."""
+    hungry = Plan(
+        forge([("aten.zeros.default", [ints(1 << 27)]), ("aten.sum.default", [ref(1)])], output=("f32", ()))
+    )
+    with PlanSandbox(Limits(max_bytes=4 << 30), memory_bytes=256 << 20) as small:
+        with pytest.raises(InvalidPlan):
+            small.run(hungry, (torch.ones(4, 4),))
+        assert small.run(ADD, (torch.ones(1), torch.ones(1)))["sum"].item() == 2
+
+
+def test_close_ends_the_child_and_removes_its_directory() -> None:
+    sandbox = PlanSandbox()
+    pid, directory = sandbox.pid, sandbox._child.directory  # type: ignore[union-attr]
+    assert os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(directory) and os.listdir(directory) == []
+    environment = Path(f"/proc/{pid}/environ")
+    if os.access(environment, os.R_OK):
+        assert b"PATH=" not in environment.read_bytes()
+    sandbox.close()
+    sandbox.close()
+    assert not os.path.exists(directory) and not os.path.exists(f"/proc/{pid}")
+    with pytest.raises(Unavailable):
+        sandbox.run(ADD, (torch.ones(1), torch.ones(1)))
+
+
+def test_the_child_ends_with_its_parent() -> None:
+    script = (
+        "import time; from syft_ext.plans import PlanSandbox; s = PlanSandbox(); "
+        "print(s.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+ESCAPES = """
+import ctypes, json, os, socket, sys, threading
+from syft_ext.plans.lockdown import drop_network, enter
+secret, target = sys.argv[1:]
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen()
+done = drop_network() + enter(1 << 28)
+def attempt(action):
+    try:
+        action()
+        return "done"
+    except BaseException as error:
+        return type(error).__name__
+def big():
+    bytearray(1 << 29)
+def run():
+    os.execv("/bin/true", ["true"])
+def kill():
+    os.kill(os.getppid(), 0)
+print(json.dumps({
+    "protections": done,
+    "socket": attempt(lambda: socket.socket()),
+    "connect": attempt(lambda: socket.create_connection(("127.0.0.1", server.getsockname()[1]), 1)),
+    "write": attempt(lambda: open(target, "w")),
+    "append": attempt(lambda: open(secret, "a")),
+    "read": attempt(lambda: open(secret).read()),
+    "delete": attempt(lambda: os.unlink(secret)),
+    "mkdir": attempt(lambda: os.mkdir(target)),
+    "fork": attempt(os.fork),
+    "exec": attempt(run),
+    "kill": attempt(kill),
+    "ptrace": ctypes.CDLL(None).ptrace(0, 0, 0, 0),
+    "memory": attempt(big),
+    "python": attempt(lambda: __import__("fractions")),
+    "thread": attempt(lambda: (t := threading.Thread(target=int)).start() or t.join()),
+}))
+"""
+
+
+def test_code_that_got_hold_of_the_child_could_do_nothing(tmp_path: Path, sandbox: PlanSandbox) -> None:
+    """The same lock-down with arbitrary Python behind it."""
+    secret, target = tmp_path / "secret", tmp_path / "target"
+    secret.write_text("private rows")
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(ESCAPES), str(secret), str(target)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert set(found["protections"]) == set(sandbox.protections)
+    assert "rlimits" in found["protections"] and found["memory"] == "MemoryError"
+    assert found["python"] == "done" and found["thread"] == "done"  # what torch needs still works
+    if "seccomp" in found["protections"]:
+        for action in ("socket", "write", "append", "delete", "mkdir", "fork", "exec", "kill"):
+            assert found[action] == "PermissionError", action
+        assert found["ptrace"] == -1
+    if "landlock" in found["protections"]:
+        assert found["read"] == "PermissionError"
+    if "network" in found["protections"] or "seccomp" in found["protections"]:
+        assert found["connect"] != "done"
+    assert secret.read_text() == "private rows" and not target.exists()
+
+
+GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import gevent, torch
+from syft_ext.plans import PlanSandbox, trace
+plan = trace(lambda x: x * 2, torch.ones(3))
+ticks = []
+ticker = gevent.spawn(lambda: [(ticks.append(1), gevent.sleep(0.01)) for _ in range(10_000)])
+sandbox = PlanSandbox()
+assert sandbox.run(plan, (torch.ones(3),)).tolist() == [2, 2, 2]
+assert len(ticks) > 5, "the loop stood still while the child started"
+pool = gevent.get_hub().threadpool
+def in_thread():
+    with PlanSandbox() as other:
+        return other.run(plan, (torch.ones(3),)).tolist()
+assert pool.apply(in_thread) == [2, 2, 2]
+sandbox.close(); ticker.kill()
+print("ok")
+"""
+
+
+def test_it_works_under_gevent_and_in_its_thread_pool() -> None:
+    result = subprocess.run([sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=120)
+    assert result.stdout == "ok\n", result.stderr
+
+
+def test_threads_take_turns(sandbox: PlanSandbox) -> None:
+    wrong = []
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            x = torch.full((50,), float(number))
+            if sandbox.run(ADD, (x, x))["sum"].tolist() != [2.0 * number] * 50:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
