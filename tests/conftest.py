@@ -58,6 +58,8 @@ def throw_away_database() -> Iterator[str]:
     except psycopg.OperationalError as error:
         pytest.skip(f"no PostgreSQL server at {SERVER}: {error}")
     try:
+        # The tests kill nodes, not the server: it need not wait for the disk at every commit.
+        _administer(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
         yield f"{SERVER}/{name}"
     finally:
         _administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -20,7 +20,7 @@ from typing import Any
 
 from blake3 import blake3
 from sqlalchemy import delete
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, configure_mappers
 
 from grid.storage.blobs import FileBlobStore
 from grid.storage.database import Database
@@ -79,7 +79,7 @@ def check_put(node: Node, seed: int) -> None:
     assert found.data == contents(seed)[int(found.tags[0])], "one object or the other, whole"
     node.assert_nothing_left_over(1)
     put(node, seed)
-    assert node.store[KEY].tags == ("1",)
+    assert (node.store[KEY].tags, node.store[KEY].data) == (("1",), contents(seed)[1])
 
 
 # -- an upload in three pieces ----------------------------------------------------------------------
@@ -161,6 +161,8 @@ def child(work: Callable[[], None]) -> int:
 
 def main(scenario: str, url: str, root: str, seed: str, points: str) -> None:
     prepare, run, check = SCENARIOS[scenario]
+    configure_mappers()  # this and the driver's import once, not in every child
+    Database(url)
     count = Path(root).with_name("chances")
 
     def node() -> Node:
@@ -172,14 +174,17 @@ def main(scenario: str, url: str, root: str, seed: str, points: str) -> None:
             run(node(), int(seed))
             count.write_text(str(chances()))
 
-        if child(lambda: prepare(node(), int(seed))) != 0:
-            sys.exit(f"preparing failed before point {point}")
+        def look() -> None:
+            restarted = node()
+            check(restarted, int(seed))
+            prepare(restarted, int(seed))
+
         status = child(die)
-        if child(lambda: check(node(), int(seed))) != 0:
+        if child(look) != 0:
             sys.exit(f"point {point} left something wrong behind")
         return status
 
-    if die_at(0) != 0:
+    if child(lambda: prepare(node(), int(seed))) != 0 or die_at(0) != 0:
         sys.exit("the scenario itself failed")
     chosen = random.Random(seed).sample(range(1, int(count.read_text()) + 1), int(points))
     print(sum(die_at(point) == signal.SIGKILL for point in chosen))

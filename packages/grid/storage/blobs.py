@@ -17,10 +17,11 @@ readers and sweepers, in one process or in several on one file system.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -99,6 +100,13 @@ class BlobStore(ABC):
     @abstractmethod
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
         """Remove content that nobody holds, if ``confirm`` (asked under the lock) agrees; whether it did."""
+
+    def delete_all(self, digests: Iterable[str], confirm: Callable[[list[str]], Collection[str]]) -> int:
+        """Remove the contents that nobody holds and that ``confirm`` names, asked with them under the locks.
+
+        Returns how many were removed.
+        """
+        return sum(self.delete(digest, lambda d=digest: d in confirm([d])) for digest in digests)  # type: ignore[misc]
 
     @abstractmethod
     def digests(self) -> Iterator[str]:
@@ -185,6 +193,24 @@ class FileBlobStore(BlobStore):
             return True
         finally:
             file.close()
+
+    def delete_all(self, digests: Iterable[str], confirm: Callable[[list[str]], Collection[str]]) -> int:
+        held: dict[str, LockedFile] = {}
+        try:
+            for digest in digests:
+                with contextlib.suppress(FileNotFoundError):
+                    file = LockedFile(self.path(digest))
+                    if file.lock_alone():
+                        held[digest] = file
+                    else:
+                        file.close()
+            removed = [digest for digest in confirm(list(held)) if digest in held]
+            for digest in removed:
+                self.path(digest).unlink()
+            return len(removed)
+        finally:
+            for file in held.values():
+                file.close()
 
     def digests(self) -> Iterator[str]:
         with os.scandir(self.contents) as entries:

@@ -9,6 +9,7 @@ points to is kept by the database's own constraint.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 
 from sqlalchemy import ColumnElement, delete, exists, select
@@ -25,6 +26,7 @@ from grid.storage.tables import BlobRow
 __all__ = ["collect", "record", "sweep"]
 
 _BATCH = 500
+_COLLECT = 32  # files that are locked at once
 _BLOBS = dialect.table_of(BlobRow)
 
 
@@ -39,7 +41,7 @@ def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:
 
     Call it with what your committed transaction stopped referring to.
     """
-    return sum(_collect(db, blobs, digest) for digest in set(digests))
+    return sum(_collect(db, blobs, batch) for batch in _batches(iter(set(digests)), _COLLECT))
 
 
 def sweep(db: Database, blobs: BlobStore) -> int:
@@ -53,28 +55,29 @@ def sweep(db: Database, blobs: BlobStore) -> int:
     return collect(db, blobs, found)
 
 
-def _collect(db: Database, blobs: BlobStore, digest: str) -> bool:
-    try:
+def _collect(db: Database, blobs: BlobStore, digests: list[str]) -> int:
+    """One transaction for all; the files go after it, still under their locks."""
+    missing = [digest for digest in digests if not blobs.exists(digest)]
+
+    def confirm(held: list[str]) -> set[str]:
         with db.transaction() as session:
-            if blobs.exists(digest):
-                return blobs.delete(
-                    digest, confirm=lambda: _forget(session, digest) or _unknown(session, digest)
-                )
-            return _forget(session, digest)
-    except IntegrityError:  # referred to since we looked
-        return False
+            return _forget(session, held + missing)
+
+    try:
+        return blobs.delete_all(digests, confirm)
+    except IntegrityError:  # one of them is referred to since we looked
+        return sum(_collect(db, blobs, [digest]) for digest in digests) if len(digests) > 1 else 0
 
 
-def _forget(session: Session, digest: str) -> bool:
-    """Drop the row unless something points to it; whether it did."""
-    statement = delete(BlobRow).where(BlobRow.digest == digest, _unreferenced()).returning(BlobRow.digest)
-    return session.scalar(statement) is not None
+def _forget(session: Session, digests: list[str]) -> set[str]:
+    """Drop the rows that nothing points to; returns which of ``digests`` have no row now."""
+    if not digests:
+        return set()
+    session.execute(delete(BlobRow).where(BlobRow.digest.in_(digests), _unreferenced()))
+    return set(digests) - set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(digests))))
 
 
-def _unknown(session: Session, digest: str) -> bool:
-    return session.scalar(select(BlobRow.digest).where(BlobRow.digest == digest)) is None
-
-
+@cache
 def _unreferenced() -> ColumnElement[bool]:
     condition: ColumnElement[bool] = BlobRow.digest.is_not(None)
     for table in Base.metadata.sorted_tables:
@@ -84,6 +87,6 @@ def _unreferenced() -> ColumnElement[bool]:
     return condition
 
 
-def _batches(values: Iterator[str]) -> Iterator[list[str]]:
-    while batch := list(islice(values, _BATCH)):
+def _batches(values: Iterator[str], size: int = _BATCH) -> Iterator[list[str]]:
+    while batch := list(islice(values, size)):
         yield batch

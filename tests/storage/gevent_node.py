@@ -1,0 +1,167 @@
+# ruff: noqa: E402  (gevent patches before anything else is imported)
+"""What a node does under gevent, run as a script by test_gevent.py: one scenario, figures as JSON.
+
+python gevent_node.py SCENARIO DATABASE_URL DIRECTORY
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import gevent
+from sqlalchemy import insert, select, text, update
+
+from grid.offload import Lock, offload, patched
+from grid.storage.blobs import FileBlobStore
+from grid.storage.database import Database
+from grid.storage.dialect import table_of
+from grid.storage.tables import BlobRow
+
+BLOBS = table_of(BlobRow)
+real_sleep = monkey.get_original("time", "sleep")
+
+
+class Loop:
+    """Measures how long the event loop stood still."""
+
+    def __enter__(self) -> "Loop":
+        self.worst = 0.0
+        self._greenlet = gevent.spawn(self._watch)
+        gevent.sleep(0)
+        return self
+
+    def _watch(self) -> None:
+        while True:
+            before = time.perf_counter()
+            gevent.sleep(0.001)
+            self.worst = max(self.worst, time.perf_counter() - before - 0.001)
+
+    def __exit__(self, *_: object) -> None:
+        gevent.sleep(0.002)
+        self._greenlet.kill()
+
+
+def commits(url: str, root: Path) -> dict[str, object]:
+    """50 uploads of 1.25 MB at once, in pieces of 64 KiB; the median of five rounds."""
+    blobs = FileBlobStore(root)
+    rounds, worst = [], 0.0
+    for number in range(5):
+        contents = [Random(100 * number + n).randbytes(1_250_000) for n in range(50)]
+
+        def put(content: bytes) -> None:
+            view = memoryview(content)
+            blobs.put(view[i : i + 65536] for i in range(0, len(view), 65536)).release()
+
+        with Loop() as loop:
+            begin = time.perf_counter()
+            gevent.joinall([gevent.spawn(put, content) for content in contents], raise_error=True)
+            rounds.append(time.perf_counter() - begin)
+        worst = max(worst, loop.worst)
+    return {"seconds": sorted(rounds)[2], "stalled": worst, "blobs": len(list(blobs.digests()))}
+
+
+def everywhere(url: str, root: Path) -> dict[str, object]:
+    """Greenlets, patched threads and offloaded work share one database and one blob store."""
+    db, blobs = Database(url), FileBlobStore(root)
+    with db.transaction() as session:
+        session.execute(insert(BLOBS), {"digest": "n" * 64, "size": 0})
+
+    def work(number: int) -> None:
+        for step in range(10):
+            blobs.put([b"%d %d" % (number, step)]).release()
+            with db.transaction(durable=step == 0) as session:
+                seen = session.scalar(select(BLOBS.c.size))
+                time.sleep(0.0005)
+                session.execute(update(BLOBS).values(size=seen + 1) if db.dialect == "sqlite" else INCREMENT)
+            with db.read() as session:
+                session.scalar(select(BLOBS.c.size))
+
+    greenlets = [gevent.spawn(work, n) for n in range(8)]
+    greenlets += [gevent.spawn(offload, work, n) for n in range(8, 14)]
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(14, 18)]
+    for thread in threads:
+        thread.start()
+    gevent.joinall(greenlets, raise_error=True)
+    for thread in threads:
+        thread.join()
+    with db.read() as session:
+        total = session.scalar(select(BLOBS.c.size))
+    db.close()
+    return {"total": total, "blobs": len(list(blobs.digests()))}
+
+
+INCREMENT = update(BLOBS).values(size=BLOBS.c.size + 1)
+
+
+def waiting(url: str, root: Path) -> dict[str, object]:
+    """A long transaction, and offloaded work, stop only those who wait for them."""
+    db = Database(url)
+    order: list[str] = []
+
+    def long() -> None:
+        with db.transaction() as session:
+            session.execute(text("SELECT 1"))
+            gevent.sleep(0.2)
+            order.append("long")
+
+    def short() -> None:
+        with db.transaction() as session:
+            session.execute(text("SELECT 1"))
+            order.append("short")
+
+    with Loop() as loop:
+        greenlets = [gevent.spawn(long), gevent.spawn(short), gevent.spawn(offload, real_sleep, 0.2)]
+        gevent.joinall(greenlets, raise_error=True)
+    db.close()
+    return {"order": order, "stalled": loop.worst}
+
+
+def killed(url: str, root: Path) -> dict[str, object]:
+    """Greenlets that die while they wait or write break nothing for the others."""
+    db, blobs, lock = Database(url), FileBlobStore(root), Lock()
+    content = Random(1).randbytes(3_000_000)
+
+    def hold() -> None:
+        with lock:
+            gevent.sleep(0.01)
+
+    def transact() -> None:
+        with db.transaction() as session:
+            session.execute(text("SELECT 1"))
+            gevent.sleep(0.005)
+
+    def put() -> None:
+        blobs.put([content[:700_000], content[700_000:]]).release()
+
+    rng = Random(2)
+    for _ in range(15):
+        greenlets = [gevent.spawn(fn) for fn in (hold, transact, put) for _ in range(4)]
+        gevent.sleep(rng.random() * 0.02)
+        gevent.killall(rng.sample(greenlets, 6))
+        gevent.joinall(greenlets, timeout=20)
+        assert all(greenlet.dead for greenlet in greenlets)
+    hold(), transact(), put()
+    gevent.sleep(0.1)
+    blobs.sweep()
+    db.close()
+    return {"temporary": len(list(blobs.temporary.iterdir())), "blobs": len(list(blobs.digests()))}
+
+
+SCENARIOS: dict[str, Callable[[str, Path], dict[str, object]]] = {
+    "commits": commits,
+    "everywhere": everywhere,
+    "waiting": waiting,
+    "killed": killed,
+}
+
+if __name__ == "__main__":
+    assert patched()
+    print(json.dumps(SCENARIOS[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))))
