@@ -23,7 +23,7 @@ class Backoff:
     def __init__(
         self,
         base: float = 0.2,
-        cap: float = 15.0,
+        cap: float = 5.0,
         *,
         stop: threading.Event | None = None,
         rng: random.Random | None = None,

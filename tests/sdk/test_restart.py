@@ -1,0 +1,139 @@
+"""The Domain is killed and started again while workers train: they come back, and nothing counts twice."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import syft_ext as sy
+from grid.web.testing import RunningNode
+from sdk.live import EMAIL, PASSWORD, log_in
+from sdk.scripted import least_squares
+from syft_ext.federated import RunSummary
+
+CYCLES, WORKERS = 12, 2
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Phoenix:
+    """A Domain in a process of its own, always at the same port with the same state."""
+
+    def __init__(self, home: Path) -> None:
+        self.command = [sys.executable, "-m", "apps.cli", "domain", "start", "--home", str(home)]
+        self.command += ["--host", "127.0.0.1", "--port", str(free_port()), "--name", "phoenix"]
+        self.start()
+
+    def start(self) -> None:
+        owner = {"GRID_OWNER_EMAIL": EMAIL, "GRID_OWNER_PASSWORD": PASSWORD, "OMP_NUM_THREADS": "1"}
+        self.node = RunningNode(self.command, env=owner)
+        self.url = self.node.url
+
+    def kill(self) -> None:
+        self.node.kill()
+
+
+@pytest.fixture
+def phoenix(tmp_path: Path) -> Iterator[Phoenix]:
+    phoenix = Phoenix(tmp_path / "phoenix")
+    yield phoenix
+    phoenix.kill()
+
+
+def host(url: str, cycles: int) -> sy.Training:
+    return sy.ModelCentricFLClient(url).host_federated_training(
+        model=[torch.zeros(2), torch.zeros(1)],
+        client_plans={"training_plan": least_squares()},
+        client_config={"name": "line", "version": "1.0"},
+        server_config={
+            "num_cycles": cycles,
+            "max_diffs": WORKERS,
+            "min_workers": WORKERS,
+            "max_workers": WORKERS,
+            "cycle_length": 3600,
+        },
+    )
+
+
+@pytest.mark.slow
+def test_workers_survive_kill_9_of_the_domain(phoenix: Phoenix) -> None:
+    owner = log_in(phoenix.url)
+    node_id = owner.id
+    training = host(phoenix.url, CYCLES)
+    summaries: list[RunSummary] = []
+    trained = threading.Semaphore(0)
+
+    def work() -> None:
+        def train(job: sy.FLJob) -> list[torch.Tensor]:
+            trained.release()
+            time.sleep(0.02)  # so that the kills below hit reports too, not only waits
+            return [parameter + 1 for parameter in job.model]
+
+        summaries.append(sy.FLClient(phoenix.url).new_job("line", "1.0").run(train))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for kill in range(3):
+        for _ in range(2 * WORKERS):
+            assert trained.acquire(timeout=60)
+        time.sleep(0.01 * kill)
+        phoenix.kill()
+        phoenix.start()
+    metrics = training.watch(timeout=120)
+    for thread in threads:
+        thread.join(60)
+    assert owner.metadata.node_id == node_id
+    assert [summary.reason for summary in summaries] == ["over"] * WORKERS
+    assert len(metrics) == CYCLES
+    assert [(cycle.status, cycle.reported) for cycle in metrics] == [("completed", WORKERS)] * CYCLES
+    # Each cycle moves every parameter by exactly 1, once: a lost or doubled report would show.
+    (weights, bias) = training.model()
+    assert [*weights.tolist(), *bias.tolist()] == [float(CYCLES)] * 3
+
+
+@pytest.mark.slow
+def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path) -> None:
+    log_in(phoenix.url)
+    training = sy.ModelCentricFLClient(phoenix.url).host_federated_training(
+        model=[torch.zeros(1)],
+        client_plans={"training_plan": least_squares()},
+        client_config={"name": "line", "version": "1.0"},
+        server_config={"num_cycles": 1, "max_diffs": 1, "max_workers": 1, "cycle_length": 3600},
+    )
+    code = (
+        "import sys, time, syft_ext as sy\n"
+        "def train(job):\n"
+        "    print('training', flush=True)\n"
+        "    time.sleep(600)\n"
+        "sy.FLClient(sys.argv[1]).new_job('line', '1.0').run(train)\n"
+    )
+    environment = {**os.environ, "GRID_USER_HOME": str(own_folder)}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code, phoenix.url],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "training\n"
+    worker.send_signal(2)  # Ctrl-C
+    _, errors = worker.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+    after = [event.after for event in training.history() if event.entity == "assignment"]
+    assert after == ["assigned", "failed-by-worker"]
+    job = sy.FLClient(phoenix.url).new_job("line", "1.0")
+    assert job.run(lambda job: job.model).cycles == 1
