@@ -57,24 +57,30 @@ def sweep(db: Database, blobs: BlobStore) -> int:
 
 def _collect(db: Database, blobs: BlobStore, digests: list[str]) -> int:
     """One transaction for all; the files go after it, still under their locks."""
-    missing = [digest for digest in digests if not blobs.exists(digest)]
+    missing = {digest for digest in digests if not blobs.exists(digest)}
+    fileless = 0
 
     def confirm(held: list[str]) -> set[str]:
+        nonlocal fileless
         with db.transaction() as session:
-            return _forget(session, held + missing)
+            forgotten = _forget(session, [*held, *missing])
+            fileless = len(forgotten & missing)
+            return set(held) - _known(session, held)
 
     try:
-        return blobs.delete_all(digests, confirm)
+        return blobs.delete_all(digests, confirm) + fileless
     except IntegrityError:  # one of them is referred to since we looked
         return sum(_collect(db, blobs, [digest]) for digest in digests) if len(digests) > 1 else 0
 
 
 def _forget(session: Session, digests: list[str]) -> set[str]:
-    """Drop the rows that nothing points to; returns which of ``digests`` have no row now."""
-    if not digests:
-        return set()
-    session.execute(delete(BlobRow).where(BlobRow.digest.in_(digests), _unreferenced()))
-    return set(digests) - set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(digests))))
+    """Drop those of these rows that nothing points to; returns which."""
+    statement = delete(BlobRow).where(BlobRow.digest.in_(digests), _unreferenced())
+    return set(session.scalars(statement.returning(BlobRow.digest)))
+
+
+def _known(session: Session, digests: list[str]) -> set[str]:
+    return set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(digests))))
 
 
 @cache
