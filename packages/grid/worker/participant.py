@@ -34,11 +34,15 @@ class Participant:
     """The trainings that this process has joined, each in a thread of its own."""
 
     def __init__(self, setup: Setup, out: BinaryIO) -> None:
+        from grid.worker.sandboxed import SandboxedPlans
+
         self.setup = setup
         self._out = out
         self._lock = threading.Lock()
         self._meeting = threading.Lock()
         self._jobs: dict[tuple[str, str], FLJob] = {}
+        self.plans = SandboxedPlans(seconds=setup.plan_seconds, memory=setup.plan_memory)
+        self.plans.warm_up()  # it starts while this process reads the data
         self.data = self._load()
         self.client = self._connect()
 
@@ -60,12 +64,10 @@ class Participant:
         return torch.from_numpy(data.x), torch.from_numpy(data.y)
 
     def _connect(self) -> FLClient:
-        from grid.worker.sandboxed import SandboxedPlans
         from syft_ext.federated import FLClient
         from syft_ext.identity import Identity
 
         setup = self.setup
-        self.plans = SandboxedPlans(seconds=setup.plan_seconds, memory=setup.plan_memory)
         # The node's own key: after a restart the Domain knows this Worker again.
         self.identity = Identity.load_or_create(Path(setup.node_key_file))
         return FLClient(

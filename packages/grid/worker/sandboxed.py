@@ -17,7 +17,7 @@ __all__ = ["SandboxedPlan", "SandboxedPlans", "complete"]
 
 
 class SandboxedPlan(TrainingPlan):
-    """A training plan whose steps run in ``sandbox``; this process only reads and checks it."""
+    """A training plan whose steps run in ``sandbox``; this process only reads it."""
 
     sandbox: PlanSandbox
 
@@ -47,6 +47,10 @@ class SandboxedPlans:
                 self._sandbox = PlanSandbox(seconds=self._seconds, memory_bytes=self._memory)
             return self._sandbox
 
+    def warm_up(self) -> None:
+        """Start the sandbox, and do not wait for it."""
+        assert self.sandbox is not None
+
     @property
     def warm(self) -> bool:
         return self._sandbox is not None
@@ -56,8 +60,7 @@ class SandboxedPlans:
         plan = SandboxedPlan.loads(data)
         assert isinstance(plan, SandboxedPlan)
         plan.sandbox = self.sandbox
-        plan.check()
-        plan.self_test()
+        plan.self_test()  # in the sandbox, which checks what the plan costs before it allocates anything
         return plan
 
     def close(self) -> None:
