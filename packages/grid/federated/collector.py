@@ -7,13 +7,15 @@ committed; only then its worker hears so. Whatever is refused changes nothing.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, select, update
 
 from grid.federated import tables as t
+from grid.federated.combiner import Combiner
 from grid.federated.hosted import HostedTrainings
 from grid.federated.lifecycle import Lifecycle
 from grid.federated.machines import assignment as assignments
@@ -23,7 +25,7 @@ from grid.federated.task_assignment import hash_key
 from grid.federated.tensor_stream import TensorStream
 from grid.storage.blobs import Blob
 from grid.storage.references import record
-from syft_ext.errors import BadRequest, InvalidToken, NotFound
+from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound
 from syft_ext.messages.federated import ReportReply
 
 __all__ = ["Collector", "Metrics"]
@@ -43,6 +45,9 @@ _FIND = (
     .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
     .where(t.Assignment.id == bindparam("assignment_id"))
 )
+_STATUSES = select(t.Assignment.id, t.Assignment.status).where(
+    t.Assignment.id.in_(bindparam("ids", expanding=True))
+)
 _STATUS = select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id"))
 _MOVE = update(t.Assignment).where(
     t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
@@ -61,6 +66,33 @@ class Metrics:
     accuracy: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A report whose bytes are stored and that is to be counted."""
+
+    row: Any
+    blob: Blob
+    kind: str
+    metrics: Metrics
+
+    def values(self, now: float, index: int) -> dict[str, Any]:
+        """The assignment's columns when this is its ``index``-th accepted report of the cycle."""
+        return {
+            "b_id": self.row.id,
+            "b_status": str(assignments.Status.ASSIGNED),
+            "status": str(assignments.Status.REPORTED),
+            "finished_at": now,
+            "report_index": index,
+            "kind": self.kind,
+            "samples": self.metrics.samples,
+            "loss": self.metrics.loss,
+            "accuracy": self.metrics.accuracy,
+            "report_size": self.blob.size,
+            "report_digest": self.blob.digest,
+            "blob_digest": self.blob.digest,
+        }
+
+
 class Collector:
     """Args: ``advance(process_id, cycle_id)``: called after a report was accepted (averaging may go on)."""
 
@@ -74,6 +106,8 @@ class Collector:
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
         self._advance, self._slots_changed = advance, slots_changed
+        self._lock = threading.Lock()
+        self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
 
     def find(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
         """The assignment's row. Raises :class:`NotFound`, or :class:`InvalidToken` for a wrong key."""
@@ -122,7 +156,7 @@ class Collector:
             stream.finish()
             blob = writer.commit()
         with blob:
-            reply = self._count(row, blob, kind, metrics)
+            reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
         self._advance(row.process_id, row.cycle_id)
         return reply
 
@@ -136,36 +170,87 @@ class Collector:
             if value is not None and not abs(value) < float("inf"):
                 raise BadRequest(f"{name} is not a finite number", field=name)
 
-    def _count(self, row: Any, blob: Blob, kind: str, metrics: Metrics) -> ReportReply:
-        server = self._hosted.get(row.process_id).server
-        with self._store.unit(row.process_id) as unit:
-            cycle = unit.cycle
-            if cycle is None or cycle.id != row.cycle_id or cycle.status != cycles.Status.COLLECTING:
-                raise self._refusal(unit, row.id)
-            if server.goal is not None and cycle.reported >= server.goal:
-                raise assignments.refusal(assignments.Status.LATE)
-            record(unit.session, blob)
-            values = {
-                "status": str(assignments.Status.REPORTED),
-                "finished_at": unit.now,
-                "report_index": cycle.accepted + 1,
-                "kind": kind,
-                "samples": metrics.samples,
-                "loss": metrics.loss,
-                "accuracy": metrics.accuracy,
-                "report_size": blob.size,
-                "report_digest": blob.digest,
-                "blob_digest": blob.digest,
-            }
-            self._move(unit, row.id, assignments.Event.REPORT, values)
-            cycle.accepted += 1
-            cycle.bytes_received += blob.size
-            if server.do_not_reuse_workers_until_cycle:
-                until = cycle.sequence + server.do_not_reuse_workers_until_cycle + 1
-                unit.execute(_REST, {"b_worker": row.worker_id, "b_until": until, "rests_until": until})
-            self._lifecycle.cycle(unit, cycles.Event.REPORTED)
-            sequence, reported, status = cycle.sequence, cycle.reported, cycle.status
-        return ReportReply(assignment_id=row.id, cycle=sequence, reported=reported, cycle_status=status)
+    def _combiner(self, process_id: str) -> Combiner[_Report, ReportReply]:
+        found = self._combiners.get(process_id)
+        if found is None:
+            with self._lock:
+                found = self._combiners.setdefault(
+                    process_id, Combiner(lambda reports: self._count(process_id, reports))
+                )
+        return found
+
+    def _count(self, process_id: str, reports: Sequence[_Report]) -> list[ReportReply | BaseException]:
+        """Count the stored reports of several workers in one transaction, in the order in which they came."""
+        server = self._hosted.get(process_id).server
+        results: list[ReportReply | BaseException] = []
+        with self._store.unit(process_id) as unit:
+            ids = [report.row.id for report in reports]
+            statuses = {row.id: row.status for row in unit.execute(_STATUSES, {"ids": ids})}
+            cycle, accepted = unit.cycle, []
+            for report in reports:
+                found = assignments.Status(statuses[report.row.id])
+                if found is not assignments.Status.ASSIGNED:
+                    results.append(assignments.refusal(found))
+                elif not self._is_open(unit, report, server.goal):
+                    results.append(assignments.refusal(assignments.Status.LATE))
+                else:
+                    assert cycle is not None
+                    statuses[report.row.id] = str(assignments.Status.REPORTED)
+                    accepted.append(report.values(unit.now, cycle.accepted + 1))
+                    self._tell(unit, report, found)
+                    cycle.accepted += 1
+                    cycle.reported += 1
+                    cycle.bytes_received += report.blob.size
+                    results.append(
+                        ReportReply(
+                            assignment_id=report.row.id,
+                            cycle=cycle.sequence,
+                            reported=cycle.reported,
+                            cycle_status=cycle.status,
+                        )
+                    )
+            if accepted:
+                self._write(unit, reports, accepted, server.do_not_reuse_workers_until_cycle, results)
+        return results
+
+    def _is_open(self, unit: Unit, report: _Report, goal: int | None) -> bool:
+        cycle = unit.cycle
+        return (
+            cycle is not None
+            and cycle.id == report.row.cycle_id
+            and cycle.status == cycles.Status.COLLECTING
+            and (goal is None or cycle.reported < goal)
+        )
+
+    def _tell(self, unit: Unit, report: _Report, before: assignments.Status) -> None:
+        """The history row of an accepted report: what the machine decides, and the metrics."""
+        decision = assignments.decide(before, assignments.Event.REPORT)
+        metrics = {k: v for k, v in asdict(report.metrics).items() if v is not None}
+        unit.record("assignment", report.row.id, before, decision.status, **metrics)
+
+    def _write(
+        self,
+        unit: Unit,
+        reports: Sequence[_Report],
+        accepted: list[dict[str, Any]],
+        rest: int,
+        results: list[ReportReply | BaseException],
+    ) -> None:
+        cycle = unit.cycle
+        assert cycle is not None
+        ids = {values["b_id"] for values in accepted}
+        record(unit.session, *(report.blob for report in reports if report.row.id in ids))
+        if unit.execute(_MOVE, accepted).rowcount != len(accepted):
+            raise Conflict("an assignment changed meanwhile", reason="concurrent")
+        if rest:
+            until = cycle.sequence + rest + 1
+            workers = [report.row.worker_id for report in reports if report.row.id in ids]
+            unit.execute(_REST, [{"b_worker": w, "b_until": until, "rests_until": until} for w in workers])
+        sequence = cycle.sequence
+        self._lifecycle.cycle(unit, cycles.Event.REPORTED)
+        last = next(reply for reply in reversed(results) if isinstance(reply, ReportReply))
+        if cycle.sequence == sequence:
+            last.cycle_status = cycle.status
 
     def give_up(self, assignment_id: str, worker_id: str, request_key: str, reason: str = "") -> None:
         """The worker cannot finish: its slot is free again. Raises like :meth:`accept`."""
@@ -206,12 +291,9 @@ class Collector:
         for effect in decision.effects:
             if effect is assignments.Effect.FREE_SLOT:
                 cycle.slots_open += 1
-            elif effect is assignments.Effect.COUNT_REPORT:
-                cycle.reported += 1
             else:
                 cycle.reported -= 1
-        shown = {k: v for k, v in values.items() if k in ("samples", "loss", "accuracy") and v is not None}
-        unit.record("assignment", assignment_id, before, decision.status, **shown, **detail)
+        unit.record("assignment", assignment_id, before, decision.status, **detail)
 
     def _refusal(self, unit: Unit, assignment_id: str) -> Exception:
         status = unit.execute(_STATUS, {"assignment_id": assignment_id}).scalar_one()
