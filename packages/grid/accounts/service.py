@@ -161,7 +161,7 @@ class UserService(_AccountService):
         settings = self._managers.settings.load()
         if settings is None or not settings.allow_user_signup:
             raise Forbidden("this node takes no sign-ups; ask its owner for an account")
-        self._managers.throttle.admit(Subject("sign-up", ctx.remote, 50))
+        self._managers.throttle.admit(Subject.sign_up(ctx.remote))
         return self._managers.users.create(message.email, message.password)
 
     @handles(m.CreateUser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import blake3
 from sqlalchemy import delete, select
@@ -35,13 +36,27 @@ class Subject:
 
     @classmethod
     def remote(cls, address: str) -> Subject:
-        # More, because a whole office may stand behind one address.
-        return cls("remote", address, 50)
+        """More, because a whole office may stand behind one address.
+
+        Nothing is counted for this machine itself: what comes from there came through a proxy, or is ours.
+        """
+        return cls("remote", "" if _is_loopback(address) else address, 50)
+
+    @classmethod
+    def sign_up(cls, address: str) -> Subject:
+        return cls("sign-up", cls.remote(address).name, 50)
 
     @property
     def key(self) -> str:
         """A hash: names that people mistype (passwords among them) are not kept."""
         return str(blake3.blake3(f"{self.kind}\0{self.name}".encode()).hexdigest())
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 class Throttle:

@@ -19,7 +19,7 @@ import msgspec
 from flask import request
 
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
-from grid.web.exchange import Exchange
+from grid.web.exchange import Exchange, exchange_of
 from grid.web.metrics import Instruments
 from grid.web.multiplex import Multiplex
 from grid.web.problems import to_problem
@@ -60,9 +60,10 @@ def add_events(sockets: Sockets, node: Node, settings: WebSettings, instruments:
     @sockets.route("/ws", max_message=settings.max_event)
     def event_socket(ws: WebSocket) -> None:
         authorization = request.headers.get("Authorization", "")
+        remote = exchange_of(request.environ).remote
 
         def handle(ws: WebSocket, message: str | bytes) -> None:
-            ws.send(events.answer(message, authorization))
+            ws.send(events.answer(message, authorization, remote))
 
         Multiplex(ws, settings.websocket_concurrency, handle).run()
 
@@ -75,10 +76,10 @@ class Events:
         self._max_event = settings.max_event
         self._instruments = instruments
 
-    def answer(self, message: str | bytes, authorization: str = "") -> str:
+    def answer(self, message: str | bytes, authorization: str = "", remote: str = "") -> str:
         """The answer to one event, whatever it was."""
         begun = time.monotonic()
-        exchange = Exchange(scheme="ws", received=len(message))
+        exchange = Exchange(scheme="ws", received=len(message), remote=remote)
         answer: dict[str, Any] = {"type": "error"}
         try:
             answer = self._run(message, authorization, exchange, answer)
@@ -101,7 +102,8 @@ class Events:
         principal.require(spec.permission)
         fields = spec.convert(event.data)
         with self._instruments.running():
-            reply = self._node.dispatch(Context(principal, _upload(spec, event), "ws"), fields)
+            context = Context(principal, _upload(spec, event), "ws", exchange.remote)
+            reply = self._node.dispatch(context, fields)
         return {**answer, **self._reply(reply)}
 
     def _principal(self, event: Event, authorization: str) -> Principal:

@@ -23,6 +23,7 @@ class Exchange:
         request_id: the caller's ``X-Request-ID``, or one of ours.
         outcome: the status that a signed answer carries, where HTTP's own says nothing (message plane).
         received: bytes of the request's body that were read.
+        remote: network address of the caller.
     """
 
     operation: str = ""
@@ -30,13 +31,14 @@ class Exchange:
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
     outcome: int = 0
     received: int = 0
+    remote: str = ""
 
 
 def exchange_of(environ: dict[str, Any]) -> Exchange:
     """The exchange of this request; made at first use."""
     exchange: Exchange | None = environ.get(_KEY)
     if exchange is None:
-        exchange = environ[_KEY] = Exchange()
+        exchange = environ[_KEY] = Exchange(remote=environ.get("REMOTE_ADDR", ""))
         given = environ.get("HTTP_X_REQUEST_ID", "")
         if _ACCEPTABLE.fullmatch(given):
             exchange.request_id = given

@@ -82,7 +82,7 @@ class MessagePlane:
             return self.refusal(refusal, exchange, envelope)
         try:
             with self._instruments.running():
-                answer = Answer(self._node.receive(envelope, payload))
+                answer = Answer(self._node.receive(envelope, payload, remote=exchange.remote))
         except GridError as error:
             return self.refusal(error, exchange, envelope)
         except Exception:
@@ -130,7 +130,8 @@ def add_message_plane(
 
     @sockets.route("/messages", max_message=settings.max_websocket_message)
     def message_socket(ws: WebSocket) -> None:
-        Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments)).run()
+        remote = exchange_of(request.environ).remote
+        Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments, remote)).run()
 
 
 def _read_frame(max_payload: int) -> tuple[Envelope, PayloadReader]:
@@ -162,13 +163,13 @@ def _bounded(pieces: Iterable[Piece]) -> Iterator[bytes]:
             yield view[start : start + PIECE]  # type: ignore[misc]  # sendall takes any buffer
 
 
-def _frames_of(plane: MessagePlane, instruments: Instruments) -> Any:
+def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> Any:
     def handle(ws: WebSocket, message: str | bytes) -> None:
         if isinstance(message, str):
             ws.close(CloseCode.UNSUPPORTED_DATA, "frames are binary messages")
             return
         begun = time.monotonic()
-        exchange = Exchange(received=len(message))
+        exchange = Exchange(received=len(message), remote=remote)
         try:
             envelope, payload = open_frame(message)
             if len(payload) != envelope.payload_size:

@@ -40,14 +40,15 @@ def _view(
     fields = Fields(spec, settings.max_json)
 
     def view(**path: str) -> Response:
-        exchange_of(request.environ).operation = spec.name
+        exchange = exchange_of(request.environ)
+        exchange.operation = spec.name
         principal = principal_of_header(node, request.headers.get("Authorization", ""))
         # Before anything of the request is read or looked at: strangers learn nothing from errors.
         principal.require(spec.permission)
         body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
         message = fields.read(request, path)
         with instruments.running():
-            answer = node.dispatch(Context(principal, body, "http"), message)
+            answer = node.dispatch(Context(principal, body, "http", exchange.remote), message)
         return _response(spec, answer)
 
     return view
