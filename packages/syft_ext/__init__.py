@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from syft_ext._version import __version__
 
 if TYPE_CHECKING:
+    from syft_ext import errors
     from syft_ext.client import credentials
     from syft_ext.client.domain import DomainClient
     from syft_ext.client.known_nodes import forget_node, known_nodes
@@ -57,6 +58,7 @@ _HOME = {
     "Training": "syft_ext.client.trainings",
     "connect": "syft_ext.client.session",
     "credentials": "syft_ext.client",
+    "errors": "syft_ext",
     "forget_node": "syft_ext.client.known_nodes",
     "known_nodes": "syft_ext.client.known_nodes",
     "login": "syft_ext.client.session",
@@ -65,6 +67,8 @@ _HOME = {
     "set_remote_model_params": "syft_ext.plans",
     "trace": "syft_ext.plans",
 }
+
+_MODULES = frozenset({"credentials", "errors"})
 
 __all__ = [
     "ROOT_CLIENT",
@@ -86,6 +90,7 @@ __all__ = [
     "__version__",
     "connect",
     "credentials",
+    "errors",
     "forget_node",
     "known_nodes",
     "login",
@@ -99,10 +104,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    value = getattr(module, name, None)
-    if value is None:  # a module itself
-        value = import_module(f"{_HOME[name]}.{name}")
+    if name in _MODULES:
+        value: Any = import_module(f"{_HOME[name]}.{name}")
+    else:
+        value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

@@ -24,8 +24,10 @@ from syft_ext.errors import (
     InvalidToken,
     NotFound,
     NotLoggedIn,
+    Unavailable,
 )
 from syft_ext.federated import RunSummary
+from syft_ext.transport import Transport
 
 W, B = torch.tensor([2.0, -1.0]), 0.5
 X = torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
@@ -226,3 +228,18 @@ def test_stop_ends_a_wait_at_once(domain: ServedNode, owner: sy.DomainClient) ->
     job.stop()
     thread.join(3)
     assert [summary.reason for summary in summaries] == ["stopped"]
+
+
+def test_where_no_websocket_gets_through_the_wait_is_a_long_poll(
+    domain: ServedNode, owner: sy.DomainClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Blocked(Transport):
+        def __init__(self, address: str) -> None:
+            self.address = address
+
+        def exchange(self, envelope: Any, payload: Any = (), *, timeout: float | None = None) -> Any:
+            raise Unavailable("a proxy lets no WebSocket through")
+
+    monkeypatch.setattr("syft_ext.federated.session.WebSocketTransport", Blocked)
+    host(domain, "proxied")
+    assert work(domain.url, "proxied").cycles == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -367,6 +369,29 @@ def test_rejected_for_now_asks_again(job: FLJob, script: Script) -> None:
     job.add_listener("rejected", lambda job, timeout: timeouts.append(timeout))
     assert job.run(data=(X, Y)).cycles == 3
     assert timeouts == [0.01, 0.01, 0.01, None]
+
+
+def test_a_terminal_shows_how_many_cycles_are_done(
+    job: FLJob, monkeypatch: pytest.MonkeyPatch, make_client: MakeClient
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setenv("TERM", "xterm")
+    inner: list[RunSummary] = []
+
+    def train(job: FLJob) -> Any:
+        if job.cycle == 2:  # a second display at the same time is silent, not an error
+            inner.append(make_client().new_job("line", "1").run(data=(X, Y), max_cycles=1))
+        return job.model
+
+    job.run(train)
+    assert len(inner) == 1
+    assert "line 1" in out.getvalue()
+    assert "2/3" in out.getvalue() or "3/3" in out.getvalue()
 
 
 def test_stop_ends_a_run_that_waits(make_client: MakeClient, script: Script) -> None:

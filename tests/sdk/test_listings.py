@@ -70,9 +70,3 @@ def test_the_papers_listings_train_a_model(domain: ServedNode, own_folder: Path)
     before, after = (accuracy(client.retrieve_model("mnist", "1.0", n)) for n in (1, "latest"))
     assert before < 0.3
     assert after > 0.85
-
-
-@pytest.mark.slow
-def test_without_a_login_the_listing_says_how_to_log_in(domain: ServedNode, own_folder: Path) -> None:
-    with pytest.raises(AssertionError, match="grid login"):
-        run("host.py", domain.url.removeprefix("http://"), own_folder)

@@ -45,9 +45,9 @@ class Phoenix:
         self.node.kill()
 
 
-@pytest.fixture
-def phoenix(tmp_path: Path) -> Iterator[Phoenix]:
-    phoenix = Phoenix(tmp_path / "phoenix")
+@pytest.fixture(scope="module")
+def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
+    phoenix = Phoenix(tmp_path_factory.mktemp("phoenix"))
     yield phoenix
     phoenix.kill()
 
@@ -110,7 +110,7 @@ def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path
     training = sy.ModelCentricFLClient(phoenix.url).host_federated_training(
         model=[torch.zeros(1)],
         client_plans={"training_plan": least_squares()},
-        client_config={"name": "line", "version": "1.0"},
+        client_config={"name": "interrupted", "version": "1.0"},
         server_config={"num_cycles": 1, "max_diffs": 1, "max_workers": 1, "cycle_length": 3600},
     )
     code = (
@@ -118,7 +118,7 @@ def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path
         "def train(job):\n"
         "    print('training', flush=True)\n"
         "    time.sleep(600)\n"
-        "sy.FLClient(sys.argv[1]).new_job('line', '1.0').run(train)\n"
+        "sy.FLClient(sys.argv[1]).new_job('interrupted', '1.0').run(train)\n"
     )
     environment = {**os.environ, "GRID_USER_HOME": str(own_folder)}
     worker = subprocess.Popen(
@@ -135,5 +135,5 @@ def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path
     assert "KeyboardInterrupt" in errors
     after = [event.after for event in training.history() if event.entity == "assignment"]
     assert after == ["assigned", "failed-by-worker"]
-    job = sy.FLClient(phoenix.url).new_job("line", "1.0")
+    job = sy.FLClient(phoenix.url).new_job("interrupted", "1.0")
     assert job.run(lambda job: job.model).cycles == 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-__all__ = ["surface", "track"]
+__all__ = ["stage", "surface", "track"]
 
 Advance = Callable[[int], object]
+_stage = threading.Lock()
 
 
 def surface() -> Literal["notebook", "terminal", "silent"]:
@@ -26,6 +28,17 @@ def surface() -> Literal["notebook", "terminal", "silent"]:
 
 
 @contextmanager
+def stage() -> Iterator[bool]:
+    """Whether this thread may draw on the terminal: one live display at a time, the others are silent."""
+    drawing = _stage.acquire(blocking=False)
+    try:
+        yield drawing
+    finally:
+        if drawing:
+            _stage.release()
+
+
+@contextmanager
 def track(label: str, total: int | None, *, unit: Literal["B", ""] = "") -> Iterator[Advance]:
     """Show how far something is; yields ``advance(n)``.
 
@@ -37,11 +50,13 @@ def track(label: str, total: int | None, *, unit: Literal["B", ""] = "") -> Iter
     if where == "notebook":
         with _notebook(label, total, unit) as advance:
             yield advance
-    elif where == "terminal":
-        with _terminal(label, total, unit) as advance:
-            yield advance
-    else:
-        yield lambda n: None
+        return
+    with stage() as drawing:
+        if where == "terminal" and drawing:
+            with _terminal(label, total, unit) as advance:
+                yield advance
+        else:
+            yield lambda n: None
 
 
 @contextmanager

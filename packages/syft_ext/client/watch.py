@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from syft_ext.client.display import Table
-from syft_ext.client.progress import surface
+from syft_ext.client.progress import stage, surface
 from syft_ext.client.trainings import ENDED, METRIC_HEADINGS, Metrics, metric_row
 from syft_ext.errors import DeadlineExceeded, Unavailable
 from syft_ext.federated.backoff import Backoff
@@ -69,15 +69,17 @@ def progress_table(view: ProcessView, metrics: Metrics, note: str = "") -> Table
 @contextmanager
 def _screen() -> Iterator[Screen]:
     where = surface()
-    if where == "terminal":
-        from rich.live import Live
-
-        with Live(refresh_per_second=8) as live:
-            yield _Terminal(live)
-    elif where == "notebook":
+    if where == "notebook":
         yield _Notebook()
-    else:
-        yield _Nowhere()
+        return
+    with stage() as drawing:
+        if where == "terminal" and drawing:
+            from rich.live import Live
+
+            with Live(refresh_per_second=8) as live:
+                yield _Terminal(live)
+        else:
+            yield _Nowhere()
 
 
 class _Terminal:

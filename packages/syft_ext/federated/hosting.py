@@ -71,6 +71,7 @@ class ModelCentricFLClient:
         self,
         model: Any,
         client_plans: Mapping[str, Plan | bytes],
+        *,
         client_config: Mapping[str, Any],
         server_config: Mapping[str, Any],
         client_protocols: Mapping[str, Plan | bytes] | None = None,

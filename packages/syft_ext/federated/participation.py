@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from syft_ext.client.progress import track
 from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
 from syft_ext.federated.backoff import Backoff
 from syft_ext.federated.events import RunSummary
@@ -36,6 +38,7 @@ class Participation:
         self.summary = RunSummary()
         self._persistence = Persistence(job.session, job.stopped)
         self._failures = Backoff(base=1.0, stop=job.stopped)
+        self._bar = _Bar(f"{job.model_name} {job.model_version}")
 
     def run(self) -> RunSummary:
         try:
@@ -44,6 +47,7 @@ class Participation:
         except Stopped:
             self.summary.reason = "stopped"
         finally:
+            self._bar.close()
             # Also on an error or on Ctrl-C: nobody shall wait for a worker that is gone.
             self.job.give_back("the worker stopped")
         self.job.emit(self.job.EVENT_FINISHED, self.summary)
@@ -114,6 +118,7 @@ class Participation:
         summary.cycles += 1
         summary.samples += account.samples
         summary.loss, summary.accuracy = account.loss, account.accuracy
+        self._bar.show(self.job.cycle, self.job.num_cycles)
         self.job.assignment = None
 
     def _missed(self, error: GridError) -> None:
@@ -132,3 +137,22 @@ class Participation:
             raise error
         if not self._failures.wait():
             raise Stopped
+
+
+class _Bar:
+    """The cycles of the training, as far as they are done; appears with the first one."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._stack = ExitStack()
+        self._advance: Callable[[int], object] | None = None
+        self._shown = 0
+
+    def show(self, cycle: int, total: int) -> None:
+        if self._advance is None:
+            self._advance = self._stack.enter_context(track(self._label, total or None))
+        self._advance(cycle - self._shown)
+        self._shown = cycle
+
+    def close(self) -> None:
+        self._stack.close()
