@@ -1,4 +1,4 @@
-"""Groups of users: labels to find them by, and to share with (issue of permissions on objects)."""
+"""Groups of users: to find people by, and to share objects and datasets with (``group:<id>``)."""
 
 from __future__ import annotations
 
