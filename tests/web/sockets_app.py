@@ -103,9 +103,11 @@ def make_app(ping_interval: float) -> Flask:
 def main() -> None:
     import gevent
 
+    from grid.web import server as server_module
     from grid.web.server import Server
 
     logging.disable(logging.CRITICAL)
+    server_module.HEAD_TIMEOUT = 1.0
     server = Server(("127.0.0.1", 0), make_app(float(sys.argv[1])), 4096)
     server.start()
     print(f"ready http://127.0.0.1:{server.server_port}", flush=True)

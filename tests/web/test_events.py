@@ -16,7 +16,7 @@ from grid.web.settings import WebSettings
 from grid.web.testing import ServedNode
 
 from .probe import ProbeService, content, make_node, token_of
-from .wire import RawSocket
+from .wire import RawSocket, frame_bytes
 
 
 @pytest.fixture
@@ -106,6 +106,23 @@ def test_downloads_come_in_base64_within_the_limit(tmp_path: Path) -> None:
         with RawSocket(node.url, "/ws") as raw:
             raw.frame(1, b" " * 100_001)
             assert raw.read_close() == 1009
+
+
+def test_large_messages_share_a_budget(tmp_path: Path) -> None:
+    settings = WebSettings(websocket_memory=6 << 20)
+    with ServedNode(make_node(tmp_path), settings) as node:
+        first, second = RawSocket(node.url, "/ws"), RawSocket(node.url, "/ws")
+        event = json.dumps({"type": "probe.search", "data": {"name": "x" * (4 << 20)}}).encode()
+        first.send(frame_bytes(1, event)[: 4 << 20])  # nearly all of it
+        time.sleep(0.3)
+        second.send(frame_bytes(1, event)[: 4 << 20])
+        assert second.read_close() == 1013
+        first.close()
+        time.sleep(0.3)
+        with connect(f"{node.url.replace('http', 'ws', 1)}/ws", max_size=None) as third:  # it is given back
+            for _ in range(3):
+                assert len(ask(third, event.decode())["data"]["name"]) == 4 << 20
+        second.close()
 
 
 def test_long_waits_are_multiplexed_up_to_the_limit(tmp_path: Path) -> None:

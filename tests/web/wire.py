@@ -146,5 +146,7 @@ def frame_bytes(
         head += bytes([flag | 127]) + struct.pack("!Q", len(data))
     if not mask:
         return head + data
+    if len(data) > 1 << 17:
+        return head + bytes(4) + data  # a mask of zeros is one too, and quick
     key = os.urandom(4)
     return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(data))

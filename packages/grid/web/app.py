@@ -33,6 +33,7 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
         origins=settings.origins,
         max_message=settings.max_event,
         ping_interval=settings.ping_interval,
+        memory=settings.websocket_memory,
     )
     instruments.count_sockets(lambda: len(sockets.open))
     app.extensions["instruments"] = instruments

@@ -21,6 +21,7 @@ from grid.web.body import DRAIN_LIMIT, Body
 from grid.web.exchange import Exchange, exchange_of
 from grid.web.headers import RequestHeaders
 from grid.web.problems import PROBLEM_TYPE, error_response, problem_response
+from syft_ext.errors import Unavailable
 
 __all__ = ["Handler", "ServerState"]
 
@@ -199,13 +200,17 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             logger.debug("connection of %s broke: %s", self.client_address, error)
             self.close_connection = True
             return
-        if self.headers_sent:
+        if not issubclass(kind, Exception):  # the server ends this greenlet
+            error = Unavailable("the node is stopping")
+        elif self.headers_sent:
             # The answer is on its way; cutting it short is all that tells the client.
             logger.error("an answer was cut short", exc_info=(kind, error, trace))
             self.close_connection = True
             return
-        response = error_response(error)
         self.close_connection = True
+        if self.headers_sent:
+            return
+        response = error_response(error)
         with contextlib.suppress(OSError):
             self.start_response(response.status, list(response.headers))
             self.write(response.get_data())

@@ -38,6 +38,9 @@ class Multiplex:
             message = self._ws.receive()
             if message is None:
                 return
+            if not self._ws.budget.move(0, len(message)):
+                self._ws.close(CloseCode.TRY_AGAIN_LATER, "too many large messages at a time")
+                return
             _thread.start_new_thread(self._one, (message,))
 
     def _one(self, message: str | bytes) -> None:
@@ -49,4 +52,5 @@ class Multiplex:
             logger.exception("a websocket message could not be handled")
             self._ws.close(CloseCode.INTERNAL_ERROR)
         finally:
+            self._ws.budget.move(len(message), 0)
             self._slots.release()

@@ -20,6 +20,8 @@ class WebSettings:
         origins: browser origins (``https://host[:port]``) beside the node's own that may open WebSockets
             and read REST answers (CORS). Empty: none.
         ping_interval: a silent WebSocket peer is pinged after so long, and dropped after as long again.
+        websocket_memory: what the messages of all WebSockets together may take, while they arrive and
+            while they are handled.
         websocket_concurrency: requests of one WebSocket that are handled at the same time.
     """
 
@@ -29,4 +31,5 @@ class WebSettings:
     max_event: int = 16 << 20
     origins: tuple[str, ...] = ()
     ping_interval: float = 20.0
+    websocket_memory: int = 1 << 30
     websocket_concurrency: int = 32

@@ -20,6 +20,7 @@ from websockets.server import ServerProtocol
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
+from grid.web.budget import Budget
 from grid.web.problems import problem_response
 from grid.web.websocket import WebSocket
 from syft_ext.errors import GridError
@@ -41,6 +42,7 @@ class Sockets:
             from no browser and is not cross-site: it is let through.
         max_message: default size limit of incoming messages, bytes; ``route(max_message=...)`` overrides it.
         ping_interval: see :class:`~grid.web.websocket.WebSocket`.
+        memory: bytes that the messages of all connections may take together.
 
     A handler runs in a request context of Flask, in the connection's greenlet, until it returns; then the
     connection is closed. It ends by itself when :meth:`WebSocket.receive` returns None.
@@ -53,6 +55,7 @@ class Sockets:
         origins: Sequence[str] = (),
         max_message: int = 16 << 20,
         ping_interval: float = 20.0,
+        memory: int = 1 << 30,
     ) -> None:
         self.app = app
         self.url_map = Map(merge_slashes=False)
@@ -60,6 +63,7 @@ class Sockets:
         self._origins = frozenset(origins)
         self._max_message = max_message
         self._ping_interval = ping_interval
+        self._budget = Budget(memory)
         self._limits: dict[Handler, int] = {}
         self._wsgi = app.wsgi_app
         app.wsgi_app = self  # type: ignore[method-assign]  # Flask's documented way to add a middleware
@@ -126,7 +130,13 @@ class Sockets:
         sock, early = environ["grid.upgrade"]()
         with contextlib.suppress(OSError):
             sock.sendall(response.serialize())
-        ws = WebSocket(sock, early, max_message=self._limits[handler], ping_interval=self._ping_interval)
+        ws = WebSocket(
+            sock,
+            early,
+            max_message=self._limits[handler],
+            ping_interval=self._ping_interval,
+            budget=self._budget,
+        )
         self._run(environ, handler, ws, values)
         return None
 

@@ -13,6 +13,7 @@ from typing import Any
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
+from grid.web.budget import Budget
 from syft_ext.errors import Unavailable
 
 __all__ = ["WebSocket"]
@@ -35,9 +36,14 @@ class WebSocket:
         max_message: a larger message closes the connection with code 1009.
         ping_interval: seconds of silence before a ping; as many again and the peer counts as dead. Also
             the time in which a peer must take 256 KiB that are sent to it.
+        budget: memory for messages, shared by all connections; exceeding it closes with code 1013.
     """
 
-    def __init__(self, sock: Any, early: bytes, *, max_message: int, ping_interval: float) -> None:
+    def __init__(
+        self, sock: Any, early: bytes, *, max_message: int, ping_interval: float, budget: Budget
+    ) -> None:
+        self.budget = budget
+        self._held = self._queued = 0
         self._socket = sock
         self._socket.settimeout(ping_interval)
         self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message)
@@ -71,7 +77,11 @@ class WebSocket:
                 return None
             self._read()
         time.sleep(0)  # a peer that always has more to say must not starve the others
-        return self._messages.popleft()
+        message = self._messages.popleft()
+        self._queued -= len(message)
+        if self._held:
+            self._account()  # from here on it is the caller's
+        return message
 
     def _read(self) -> None:
         data, self._early = self._early, b""
@@ -90,6 +100,7 @@ class WebSocket:
                 self._protocol.receive_eof()
             for frame in self._protocol.events_received():
                 self._take(frame)
+            self._account()
             self._collect()
             self._ended = self._ended or not data or self._protocol.eof_sent
         self._flush()
@@ -106,13 +117,21 @@ class WebSocket:
             if not frame.fin:
                 return
             data, self._partial = bytes(self._partial), None
-        if not self._text:
-            self._messages.append(bytes(data))
-            return
         try:
-            self._messages.append(bytes(data).decode())
+            message = bytes(data).decode() if self._text else bytes(data)
         except UnicodeDecodeError:
             self._protocol.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
+            return
+        self._messages.append(message)
+        self._queued += len(message)
+
+    def _account(self) -> None:
+        """Count what is held of messages that are not complete, or not fetched yet."""
+        held = len(self._protocol.reader.buffer) + len(self._partial or b"") + self._queued
+        if self.budget.move(self._held, held):
+            self._held = held
+        else:
+            self._protocol.fail(CloseCode.TRY_AGAIN_LATER, "too many large messages at a time")
 
     def _silence(self) -> None:
         if self._pinged or self._protocol.state is not OPEN:
@@ -209,14 +228,19 @@ class WebSocket:
             while not self._ended and self._patience(deadline):
                 self._read()
                 self._messages.clear()
-            # Our half is shut by now. Closing with unread data would reset the connection, and the peer
-            # might never see the close code: read until it hangs up too.
-            while self._patience(deadline) and self._socket.recv(RECEIVE_SIZE):
+            # Without a close frame of the peer's it may still be sending. Closing with unread data would reset
+            # the connection, and it might never see our close code: read until it hangs up too.
+            while (
+                self._protocol.close_rcvd is None
+                and self._patience(deadline)
+                and self._socket.recv(RECEIVE_SIZE)
+            ):
                 pass
         except OSError:
             pass
         finally:
             self._ended = True
+            self.budget.move(self._held, 0)
             self._socket.close()
 
     def _patience(self, deadline: float) -> bool:
