@@ -9,6 +9,7 @@ an optional last argument, their weights); or it takes as many lists of paramete
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.federated.aggregation.base import Aggregate, Contribution, allocate
-from grid.federated.aggregation.numbers import narrow, widen
+from grid.federated.aggregation.numbers import narrow, wide_dtype, widen
 from grid.federated.aggregation.tensor_file import TensorFile
 from syft_ext.errors import Conflict, InvalidPlan, TooLarge, Unsupported
 from syft_ext.tensors import Layout, TensorSpec
@@ -219,9 +220,9 @@ class IterativePlanAverage(_PlanAverage):
 
     def _inputs(self, item: list[Raw]) -> list[Raw]:
         (leaf,) = _avg_item_num(self._shape)[2]
-        number = np.full([1 if size is None else size for size in leaf.shape], self._count, np.float64)
-        raw = narrow(number.astype(widen(np.zeros(8, np.uint8), leaf.dtype).dtype), leaf.dtype)
-        num: list[Raw] = [(leaf.dtype, number.shape, raw.reshape(-1).view(np.uint8))]
+        sizes = tuple(1 if size is None else size for size in leaf.shape)
+        number = np.full(math.prod(sizes), self._count, wide_dtype(leaf.dtype))
+        num: list[Raw] = [(leaf.dtype, sizes, narrow(number, leaf.dtype).view(np.uint8))]
         named: dict[str, list[Raw]] = {"avg": self._average, "item": item, "num": num}
         order = [name for name, _ in self._shape.arguments]
         if sorted(order) != ["avg", "item", "num"]:
@@ -278,9 +279,8 @@ class BatchPlanAverage(_PlanAverage):
         if len(self._shape.arguments) == 1:
             return []
         ((_, leaves),) = self._shape.arguments[1:]
-        weights = np.array([part.weight for part in parts], np.float64)
-        raw = narrow(weights.astype(widen(np.zeros(8, np.uint8), leaves[0].dtype).dtype), leaves[0].dtype)
-        return [(leaves[0].dtype, weights.shape, raw.view(np.uint8))]
+        weights = np.array([part.weight for part in parts], wide_dtype(leaves[0].dtype))
+        return [(leaves[0].dtype, weights.shape, narrow(weights, leaves[0].dtype).view(np.uint8))]
 
     def close(self) -> None:
         self._contributions = []
