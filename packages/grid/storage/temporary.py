@@ -32,12 +32,15 @@ class TemporaryFile:
         self._final = contents
         self._hash = blake3()
         self._unwritten = 0
+        self._removed = False
         self.size = 0
         self.kept: LockedFile | None = None  # the content under its final name
 
     def append(self, data: memoryview) -> None:
         if self._file is None:
             self._file = LockedFile.create(self._directory)
+            if self._removed:  # the writer was killed meanwhile
+                self.remove()
         write_all(self._file.fd, data)
         self._hash.update(data)
         self.size += len(data)
@@ -74,7 +77,8 @@ class TemporaryFile:
         return self._file.lock()
 
     def remove(self) -> None:
-        """Take the temporary name away."""
+        """Take the temporary name away, also one that another thread is just making."""
+        self._removed = True
         if self._file is not None and self._owned:
             self._file.path.unlink(missing_ok=True)
 
