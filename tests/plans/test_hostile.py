@@ -26,10 +26,10 @@ F32 = ["d", "f32"]
 def refuse(document: Document, message: str, **sizes: int) -> None:
     """Loading or checking must refuse, quickly, without allocating."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InvalidPlan, match=message):
         Plan.loads(encode(document)).check(LIMITS, **sizes)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
 
 

@@ -133,7 +133,15 @@ def test_a_branch_on_a_size_narrows_the_bounds() -> None:
         return x.sum() if x.shape[0] >= 5 else x.mean()
 
     plan = trace(large, torch.ones(9), symbols={"x": {0: "N"}})
-    assert plan.symbols["N"][0] == 5
+    assert plan.symbols == {"N": (5, 65536)}
+    both = trace(
+        lambda x: x.sum() if 5 < x.shape[0] <= 100 else x.mean(), torch.ones(9), symbols={"x": {0: "N"}}
+    )
+    assert both.symbols == {"N": (6, 100)}
+    # torch's own choice of a kernel by size (convolutions have one at 16) narrows nothing.
+    weight = torch.ones(16, 12, 3, 3)
+    conv = trace(lambda x: torch.conv2d(x, weight), torch.ones(13, 12, 14, 15), symbols={"x": {0: "N"}})
+    assert conv.symbols == {"N": (1, 65536)}
 
 
 def test_two_symbols_and_an_example_batch_of_one() -> None:

@@ -236,7 +236,7 @@ print("ok")
 
 
 def test_it_works_under_gevent_and_in_its_thread_pool() -> None:
-    result = subprocess.run([sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=240)
     assert result.stdout == "ok\n", result.stderr
 
 

@@ -108,6 +108,19 @@ def test_a_size_that_should_vary_and_is_fixed_by_the_function() -> None:
             plan(*[a[:2] for a in arguments])
 
 
+def test_branches_on_sizes_that_bounds_cannot_express() -> None:
+    def other_than(x: Any) -> Any:
+        return x.sum() if x.shape[0] == 64 else x.mean()
+
+    def compared(x: Any, y: Any) -> Any:
+        return x.sum() if x.shape[0] > y.shape[0] else x.mean()
+
+    with pytest.raises(TraceError, match=r"takes another way depending on B \(Ne\(B, 64\) here\)"):
+        trace(other_than, X, symbols={"x": {0: "B"}})
+    with pytest.raises(TraceError, match="depending on B and K"):
+        trace(compared, X, X, symbols={"x": {0: "B"}, "y": {0: "K"}})
+
+
 def test_wrong_declarations() -> None:
     def double(x: Any, k: Any = 2) -> Any:
         return x * k

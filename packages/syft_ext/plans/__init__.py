@@ -9,17 +9,26 @@
 ``trace -> bytes -> load -> check -> run``: see :class:`Plan`; :class:`PlanSandbox` runs plans of strangers.
 """
 
-from syft_ext.plans import optim
-from syft_ext.plans.decorator import make_plan, trace
-from syft_ext.plans.document import MEDIA_TYPE
-from syft_ext.plans.ir import Plan
-from syft_ext.plans.limits import Cost, Limits
-from syft_ext.plans.module import Module, set_remote_model_params
-from syft_ext.plans.sandbox import PlanSandbox
-from syft_ext.plans.trace_errors import TraceError
-from syft_ext.plans.values import ROOT_CLIENT, Int, List
+# A node's server process uses this package without torch (:mod:`syft_ext.plans.sandbox_process`), so what
+# needs it is imported when it is asked for (PEP 562).
 
-plan = make_plan
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from syft_ext.plans import optim
+    from syft_ext.plans.decorator import make_plan, trace
+    from syft_ext.plans.decorator import make_plan as plan
+    from syft_ext.plans.document import MEDIA_TYPE
+    from syft_ext.plans.ir import Plan
+    from syft_ext.plans.limits import Cost, Limits
+    from syft_ext.plans.module import Module, set_remote_model_params
+    from syft_ext.plans.sandbox import PlanSandbox
+    from syft_ext.plans.sandbox_process import SandboxProcess
+    from syft_ext.plans.trace_errors import TraceError
+    from syft_ext.plans.values import ROOT_CLIENT, Int, List
 
 __all__ = [
     "MEDIA_TYPE",
@@ -31,6 +40,7 @@ __all__ = [
     "Module",
     "Plan",
     "PlanSandbox",
+    "SandboxProcess",
     "TraceError",
     "make_plan",
     "optim",
@@ -38,3 +48,34 @@ __all__ = [
     "set_remote_model_params",
     "trace",
 ]
+
+_HOMES = {
+    "decorator": ("make_plan", "trace"),
+    "document": ("MEDIA_TYPE",),
+    "ir": ("Plan",),
+    "limits": ("Cost", "Limits"),
+    "module": ("Module", "set_remote_model_params"),
+    "sandbox": ("PlanSandbox",),
+    "sandbox_process": ("SandboxProcess",),
+    "trace_errors": ("TraceError",),
+    "values": ("ROOT_CLIENT", "Int", "List"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    value: Any
+    if name == "optim":
+        value = import_module("syft_ext.plans.optim")
+    elif name == "plan":
+        value = import_module("syft_ext.plans.decorator").make_plan
+    elif name in _HOME:
+        value = getattr(import_module(f"syft_ext.plans.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

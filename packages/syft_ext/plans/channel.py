@@ -12,13 +12,17 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from syft_ext.errors import GridError, InvalidPlan
-from syft_ext.plans.dtypes import DTYPES
+from syft_ext.plans.itemsizes import ITEMSIZES
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Arena", "Done", "Failed", "Load", "Ready", "Run", "Slot", "layout", "receive", "send"]
 
@@ -35,17 +39,18 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def nbytes(self) -> int:
-        count = DTYPES[self.dtype].itemsize
+        count = ITEMSIZES[self.dtype]
         for size in self.shape:
             count *= size
         return count
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
-    """Parent to child: keep this plan."""
+    """Parent to child: keep this plan; with ``prove``, only if its cost fits and its self-test passes."""
 
     plan: bytes
     limits: dict[str, int]
+    prove: bool = False
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
@@ -128,7 +133,7 @@ class Arena:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.size = 0
-        self._bytes = torch.empty(0, dtype=torch.uint8)
+        self._bytes: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     @classmethod
     def create(cls) -> Arena:
@@ -146,22 +151,29 @@ class Arena:
     def map(self, size: int) -> None:
         """See the first ``size`` bytes; the file must be that long."""
         if size > self.size:
-            self._bytes = torch.frombuffer(mmap.mmap(self.fd, size), dtype=torch.uint8)
+            self._bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
             self.size = size
+
+    def raw(self, slot: Slot) -> NDArray[np.uint8]:
+        """The bytes at ``slot``, as a flat view on the shared memory."""
+        if slot.dtype not in ITEMSIZES or slot.offset < 0 or slot.offset + slot.nbytes > self.size:
+            raise GridError("a slot lies outside the shared memory")
+        return self._bytes[slot.offset : slot.offset + slot.nbytes]
 
     def view(self, slot: Slot) -> torch.Tensor:
         """The tensor at ``slot``, as a view on the shared memory."""
-        if slot.dtype not in DTYPES or slot.offset < 0 or slot.offset + slot.nbytes > self.size:
-            raise GridError("a slot lies outside the shared memory")
-        piece = self._bytes[slot.offset : slot.offset + slot.nbytes]
-        return piece.view(DTYPES[slot.dtype]).view(slot.shape)
+        import torch
+
+        from syft_ext.plans.dtypes import DTYPES
+
+        return torch.from_numpy(self.raw(slot)).view(DTYPES[slot.dtype]).view(slot.shape)
 
     def write(self, slot: Slot, tensor: torch.Tensor) -> None:
         self.view(slot).copy_(tensor)
 
     def close(self) -> None:
         """Close the file; views keep the memory alive."""
-        self._bytes = torch.empty(0, dtype=torch.uint8)
+        self._bytes = np.empty(0, np.uint8)
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -36,7 +36,6 @@ from syft_ext.plans.trace_errors import TraceError
 __all__ = ["make_plan", "trace"]
 
 Symbols = Mapping[str, Mapping[int, str]]
-_MAX_SIZE = 1 << 16
 _MAX_DEFAULT = 1024  # elements; larger examples are not kept as defaults
 _DEFAULT_ROLES = frozenset({"hyper", "seed", "count"})
 _Builder = Callable[[Callable[..., Any]], Plan]
@@ -224,6 +223,7 @@ def _record(
     name: str | None,
     bounds: Mapping[str, tuple[int, int]],
 ) -> Document:
+    from syft_ext.plans.branches import MAX_SIZE
     from syft_ext.plans.lower import const_of, lower, shape_of
     from syft_ext.plans.tracing import trace_graph
 
@@ -260,8 +260,10 @@ def _record(
         for item_name, role, (value, dtype, shape) in zip(names, roles, lowered.outputs, strict=True)
     ]
     ranges = {}
-    for symbol, lowest in traced.bounds.items():
-        low, high = bounds.get(symbol, (lowest, _MAX_SIZE))
+    for symbol, (lowest, highest) in traced.bounds.items():
+        low, high = bounds.get(symbol, (lowest, highest))
+        if highest < MAX_SIZE:
+            high = min(high, highest)
         ranges[symbol] = (max(low, lowest), high)
     return Document(
         format=FORMAT,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from syft_ext.plans.trace_errors import Line, TraceError, hint_for_op, user_line
 
-__all__ = ["Recorder", "watch_guards"]
+__all__ = ["Recorder"]
 
 _VALUE = (
     "keep it a tensor: torch.where(condition, a, b) for a choice, no if, while, int(), float() or .item() on "
@@ -99,7 +98,6 @@ class Recorder:
 
     def __init__(self) -> None:
         self.lines: dict[str, Line] = {}
-        self.guards: list[tuple[Any, Line]] = []
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -111,31 +109,3 @@ class Recorder:
         """The first line that used the operation (``aten.nonzero.default``), or a phrase."""
         packet = op.split(".")[1] if "." in op else op
         return str(self.lines.get(packet, "the function"))
-
-    def check_specialised(self, symbols: Mapping[Any, str]) -> None:
-        """Raise :class:`TraceError` if a size that should vary was fixed by the function."""
-        for expr, line in self.guards:
-            fixed = [symbols[s] for s in expr.free_symbols if s in symbols]
-            if type(expr).__name__ == "Equality" and fixed:
-                raise TraceError(
-                    f"{line} fixes the size {fixed[0]} that should vary ({expr})",
-                    hint=f"use x.shape[0] or -1 where the code has a number, or declare {fixed[0]} a fixed size",
-                    symbol=fixed[0],
-                    file=line.file,
-                    line=line.number,
-                )
-
-
-class _Guards(list[Any]):
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def append(self, guard: Any) -> None:
-        super().append(guard)
-        self.recorder.guards.append((guard.expr, user_line()))
-
-
-def watch_guards(env: ShapeEnv, recorder: Recorder) -> None:
-    """Note the user's line whenever torch fixes something about a size."""
-    env.guards = _Guards(recorder)

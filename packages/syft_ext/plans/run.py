@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -14,6 +14,7 @@ from syft_ext.plans.codegen import Generated, generate
 from syft_ext.plans.document import Document
 from syft_ext.plans.expr import Number, evaluate
 from syft_ext.plans.limits import Limits
+from syft_ext.plans.propagate import ValueType
 
 __all__ = ["Executor"]
 
@@ -55,23 +56,27 @@ class Executor:
         propagation = checked(self.plan_id, self.document, binding, self.limits)
         with self._lock:
             if self._generated is None:
-                types = [propagation.types]
-                types += [
-                    checked(self.plan_id, self.document, other, self.limits).types
-                    for other in self._generic(binding)
-                ]
-                self._generated = generate(self.document, types)
+                self._generated = generate(self.document, self._types(binding, propagation.types))
             sizes = [evaluate(expr, binding) for expr in self._generated.expressions]
             if len(self._sizes) >= _MAX_BINDINGS:
                 self._sizes.clear()
             self._sizes[key] = sizes
         return sizes
 
-    def _generic(self, binding: Mapping[str, int]) -> Iterator[dict[str, int]]:
-        """A second binding, of small odd sizes: where two types are equal at both, they are equal by form and
-        not because a size happens to be the batch size of the first run."""
+    def _types(
+        self, binding: Mapping[str, int], found: Sequence[ValueType | None]
+    ) -> list[Sequence[ValueType | None]]:
+        """Types at this binding and at a second one, of small odd sizes: what is equal at both is equal by form,
+        and not because some size happens to be the batch size of the first run."""
         if not binding:
-            return
+            return [found]
+        try:
+            other = checked(self.plan_id, self.document, self._generic(binding), self.limits)
+        except InvalidPlan:
+            return [[None] * len(found)]  # it works at some sizes only: no buffer is reused
+        return [found, other.types]
+
+    def _generic(self, binding: Mapping[str, int]) -> dict[str, int]:
         primes = iter((3, 5, 7, 11, 13, 17, 19, 23) * (1 + len(binding) // 8))
         generic = {}
         for name, size in binding.items():
@@ -79,4 +84,4 @@ class Executor:
             prime = next(primes)
             candidate = prime if prime != size else prime + 2
             generic[name] = min(max(candidate, low), high)
-        yield generic
+        return generic

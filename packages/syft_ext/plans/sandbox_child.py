@@ -122,6 +122,9 @@ def _load(message: Load, plans: OrderedDict[str, Plan]) -> None:
     from syft_ext.plans.limits import Limits
 
     plan = Plan.loads(message.plan, Limits(**message.limits))
+    if message.prove:
+        plan.check()
+        plan.self_test()
     plans[plan.id] = plan
     while len(plans) > _MAX_PLANS:
         plans.popitem(last=False)

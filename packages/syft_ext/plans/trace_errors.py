@@ -13,7 +13,15 @@ import torch
 
 from syft_ext.errors import InvalidPlan
 
-__all__ = ["Line", "TraceError", "comes_from", "hint_for_op", "line_of_traceback", "user_line"]
+__all__ = [
+    "Line",
+    "TraceError",
+    "comes_from",
+    "hint_for_op",
+    "is_user_code",
+    "line_of_traceback",
+    "user_line",
+]
 
 # Frames of installed packages, of the standard library and of this package are not the user's; neither is code
 # that torch generated.
@@ -55,7 +63,8 @@ class Line:
 _UNKNOWN = Line("", 0)
 
 
-def _is_user(code: CodeType) -> bool:
+def is_user_code(code: CodeType) -> bool:
+    """Whether the code is the user's, as against torch's, Python's or ours."""
     file = code.co_filename
     return not file.startswith(_OURS) or file.startswith(("<ipython", "<stdin"))
 
@@ -64,7 +73,7 @@ def user_line() -> Line:
     """The innermost line of user code on the stack of the caller, while a function is traced."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if _is_user(frame.f_code):
+        if is_user_code(frame.f_code):
             return Line(frame.f_code.co_filename, frame.f_lineno)
         # Above the traced function stands the tracer: a line further up only called make_plan.
         if frame.f_code.co_name == "_call_user_function":
@@ -86,7 +95,7 @@ def line_of_traceback(traceback: TracebackType | None) -> Line:
     while traceback is not None:
         code = traceback.tb_frame.f_code
         inside = inside or code.co_name == "_call_user_function"
-        if inside and _is_user(code):
+        if inside and is_user_code(code):
             found = Line(code.co_filename, traceback.tb_lineno)
         traceback = traceback.tb_next
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +32,10 @@ from torch.fx.experimental.symbolic_shapes import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from syft_ext.errors import GridError
-from syft_ext.plans import simplify
+from syft_ext.plans import branches, simplify
 from syft_ext.plans.decompositions import first_pass, second_pass
 from syft_ext.plans.randomness import Randomness
-from syft_ext.plans.recorder import Recorder, watch_guards
+from syft_ext.plans.recorder import Recorder
 from syft_ext.plans.trace_errors import TraceError, comes_from, line_of_traceback
 
 __all__ = ["Traced", "trace_graph"]
@@ -47,9 +48,12 @@ class Traced:
     graph: GraphModule
     constants: list[torch.Tensor]  # what the last placeholders stand for
     symbols: dict[Any, str]
-    bounds: dict[str, int]
+    bounds: dict[str, tuple[int, int]]
     result: pytree.TreeSpec
     recorder: Recorder
+
+
+_LOCK = threading.RLock()  # tracing switches process-wide settings of torch
 
 
 def trace_graph(
@@ -66,9 +70,10 @@ def trace_graph(
     """
     recorder = Recorder()
     env = ShapeEnv()
-    watch_guards(env, recorder)
+    taken = branches.watch(env)
     mode = FakeTensorMode(shape_env=env, allow_non_fake_inputs=True)
-    fakes, symbols = _fake_inputs(mode, examples, dynamic)
+    hints = _size_hints(examples, dynamic)
+    fakes, symbols = _fake_inputs(mode, examples, dynamic, hints)
     randomness = Randomness()
     spec: list[pytree.TreeSpec] = []
 
@@ -86,7 +91,7 @@ def trace_graph(
         return tuple(_output(output) for output in outputs)
 
     table = {**first_pass(), **randomness.table()}
-    with _tracing(mode):
+    with _LOCK, _tracing(mode):
         try:
             graph = _make_fx(flat_function, table, fakes)
         except GridError:
@@ -94,7 +99,7 @@ def trace_graph(
         except Exception as error:  # whatever torch raises while it runs the user's code
             raise _explain(error, symbols) from error
         simplify.drop_effects(graph)
-        recorder.check_specialised(symbols)
+        branches.check_fixed(taken, symbols)
         try:
             constants = simplify.lift_constants(graph)
             inputs = [*fakes, *(mode.from_tensor(constant, static_shapes=True) for constant in constants)]
@@ -105,8 +110,8 @@ def trace_graph(
         except Exception as error:
             raise TraceError(f"the recorded function cannot be simplified: {_first_line(error)}") from error
     simplify.simplify(graph)
-    recorder.check_specialised(symbols)
-    bounds = {name: _lower_bound(env, symbol) for symbol, name in symbols.items()}
+    branches.check_fixed(taken, symbols)
+    bounds = branches.size_bounds(taken, symbols, hints)
     return Traced(graph, constants, symbols, bounds, spec[0], recorder)
 
 
@@ -129,15 +134,22 @@ def _output(output: Any) -> torch.Tensor:
     )
 
 
-def _fake_inputs(
-    mode: FakeTensorMode, examples: Sequence[torch.Tensor], dynamic: Mapping[int, Mapping[int, str]]
-) -> tuple[list[torch.Tensor], dict[Any, str]]:
-    """Fake tensors whose dynamic sizes are symbols. The sizes they hint at are our own, distinct per symbol and
-    never 0 or 1, so that an example batch of 1 or two equal example sizes do not fix anything."""
+def _size_hints(examples: Sequence[torch.Tensor], dynamic: Mapping[int, Mapping[int, str]]) -> dict[str, int]:
+    """The sizes to trace with: our own, distinct per symbol and never 0 or 1, so that an example batch of 1 or
+    two equal example sizes do not fix anything."""
     names = sorted({name for dims in dynamic.values() for name in dims.values()})
     taken = {size for example in examples for size in example.shape}
     free = (size for size in range(12, 1 << 20) if size not in taken)
-    hints = {name: next(free) for name in names}
+    return {name: next(free) for name in names}
+
+
+def _fake_inputs(
+    mode: FakeTensorMode,
+    examples: Sequence[torch.Tensor],
+    dynamic: Mapping[int, Mapping[int, str]],
+    hints: Mapping[str, int],
+) -> tuple[list[torch.Tensor], dict[Any, str]]:
+    """Fake tensors whose dynamic sizes are symbols, and the names of the symbols."""
     fakes: list[torch.Tensor] = []
     symbols: dict[Any, str] = {}
     for index, example in enumerate(examples):
@@ -153,12 +165,6 @@ def _fake_inputs(
             size: Any = fake.shape[dim]
             symbols[size.node.expr] = name
     return fakes, symbols
-
-
-def _lower_bound(env: ShapeEnv, symbol: Any) -> int:
-    """The least size for which the recorded branches hold; torch starts symbols at 2, and 1 works as well."""
-    low = int(env.var_to_range[symbol].lower) if symbol in env.var_to_range else 1
-    return 1 if low <= 2 else low
 
 
 def _make_fx(function: Callable[..., Any], table: Mapping[Any, Any], inputs: Sequence[Any]) -> GraphModule:

@@ -1,0 +1,307 @@
+"""``SandboxProcess``: a warm child process in which plans of strangers are proved and run.
+
+The checker bounds what a plan may cost, but kernels have had memory errors on hostile values. So the plan runs
+where a crash, a leak or a hang ends nothing but that run: no network, no files, bounded memory and CPU time
+(:mod:`syft_ext.plans.lockdown`), the tensors in shared memory (:mod:`syft_ext.plans.channel`). The child keeps
+torch and the plans loaded; it is replaced when it dies.
+
+The parent needs no torch: it knows a plan's structure from its bytes, and tensors as raw bytes. That is what a
+node's server process uses; :class:`~syft_ext.plans.sandbox.PlanSandbox` adds tensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posix
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from syft_ext.errors import DeadlineExceeded, GridError, InvalidPlan, Unavailable
+from syft_ext.plans.channel import Arena, Done, Failed, Load, Ready, Run, Slot, layout, receive, send
+from syft_ext.plans.document import Document, decode
+from syft_ext.plans.expr import eval_shape
+from syft_ext.plans.limits import Limits
+
+__all__ = ["Raw", "SandboxProcess"]
+
+Raw = tuple[str, Sequence[int], NDArray[np.uint8]]
+"""A tensor as bytes: dtype ("f32"), shape, and its flat little-endian bytes."""
+
+# The child's own argv is all that varies; "-I" keeps the environment and the current directory out of sys.path.
+_BOOTSTRAP = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from syft_ext.plans.sandbox_child import main; main(sys.argv[2:])"
+)
+_CHILD_SOCKET, _CHILD_ARENA = 3, 4
+_START_SECONDS = 120.0
+
+
+class SandboxProcess:
+    """Proves and runs plans in a child process of their own; inputs and results are raw bytes.
+
+    ``limits`` bounds every plan (checked in the child, before anything is allocated); ``seconds`` is the
+    wall-clock and CPU time of one run; ``memory_bytes`` the address space of the child beyond what torch
+    itself needs; ``threads`` torch's threads (more than one only helps on idle machines). Runs of one sandbox
+    take turns. Works from plain threads and from gevent-patched processes.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        seconds: float = 60.0,
+        memory_bytes: int = 4 << 30,
+        threads: int = 1,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.seconds, self.memory_bytes, self.threads = seconds, memory_bytes, threads
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._closed = False
+        self._child = self._spawn()
+
+    def prove(self, plan: bytes) -> Document:
+        """Load ``plan`` in the child, check what it costs and pass its self-test; return its structure.
+
+        Raises :class:`InvalidPlan` when any of that fails.
+        """
+        document = decode(plan, self.limits.max_plan_bytes)
+        with self._lock:
+            child = self._ready()
+            self._ask(child, Load(plan, self._limits(), True), self.seconds)
+            child.remember(blake3(plan).hexdigest())
+        return document
+
+    def run_raw(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
+        """Run ``plan`` on flat inputs, in its order; the results likewise, in memory of their own.
+
+        Raises :class:`InvalidPlan` when the plan fails its check or crashes, :class:`DeadlineExceeded` when it
+        takes too long. The sandbox stays usable.
+        """
+        document = decode(plan, self.limits.max_plan_bytes)
+        binding = _bind(document, inputs)
+        declared = [(o.dtype, eval_shape(o.shape, binding)) for o in document.outputs]
+        sources, end = layout([(dtype, shape) for dtype, shape, _ in inputs])
+        targets, end = layout(declared, end)
+        with self._lock:
+            child = self._send(plan, blake3(plan).hexdigest(), end)
+            for slot, (_, _, raw) in zip(sources, inputs, strict=True):
+                child.arena.raw(slot)[:] = raw
+            self._run(child, blake3(plan).hexdigest(), sources, targets, self.seconds)
+            # Copied before anyone looks at them: the child could still write to the shared memory.
+            return [(slot.dtype, tuple(slot.shape), child.arena.raw(slot).copy()) for slot in targets]
+
+    def _send(self, plan: bytes, plan_id: str, end: int) -> _Child:
+        """The child, with the plan loaded and ``end`` bytes of shared memory."""
+        if end > self.limits.max_bytes:
+            raise InvalidPlan(f"{end} bytes of inputs and results", limit="max_bytes")
+        child = self._ready()
+        if plan_id not in child.loaded:
+            self._ask(child, Load(plan, self._limits()), self.seconds)
+            child.remember(plan_id)
+        child.arena.grow(end)
+        return child
+
+    def _run(
+        self, child: _Child, plan_id: str, sources: list[Slot], targets: list[Slot], seconds: float
+    ) -> None:
+        self._ask(child, Run(plan_id, child.arena.size, sources, targets, seconds * self.threads), seconds)
+
+    def _limits(self) -> dict[str, int]:
+        return {name: int(value) for name, value in asdict(self.limits).items()}
+
+    @property
+    def protections(self) -> tuple[str, ...]:
+        """What the child is confined by: of ``network``, ``rlimits``, ``landlock``, ``seccomp``."""
+        with self._lock:
+            return tuple(self._ready().protections or ())
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child that serves now."""
+        with self._lock:
+            return self._ready().pid
+
+    def close(self) -> None:
+        """End the child. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        child = getattr(self, "_child", None)
+        if child is not None:
+            child.kill()
+
+    # --- the child -----------------------------------------------------------------------------------------
+
+    def _spawn(self) -> _Child:
+        return _Child(self.memory_bytes, self.threads)
+
+    def _ready(self) -> _Child:
+        if self._closed:
+            raise Unavailable("the sandbox is closed")
+        if self._child is not None and self._child.gone():
+            self._discard()
+        if self._child is None:
+            self._child = self._spawn()
+        child = self._child
+        if child.protections is None:
+            reply = self._converse(child, None, _START_SECONDS)
+            if not isinstance(reply, Ready):
+                self._discard()
+                detail = reply.detail if isinstance(reply, Failed) else "it ended at once"
+                raise Unavailable(f"the plan sandbox did not start: {detail}")
+            child.protections = reply.protections
+        return child
+
+    def _ask(self, child: _Child, message: Load | Run, seconds: float) -> None:
+        reply = self._converse(child, message, seconds)
+        if isinstance(reply, Failed):
+            raise InvalidPlan(reply.detail, **reply.extra)
+        if not isinstance(reply, Done):
+            self._discard()
+            raise InvalidPlan("the plan crashed its sandbox (a fault in a kernel, or too much memory)")
+
+    def _converse(self, child: _Child, message: Load | Run | None, seconds: float) -> Any:
+        """Send ``message`` and read the reply; None if the child died."""
+        deadline = time.monotonic() + seconds
+        try:
+            child.socket.settimeout(max(seconds, 0.001))
+            if message is not None:
+                send(child.socket, message)
+            child.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            return receive(child.socket)
+        except TimeoutError as error:
+            self._discard()
+            raise DeadlineExceeded(f"the plan ran longer than {seconds:g} s", seconds=seconds) from error
+        except OSError:
+            return None
+        except GridError:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
+class _Child:
+    """One child process with its socket, shared memory and empty directory.
+
+    Spawned with ``posix.posix_spawn``: gevent patches ``subprocess`` and ``os`` so that children can be started
+    from the main thread only, and fork is unsafe in a process with threads.
+    """
+
+    _KEPT_PLANS = 32  # as many as the child keeps
+
+    def __init__(self, memory_bytes: int, threads: int) -> None:
+        self.arena = Arena.create()
+        self.directory = tempfile.mkdtemp(prefix="plan-sandbox-")
+        self.protections: list[str] | None = None
+        self.loaded: dict[str, None] = {}
+        self.socket, other = socket.socketpair()
+        packages = str(Path(__file__).resolve().parents[2])
+        arguments = [
+            *(sys.executable, "-I", "-c", _BOOTSTRAP, packages),
+            *(str(_CHILD_SOCKET), str(_CHILD_ARENA), self.directory, str(memory_bytes), str(threads)),
+        ]
+        # Duplicates above the targets, so that no dup2 overwrites a descriptor still to be passed on.
+        spare = [_above(other.fileno()), _above(self.arena.fd)]
+        try:
+            self.pid = posix.posix_spawn(
+                sys.executable,
+                arguments,
+                {"OMP_NUM_THREADS": str(threads), "LC_ALL": "C.UTF-8"},
+                file_actions=[
+                    *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)),
+                    (os.POSIX_SPAWN_DUP2, spare[0], _CHILD_SOCKET),
+                    (os.POSIX_SPAWN_DUP2, spare[1], _CHILD_ARENA),
+                ],
+                setpgroup=0,  # Ctrl-C in the parent's terminal is not for it
+            )
+        finally:
+            for fd in spare:
+                os.close(fd)
+            other.close()
+        self._pidfd = os.pidfd_open(self.pid)
+
+    def remember(self, plan_id: str) -> None:
+        """Keep the same plans in mind as the child: the latest ones, by the time of loading."""
+        self.loaded[plan_id] = None
+        while len(self.loaded) > self._KEPT_PLANS:
+            del self.loaded[next(iter(self.loaded))]
+
+    def gone(self) -> bool:
+        """Whether the process has ended (it is then reaped)."""
+        try:
+            return posix.waitpid(self.pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # someone else's SIGCHLD handler reaped it
+            return True
+
+    def kill(self) -> None:
+        """End the process and release everything. Idempotent."""
+        if self._pidfd < 0:
+            return
+        # By pidfd: the number may belong to another process by now.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            posix.waitpid(self.pid, 0)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self.socket.close()
+        self.arena.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _above(fd: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+def _bind(document: Document, inputs: Sequence[Raw]) -> dict[str, int]:
+    """Symbol -> size, from the inputs' shapes; the child checks everything again on the tensors."""
+    if len(inputs) != len(document.inputs):
+        raise InvalidPlan(f"the plan takes {len(document.inputs)} tensors, {len(inputs)} were given")
+    binding: dict[str, int] = {}
+    for item, (dtype, shape, _) in zip(document.inputs, inputs, strict=True):
+        if item.dtype != dtype or len(item.shape) != len(shape):
+            raise InvalidPlan(f"argument {item.name}: the plan takes another type of tensor")
+        for expr, size in zip(item.shape, shape, strict=True):
+            if type(expr) is list and expr[0] == "sym":
+                binding.setdefault(expr[1], size)
+    for symbol, (low, high) in document.symbols.items():
+        if symbol not in binding:
+            raise InvalidPlan(f"no input has the symbol {symbol} as a size")
+        if not low <= binding[symbol] <= high:
+            raise InvalidPlan(f"{symbol} = {binding[symbol]} is outside [{low}, {high}]")
+    for item, (_, shape, _) in zip(document.inputs, inputs, strict=True):
+        if tuple(eval_shape(item.shape, binding)) != tuple(shape):
+            raise InvalidPlan(f"argument {item.name}: the plan takes another shape")
+    return binding
