@@ -56,19 +56,19 @@ def test_status_and_metadata_tell_whether_it_is_set_up(house: House) -> None:
     assert stranger.call(GetMetadata()).configured is True
 
 
-@pytest.mark.parametrize(
-    ("email", "password"),
-    [
-        ("no-address", PASSWORD),
-        ("a@b c", PASSWORD),
-        ("a@b\n", "short"),
-        ("a@b.c", "1234567"),
-        ("@", PASSWORD),
-    ],
-)
-def test_bad_owners_are_refused(house: House, email: str, password: str) -> None:
-    with pytest.raises(BadRequest):
-        house.call_in().call(CreateOwner(email=email, password=password))
+BAD_OWNERS = [
+    ("no-address", PASSWORD),
+    ("a@b c", PASSWORD),
+    ("a@b\n", "short"),
+    ("a@b.c", "1234567"),
+    ("@", PASSWORD),
+]
+
+
+def test_bad_owners_are_refused(house: House) -> None:
+    for email, password in BAD_OWNERS:
+        with pytest.raises(BadRequest):
+            house.call_in().call(CreateOwner(email=email, password=password))
     assert house.call_in().call(GetSetupStatus()).configured is False
 
 
