@@ -14,8 +14,9 @@ import torch
 
 import syft_ext as sy
 from grid.web.testing import ServedNode
-from sdk.live import log_in, serve
+from sdk.live import EMAIL, PASSWORD, log_in, serve
 from sdk.scripted import least_squares
+from sdk.tls import TLSProxy
 from syft_ext.errors import (
     Conflict,
     Forbidden,
@@ -27,7 +28,7 @@ from syft_ext.errors import (
     Unavailable,
 )
 from syft_ext.federated import RunSummary
-from syft_ext.transport import Transport
+from syft_ext.transport import Transport, WebSocketTransport
 
 W, B = torch.tensor([2.0, -1.0]), 0.5
 X = torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
@@ -234,7 +235,7 @@ def test_where_no_websocket_gets_through_the_wait_is_a_long_poll(
     domain: ServedNode, owner: sy.DomainClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Blocked(Transport):
-        def __init__(self, address: str) -> None:
+        def __init__(self, address: str, *, ca_file: str | None = None) -> None:
             self.address = address
 
         def exchange(self, envelope: Any, payload: Any = (), *, timeout: float | None = None) -> Any:
@@ -243,3 +244,29 @@ def test_where_no_websocket_gets_through_the_wait_is_a_long_poll(
     monkeypatch.setattr("syft_ext.federated.session.WebSocketTransport", Blocked)
     host(domain, "proxied")
     assert work(domain.url, "proxied").cycles == 3
+
+
+def test_secure_means_tls_and_a_private_authority_must_be_named(domain: ServedNode, tmp_path: Path) -> None:
+    with TLSProxy(domain.url.removeprefix("http://"), tmp_path) as proxy:
+        address, ca_file = proxy.netloc, proxy.ca_file
+        with pytest.raises(Unavailable):
+            sy.login(f"https://{address}", EMAIL, PASSWORD)
+        owner = sy.login(f"https://{address}", EMAIL, PASSWORD, ca_file=ca_file)
+        assert owner.me.email == EMAIL
+        client = sy.ModelCentricFLClient(address, secure=True, ca_file=ca_file)
+        client.host_federated_training(
+            model=[torch.zeros(2), torch.zeros(1)],
+            client_plans={"training_plan": least_squares()},
+            client_config={"name": "tls", "version": "1.0"},
+            server_config={"num_cycles": 2},
+        )
+        worker = sy.FLClient(address, secure=True, ca_file=ca_file)
+        assert worker.new_job("tls", "1.0").run(data=(X, Y), max_cycles=1).cycles == 1
+        assert isinstance(worker._line._push, WebSocketTransport)
+        assert (
+            sy.FLClient(f"wss://{address}", ca_file=ca_file).new_job("tls", "1.0").run(data=(X, Y)).cycles
+            == 1
+        )
+        with pytest.raises(Unavailable):
+            sy.FLClient(f"wss://{address}").new_job("tls", "1.0").start()
+        owner.close()

@@ -69,7 +69,7 @@ class Line:
             return Connection(self._push, self.identity, node_key=self._node_key, token=token)
 
     def _open_push(self, bulk: Connection) -> Transport:
-        transport = WebSocketTransport(self.address.ws)
+        transport = WebSocketTransport(self.address.ws, ca_file=self._ca_file)
         try:
             Connection(transport, self.identity, node_key=self._node_key).metadata()
         except (Unavailable, DeadlineExceeded, InvalidEnvelope):

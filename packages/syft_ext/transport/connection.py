@@ -21,7 +21,7 @@ DEFAULT_TIMEOUT = 60.0
 def open_transport(address: str, *, ca_file: str | None = None) -> Transport:
     """The transport that an address's scheme names: ``http(s)://`` or ``ws(s)://``."""
     if address.startswith(("ws://", "wss://")):
-        return WebSocketTransport(address)
+        return WebSocketTransport(address, ca_file=ca_file)
     if address.startswith(("http://", "https://")):
         return HTTPTransport(address, ca_file=ca_file)
     return HTTPTransport(f"http://{address}", ca_file=ca_file)

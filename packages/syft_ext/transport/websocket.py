@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 
 from websockets.exceptions import WebSocketException
@@ -22,10 +23,14 @@ class _Pending:
 
 
 class WebSocketTransport(Transport):
-    """``address`` is ``ws://host:port`` or ``wss://…``. Reconnects by itself at the next exchange."""
+    """``address`` is ``ws://host:port`` or ``wss://…``; ``ca_file`` is a private CA, if any.
 
-    def __init__(self, address: str, *, max_size: int = 1 << 30) -> None:
+    Reconnects by itself at the next exchange.
+    """
+
+    def __init__(self, address: str, *, ca_file: str | None = None, max_size: int = 1 << 30) -> None:
         self.address = address.rstrip("/")
+        self._context = ssl.create_default_context(cafile=ca_file) if address.startswith("wss") else None
         self._max_size = max_size
         self._lock = threading.Lock()
         self._socket: ClientConnection | None = None
@@ -52,7 +57,11 @@ class WebSocketTransport(Transport):
         with self._lock:
             if self._socket is None:
                 opening = connect(
-                    f"{self.address}/messages", max_size=self._max_size, open_timeout=10, compression=None
+                    f"{self.address}/messages",
+                    ssl=self._context,
+                    max_size=self._max_size,
+                    open_timeout=10,
+                    compression=None,
                 )
                 # Its life is longer than any block; close() ends it. (websockets wants to be entered.)
                 self._socket = opening.__enter__()
