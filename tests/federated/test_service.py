@@ -51,9 +51,11 @@ def host(node: Node, **server_config: Any) -> m.ProcessView:
         ),
     )
     assert (view.status, view.cycle, view.checkpoint) == ("created", 0, 0)
-    view = call(node, OWNER, m.UploadModel(process_id=view.process_id), encode(small_model()))
-    assert (view.status, view.cycle_status, view.checkpoint) == ("running", "collecting", 1)
-    return view
+    running: m.ProcessView = call(
+        node, OWNER, m.UploadModel(process_id=view.process_id), encode(small_model())
+    )
+    assert (running.status, running.cycle_status, running.checkpoint) == ("running", "collecting", 1)
+    return running
 
 
 def join(node: Node, principal: Principal = ANONYMOUS) -> Principal:
@@ -81,7 +83,8 @@ def test_a_training_by_messages(node: Node) -> None:
     report = m.Report(**key, kind="params", samples=5, loss=0.5, accuracy=0.9)
     reply = call(node, worker, report, encode(trained))
     assert (reply.cycle, reply.reported, reply.cycle_status) == (1, 1, "aggregating")
-    events, last = [], 0
+    last = 0
+    events: list[m.Event] = []
     while not events or events[-1].after != "completed" or events[-1].entity != "process":
         answer = call(node, STRANGER, m.WatchProcess(process_id=process.process_id, after=last, timeout=10.0))
         events, last = events + answer.events, answer.last

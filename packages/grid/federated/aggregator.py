@@ -10,7 +10,8 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, insert, select
 
@@ -33,6 +34,7 @@ from syft_ext.errors import BadRequest, Conflict, GridError, InvalidTensors, Not
 __all__ = ["AggregationJobs"]
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _REPORTS = (
     select(
@@ -72,6 +74,10 @@ class _Running:
     aggregator: Aggregator
     index: int = 0
     included: list[Any] = field(default_factory=list)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do ``work`` where it belongs: computing beside the event loop, waiting on it."""
+        return offload(work) if self.aggregator.computes else work()
 
 
 class AggregationJobs:
@@ -119,8 +125,13 @@ class AggregationJobs:
 
     def _go_on(self, process_id: str, cycle_id: str) -> None:
         """Add what came, unless the cycle is finished already."""
-        if self._store.read(_UNFINISHED, {"cycle_id": cycle_id}):
+        if not self._store.read(_UNFINISHED, {"cycle_id": cycle_id}):
+            return
+        try:
             self._advance(process_id, cycle_id)
+        except Exception:
+            self._drop(cycle_id)  # it may be half added; closing the cycle begins anew and says what is wrong
+            raise
 
     def close(self) -> None:
         """Drop all sums: they are made again from what is stored."""
@@ -134,14 +145,12 @@ class AggregationJobs:
         running = self._running.get(cycle_id)
         if running is None:
             running = self._begin(process_id, cycle_id)
-        hosted = self._hosted.get(process_id)
+        weighted = self._hosted.get(process_id).server.weighting == "samples"
         while True:
             rows = self._store.read(_REPORTS, {"cycle_id": cycle_id, "after": running.index})
             if not rows:
                 return running
-            unusable: list[tuple[str, str]] = []
-            offload(self._add, running, rows, hosted.server.weighting == "samples", unusable)
-            for assignment_id, reason in unusable:
+            for assignment_id, reason in running.run(partial(self._add, running, rows, weighted)):
                 logger.warning("report of assignment %s is unusable: %s", assignment_id, reason)
                 with self._store.unit(process_id) as unit:
                     self.collector.drop(unit, assignment_id, reason)
@@ -154,7 +163,9 @@ class AggregationJobs:
             self._running[cycle_id] = running
         return running
 
-    def _add(self, running: _Running, rows: Any, weighted: bool, unusable: list[tuple[str, str]]) -> None:
+    def _add(self, running: _Running, rows: Any, weighted: bool) -> list[tuple[str, str]]:
+        """Add reports to the sum; returns which are unusable, and why."""
+        unusable: list[tuple[str, str]] = []
         for row in rows:
             try:
                 file = TensorFile(self._store.blobs.map(row.blob_digest))
@@ -165,6 +176,7 @@ class AggregationJobs:
                 running.aggregator.accumulate(Contribution(file, weight, row.kind))
                 running.included.append(row)
             running.index = row.report_index
+        return unusable
 
     def _drop(self, cycle_id: str) -> None:
         with self._lock:
@@ -205,7 +217,7 @@ class AggregationJobs:
             assert unit.cycle is not None
             if unit.cycle.status == cycles.Status.AGGREGATING:
                 self._lifecycle.cycle(unit, cycles.Event.AGGREGATED)
-        aggregate: Aggregate = offload(running.aggregator.finish)
+        aggregate: Aggregate = running.run(running.aggregator.finish)
         blob = offload(self._updater.apply, running.base, aggregate)
         with blob, self._store.unit(process_id) as unit:
             self._outbox.done(unit, message)

@@ -1,12 +1,13 @@
-"""Plans of strangers, in a sandboxed child process: checked when they are hosted, run when they average."""
+"""Plans of strangers, in a sandboxed child process: proved when they are hosted, run when they average.
+
+The server process itself stays without torch: it reads a plan's structure and moves raw bytes.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from grid.federated.aggregation.base import Aggregator
 from grid.federated.aggregation.plan_average import (
@@ -23,13 +24,14 @@ from grid.federated.config import ServerConfig
 from syft_ext.tensors import Layout
 
 if TYPE_CHECKING:
-    from syft_ext.plans import Plan
-    from syft_ext.plans.sandbox import PlanSandbox
+    from syft_ext.plans.sandbox_process import SandboxProcess
 
 __all__ = ["SandboxedPlans"]
 
 RUN_SECONDS = 60.0
-KEPT = 32
+KEPT = 64
+_DTYPES = {"b": "BOOL"}
+_NAMES = {code: name for name, code in _DTYPES.items()}
 
 
 class SandboxedPlans:
@@ -37,8 +39,8 @@ class SandboxedPlans:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sandbox: PlanSandbox | None = None
-        self._plans: dict[bytes, Plan] = {}
+        self._child: SandboxProcess | None = None
+        self._shapes: dict[bytes, PlanShape] = {}
 
     # -- what the pipeline asks (PlanRunner)
 
@@ -48,10 +50,9 @@ class SandboxedPlans:
             check_signature(shape, server.iterative_plan, server.weighting == "samples")
 
     def check_model(self, plan: bytes, server: ServerConfig, layout: Layout) -> None:
-        most = server.goal if server.max_diffs is not None and server.cycle_length is None else None
-        if server.max_diffs is not None and server.max_diffs == server.min_diffs:
-            most = server.max_diffs
-        check_fits(self.describe(plan), server.iterative_plan, layout, most)
+        # How many reports a cycle averages is known when nothing but the goal closes it.
+        known = server.cycle_length is None or server.max_diffs == server.min_diffs
+        check_fits(self.describe(plan), server.iterative_plan, layout, server.goal if known else None)
 
     def aggregator(self, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
         kind = IterativePlanAverage if server.iterative_plan else BatchPlanAverage
@@ -60,91 +61,51 @@ class SandboxedPlans:
     # -- the process (PlanProcess)
 
     def describe(self, plan: bytes) -> PlanShape:
-        loaded = self._load(plan)
-        document = loaded.document
-        return PlanShape(
-            arguments=tuple(
-                (argument.name, tuple(_leaf(document.inputs[i]) for i in _leaves(argument.tree)))
-                for argument in document.arguments
-            ),
-            outputs=tuple(_leaf(output) for output in document.outputs),
-        )
+        shape = self._shapes.get(plan)
+        if shape is None:
+            document = self._process().prove(plan)
+            shape = PlanShape(
+                arguments=tuple(
+                    (argument.name, tuple(_leaf(document.inputs[i]) for i in _leaves(argument.tree)))
+                    for argument in document.arguments
+                ),
+                outputs=tuple(_leaf(output) for output in document.outputs),
+            )
+            with self._lock:
+                self._shapes[plan] = shape
+                while len(self._shapes) > KEPT:
+                    del self._shapes[next(iter(self._shapes))]
+        return shape
 
     def call(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
-        import torch
+        raw = [(_NAMES.get(dtype, dtype.lower()), shape, data) for dtype, shape, data in inputs]
+        outputs = self._process().run_raw(plan, raw)
+        return [(_DTYPES.get(dtype, dtype.upper()), shape, data) for dtype, shape, data in outputs]
 
-        from syft_ext.tensors import TensorSpec
-
-        loaded, tensors = self._load(plan), []
-        for dtype, shape, raw in inputs:
-            kind = TensorSpec("", dtype, tuple(shape), 0, 0).torch_dtype
-            flat = torch.from_numpy(np.array(raw)).view(kind) if len(raw) else torch.empty(0, dtype=kind)
-            tensors.append(flat.reshape(tuple(shape)))
-        by_argument, index = {}, 0
-        for argument in loaded.document.arguments:
-            leaves = _leaves(argument.tree)
-            by_argument[argument.name] = _nested(argument.tree, iter(tensors[index : index + len(leaves)]))
-            index += len(leaves)
-        outputs = _flat(self._child().run(loaded, by_argument))
-        return [
-            (leaf.dtype, tuple(t.shape), t.contiguous().reshape(-1).view(torch.uint8).numpy())
-            for leaf, t in zip(self.describe(plan).outputs, outputs, strict=True)
-        ]
-
-    def _load(self, data: bytes) -> Plan:
-        """The plan, checked once."""
-        from syft_ext.plans import Plan
-
-        plan = self._plans.get(data)
-        if plan is None:
-            plan = Plan.loads(data)
-            plan.check()
-            self._child().self_test(plan)
-            with self._lock:
-                self._plans[data] = plan
-                while len(self._plans) > KEPT:
-                    del self._plans[next(iter(self._plans))]
-        return plan
-
-    def _child(self) -> PlanSandbox:
-        from syft_ext.plans.sandbox import PlanSandbox
+    def _process(self) -> SandboxProcess:
+        from syft_ext.plans.sandbox_process import SandboxProcess
 
         with self._lock:
-            if self._sandbox is None:
-                self._sandbox = PlanSandbox(seconds=RUN_SECONDS)
-            return self._sandbox
+            if self._child is None:
+                self._child = SandboxProcess(seconds=RUN_SECONDS)
+            return self._child
 
     def close(self) -> None:
         with self._lock:
-            if self._sandbox is not None:
-                self._sandbox.close()
-                self._sandbox = None
+            if self._child is not None:
+                self._child.close()
+                self._child = None
 
 
 def _leaf(tensor: Any) -> Leaf:
     """An input or output of a plan's document."""
-    code = "BOOL" if tensor.dtype == "b" else tensor.dtype.upper()
+    code = _DTYPES.get(tensor.dtype, tensor.dtype.upper())
     return Leaf(code, tuple(size if type(size) is int else None for size in tensor.shape))
 
 
 def _leaves(tree: Any) -> list[int]:
+    """The inputs under one argument, in order (the plan is proved: the tree is well formed)."""
     if type(tree) is int:
         return [tree]
     parts = [part[1] for part in tree[1:]] if tree[0] == "d" else tree[1:]
     return [leaf for part in parts for leaf in _leaves(part)]
-
-
-def _nested(tree: Any, values: Any) -> Any:
-    if type(tree) is int:
-        return next(values)
-    if tree[0] == "d":
-        return {key: _nested(child, values) for key, child in tree[1:]}
-    return [_nested(child, values) for child in tree[1:]]
-
-
-def _flat(result: Any) -> list[Any]:
-    if isinstance(result, dict):
-        return [leaf for part in result.values() for leaf in _flat(part)]
-    if isinstance(result, list | tuple):
-        return [leaf for part in result for leaf in _flat(part)]
-    return [result]

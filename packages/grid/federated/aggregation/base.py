@@ -50,7 +50,14 @@ class Aggregate:
 
 
 class Aggregator(Protocol):
-    """Accumulate, merge, finish. Memory does not depend on how many contributions there are."""
+    """Accumulate, merge, finish. Memory does not depend on how many contributions there are.
+
+    Attributes:
+        computes: it works in this process, and is moved off the event loop; else it waits for another one.
+    """
+
+    @property
+    def computes(self) -> bool: ...
 
     def accumulate(self, contribution: Contribution) -> None:
         """Take one contribution in. After this call it is not needed any more."""

@@ -31,6 +31,8 @@ class WeightedMean:
         base: the model that the contributions started from.
     """
 
+    computes = True
+
     def __init__(self, base: TensorFile) -> None:
         self._base = base
         self._places = _places(base)

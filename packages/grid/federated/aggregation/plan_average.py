@@ -194,6 +194,8 @@ def _aggregate(base: TensorFile, outputs: Sequence[Raw], count: int) -> Aggregat
 
 
 class _PlanAverage:
+    computes = False
+
     def __init__(self, process: PlanProcess, plan: bytes, shape: PlanShape, base: TensorFile) -> None:
         self._process, self._plan, self._shape, self._base = process, plan, shape, base
         self._count = 0
