@@ -61,6 +61,7 @@ class RequesterService(Service):
         self._interval = interval
         self._counts = counts
         self._own_address = address
+        self._silent: set[str] = set()
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -178,8 +179,13 @@ class RequesterService(Service):
                 try:
                     asked = self._beat(row)
                     interval = min(interval, asked) if asked else interval
+                    if row.id in self._silent:
+                        self._silent.remove(row.id)
+                        logger.info("%s %s answers again", row.kind, row.name)
                 except GridError as error:
-                    logger.info("%s %s: no heartbeat: %s", row.kind, row.name, error)
+                    if row.id not in self._silent:  # said once, not at every heartbeat
+                        self._silent.add(row.id)
+                        logger.warning("%s %s does not answer: %s", row.kind, row.name, error)
                 except Exception:
                     logger.exception("heartbeat to %s %s failed", row.kind, row.name)
             # A tenth of jitter, so that a thousand nodes that started together drift apart.

@@ -145,7 +145,8 @@ class TrainingService(Service):
                     self._decide(reply)
                 revision, pause = reply.revision, 0.0
             except GridError as error:
-                logger.info("%s does not say what trainings it has: %s", self.domain, error)
+                if not pause:  # said once, not at every attempt
+                    logger.warning("%s does not say what trainings it has: %s", self.domain, error)
                 pause = min(LONGEST_PAUSE, max(0.5, pause * 2))
             except Exception:
                 logger.exception("looking for trainings failed")

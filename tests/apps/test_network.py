@@ -1,0 +1,179 @@
+"""A Network and Domains as processes: associate, search, carry messages, end it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import syft_ext as sy
+from demo.processes import NodeProcess
+from syft_ext.errors import GridError, NotFound, Unauthenticated
+from syft_ext.identity import Identity
+from syft_ext.messages import GetMetadata
+from syft_ext.messages.datasets import SearchPublished
+from syft_ext.messages.network import DomainView, ListDomains
+from syft_ext.messages.objects import GetObject, PutObject
+from syft_ext.tensors import encode_tensors
+from syft_ext.transport import Connection, open_transport
+from tests.apps.conftest import OWNER, PASSWORD, Nodes, grid
+
+pytestmark = pytest.mark.slow
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.1)
+
+
+def logged_in(nodes: Nodes, *running: NodeProcess) -> None:
+    for node in running:
+        nodes.login(node, save=True)
+
+
+def statuses(network: NodeProcess) -> dict[str, str]:
+    rows = grid("network", "domains", "--url", network.url, "--format", "json").json
+    return {row["name"]: row["status"] for row in rows}
+
+
+def associate(domain: NodeProcess, network: NodeProcess) -> None:
+    asked = grid("domain", "associate", network.url, "--url", domain.url, "--format", "json")
+    assert asked.code == 0, asked.err
+
+
+def test_the_whole_life_of_an_association(nodes: Nodes) -> None:
+    network, domain = nodes.start("network", "net"), nodes.start("domain", "a")
+    logged_in(nodes, network, domain)
+    asked = grid("domain", "associate", network.url, "--url", domain.url, "--note", "hi", "--format", "json")
+    assert (asked.json["status"], asked.json["kind"]) == ("pending", "network"), asked.err
+    (request,) = grid("network", "requests", "--url", network.url, "--format", "json").json
+    assert (request["name"], request["address"], request["note"]) == ("a", domain.url, "hi")
+    assert statuses(network) == {}
+
+    denied = grid("network", "deny", "a", "--reason", "who?", "--url", network.url, "--format", "json")
+    assert denied.json["status"] == "denied"
+    mine = grid("domain", "associations", "--url", domain.url, "--format", "json").json
+    eventually(
+        lambda: (
+            grid("domain", "associations", "--url", domain.url, "--format", "json").json[0]["status"]
+            == "denied"
+        ),
+        "the word of the denial",
+    )
+    assert len(mine) == 1
+    # The Domain is down while it is accepted; it learns of it when it is back.
+    domain.kill()
+    assert grid("network", "accept", "a", "--url", network.url).code == 0
+    domain = nodes.restart(domain)
+    logged_in(nodes, domain)
+    eventually(lambda: statuses(network).get("a") in ("online", "busy"), "the heartbeat")
+    network.kill()
+    network = nodes.restart(network)
+    logged_in(nodes, network)
+    eventually(lambda: statuses(network).get("a") in ("online", "busy"), "the heartbeat after a restart")
+
+    assert grid("network", "remove", "a", "--url", network.url).code == 0
+    assert statuses(network) == {}
+    eventually(
+        lambda: (
+            grid("domain", "associations", "--url", domain.url, "--format", "json").json[0]["status"]
+            == "revoked"
+        ),
+        "the word of the end",
+    )
+    assert grid("network", "remove", "a", "--url", network.url).code == 4
+    anonymous = grid("network", "requests", "--url", network.url, GRID_USER_HOME=str(nodes.root / "nobody"))
+    assert anonymous.code == 3
+    assert "grid login" in anonymous.err
+
+
+def test_search_and_messages_through_a_network(nodes: Nodes) -> None:
+    network = nodes.start("network", "net", "--auto-accept", "--offline-after", "60")
+    domains = [nodes.start("domain", name) for name in ("a", "dead", "slow")]
+    stranger = nodes.start("domain", "stranger")
+    logged_in(nodes, network, *domains)
+    for domain in domains:
+        associate(domain, network)
+        client = nodes.login(domain)
+        assert isinstance(client, sy.DomainClient)
+        client.datasets.create(f"biopsies-{domain.home.name}", {"x": [1.0]}, tags=["oncology"])
+    first = grid("search", "biopsies", "--tag", "oncology", "--url", network.url, "--format", "json")
+    assert sorted(row["domain"] for row in first.json) == ["a", "dead", "slow"], first.err
+
+    # -- one dead, one that does not answer
+    domains[1].kill()
+    domains[2].process.send_signal(signal.SIGSTOP)
+    user = nodes.login(network)
+    assert isinstance(user, sy.NetworkClient)
+    begun = time.monotonic()
+    hits = user.search("biopsies")
+    seconds = time.monotonic() - begun
+    assert [hit.domain_name for hit in hits] == ["a"]
+    assert seconds < 3.0, "the deadline is two seconds"
+    begun = time.monotonic()
+    found = grid("search", "biopsies", "--url", network.url, "--format", "json")
+    assert [row["domain"] for row in found.json] == ["a"]
+    assert "note: dead:" in found.err
+    assert "note: slow:" in found.err
+    again = user.call(sy_search())
+    assert again.seconds < 1.0, "they are remembered, nobody waits for them again"
+    domains[2].process.send_signal(signal.SIGCONT)
+
+    # -- messages carried to a Domain
+    views: list[DomainView] = user.call(ListDomains()).domains
+    view = next(each for each in views if each.name == "a")
+    _carry(nodes, network, view)
+    _refuse_strangers(network, stranger, view)
+
+
+def sy_search() -> Any:
+    from syft_ext.messages.network import SearchNetwork
+
+    return SearchNetwork(text="biopsies")
+
+
+def _carry(nodes: Nodes, network: NodeProcess, view: DomainView) -> None:
+    """20 MB to the Domain and back, through the Network, over HTTP and over a WebSocket."""
+    from syft_ext.client.home import user_identity
+
+    network_key = open_key(network)
+    tensor = torch.arange(5_000_000, dtype=torch.float32)
+    data = encode_tensors({"": tensor})
+    for scheme in ("http", "ws"):
+        transport = open_transport(network.url.replace("http", scheme, 1))
+        connection = Connection(transport, user_identity(), node_key=view.verify_key, relay_key=network_key)
+        client = sy.login(view.address, OWNER, PASSWORD)  # the token is the Domain's
+        assert client.session is not None
+        connection.token = client.session.token
+        assert connection.call(GetMetadata()).name == "a"
+        kept = connection.call(PutObject(kind="tensor"), [data], timeout=60)
+        assert kept.size == len(data)
+        reply, content = connection.download(GetObject(object_id=kept.id), timeout=60)
+        assert bytes(content) == data
+        assert reply.id == kept.id
+        connection.close()
+
+
+def open_key(node: NodeProcess) -> str:
+    connection = Connection(open_transport(node.url))
+    connection.metadata()
+    return connection.node_key
+
+
+def _refuse_strangers(network: NodeProcess, stranger: NodeProcess, view: DomainView) -> None:
+    key = open_key(stranger)
+    through = Connection(open_transport(network.url), node_key=key, relay_key=open_key(network))
+    with pytest.raises(NotFound):
+        through.call(GetMetadata())
+    # What the Domain answers to its Network it answers to nobody else.
+    direct = Connection(open_transport(view.address), Identity.generate())
+    with pytest.raises(Unauthenticated):
+        direct.call(SearchPublished())
+    with pytest.raises(GridError):
+        Connection(open_transport(network.url)).call(ListDomains())
