@@ -88,8 +88,8 @@ def breast_cancer(seed: int = 7) -> Study:
     rows = (north[::2], north[1::2], south[::2], south[1::2])
     return Study(
         name="wisconsin-breast-cancer",
-        title="Wisconsin breast cancer",
-        description="Nuclear measurements of fine-needle biopsies, labelled malignant (0) or benign (1).",
+        title="Breast cancer",
+        description="Cell nuclei in biopsies: malignant (0) or benign (1).",
         tags=("oncology", "biopsy", "tabular"),
         parts=tuple(_part(data.data, data.target, r) for r in rows),  # type: ignore[arg-type]
         test=_part(data.data, data.target, test),
@@ -114,8 +114,8 @@ def digits(seed: int = 7) -> Study:
     images = data.images[:, None] / 16.0
     return Study(
         name="handwritten-digits",
-        title="Handwritten digits",
-        description="8 × 8 grey-scale scans of handwritten digits from patient forms, labelled 0 to 9.",
+        title="Digits",
+        description="8 × 8 scans of digits on patient forms, labelled 0 to 9.",
         tags=("handwriting", "images", "forms"),
         parts=tuple(_part(images, data.target, r) for r in rows),  # type: ignore[arg-type]
         test=_part(images, data.target, test),

@@ -70,7 +70,7 @@ class Scene:
             domain = self.owner(name)
             domain.datasets.create(
                 name=study.name,
-                description=f"{study.description} {len(part)} rows at hospital {name}.",
+                description=f"{study.description} {len(part)} rows.",
                 tags=list(study.tags),
                 mock=mock_of(study),
             )

@@ -60,17 +60,15 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def show(console: Console, outcomes: Sequence[Outcome]) -> None:
-    table = Table(title="Accuracy on held-out data, after the same number of passes over the data")
-    table.add_column("dataset")
-    table.add_column("model")
-    for column in ("federated", "North alone", "South alone", "all in one place"):
-        table.add_column(column, justify="right")
-    for column in ("rounds", "rounds/s", "moved"):
-        table.add_column(column, justify="right", style="dim")
+    table = Table(title="Right on held-out data, after equally many passes over the data")
+    table.add_column("data, model", no_wrap=True)
+    for column in ("federated", "North\nalone", "South\nalone", "all in\none place"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("rounds", "per s", "moved"):
+        table.add_column(column, justify="right", style="dim", no_wrap=True)
     for o in outcomes:
         table.add_row(
-            o.title,
-            o.model,
+            f"{o.title}\n[dim]{o.model}[/dim]",
             f"[bold]{o.federated:.1%}[/bold]",
             *(f"{a:.1%}" for a in o.single_site),
             f"{o.central:.1%}",
