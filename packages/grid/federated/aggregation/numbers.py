@@ -74,20 +74,22 @@ def add_weighted(
     count = len(total)
     sums, scaled = np.empty(min(BLOCK, count), total.dtype), np.empty(min(BLOCK, count), total.dtype)
     numbers = [total.dtype.type(factor) for factor in factors]
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
-        target = total[start:stop]
-        into = target if first else sums[: stop - start]
-        np.multiply(parts[0][start:stop], numbers[0], out=into)
-        for part, number in zip(parts[1:], numbers[1:], strict=True):
-            if number == 1:
-                np.add(into, part[start:stop], out=into)
-            else:
-                product = scaled[: stop - start]
-                np.multiply(part[start:stop], number, out=product)
-                np.add(into, product, out=into)
-        if not first:
-            np.add(target, into, out=target)
+    # What overflows is found by whoever applies the sum: see ModelUpdater.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            target = total[start:stop]
+            into = target if first else sums[: stop - start]
+            np.multiply(parts[0][start:stop], numbers[0], out=into)
+            for part, number in zip(parts[1:], numbers[1:], strict=True):
+                if number == 1:
+                    np.add(into, part[start:stop], out=into)
+                else:
+                    product = scaled[: stop - start]
+                    np.multiply(part[start:stop], number, out=product)
+                    np.add(into, product, out=into)
+            if not first:
+                np.add(target, into, out=target)
 
 
 def all_finite(raw: Values, code: str) -> bool:

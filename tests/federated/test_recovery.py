@@ -1,0 +1,122 @@
+"""Leases with fencing, dead letters, unusable reports, and sums that are made again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from grid.federated import tables as t
+from grid.federated.lifecycle import AGGREGATE
+from grid.federated.outbox import LEASE, Outbox
+from syft_ext.clock import ManualClock
+from syft_ext.errors import Conflict
+from tests.federated.driver import Driver
+
+
+def _diff(value: float) -> dict[str, Any]:
+    return {"weight": np.full((4, 4), value, np.float32), "bias": np.full(4, value, np.float32)}
+
+
+def _lazy(driver: Driver) -> None:
+    """Reports are only looked at when the cycle is closed."""
+    driver.pipeline.collector._advance = lambda _process, _cycle: None
+
+
+def test_a_lease_has_one_holder_and_an_old_token_is_worth_nothing(manual: Driver, clock: ManualClock) -> None:
+    manual.host({"num_cycles": 1})
+    ours, theirs = (Outbox(manual.pipeline.store, name) for name in ("ours", "theirs"))
+    with manual.pipeline.store.unit(manual.process_id) as unit:
+        message = ours.put(unit, AGGREGATE, "x")
+    held = ours.take(message)
+    assert held is not None
+    assert theirs.take(message) is None
+    clock.advance(LEASE)
+    taken_over = theirs.take(message)
+    assert taken_over is not None
+    assert taken_over.token > held.token
+    with pytest.raises(Conflict) as caught, manual.pipeline.store.unit(manual.process_id) as unit:
+        ours.done(unit, held)
+    assert caught.value.extra["reason"] == "fenced"
+    theirs.release_own()  # it died and came back
+    again = theirs.take(message)
+    assert again is not None
+    with manual.pipeline.store.unit(manual.process_id) as unit:
+        theirs.bury(unit, again, "hopeless")
+    clock.advance(10 * LEASE)
+    assert theirs.take(message) is None, "a dead letter is never taken again"
+    rows = manual.pipeline.store.read(select(t.OutboxMessage.status, t.OutboxMessage.error))
+    assert [tuple(row) for row in rows] == [("dead", "hopeless")]
+
+
+def test_one_unusable_report_is_dropped_and_the_others_are_used(driver: Driver) -> None:
+    _lazy(driver)
+    driver.host({"num_cycles": 1, "max_diffs": 3, "min_diffs": 2})
+    parts = [driver.join() for _ in range(3)]
+    for value, part in enumerate(parts[:2]):
+        driver.report(part, _diff(1.0 + value))
+    _damage(driver, parts[0][1].assignment_id)
+    driver.report(parts[2], _diff(4.0))
+    driver.completed(1)
+    np.testing.assert_allclose(driver.model()["weight"], 1.0 - 3.0)
+    (cycle,) = driver.pipeline.views.metrics(driver.process_id)
+    assert (cycle.reported, cycle.rejected) == (2, 1)
+
+
+def test_too_few_usable_reports_reopen_the_cycle(driver: Driver) -> None:
+    _lazy(driver)
+    driver.host({"num_cycles": 1, "max_diffs": 2, "min_diffs": 2, "max_workers": 2})
+    parts = [driver.join() for _ in range(2)]
+    driver.report(parts[0], _diff(1.0))
+    _damage(driver, parts[0][1].assignment_id)
+    waiting = driver.worker()
+    driver.report(parts[1], _diff(2.0))
+    reply = driver.check_in(waiting, wait=20.0)
+    assert (reply.status, reply.cycle) == ("accepted", 1)
+    driver.report((waiting, reply), _diff(6.0))
+    driver.completed(1)
+    np.testing.assert_allclose(driver.model()["weight"], 1.0 - 4.0)
+
+
+def _damage(driver: Driver, assignment_id: str) -> None:
+    """Cut the stored report short, as a broken disk might."""
+    query = select(t.Assignment.blob_digest).where(t.Assignment.id == assignment_id)
+    digest = driver.pipeline.store.read(query)[0][0]
+    path = driver.pipeline.store.blobs.path(digest)  # type: ignore[attr-defined]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def test_a_model_that_overflows_ends_the_training_instead_of_becoming_the_model(driver: Driver) -> None:
+    driver.host({"num_cycles": 1, "max_diffs": 2})
+    for _ in range(2):
+        driver.report(driver.join(), _diff(-3e38))
+    view = driver.until(lambda view: view.status != "running")
+    assert (view.status, view.checkpoint) == ("failed", 1)
+    assert "not finite" in view.reason
+
+
+def test_a_sum_made_again_after_a_restart_is_the_same_to_the_last_bit(driver: Driver) -> None:
+    random = np.random.default_rng(5)
+    reports = [
+        {
+            "weight": random.normal(size=(4, 4)).astype(np.float32),
+            "bias": random.normal(size=4).astype(np.float32),
+        }
+        for _ in range(7)
+    ]
+    digests = []
+    for version, restart in (("1", False), ("2", True)):
+        driver.host({"num_cycles": 1, "max_diffs": 7, "weighting": "samples"}, version=version)
+        parts = [driver.join() for _ in reports]
+        for index, (part, report) in enumerate(zip(parts, reports, strict=True)):
+            if restart:
+                assert driver.pipeline.executor.drain()
+                driver.pipeline.jobs.close()  # the memory of a process that died
+            driver.report(part, report, samples=index + 1)
+        driver.completed(1)
+        hosted = driver.pipeline.hosted.get(driver.process_id)
+        digests.append(driver.pipeline.views.checkpoint(hosted).digest)
+    assert digests[0] == digests[1]
