@@ -15,6 +15,7 @@ from grid.network.monitor import MonitorService
 from grid.network.published import ModelSearchService, counts_of
 from grid.network.requester import RequesterService
 from grid.node import Node
+from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
 from grid.worker.open_trainings import OpenTrainingsService
 
@@ -29,6 +30,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
         settings.name or "domain",
         [
             MetadataService,
+            HousekeepingService,
             *ACCOUNTS,
             *CATALOGUE,
             *FEDERATED,

@@ -13,6 +13,7 @@ from grid.network.hub import HubService
 from grid.network.monitor import NetworkMonitorService
 from grid.network.search import NetworkSearchService
 from grid.node import Node
+from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
 
 __all__ = ["build"]
@@ -26,6 +27,7 @@ def build(home: Path, settings: NetworkSettings) -> Node:
         settings.name or "network",
         [
             MetadataService,
+            HousekeepingService,
             *ACCOUNTS,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)

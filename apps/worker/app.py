@@ -9,6 +9,7 @@ from grid.config import WorkerSettings
 from grid.network.associations import AssociationService, opener
 from grid.network.requester import RequesterService
 from grid.node import Node
+from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
 from grid.worker.daemon import TrainingService
 from grid.worker.operator import OperatorService
@@ -28,6 +29,7 @@ def build(home: Path, settings: WorkerSettings) -> Node:
         settings.name or "worker",
         [
             MetadataService,
+            HousekeepingService,
             OperatorService,
             partial(
                 AssociationService,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from grid.node.service import Context, Service, handles
 from syft_ext._version import __version__
 from syft_ext.messages import GetMetadata, NodeMetadata
-
-from grid.node.service import Context, Service, handles
 
 __all__ = ["MetadataService"]
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from grid.node.principal import Principal
 from syft_ext.envelope import Envelope
 from syft_ext.errors import NotFound
 from syft_ext.messages import Message, Operation, Reply, operation_of
 from syft_ext.transport import PayloadReader
-
-from grid.node.principal import Principal
 
 if TYPE_CHECKING:
     from grid.node.node import Node
