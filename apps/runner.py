@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from apps.cli_client import URL_FILE
-from apps.logs import set_up_logging
 from syft_ext.errors import Conflict, InvalidConfig
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def first_owner(node: Node) -> None:
 
 def run(resolved: Resolved, home: Path) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``ready http://…`` on standard output when it serves."""
+    from grid.config.logs import set_up_logging
+
     settings = resolved.settings
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidConfig("tls_cert and tls_key go together")

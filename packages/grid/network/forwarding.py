@@ -51,8 +51,13 @@ class ForwardingService(Service):
         return _frame(answer)
 
     def _domain(self, node_id: str) -> Association | None:
-        rows = self.associations.registry.accepted("incoming", "domain")
-        return next((row for row in rows if row.node_id == node_id), None)
+        rows = self.associations.registry.list(
+            Association.node_id == node_id,
+            Association.direction == "incoming",
+            Association.status == "accepted",
+            Association.kind == "domain",
+        )
+        return rows[0] if rows else None
 
     def _check(self, domain: Association, answer: IncomingFrame) -> None:
         answer.envelope.verify()

@@ -49,11 +49,12 @@ class MonitorService(Service):
 
     def _watch(self) -> None:
         # Half the period: a node is found offline at most 1.5 periods after its last heartbeat.
-        while not self._stopping.wait(self.associations.offline_after / 2):
+        while not self._stopping.is_set():
             try:
                 self.look()
             except Exception:
                 logger.exception("the monitor could not read the associations")
+            self._stopping.wait(self.associations.offline_after / 2)
 
     def look(self) -> None:
         """Compare every node's status with the last time, and log what changed."""

@@ -216,6 +216,8 @@ class TrainingService(Service):
             standardise=settings.standardise,
             statistics=settings.statistics,
             plan_seconds=settings.plan_seconds,
+            log_format=settings.log_format,
+            log_level=settings.log_level,
             plan_memory=settings.plan_memory,
         )
         process = subprocess.Popen(

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from grid.config.logs import set_up_logging
 from grid.worker.protocol import Command, Event, Setup, decode_command, decode_setup, encode
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+# Not __name__: this module runs as __main__.
 logger = logging.getLogger("grid.worker.participant")
 #: Seconds that a training step may go on after the Worker was told to stop.
 GRACE = 5.0
@@ -173,14 +175,10 @@ def _reporting(participant: Participant) -> Callable[[FLJob], None]:
 
 def main() -> None:
     """Read the set-up and then commands from standard input; end when it ends."""
-    logging.basicConfig(
-        level=os.environ.get("GRID_LOG_LEVEL", "info").upper(),
-        stream=sys.stderr,
-        format="%(levelname)s %(name)s %(message)s",
-    )
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like a line of ours
     setup = decode_setup(source.readline())
+    set_up_logging(setup.log_format, setup.log_level)
     try:
         participant = Participant(setup, out)
     except Exception as error:

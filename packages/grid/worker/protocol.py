@@ -21,6 +21,8 @@ class Setup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     standardise: str
     statistics: str
     plan_seconds: float
+    log_format: str
+    log_level: str
     plan_memory: int
 
 
