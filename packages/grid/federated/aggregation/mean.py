@@ -15,9 +15,10 @@ from syft_ext.errors import Conflict, InvalidTensors
 
 __all__ = ["WeightedMean"]
 
-GROUP = 4
-"""Contributions that are added in one pass over the sums. Which ones share a pass follows from their order
-alone, so that a sum that is computed again after a crash is the same to the last bit."""
+GROUP, GROUP_BYTES = 8, 32 << 20
+"""So many contributions at most are added in one pass over the sums, and so many bytes (one, if it is larger:
+a large report is added while the next one still comes in). Which ones share a pass follows from their order
+and size alone, so that a sum that is computed again after a crash is the same to the last bit."""
 
 
 class WeightedMean:
@@ -36,6 +37,7 @@ class WeightedMean:
     def __init__(self, base: TensorFile) -> None:
         self._base = base
         self._places = _places(base)
+        self._group = min(max(GROUP_BYTES // max(base.layout.data_size, 1), 1), GROUP)
         self._sums: list[NDArray[Any]] = []
         self._pending: list[tuple[TensorFile, float]] = []
         self._count = 0
@@ -46,7 +48,7 @@ class WeightedMean:
         factor = contribution.weight if contribution.kind == "diff" else -contribution.weight
         if _places(contribution.file) == self._places:
             self._pending.append((contribution.file, factor))
-            if len(self._pending) == GROUP:
+            if len(self._pending) >= self._group:
                 self._flush()
         else:
             self._flush()

@@ -9,7 +9,7 @@ from grid.offload import native_lock, start_thread
 
 __all__ = ["over_elements"]
 
-WORTH_A_THREAD = 1 << 21
+WORTH_A_THREAD = 1 << 19
 """Elements for which starting a thread costs little beside the work."""
 
 
