@@ -176,6 +176,7 @@ class AggregationJobs:
                 running.aggregator.accumulate(Contribution(file, weight, row.kind))
                 running.included.append(row)
             running.index = row.report_index
+        running.aggregator.settle()
         return unusable
 
     def _drop(self, cycle_id: str) -> None:

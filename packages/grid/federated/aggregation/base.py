@@ -60,7 +60,10 @@ class Aggregator(Protocol):
     def computes(self) -> bool: ...
 
     def accumulate(self, contribution: Contribution) -> None:
-        """Take one contribution in. After this call it is not needed any more."""
+        """Take one contribution in. Its file must stay until the next :meth:`settle`."""
+
+    def settle(self) -> None:
+        """Do what was put off to do several contributions at once."""
 
     def merge(self, other: Self) -> None:
         """Take in everything that ``other`` has accumulated; ``other`` is spent.

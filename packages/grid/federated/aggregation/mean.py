@@ -15,10 +15,8 @@ from syft_ext.errors import Conflict, InvalidTensors
 
 __all__ = ["WeightedMean"]
 
-GROUP, GROUP_BYTES = 8, 32 << 20
-"""So many contributions at most are added in one pass over the sums, and so many bytes (one, if it is larger:
-a large report is added while the next one still comes in). Which ones share a pass follows from their order
-and size alone, so that a sum that is computed again after a crash is the same to the last bit."""
+GROUP = 8
+"""Contributions that are added in one pass over the sums, at most."""
 
 
 class WeightedMean:
@@ -37,7 +35,6 @@ class WeightedMean:
     def __init__(self, base: TensorFile) -> None:
         self._base = base
         self._places = _places(base)
-        self._group = min(max(GROUP_BYTES // max(base.layout.data_size, 1), 1), GROUP)
         self._sums: list[NDArray[Any]] = []
         self._pending: list[tuple[TensorFile, float]] = []
         self._count = 0
@@ -48,10 +45,10 @@ class WeightedMean:
         factor = contribution.weight if contribution.kind == "diff" else -contribution.weight
         if _places(contribution.file) == self._places:
             self._pending.append((contribution.file, factor))
-            if len(self._pending) >= self._group:
-                self._flush()
+            if len(self._pending) == GROUP:
+                self.settle()
         else:
-            self._flush()
+            self.settle()
             self._add_reordered(contribution.file, factor)
         self._count += 1
         self._weight += contribution.weight
@@ -59,8 +56,8 @@ class WeightedMean:
             self._base_weight += contribution.weight
 
     def merge(self, other: Self) -> None:
-        self._flush()
-        other._flush()
+        self.settle()
+        other.settle()
         if not self._sums:
             self._sums = other._sums
         elif other._sums:
@@ -75,9 +72,9 @@ class WeightedMean:
         if not self._count:
             raise Conflict("there is nothing to average")
         if self._base_weight:
-            self._flush()
+            self.settle()
             self._pending = [(self._base, self._base_weight)]
-        self._flush()
+        self.settle()
         sums, self._sums = self._sums, []
         return Aggregate(self._base.runs, sums, 1.0 / self._weight, self._count, self._weight)
 
@@ -86,8 +83,8 @@ class WeightedMean:
         self._count = 0
         self._weight = self._base_weight = 0.0
 
-    def _flush(self) -> None:
-        """Add what is pending to the sums, in one pass."""
+    def settle(self) -> None:
+        """Add what is pending to the sums, in one pass. When this is done makes no difference to the result."""
         pending, self._pending = self._pending, []
         if not pending:
             return

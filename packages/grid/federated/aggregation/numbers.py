@@ -67,29 +67,28 @@ def narrow(values: Values, code: str) -> Values:
 def add_weighted(
     total: Values, parts: Sequence[Values], factors: Sequence[float], *, first: bool = False
 ) -> None:
-    """``total += factors[0] * parts[0] + …``, or ``total = …`` where ``first``, at memory bandwidth.
+    """``total += factors[0] * parts[0]``, then the next one; ``total = …`` at the first where ``first``.
 
-    Block by block: the scaled values stay in the cache, and ``total`` is read and written once for all parts.
+    Block by block, so that ``total`` and the scaled values stay in the cache for all parts. Each element is
+    added to in the order of the parts: the result is the same, to the last bit, as one part at a time.
     """
     count = len(total)
-    sums, scaled = np.empty(min(BLOCK, count), total.dtype), np.empty(min(BLOCK, count), total.dtype)
+    scaled = np.empty(min(BLOCK, count), total.dtype)
     numbers = [total.dtype.type(factor) for factor in factors]
     # What overflows is found by whoever applies the sum: see ModelUpdater.
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, count, BLOCK):
             stop = min(start + BLOCK, count)
-            target = total[start:stop]
-            into = target if first else sums[: stop - start]
-            np.multiply(parts[0][start:stop], numbers[0], out=into)
-            for part, number in zip(parts[1:], numbers[1:], strict=True):
-                if number == 1:
-                    np.add(into, part[start:stop], out=into)
+            target, product = total[start:stop], scaled[: stop - start]
+            for index, (part, number) in enumerate(zip(parts, numbers, strict=True)):
+                values = part[start:stop]
+                if first and not index:
+                    np.multiply(values, number, out=target)
+                elif number == 1:
+                    np.add(target, values, out=target)
                 else:
-                    product = scaled[: stop - start]
-                    np.multiply(part[start:stop], number, out=product)
-                    np.add(into, product, out=into)
-            if not first:
-                np.add(target, into, out=target)
+                    np.multiply(values, number, out=product)
+                    np.add(target, product, out=target)
 
 
 def all_finite(raw: Values, code: str) -> bool:

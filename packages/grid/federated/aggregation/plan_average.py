@@ -204,6 +204,9 @@ class _PlanAverage:
         """Raises :class:`Unsupported`: nothing is known of the plan's algebra."""
         raise Unsupported("partial results of a hosted averaging plan cannot be merged")
 
+    def settle(self) -> None:
+        """Nothing is put off."""
+
 
 class IterativePlanAverage(_PlanAverage):
     """``avg = plan(avg, item, num)`` for each report; one average in memory."""
