@@ -17,6 +17,9 @@ __all__ = ["SLICE", "Run", "TensorFile", "runs_of"]
 SLICE = 1 << 20
 """Elements of a mapped file that are resident at a time while it is read from one end to the other."""
 
+WORTH_RELEASING = 8 << 20
+"""Bytes of a file whose pages are worth giving back one slice at a time."""
+
 Run = tuple[str, int, int]
 """Neighbouring tensors of one dtype: dtype ("F32"), first byte, end byte, counted in the data section."""
 
@@ -59,8 +62,8 @@ class TensorFile:
     def release(self, run: Run, start: int, stop: int) -> None:
         """Give the pages of these elements back to the page cache; they are mapped again when needed."""
         source = self.view.obj
-        if not isinstance(source, mmap.mmap):
-            return
+        if not isinstance(source, mmap.mmap) or self.layout.data_size < WORTH_RELEASING:
+            return  # a small one goes with its map
         dtype, first, _ = run
         size, page = DTYPES[dtype][1], mmap.PAGESIZE
         begin = (self.layout.data_offset + first + start * size) // page * page
