@@ -26,7 +26,7 @@ from demo.outcome import Outcome, as_json, plot, show
 
 #: study, model, learning rate, batch size, passes over the data in each round
 RUNS = ((breast_cancer, MLP, 0.5, 16, 2), (digits, CNN, 0.1, 32, 2))
-MODEL_NAMES = {MLP: "MLP 30-16-2", CNN: "small CNN"}
+MODEL_NAMES = {MLP: "MLP", CNN: "CNN"}
 
 
 def main() -> None:
@@ -114,7 +114,9 @@ def run(
     host = next(hit for hit in hits if hit.domain_name == HOSPITALS[0])
     plan = trace(model, study, batch_size)
     cost = plan.cost()
-    console.print(f"Traced the training plan: {len(plan.dumps()):,} bytes, {cost.flops / 1e6:.1f} MFLOP a step")
+    console.print(
+        f"Traced the training plan: {len(plan.dumps()):,} bytes, {cost.flops / 1e6:.1f} MFLOP a step"
+    )
     domain = sy.login(host.domain_address, SCIENTIST, scene.password)
     assert isinstance(domain, sy.DomainClient)
     client = sy.ModelCentricFLClient(address=host.domain_address, secure=False)

@@ -98,7 +98,7 @@ def breast_cancer(seed: int = 7) -> Study:
             (str(name), float(low_), float(high_))
             for name, low_, high_ in zip(data.feature_names, data.data.min(0), data.data.max(0), strict=True)
         ),
-        split="by mean cell area: North has the small ones, South the large ones",
+        split="by cell area: North has the small ones, South the large",
     )
 
 
@@ -121,5 +121,5 @@ def digits(seed: int = 7) -> Study:
         test=_part(images, data.target, test),
         classes=10,
         columns=(),
-        split="by label: 85 % of North's scans are digits 0-4, of South's digits 5-9",
+        split="by label: 85 % of North's are 0-4, of South's 5-9",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -60,25 +61,29 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def show(console: Console, outcomes: Sequence[Outcome]) -> None:
-    table = Table(title="Right on held-out data, after equally many passes over the data")
-    table.add_column("data, model", no_wrap=True)
+    table = Table(
+        title="Right on held-out data, after equally many passes over the data",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("data", no_wrap=True)
     for column in ("federated", "North\nalone", "South\nalone", "all in\none place"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("rounds", "per s", "moved"):
+    for column in ("rounds", "per s", "MB moved"):
         table.add_column(column, justify="right", style="dim", no_wrap=True)
     for o in outcomes:
         table.add_row(
-            f"{o.title}\n[dim]{o.model}[/dim]",
+            f"{o.title}, {o.model}",
             f"[bold]{o.federated:.1%}[/bold]",
             *(f"{a:.1%}" for a in o.single_site),
             f"{o.central:.1%}",
             str(o.rounds),
             f"{o.rounds_per_second:.1f}",
-            f"{o.bytes_moved / 1e6:.2f} MB",
+            f"{o.bytes_moved / 1e6:.2f}",
         )
     console.print(table)
     for o in outcomes:
-        console.print(f"[dim]{o.title}: split {o.split}.[/dim]")
+        console.print(f"[dim]{o.title} is split {o.split}.[/dim]")
 
 
 def plot(outcomes: Sequence[Outcome], path: Path) -> None:
