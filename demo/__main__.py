@@ -139,6 +139,7 @@ def run(
             "max_diffs": len(study.parts),
             "min_workers": len(study.parts),
             "max_workers": len(study.parts),
+            "weighting": "samples",
         },
     )
     console.print(f"Hosted at {host.domain_name}; four Workers join, two of each hospital …")

@@ -67,9 +67,9 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
         pad_edge=False,
     )
     table.add_column("data", no_wrap=True)
-    for column in ("federated", "North\nalone", "South\nalone", "all in\none place"):
+    for column in ("federated", "North\nalone", "South\nalone", "all in\none"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("rounds", "per s", "MB moved"):
+    for column in ("rounds", "per s", "MB"):
         table.add_column(column, justify="right", style="dim", no_wrap=True)
     for o in outcomes:
         table.add_row(
