@@ -77,6 +77,7 @@ def test_reports_are_removed_once_they_are_averaged(driver: Driver) -> None:
         driver.report(part, _diff(value))
     driver.completed(1)
     assert driver.pipeline.executor.drain()
+    driver.pipeline.garbage.stop()
     # The plan and two checkpoints.
     assert len(set(driver.pipeline.store.blobs.digests())) == 3
 

@@ -20,6 +20,7 @@ from grid.federated.aggregation.base import Aggregate, Aggregator, Contribution
 from grid.federated.aggregation.tensor_file import TensorFile
 from grid.federated.collector import Collector
 from grid.federated.executor import SerialExecutor
+from grid.federated.garbage import Garbage
 from grid.federated.hosted import Hosted, HostedTrainings
 from grid.federated.lifecycle import Lifecycle
 from grid.federated.machines import assignment as assignments
@@ -28,7 +29,6 @@ from grid.federated.model_updater import ModelUpdater
 from grid.federated.outbox import MAX_ATTEMPTS, Message, Outbox
 from grid.federated.store import TrainingStore, Unit
 from grid.offload import offload
-from grid.storage.references import collect
 from syft_ext.errors import BadRequest, Conflict, GridError, InvalidTensors, NotFound, Unsupported
 
 __all__ = ["AggregationJobs"]
@@ -97,10 +97,11 @@ class AggregationJobs:
         executor: SerialExecutor,
         make: Callable[[Hosted, TensorFile], Aggregator],
         wake_at: Callable[[str, float], None],
+        garbage: Garbage,
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
         self._outbox, self._updater, self._executor = outbox, updater, executor
-        self._make, self._wake_at = make, wake_at
+        self._make, self._wake_at, self._garbage = make, wake_at, garbage
         self.collector: Collector  # set by the pipeline: the two know each other
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
@@ -118,10 +119,7 @@ class AggregationJobs:
     def forget(self, process_id: str, cycle_id: str, digests: list[str]) -> None:
         """Reports are not needed any more: drop the sum and their contents."""
         self._drop(cycle_id)
-        self._executor.submit(process_id, f"collect {cycle_id}", lambda: self._collect(digests))
-
-    def _collect(self, digests: list[str]) -> None:
-        collect(self._store.database, self._store.blobs, digests)
+        self._garbage.add(digests, self._hosted.layout(process_id).total_size)
 
     def _go_on(self, process_id: str, cycle_id: str) -> None:
         """Add what came, unless the cycle is finished already."""

@@ -8,6 +8,7 @@ from grid.federated.aggregation.strategies import PlanRunner, make_aggregator
 from grid.federated.aggregator import AggregationJobs
 from grid.federated.collector import Collector
 from grid.federated.executor import SerialExecutor
+from grid.federated.garbage import Garbage
 from grid.federated.hosted import HostedTrainings
 from grid.federated.lifecycle import Lifecycle
 from grid.federated.model_updater import ModelUpdater
@@ -18,8 +19,10 @@ from grid.federated.store import TrainingStore
 from grid.federated.task_assignment import TaskAssignment
 from grid.federated.task_management import TaskManagement
 from grid.federated.views import Views
+from grid.offload import offload
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
+from grid.storage.references import collect
 from syft_ext.clock import Clock, SystemClock
 
 __all__ = ["TrainingPipeline"]
@@ -58,6 +61,7 @@ class TrainingPipeline:
         self.hosted = HostedTrainings(self.store)
         self.outbox = Outbox(self.store, replica)
         self.executor = SerialExecutor()
+        self.garbage = Garbage(lambda digests: offload(collect, database, blobs, digests))
         self.lifecycle = Lifecycle(self.hosted, self.outbox, lambda: self)
         self.scheduler = TaskScheduler(
             self.store, self.lifecycle, self.outbox, clock, self.work_waits, self.slots_changed
@@ -79,6 +83,7 @@ class TrainingPipeline:
             self.executor,
             lambda hosted, base: make_aggregator(hosted, base, blobs, plans),
             lambda _process_id, when: self.scheduler.timers.at("outbox", when),
+            self.garbage,
         )
         self.collector = Collector(
             self.store, self.hosted, self.lifecycle, self.jobs.advance, self.slots_changed
@@ -96,6 +101,7 @@ class TrainingPipeline:
         self.assignments.close()
         self.executor.stop()
         self.jobs.close()
+        self.garbage.stop()
 
     # -- reactions to committed transitions
 

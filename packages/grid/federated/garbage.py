@@ -1,0 +1,66 @@
+"""Contents that a finished cycle needs no more are collected a little later, many at a time.
+
+Right after a cycle its workers want the next model; nobody waits for the room of old reports. What a crash
+leaves behind, the node's sweep finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+__all__ = ["Garbage"]
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds for which garbage gathers."""
+ENOUGH = 256 << 20
+"""Bytes of garbage that are collected at once."""
+
+
+class Garbage:
+    """Args: ``collect``: removes those of the given contents that nothing refers to."""
+
+    def __init__(self, collect: Callable[[list[str]], object]) -> None:
+        self._collect = collect
+        self._changed = threading.Condition()
+        self._digests: dict[str, None] = {}
+        self._bytes = 0
+        self._working = self._stopping = False
+
+    def add(self, digests: Iterable[str], size: int) -> None:
+        """Collect ``digests``, of ``size`` bytes each, soon."""
+        with self._changed:
+            before = len(self._digests)
+            self._digests.update(dict.fromkeys(digests))
+            self._bytes += (len(self._digests) - before) * size
+            if self._bytes >= ENOUGH:
+                self._changed.notify_all()
+            if self._working or self._stopping or not self._digests:
+                return
+            self._working = True
+        threading.Thread(target=self._work, name="grid-garbage", daemon=True).start()
+
+    def stop(self) -> None:
+        """Collect what is there, and nothing from now on."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._working, 60.0)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or self._bytes >= ENOUGH, PAUSE)
+                digests, self._digests, self._bytes = list(self._digests), {}, 0
+            try:
+                self._collect(digests)
+            except Exception:
+                logger.exception("%d contents are left to the sweep", len(digests))
+            with self._changed:
+                if not self._digests:
+                    self._working = False
+                    self._changed.notify_all()
+                    return
