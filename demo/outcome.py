@@ -67,10 +67,10 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
         pad_edge=False,
     )
     table.add_column("data", no_wrap=True)
-    for column in ("federated", "North\nalone", "South\nalone", "all in\none"):
+    for column in ("federated", "North\nalone", "South\nalone", "both\nas one"):
         table.add_column(column, justify="right", no_wrap=True)
     for column in ("rounds", "per s", "MB"):
-        table.add_column(column, justify="right", style="dim", no_wrap=True)
+        table.add_column(column, justify="right", style="dim", no_wrap=True, min_width=4)
     for o in outcomes:
         table.add_row(
             f"{o.title}, {o.model}",

@@ -35,8 +35,8 @@ environment() {
         if [ ! -e "$stamp" ]; then
             echo "Installing Grid with its $extra extra (the first time takes a minute or two) …" >&2
             # torch first and alone: asked for through another package, pip takes gigabytes of CUDA libraries.
-            "$python" -m pip install --quiet "torch==2.13.*" || return 1
-            "$python" -m pip install --quiet --editable "$root[$extra]" || return 1
+            "$python" -m pip install -qq "torch==2.13.*" || return 1
+            "$python" -m pip install -qq --editable "$root[$extra]" || return 1
             touch "$stamp"
         fi
     done
