@@ -106,7 +106,8 @@ def peak_memory(node: NodeProcess, size: int, workers: int) -> int:
 
     def work(worker: RestWorker) -> None:
         for _ in range(2):
-            assignment = worker.check_in(60)
+            while (assignment := worker.check_in(60))["status"] != "accepted":
+                pass  # the average of the cycle before is still being written
             model = worker.model(assignment)
             with lock:
                 if not shared:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid.federated.aggregation.base import Aggregate, Contribution, allocate
-from grid.federated.aggregation.numbers import add_weighted, widen
+from grid.federated.aggregation.numbers import BLOCK, add_weighted
 from grid.federated.aggregation.parallel import over_elements
-from grid.federated.aggregation.tensor_file import SLICE, Run, TensorFile
+from grid.federated.aggregation.tensor_file import Run, TensorFile
 from syft_ext.errors import Conflict, InvalidTensors
 
 __all__ = ["WeightedMean"]
@@ -34,7 +35,6 @@ class WeightedMean:
 
     def __init__(self, base: TensorFile) -> None:
         self._base = base
-        self._places = _places(base)
         self._sums: list[NDArray[Any]] = []
         self._pending: list[tuple[TensorFile, float]] = []
         self._count = 0
@@ -43,7 +43,7 @@ class WeightedMean:
 
     def accumulate(self, contribution: Contribution) -> None:
         factor = contribution.weight if contribution.kind == "diff" else -contribution.weight
-        if _places(contribution.file) == self._places:
+        if contribution.file.places == self._base.places:
             self._pending.append((contribution.file, factor))
             if len(self._pending) == GROUP:
                 self.settle()
@@ -91,16 +91,10 @@ class WeightedMean:
         first = not self._sums
         if first:
             self._sums = [allocate(run) for run in self._base.runs]
-        files, factors = [file for file, _ in pending], [factor for _, factor in pending]
         for total, run in zip(self._sums, self._base.runs, strict=True):
 
             def add(start: int, stop: int, total: NDArray[Any] = total, run: Run = run) -> None:
-                for begin in range(start, stop, SLICE):
-                    end = min(begin + SLICE, stop)
-                    parts = [file.numbers(run, begin, end) for file in files]
-                    add_weighted(total[begin:end], parts, factors, first=first)
-                    for file in files:
-                        file.release(run, begin, end)
+                _add(total, [(file, run, factor) for file, factor in pending], start, stop, first=first)
 
             over_elements(add, len(total))
 
@@ -117,9 +111,8 @@ class WeightedMean:
                 raise InvalidTensors(f"tensor {spec.name[:80]!r} is not as in the model")
             if spec.numel:
                 index, start = self._place_of(spec.start)
-                raw = np.frombuffer(file.tensor_bytes(other.start, other.stop), np.uint8)
                 target = self._sums[index][start : start + spec.numel]
-                add_weighted(target, [widen(raw, spec.dtype)], [factor])
+                _add(target, [(file, (spec.dtype, other.start, other.stop), factor)], 0, spec.numel)
 
     def _place_of(self, offset: int) -> tuple[int, int]:
         """Stretch and element that begin at ``offset`` of the base model's data section."""
@@ -129,6 +122,22 @@ class WeightedMean:
         raise AssertionError("no stretch holds this offset")
 
 
-def _places(file: TensorFile) -> frozenset[tuple[str, str, int, int]]:
-    """Two files with equal places can be added as they lie."""
-    return frozenset((s.name, s.dtype, s.start, s.stop) for s in file.layout.specs)
+def _add(
+    total: NDArray[Any],
+    parts: Sequence[tuple[TensorFile, Run, float]],
+    start: int,
+    stop: int,
+    *,
+    first: bool = False,
+) -> None:
+    """Add elements ``start`` to ``stop`` of each part: window by window, so that little of them is resident."""
+    room = np.empty(min(BLOCK, stop - start), total.dtype)
+    window = max(file.window for file, _, _ in parts)
+    # What overflows is found by whoever applies the sum: see ModelUpdater.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for begin in range(start, stop, window):
+            end = min(begin + window, stop)
+            for index, (file, run, factor) in enumerate(parts):
+                values = file.numbers(run, begin, end)
+                add_weighted(total[begin:end], values, factor, room, first=first and not index)
+                file.release(run, begin, end)

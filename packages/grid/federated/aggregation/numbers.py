@@ -6,7 +6,6 @@ is the upper half of a float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,31 +63,22 @@ def narrow(values: Values, code: str) -> Values:
         return values.astype(target, copy=False)
 
 
-def add_weighted(
-    total: Values, parts: Sequence[Values], factors: Sequence[float], *, first: bool = False
-) -> None:
-    """``total += factors[0] * parts[0]``, then the next one; ``total = …`` at the first where ``first``.
+def add_weighted(total: Values, values: Values, factor: float, room: Values, *, first: bool = False) -> None:
+    """``total += factor * values``, or ``total = factor * values`` where ``first``.
 
-    Block by block, so that ``total`` and the scaled values stay in the cache for all parts. Each element is
-    added to in the order of the parts: the result is the same, to the last bit, as one part at a time.
+    ``room`` is of the dtype of ``total``, for as many elements as are scaled at a time. Whoever adds several
+    parts stretch by stretch gets the same result, to the last bit, as one part at a time.
     """
-    count = len(total)
-    scaled = np.empty(min(BLOCK, count), total.dtype)
-    numbers = [total.dtype.type(factor) for factor in factors]
-    # What overflows is found by whoever applies the sum: see ModelUpdater.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, count, BLOCK):
-            stop = min(start + BLOCK, count)
-            target, product = total[start:stop], scaled[: stop - start]
-            for index, (part, number) in enumerate(zip(parts, numbers, strict=True)):
-                values = part[start:stop]
-                if first and not index:
-                    np.multiply(values, number, out=target)
-                elif number == 1:
-                    np.add(target, values, out=target)
-                else:
-                    np.multiply(values, number, out=product)
-                    np.add(target, product, out=target)
+    number = total.dtype.type(factor)
+    if first:
+        np.multiply(values, number, out=total)
+    elif number == 1:
+        np.add(total, values, out=total)
+    else:
+        for start in range(0, len(total), len(room)):
+            target = total[start : start + len(room)]
+            product = np.multiply(values[start : start + len(room)], number, out=room[: len(target)])
+            np.add(target, product, out=target)
 
 
 def all_finite(raw: Values, code: str) -> bool:

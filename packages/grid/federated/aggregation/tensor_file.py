@@ -1,25 +1,30 @@
-"""A stored tensor file, read in typed stretches: no copy, and one slice of it resident at a time."""
+"""A stored tensor file, read in typed stretches: no copy, and one window of it resident at a time."""
 
 from __future__ import annotations
 
 import mmap
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.federated.aggregation.numbers import widen
+from grid.federated.aggregation.numbers import BLOCK, widen
 from syft_ext.errors import InvalidTensors
-from syft_ext.tensors import DTYPES, Layout, read_layout
+from syft_ext.tensors import DTYPES, Layout, header_size, read_layout
 
-__all__ = ["SLICE", "Run", "TensorFile", "runs_of"]
+__all__ = ["WINDOW", "Places", "Run", "TensorFile", "runs_of"]
 
-SLICE = 1 << 20
-"""Elements of a mapped file that are resident at a time while it is read from one end to the other."""
+WINDOW = 1 << 18
+"""Elements of a large mapped file that are resident at a time while it is read from end to end."""
 
 WORTH_RELEASING = 8 << 20
-"""Bytes of a file whose pages are worth giving back one slice at a time."""
+"""Bytes of a file whose pages are worth giving back one window at a time."""
 
+FOLIO = 2 << 20
+"""The kernel maps whole folios of the page cache (Linux 6.18: up to this size) around a page that is touched."""
+
+_CACHED_HEADER = 64 << 10
 Run = tuple[str, int, int]
 """Neighbouring tensors of one dtype: dtype ("F32"), first byte, end byte, counted in the data section."""
 
@@ -35,6 +40,19 @@ def runs_of(layout: Layout) -> list[Run]:
     return runs
 
 
+Places = frozenset[tuple[str, str, int, int]]
+"""Name, dtype, first and end byte of each tensor: two files with equal places can be added as they lie."""
+
+
+def _read(header: bytes) -> tuple[Layout, list[Run], Places]:
+    layout = read_layout(header)
+    places = frozenset((s.name, s.dtype, s.start, s.stop) for s in layout.specs)
+    return layout, runs_of(layout), places
+
+
+_read_cached = lru_cache(maxsize=16)(_read)  # the reports of a cycle have one header, as a rule
+
+
 class TensorFile:
     """A tensor file in a buffer or memory map.
 
@@ -43,10 +61,18 @@ class TensorFile:
 
     def __init__(self, buffer: bytes | memoryview) -> None:
         self.view = memoryview(buffer)
-        self.layout = read_layout(self.view)
+        head = header_size(self.view)
+        read = _read_cached if head <= _CACHED_HEADER else _read
+        self.layout, self.runs, self.places = read(bytes(self.view[:head]))
         if len(self.view) != self.layout.total_size:
             raise InvalidTensors(f"{len(self.view)} bytes, the header says {self.layout.total_size}")
-        self.runs = runs_of(self.layout)
+        source = self.view.obj
+        self._map = source if isinstance(source, mmap.mmap) and len(self.view) >= WORTH_RELEASING else None
+
+    @property
+    def window(self) -> int:
+        """Elements to read before they are released; few where that costs nothing."""
+        return BLOCK if self._map is None else WINDOW
 
     def tensor_bytes(self, start: int, stop: int) -> memoryview:
         """Bytes ``start`` to ``stop`` of the data section."""
@@ -61,10 +87,10 @@ class TensorFile:
 
     def release(self, run: Run, start: int, stop: int) -> None:
         """Give the pages of these elements back to the page cache; they are mapped again when needed."""
-        source = self.view.obj
-        if not isinstance(source, mmap.mmap) or self.layout.data_size < WORTH_RELEASING:
+        if self._map is None:
             return  # a small one goes with its map
         dtype, first, _ = run
-        size, page = DTYPES[dtype][1], mmap.PAGESIZE
-        begin = (self.layout.data_offset + first + start * size) // page * page
-        source.madvise(mmap.MADV_DONTNEED, begin, self.layout.data_offset + first + stop * size - begin)
+        size, offset = DTYPES[dtype][1], self.layout.data_offset + first
+        begin = (offset + start * size) // FOLIO * FOLIO
+        end = -(-(offset + stop * size) // FOLIO) * FOLIO
+        self._map.madvise(mmap.MADV_DONTNEED, begin, min(end, len(self._map)) - begin)
