@@ -29,10 +29,9 @@ def test_a_lease_has_one_holder_and_an_old_token_is_worth_nothing(manual: Driver
     manual.host({"num_cycles": 1})
     ours, theirs = (Outbox(manual.pipeline.store, name) for name in ("ours", "theirs"))
     with manual.pipeline.store.unit(manual.process_id) as unit:
-        message = ours.put(unit, AGGREGATE, "x")
-    held = ours.take(message)
-    assert held is not None
+        held = message = ours.put(unit, AGGREGATE, "x")
     assert theirs.take(message) is None
+    assert ours.take(message) is None, "who puts it holds it"
     clock.advance(LEASE)
     taken_over = theirs.take(message)
     assert taken_over is not None

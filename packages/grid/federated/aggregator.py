@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, literal_column, select
 
 from grid.federated import tables as t
 from grid.federated.aggregation.base import Aggregate, Aggregator, Contribution
@@ -29,6 +29,7 @@ from grid.federated.model_updater import ModelUpdater
 from grid.federated.outbox import MAX_ATTEMPTS, Message, Outbox
 from grid.federated.store import TrainingStore, Unit
 from grid.offload import offload
+from grid.storage.prepared import Prepared
 from syft_ext.errors import BadRequest, Conflict, GridError, InvalidTensors, NotFound, Unsupported
 
 __all__ = ["AggregationJobs"]
@@ -36,7 +37,7 @@ __all__ = ["AggregationJobs"]
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_REPORTS = (
+_REPORTS = Prepared(
     select(
         t.Assignment.id,
         t.Assignment.report_index,
@@ -53,10 +54,13 @@ _REPORTS = (
     )
     .order_by(t.Assignment.report_index)
 )
-_UNFINISHED = select(t.Cycle.id).where(
-    t.Cycle.id == bindparam("cycle_id"), t.Cycle.status.not_in([str(s) for s in cycles.TERMINAL])
+_UNFINISHED = Prepared(
+    select(t.Cycle.id).where(
+        t.Cycle.id == bindparam("cycle_id"),
+        t.Cycle.status.in_([literal_column(f"'{s}'") for s in cycles.Status if s not in cycles.TERMINAL]),
+    )
 )
-_BASE = (
+_BASE = Prepared(
     select(t.Checkpoint.blob_digest)
     .join(
         t.Cycle,
@@ -186,7 +190,8 @@ class AggregationJobs:
     # -- closing a cycle
 
     def _close(self, queued: Message) -> None:
-        message = self._outbox.take(queued)
+        # What this process has just put is held already; what it found must be taken.
+        message = queued if queued.token else self._outbox.take(queued)
         if message is None:
             return
         try:
@@ -200,27 +205,23 @@ class AggregationJobs:
             self._failed(message, error)
 
     def _average(self, message: Message) -> None:
+        """Finish the sum, write the model, and complete the cycle in one transaction.
+
+        Until that one nothing is changed: whoever repeats this after a crash finds the cycle as it was closed.
+        """
         cycle_id, process_id = message.key, message.process_id
         running = self._advance(process_id, cycle_id)
-        with self._store.unit(process_id) as unit:
-            self._outbox.check(unit, message)
-            if not self._is_current(unit, message):
-                self._outbox.done(unit, message)
-                unit.after_commit(lambda: self._drop(cycle_id))
-                return
-            minimum = self._hosted.get(process_id).server.min_diffs or 1
-            if len(running.included) < minimum:
-                self._lifecycle.cycle(unit, cycles.Event.SHORT)
-                self._outbox.done(unit, message)
-                return
-            assert unit.cycle is not None
-            if unit.cycle.status == cycles.Status.AGGREGATING:
-                self._lifecycle.cycle(unit, cycles.Event.AGGREGATED)
+        if len(running.included) < (self._hosted.get(process_id).server.min_diffs or 1):
+            self._too_few(message)
+            return
         aggregate: Aggregate = running.run(running.aggregator.finish)
         blob = offload(self._updater.apply, running.base, aggregate)
         with blob, self._store.unit(process_id) as unit:
             self._outbox.done(unit, message)
             if self._is_current(unit, message):
+                assert unit.cycle is not None
+                if unit.cycle.status == cycles.Status.AGGREGATING:
+                    self._lifecycle.cycle(unit, cycles.Event.AGGREGATED)
                 self._updater.publish(unit, blob)
                 self._write_metrics(unit, running)
                 moved = self._lifecycle.move_assignments(
@@ -229,6 +230,16 @@ class AggregationJobs:
                 if moved != len(running.included):
                     raise Conflict(f"{moved} reports are to be included, {len(running.included)} were added")
                 self._lifecycle.cycle(unit, cycles.Event.APPLIED)
+        self._drop(cycle_id)
+
+    def _too_few(self, message: Message) -> None:
+        """Collect on, unless the cycle was cancelled meanwhile."""
+        with self._store.unit(message.process_id) as unit:
+            self._outbox.done(unit, message)
+            if self._is_current(unit, message):
+                self._lifecycle.cycle(unit, cycles.Event.SHORT)
+            else:
+                unit.after_commit(lambda: self._drop(message.key))
 
     def _is_current(self, unit: Unit, message: Message) -> bool:
         """Whether the cycle still waits for its average (and was not cancelled)."""

@@ -24,6 +24,7 @@ from grid.federated.store import TrainingStore, Unit
 from grid.federated.task_assignment import hash_key
 from grid.federated.tensor_stream import TensorStream
 from grid.storage.blobs import Blob
+from grid.storage.prepared import Prepared, PreparedSizes, places
 from grid.storage.references import record
 from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound
 from syft_ext.messages.federated import ReportReply
@@ -32,7 +33,7 @@ __all__ = ["Collector", "Metrics"]
 
 MAX_SAMPLES = 1_000_000_000
 
-_FIND = (
+_FIND = Prepared(
     select(
         t.Assignment.id,
         t.Assignment.process_id,
@@ -45,15 +46,17 @@ _FIND = (
     .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
     .where(t.Assignment.id == bindparam("assignment_id"))
 )
-_STATUSES = select(t.Assignment.id, t.Assignment.status).where(
-    t.Assignment.id.in_(bindparam("ids", expanding=True))
+_STATUSES = PreparedSizes(
+    lambda size: select(t.Assignment.id, t.Assignment.status).where(t.Assignment.id.in_(places("id", size)))
 )
 _STATUS = select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id"))
-_MOVE = update(t.Assignment).where(
-    t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
+_MOVE = Prepared(
+    update(t.Assignment).where(
+        t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
+    )
 )
-_REST = update(t.Worker).where(
-    t.Worker.id == bindparam("b_worker"), t.Worker.rests_until < bindparam("b_until")
+_REST = Prepared(
+    update(t.Worker).where(t.Worker.id == bindparam("b_worker"), t.Worker.rests_until < bindparam("b_until"))
 )
 
 
@@ -157,7 +160,8 @@ class Collector:
             blob = writer.commit()
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
-        self._advance(row.process_id, row.cycle_id)
+        if reply.cycle_status == cycles.Status.COLLECTING:  # else the cycle is being closed already
+            self._advance(row.process_id, row.cycle_id)
         return reply
 
     def _check_metrics(self, process_id: str, metrics: Metrics) -> None:
@@ -185,7 +189,7 @@ class Collector:
         results: list[ReportReply | BaseException] = []
         with self._store.unit(process_id) as unit:
             ids = [report.row.id for report in reports]
-            statuses = {row.id: row.status for row in unit.execute(_STATUSES, {"ids": ids})}
+            statuses = {row.id: row.status for row in _STATUSES.run(unit.connection, {}, id=ids).all()}
             cycle, accepted = unit.cycle, []
             for report in reports:
                 found = assignments.Status(statuses[report.row.id])
@@ -240,12 +244,12 @@ class Collector:
         assert cycle is not None
         ids = {values["b_id"] for values in accepted}
         record(unit.session, *(report.blob for report in reports if report.row.id in ids))
-        if unit.execute(_MOVE, accepted).rowcount != len(accepted):
+        if unit.run(_MOVE, accepted).rowcount != len(accepted):
             raise Conflict("an assignment changed meanwhile", reason="concurrent")
         if rest:
             until = cycle.sequence + rest + 1
             workers = [report.row.worker_id for report in reports if report.row.id in ids]
-            unit.execute(_REST, [{"b_worker": w, "b_until": until, "rests_until": until} for w in workers])
+            unit.run(_REST, [{"b_worker": w, "b_until": until, "rests_until": until} for w in workers])
         sequence = cycle.sequence
         self._lifecycle.cycle(unit, cycles.Event.REPORTED)
         last = next(reply for reply in reversed(results) if isinstance(reply, ReportReply))
@@ -284,7 +288,7 @@ class Collector:
             else assignments.Status.ASSIGNED
         )
         decision = assignments.decide(before, event)
-        if unit.execute(_MOVE, {"b_id": assignment_id, "b_status": str(before), **values}).rowcount != 1:
+        if unit.run(_MOVE, {"b_id": assignment_id, "b_status": str(before), **values}).rowcount != 1:
             raise self._refusal(unit, assignment_id)
         cycle = unit.cycle
         assert cycle is not None

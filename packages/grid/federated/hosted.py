@@ -14,6 +14,7 @@ from grid.federated import tables as t
 from grid.federated.authentication import Authenticator
 from grid.federated.config import ServerConfig
 from grid.federated.store import TrainingStore
+from grid.storage.prepared import Prepared
 from syft_ext.errors import NotFound
 from syft_ext.tensors import Layout, header_size, read_layout
 
@@ -54,11 +55,13 @@ class Hosted:
 
 _BY_ID = select(t.Process).where(t.Process.id == bindparam("process_id"))
 _FILES = select(t.HostedPlan).where(t.HostedPlan.process_id == bindparam("process_id"))
-_BY_NAME = select(t.Process.id).where(
-    t.Process.name == bindparam("name"), t.Process.version == bindparam("version")
+_BY_NAME = Prepared(
+    select(t.Process.id).where(t.Process.name == bindparam("name"), t.Process.version == bindparam("version"))
 )
-_CHECKPOINT = select(t.Checkpoint.blob_digest, t.Checkpoint.size).where(
-    t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
+_CHECKPOINT = Prepared(
+    select(t.Checkpoint.blob_digest, t.Checkpoint.size).where(
+        t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
+    )
 )
 
 

@@ -15,6 +15,7 @@ from grid.federated.machines import cycle as cycles
 from grid.federated.machines import process as processes
 from grid.federated.outbox import Message, Outbox
 from grid.federated.store import CycleState, Unit
+from grid.storage.prepared import Prepared
 from syft_ext.ids import new_id
 
 __all__ = ["AGGREGATE", "Lifecycle", "Reactions"]
@@ -39,12 +40,16 @@ class Reactions(Protocol):
         """The reports of this cycle are not needed any more; nothing refers to these contents."""
 
 
-_IN_STATUS = select(t.Assignment.id, t.Assignment.blob_digest).where(
-    t.Assignment.cycle_id == bindparam("cycle_id"),
-    t.Assignment.status == bindparam("status"),
+_IN_STATUS = Prepared(
+    select(t.Assignment.id, t.Assignment.blob_digest).where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == bindparam("status"),
+    )
 )
-_MOVE = update(t.Assignment).where(
-    t.Assignment.cycle_id == bindparam("b_cycle"), t.Assignment.status == bindparam("b_status")
+_MOVE = Prepared(
+    update(t.Assignment).where(
+        t.Assignment.cycle_id == bindparam("b_cycle"), t.Assignment.status == bindparam("b_status")
+    )
 )
 
 
@@ -185,7 +190,7 @@ class Lifecycle:
         """Apply ``event`` to all assignments of the cycle that are in ``status``; returns how many."""
         cycle = unit.cycle
         assert cycle is not None
-        found = unit.execute(_IN_STATUS, {"cycle_id": cycle.id, "status": str(status)}).all()
+        found = unit.run(_IN_STATUS, {"cycle_id": cycle.id, "status": str(status)}).all()
         if not found:
             return 0
         decision = assignments.decide(status, event)
@@ -195,7 +200,7 @@ class Lifecycle:
             digests = [row.blob_digest for row in found if row.blob_digest]
             process_id, cycle_id = unit.process.id, cycle.id
             self._after(unit, lambda r: r.forget(process_id, cycle_id, digests))
-        unit.execute(_MOVE, {"b_cycle": cycle.id, "b_status": str(status), **values})
+        unit.run(_MOVE, {"b_cycle": cycle.id, "b_status": str(status), **values})
         if assignments.Effect.FREE_SLOT in decision.effects:
             cycle.slots_open += len(found)
         for row in found:

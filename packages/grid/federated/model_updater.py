@@ -11,13 +11,15 @@ from grid.federated.aggregation.numbers import BLOCK, all_finite, narrow
 from grid.federated.aggregation.tensor_file import TensorFile
 from grid.federated.store import TrainingStore, Unit
 from grid.storage.blobs import Blob
+from grid.storage.prepared import Prepared
 from grid.storage.references import record
 from syft_ext.errors import BadRequest
 
 __all__ = ["ModelUpdater"]
 
-WRITE = 16 * BLOCK
-"""Elements that are computed and written at a time (4 MB of float32)."""
+_INSERT = Prepared(insert(t.Checkpoint))
+WRITE = 4 * BLOCK
+"""Elements that are computed and written at a time (1 MB of float32)."""
 
 
 class ModelUpdater:
@@ -50,8 +52,8 @@ class ModelUpdater:
         assert unit.cycle is not None
         number = unit.cycle.base_checkpoint + 1
         record(unit.session, blob)
-        unit.execute(
-            insert(t.Checkpoint),
+        unit.run(
+            _INSERT,
             {
                 "process_id": unit.process.id,
                 "number": number,

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from grid.federated import tables as t
 from grid.federated.store import TrainingStore, Unit
+from grid.storage.prepared import Prepared
 from syft_ext.errors import Conflict
 from syft_ext.ids import new_id
 
@@ -32,7 +33,8 @@ _TAKE = (
     .returning(t.OutboxMessage.token, t.OutboxMessage.attempts)
 )
 _OWN = (t.OutboxMessage.id == bindparam("b_id"), t.OutboxMessage.token == bindparam("b_token"))
-_DONE = delete(t.OutboxMessage).where(*_OWN, t.OutboxMessage.status == "pending")
+_DONE = Prepared(delete(t.OutboxMessage).where(*_OWN, t.OutboxMessage.status == "pending"))
+_PUT = Prepared(insert(t.OutboxMessage))
 _FAILED = update(t.OutboxMessage).where(*_OWN)
 _PENDING = select(
     t.OutboxMessage.id, t.OutboxMessage.topic, t.OutboxMessage.key, t.OutboxMessage.process_id
@@ -62,19 +64,20 @@ class Outbox:
         self._store, self._holder = store, holder
 
     def put(self, unit: Unit, topic: str, key: str) -> Message:
-        message = Message(new_id(), topic, key, unit.process.id)
-        unit.execute(
-            insert(t.OutboxMessage),
+        """A new message. Who puts it holds its first lease, and can begin after the commit without taking it."""
+        message = Message(new_id(), topic, key, unit.process.id, token=1, attempts=1)
+        unit.run(
+            _PUT,
             {
                 "id": message.id,
                 "topic": topic,
                 "key": key,
                 "process_id": unit.process.id,
                 "status": "pending",
-                "attempts": 0,
-                "available_at": unit.now,
-                "holder": "",
-                "token": 0,
+                "attempts": message.attempts,
+                "available_at": unit.now + LEASE,
+                "holder": self._holder,
+                "token": message.token,
                 "error": "",
                 "created_at": unit.now,
             },
@@ -99,13 +102,7 @@ class Outbox:
 
     def done(self, unit: Unit, message: Message) -> None:
         """Remove it. Raises :class:`Conflict` (and so undoes the unit) when another holder took it over."""
-        if unit.execute(_DONE, {"b_id": message.id, "b_token": message.token}).rowcount != 1:
-            raise Conflict("the lease of this work was taken over", reason="fenced")
-
-    def check(self, unit: Unit, message: Message) -> None:
-        """Raise :class:`Conflict` unless ``message`` is still held under its token."""
-        held = select(t.OutboxMessage.id).where(*_OWN)
-        if unit.execute(held, {"b_id": message.id, "b_token": message.token}).first() is None:
+        if unit.run(_DONE, {"b_id": message.id, "b_token": message.token}).rowcount != 1:
             raise Conflict("the lease of this work was taken over", reason="fenced")
 
     def retry(self, unit: Unit, message: Message, error: str) -> float:

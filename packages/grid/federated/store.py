@@ -19,6 +19,7 @@ from grid.federated import tables as t
 from grid.federated.notifier import Notifier
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
+from grid.storage.prepared import Prepared, Result
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound
 
@@ -66,27 +67,31 @@ class CycleState:
 _PROCESS = [getattr(t.Process, f.name) for f in fields(ProcessState)]
 _CYCLE = [getattr(t.Cycle, f.name) for f in fields(CycleState)]
 _CURRENT = (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle)
-_LOAD = (
+_LOAD = Prepared(
     select(*_PROCESS, *_CYCLE)
     .select_from(t.Process)
     .outerjoin(t.Cycle, _CURRENT)
     .where(t.Process.id == bindparam("process_id"))
 )
-_LOCK = select(t.Process.id).where(t.Process.id == bindparam("process_id")).with_for_update()
-_HISTORY = insert(t.History)
+_LOCK = Prepared(select(t.Process.id).where(t.Process.id == bindparam("process_id")).with_for_update())
+_HISTORY = Prepared(insert(t.History))
 # What is SET follows from the values that these are executed with.
-_UPDATE_PROCESS = update(t.Process).where(
-    t.Process.id == bindparam("b_id"),
-    t.Process.status == bindparam("b_status"),
-    t.Process.history_seq == bindparam("b_seq"),
+_UPDATE_PROCESS = Prepared(
+    update(t.Process).where(
+        t.Process.id == bindparam("b_id"),
+        t.Process.status == bindparam("b_status"),
+        t.Process.history_seq == bindparam("b_seq"),
+    )
 )
-_UPDATE_CYCLE = update(t.Cycle).where(
-    t.Cycle.id == bindparam("b_id"),
-    t.Cycle.status == bindparam("b_status"),
-    t.Cycle.slots_open == bindparam("b_slots"),
-    t.Cycle.accepted == bindparam("b_accepted"),
+_UPDATE_CYCLE = Prepared(
+    update(t.Cycle).where(
+        t.Cycle.id == bindparam("b_id"),
+        t.Cycle.status == bindparam("b_status"),
+        t.Cycle.slots_open == bindparam("b_slots"),
+        t.Cycle.accepted == bindparam("b_accepted"),
+    )
 )
-_NEW_CYCLE = insert(t.Cycle)
+_NEW_CYCLE = Prepared(insert(t.Cycle))
 
 
 class Unit:
@@ -103,6 +108,10 @@ class Unit:
         self._cycle_before = replace(cycle) if cycle else None
         self._history: list[dict[str, Any]] = []
         self._after: list[Callable[[], None]] = []
+
+    def run(self, statement: Prepared, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Result:
+        """Execute a statement of a transaction that happens often."""
+        return statement.run(self.connection, values)
 
     def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
         result = self.connection.execute(statement, values)
@@ -131,7 +140,7 @@ class Unit:
     def open_cycle(self, cycle: CycleState) -> None:
         """Make ``cycle`` the current one."""
         self._write_cycle()
-        self.execute(_NEW_CYCLE, _values(cycle))
+        self.run(_NEW_CYCLE, _values(cycle))
         self.process.cycle = cycle.sequence
         self.cycle, self._cycle_before = cycle, replace(cycle)
 
@@ -142,12 +151,12 @@ class Unit:
             self.process.history_seq += 1
             row["seq"] = self.process.history_seq
         if self._history:
-            self.execute(_HISTORY, self._history)
+            self.run(_HISTORY, self._history)
         changes = _changes(self._process_before, self.process)
         if changes:
             before = self._process_before
             guard = {"b_id": before.id, "b_status": before.status, "b_seq": before.history_seq}
-            _must_change(self.execute(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
+            _must_change(self.run(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
 
     def committed(self) -> None:
         for action in self._after:
@@ -164,7 +173,7 @@ class Unit:
                 "b_slots": before.slots_open,
                 "b_accepted": before.accepted,
             }
-            _must_change(self.execute(_UPDATE_CYCLE, {**changes, **guard}))
+            _must_change(self.run(_UPDATE_CYCLE, {**changes, **guard}))
 
 
 def _values(state: ProcessState | CycleState) -> dict[str, Any]:
@@ -176,7 +185,7 @@ def _changes(before: ProcessState | CycleState, after: ProcessState | CycleState
     return {name: value for name, value in _values(after).items() if value != old[name]}
 
 
-def _must_change(result: CursorResult[Any]) -> None:
+def _must_change(result: Result) -> None:
     if result.rowcount != 1:
         raise Conflict("the training changed meanwhile", reason="concurrent")
 
@@ -195,8 +204,8 @@ class TrainingStore:
             connection, key = session.connection(), {"process_id": process_id}
             if self._locks:
                 # By itself: a join that had waited for this lock would show the cycle as it was before.
-                connection.execute(_LOCK, key)
-            row = connection.execute(_LOAD, key).one_or_none()
+                _LOCK.run(connection, key)
+            row = _LOAD.run(connection, key).first()
             if row is None:
                 raise NotFound("there is no such training")
             unit = Unit(session, self.clock.now(), *_states(row))
@@ -205,9 +214,13 @@ class TrainingStore:
         self.notifier.publish(process_id, unit.process.history_seq)
         unit.committed()
 
-    def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    def read(
+        self, statement: Executable | Prepared, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
         """The rows of a query."""
         with self.database.read() as session:
+            if isinstance(statement, Prepared):
+                return statement.run(session.connection(), values or {}).all()
             return session.connection().execute(statement, values).all()
 
 

@@ -25,6 +25,7 @@ from grid.federated.machines import process as processes
 from grid.federated.store import TrainingStore, Unit
 from grid.federated.timers import Timers
 from grid.federated.waiting_room import Waiter, WaitingRoom
+from grid.storage.prepared import Prepared, PreparedSizes, places
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages.federated import CheckInReply
@@ -35,33 +36,37 @@ MAX_WAIT = 300.0
 RETRY = 5.0
 """Seconds until another check-in makes sense, where nothing better is known."""
 
-_EXISTING = (
-    select(
-        t.Assignment.id,
-        t.Assignment.worker_id,
-        t.Assignment.idempotency_key,
-        t.Assignment.cycle_id,
-        t.Assignment.status,
-        t.Assignment.lease_until,
-        t.Cycle.sequence,
-        t.Cycle.base_checkpoint,
-        t.Cycle.deadline,
-    )
-    .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
-    .where(
-        t.Assignment.worker_id.in_(bindparam("workers", expanding=True)),
-        or_(
-            t.Assignment.cycle_id == bindparam("cycle_id"),
-            t.Assignment.idempotency_key.in_(bindparam("keys", expanding=True)),
-        ),
+_EXISTING = PreparedSizes(
+    lambda size: (
+        select(
+            t.Assignment.id,
+            t.Assignment.worker_id,
+            t.Assignment.idempotency_key,
+            t.Assignment.cycle_id,
+            t.Assignment.status,
+            t.Assignment.lease_until,
+            t.Cycle.sequence,
+            t.Cycle.base_checkpoint,
+            t.Cycle.deadline,
+        )
+        .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
+        .where(
+            t.Assignment.worker_id.in_(places("worker", size)),
+            or_(
+                t.Assignment.cycle_id == bindparam("cycle_id"),
+                t.Assignment.idempotency_key.in_(places("key", size)),
+            ),
+        )
     )
 )
-_WORKERS = select(t.Worker.id, t.Worker.rests_until).where(
-    t.Worker.process_id == bindparam("process_id"),
-    t.Worker.id.in_(bindparam("workers", expanding=True)),
+_WORKERS = PreparedSizes(
+    lambda size: select(t.Worker.id, t.Worker.rests_until).where(
+        t.Worker.process_id == bindparam("process_id"), t.Worker.id.in_(places("worker", size))
+    )
 )
-_ARRIVED = select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id"))
-_INSERT = insert(t.Assignment)
+_ARRIVED = Prepared(select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id")))
+_ARRIVE = Prepared(insert(t.Arrival))
+_INSERT = Prepared(insert(t.Assignment))
 
 
 class TaskAssignment:
@@ -181,10 +186,10 @@ class TaskAssignment:
         cycle = unit.cycle
         workers = list({w.worker_id for w in waiters})
         keys = list({w.idempotency_key for w in waiters})
-        found = unit.execute(_WORKERS, {"process_id": unit.process.id, "workers": workers})
-        known: dict[str, int] = {row.id: row.rests_until for row in found}
-        existing = unit.execute(
-            _EXISTING, {"workers": workers, "keys": keys, "cycle_id": cycle.id if cycle else ""}
+        found = _WORKERS.run(unit.connection, {"process_id": unit.process.id}, worker=workers)
+        known: dict[str, int] = {row.id: row.rests_until for row in found.all()}
+        existing = _EXISTING.run(
+            unit.connection, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
         ).all()
         by_key = {(row.worker_id, row.idempotency_key): row for row in existing}
         holding = {
@@ -231,11 +236,11 @@ class TaskAssignment:
         """Count newcomers for a pool that is still filling."""
         cycle = unit.cycle
         assert cycle is not None
-        seen = {row[0] for row in unit.execute(_ARRIVED, {"cycle_id": cycle.id})}
+        seen = {row[0] for row in unit.run(_ARRIVED, {"cycle_id": cycle.id}).all()}
         fresh = [w.worker_id for w in candidates if w.worker_id not in seen]
         if fresh:
             rows = [{"cycle_id": cycle.id, "worker_id": w, "arrived_at": unit.now} for w in fresh]
-            unit.execute(insert(t.Arrival), rows)
+            unit.run(_ARRIVE, rows)
             cycle.arrived += len(fresh)
             self._lifecycle.cycle(unit, cycles.Event.ARRIVED)
 
@@ -263,7 +268,7 @@ class TaskAssignment:
             unit.record("assignment", str(row["id"]), "", assignments.Status.ASSIGNED)
             granted = _Granted(str(row["id"]), lease, cycle.sequence, cycle.base_checkpoint, cycle.deadline)
             round_.accept(waiter, granted, model)
-        unit.execute(_INSERT, rows)
+        unit.run(_INSERT, rows)
         unit.after_commit(lambda: self._timers.at(unit.process.id, lease))
 
     def _model(self, unit: Unit, number: int) -> tuple[str, int]:

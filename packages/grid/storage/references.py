@@ -13,6 +13,7 @@ from functools import cache
 from itertools import islice
 
 from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from grid.storage import dialect
 from grid.storage.base import Base
 from grid.storage.blobs import Blob, BlobStore
 from grid.storage.database import Database
+from grid.storage.prepared import Prepared
 from grid.storage.tables import BlobRow
 
 __all__ = ["collect", "record", "sweep"]
@@ -28,12 +30,17 @@ __all__ = ["collect", "record", "sweep"]
 _BATCH = 500
 _COLLECT = 32  # files that are locked at once
 _BLOBS = dialect.table_of(BlobRow)
+_RECORD = {
+    "sqlite": Prepared(sqlite.insert(_BLOBS).on_conflict_do_nothing()),
+    "postgresql": Prepared(postgresql.insert(_BLOBS).on_conflict_do_nothing()),
+}
 
 
 def record(session: Session, *blobs: Blob) -> None:
     """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
     rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
-    session.execute(dialect.insert(session, _BLOBS).on_conflict_do_nothing(), rows)
+    if rows:
+        _RECORD[session.get_bind().dialect.name].run(session.connection(), rows)
 
 
 def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:

@@ -1,0 +1,148 @@
+"""Statements compiled once and run by the driver itself.
+
+SQLAlchemy's own execution costs ten times what SQLite needs for a small statement. A statement is compiled
+when it is first run with a set of value names, for each dialect; afterwards only its values are bound.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import ClauseElement
+
+__all__ = ["Prepared", "PreparedSizes", "Result", "places", "spread"]
+
+Values = Mapping[str, Any]
+
+
+class Result:
+    """Rows, as named tuples; ``rowcount``: how many an INSERT, UPDATE or DELETE met."""
+
+    __slots__ = ("_make", "_rows", "rowcount")
+
+    def __init__(self, rows: list[Any], make: Callable[[Any], Any] | None, rowcount: int) -> None:
+        self._rows, self._make, self.rowcount = rows, make, rowcount
+
+    def all(self) -> list[Any]:
+        return [self._make(row) for row in self._rows] if self._make is not None else []
+
+    def first(self) -> Any:
+        """The first row, or None."""
+        return self._make(self._rows[0]) if self._rows and self._make is not None else None
+
+
+class _Compiled:
+    """A statement in the words of one driver, for one set of value names."""
+
+    __slots__ = ("_defaults", "_names", "_positional", "_processors", "make", "text")
+
+    def __init__(self, statement: ClauseElement, connection: Connection, names: Sequence[str]) -> None:
+        compiled: Any = statement.compile(dialect=connection.dialect, column_keys=list(names))
+        self.text: str = str(compiled)
+        self._positional: bool = bool(compiled.positional)
+        self._names: list[str] = list(
+            compiled.positiontup if self._positional else compiled.bind_names.values()
+        )
+        self._defaults: dict[str, Any] = {
+            name: bind.value for bind, name in compiled.bind_names.items() if not bind.required
+        }
+        self._processors: dict[str, Callable[[Any], Any]] = {
+            name: processor for name, processor in compiled._bind_processors.items() if processor is not None
+        }
+        self.make: Callable[[Any], Any] | None = None
+
+    def bind(self, values: Values) -> Any:
+        """The values as the driver takes them."""
+        defaults, processors = self._defaults, self._processors
+        bound = [values[name] if name in values else defaults[name] for name in self._names]
+        if processors:
+            bound = [
+                processors[n](v) if n in processors else v for n, v in zip(self._names, bound, strict=True)
+            ]
+        return bound if self._positional else dict(zip(self._names, bound, strict=True))
+
+
+class Prepared:
+    """A Core statement without expanding parameters, whose result columns need no conversion.
+
+    Run it with one set of values, or with several at once (no rows are returned then).
+    """
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self.statement = statement
+        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+
+    def run(self, connection: Connection, values: Values | Sequence[Values] = ()) -> Result:
+        many = not isinstance(values, Mapping)
+        first: Values = (values[0] if values else {}) if many else values  # type: ignore[index,assignment]
+        key = (connection.dialect.name, *first)
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            compiled = self._compiled[key] = _Compiled(self.statement, connection, list(first))
+        driver = connection.connection
+        cursor: Any = driver.cursor()
+        try:
+            if many and len(values) > 1:
+                cursor.executemany(compiled.text, [compiled.bind(row) for row in values])  # type: ignore[arg-type]
+                return Result([], None, cursor.rowcount)
+            cursor.execute(compiled.text, compiled.bind(first))
+            if cursor.description is None:
+                return Result([], None, cursor.rowcount)
+            if compiled.make is None:
+                names = [column[0] for column in cursor.description]
+                compiled.make = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]
+            return Result(cursor.fetchall(), compiled.make, cursor.rowcount)
+        except connection.dialect.loaded_dbapi.Error as error:
+            lost = connection.dialect.is_disconnect(error, driver.dbapi_connection, cursor)
+            if lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                compiled.text,
+                None,
+                error,
+                connection.dialect.loaded_dbapi.Error,
+                connection_invalidated=lost,
+                dialect=connection.dialect,
+            ) from error
+        finally:
+            cursor.close()
+
+
+class PreparedSizes:
+    """A statement with lists (``x IN (…)``): prepared for 1, 8, 64, … places, of which the last are repeated.
+
+    Args:
+        build: the statement with lists of so many places; see :func:`places` and :func:`spread`.
+    """
+
+    def __init__(self, build: Callable[[int], ClauseElement]) -> None:
+        self._build = build
+        self._sizes: dict[int, Prepared] = {}
+
+    def run(self, connection: Connection, values: Values, **lists: Sequence[Any]) -> Result:
+        """Run it with ``values`` and ``lists``, each of which holds something."""
+        size, longest = 1, max(map(len, lists.values()))
+        while size < longest:
+            size *= 8
+        prepared = self._sizes.get(size)
+        if prepared is None:
+            prepared = self._sizes[size] = Prepared(self._build(size))
+        values = dict(values)
+        for name, items in lists.items():
+            values.update(spread(name, items, size))
+        return prepared.run(connection, values)
+
+
+def places(name: str, size: int) -> list[BindParameter[Any]]:
+    """The parameters of a list called ``name``."""
+    return [bindparam(f"{name}_{index}") for index in range(size)]
+
+
+def spread(name: str, items: Sequence[Any], size: int) -> dict[str, Any]:
+    """The values of a list of ``size`` places; the last item fills what is left over."""
+    last = len(items) - 1
+    return {f"{name}_{index}": items[min(index, last)] for index in range(size)}
