@@ -12,7 +12,7 @@ from syft_ext.messages import Reply
 
 __all__ = ["download"]
 
-CHUNK = 1 << 20
+CHUNK = 512 << 10
 
 
 class _OpenContent:

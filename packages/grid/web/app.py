@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response
 
 from grid.node import Node
+from grid.web.direct import DirectViews
 from grid.web.events import add_events
 from grid.web.finishing import Finishing
 from grid.web.health import add_health
@@ -28,6 +29,7 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     app = Flask("grid.web")
     app.url_map.merge_slashes = False
     instruments = Instruments(node.metrics)
+    direct = DirectViews(app)
     sockets = Sockets(
         app,
         origins=settings.origins,
@@ -37,8 +39,8 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     )
     instruments.count_sockets(lambda: len(sockets.open))
     app.extensions["instruments"] = instruments
-    add_operations(app, node, settings, instruments)
-    add_message_plane(app, sockets, node, settings, instruments)
+    add_operations(direct, node, settings, instruments)
+    add_message_plane(direct, sockets, node, settings, instruments)
     add_events(sockets, node, settings, instruments)
     add_health(app, node)
     add_pages(app, node)

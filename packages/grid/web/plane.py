@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Request, Response, request
 from websockets.frames import CloseCode
 from werkzeug.exceptions import UnsupportedMediaType
 
 from grid.node import Node
+from grid.web.direct import DirectViews
 from grid.web.exchange import Exchange, exchange_of
 from grid.web.metrics import Instruments
 from grid.web.multiplex import Multiplex
@@ -107,19 +108,18 @@ class MessagePlane:
 
 
 def add_message_plane(
-    app: Flask, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
+    direct: DirectViews, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
 ) -> None:
     """``POST /messages`` and the WebSocket ``/messages``."""
     plane = MessagePlane(node, settings, instruments)
 
-    @app.post("/messages", endpoint="messages")
-    def messages() -> Response:
+    def messages(request: Request, _path: Mapping[str, str]) -> Response:
         exchange = exchange_of(request.environ)
         if request.mimetype != MEDIA_TYPE:
             raise UnsupportedMediaType(f"a message is {MEDIA_TYPE}")
         status = 200
         try:
-            envelope, payload = _read_frame(settings.max_upload)
+            envelope, payload = _read_frame(request, settings.max_upload)
             answer = plane.answer(envelope, payload, exchange)
         except GridError as error:
             status, answer = error.status, plane.refusal(error, exchange)
@@ -128,13 +128,15 @@ def add_message_plane(
             _bounded(answer.pieces), status, headers, content_type=MEDIA_TYPE, direct_passthrough=True
         )
 
+    direct.add("/messages", "messages", "POST", messages)
+
     @sockets.route("/messages", max_message=settings.max_websocket_message)
     def message_socket(ws: WebSocket) -> None:
         remote = exchange_of(request.environ).remote
         Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments, remote)).run()
 
 
-def _read_frame(max_payload: int) -> tuple[Envelope, PayloadReader]:
+def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
     """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
     read = BodyReader(request.environ, max_payload + PIECE * 16, "a message")
     envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))

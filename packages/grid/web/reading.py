@@ -13,7 +13,7 @@ from syft_ext.transport import PayloadReader
 
 __all__ = ["BodyReader", "has_body", "read_limited", "upload_of"]
 
-PIECE = 1 << 20
+PIECE = 256 << 10
 BURST = 32 << 10
 
 

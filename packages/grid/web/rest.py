@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Request, Response
 
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
+from grid.web.direct import DirectViews, View
 from grid.web.downloads import download_response
 from grid.web.exchange import exchange_of
 from grid.web.fields import Fields
@@ -23,33 +24,27 @@ __all__ = ["add_operations", "principal_of_header"]
 _encode = msgspec.json.Encoder().encode
 
 
-def add_operations(app: Flask, node: Node, settings: WebSettings, instruments: Instruments) -> None:
+def add_operations(direct: DirectViews, node: Node, settings: WebSettings, instruments: Instruments) -> None:
     """Add a route for every operation that the node offers."""
     for spec in node.map.operations():
-        app.add_url_rule(
-            spec.path.replace("{", "<").replace("}", ">"),
-            endpoint=spec.name,
-            view_func=_view(node, spec, settings, instruments),
-            methods=[spec.method],
-        )
+        rule = spec.path.replace("{", "<").replace("}", ">")
+        direct.add(rule, spec.name, spec.method, _view(node, spec, settings, instruments))
 
 
-def _view(
-    node: Node, spec: Operation, settings: WebSettings, instruments: Instruments
-) -> Callable[..., Response]:
+def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instruments) -> View:
     fields = Fields(spec, settings.max_json)
 
-    def view(**path: str) -> Response:
+    def view(request: Request, path: Mapping[str, str]) -> Response:
         exchange = exchange_of(request.environ)
         exchange.operation = spec.name
-        principal = principal_of_header(node, request.headers.get("Authorization", ""))
+        principal = principal_of_header(node, request.environ.get("HTTP_AUTHORIZATION", ""))
         # Before anything of the request is read or looked at: strangers learn nothing from errors.
         principal.require(spec.permission)
         body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
         message = fields.read(request, path)
         with instruments.running():
             answer = node.dispatch(Context(principal, body, "http", exchange.remote), message)
-        return _response(spec, answer)
+        return _response(request, spec, answer)
 
     return view
 
@@ -64,7 +59,7 @@ def principal_of_header(node: Node, authorization: str) -> Principal:
     return node.principal_of_token(token.strip())
 
 
-def _response(spec: Operation, answer: Reply | Download) -> Response:
+def _response(request: Request, spec: Operation, answer: Reply | Download) -> Response:
     if isinstance(answer, Download):
         return download_response(request, answer, spec.status)
     if type(answer) is Empty and spec.status == 204:
