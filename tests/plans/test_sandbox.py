@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from syft_ext.errors import DeadlineExceeded, InvalidPlan, Unavailable
 from syft_ext.plans import Limits, Plan, PlanSandbox, trace
 from syft_ext.plans.ir import flat_results
+from syft_ext.plans.sandbox_process import Raw
 
 from .documents import forge, ints, ref
 from .examples import Example
@@ -62,6 +64,26 @@ def test_results_stay_when_the_shared_memory_is_used_again(sandbox: PlanSandbox)
     first = sandbox.run(ADD, (torch.ones(4), torch.ones(4)))["sum"]
     sandbox.run(ADD, (torch.zeros(10_000), torch.zeros(10_000)))
     assert first.tolist() == [2, 2, 2, 2]
+
+
+def test_a_fold_is_the_same_as_one_run_after_the_other(sandbox: PlanSandbox) -> None:
+    def swap(item: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return b, a / 3 + item  # the first result is an input: it must not be overwritten meanwhile
+
+    plan = trace(swap, torch.ones(3), torch.ones(3), torch.ones(3))
+    items = [torch.rand(3) for _ in range(5)]
+    a, b = state = torch.rand(3), torch.rand(3)
+    for item in items:
+        a, b = swap(item, a, b)
+
+    def raw(tensor: torch.Tensor) -> Raw:
+        return "f32", (3,), tensor.numpy().view(np.uint8)
+
+    steps: list[list[Raw | None]] = [[raw(item), None, None] for item in items]
+    found = sandbox.fold(plan.dumps(), [raw(tensor) for tensor in state], steps)
+    assert [data.tobytes() for _, _, data in found] == [a.numpy().tobytes(), b.numpy().tobytes()]
+    with pytest.raises(InvalidPlan, match="state"):
+        sandbox.fold(plan.dumps(), [raw(a)], [[raw(b), raw(b), None]])
 
 
 def test_a_refusal_in_the_child_is_the_same_error_and_leaves_it_running(sandbox: PlanSandbox) -> None:

@@ -78,9 +78,11 @@ class SandboxedPlans:
         return shape
 
     def call(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
-        raw = [(_NAMES.get(dtype, dtype.lower()), shape, data) for dtype, shape, data in inputs]
-        outputs = self._process().run_raw(plan, raw)
-        return [(_DTYPES.get(dtype, dtype.upper()), shape, data) for dtype, shape, data in outputs]
+        return _theirs(self._process().run_raw(plan, [_ours(tensor) for tensor in inputs]))
+
+    def fold(self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]]) -> list[Raw]:
+        inputs = [[None if tensor is None else _ours(tensor) for tensor in step] for step in steps]
+        return _theirs(self._process().fold(plan, [_ours(tensor) for tensor in state], inputs))
 
     def _process(self) -> SandboxProcess:
         from syft_ext.plans.sandbox_process import SandboxProcess
@@ -95,6 +97,16 @@ class SandboxedPlans:
             if self._child is not None:
                 self._child.close()
                 self._child = None
+
+
+def _ours(tensor: Raw) -> Raw:
+    """A tensor with its dtype as plans call it."""
+    dtype, shape, data = tensor
+    return _NAMES.get(dtype, dtype.lower()), shape, data
+
+
+def _theirs(tensors: Sequence[Raw]) -> list[Raw]:
+    return [(_DTYPES.get(dtype, dtype.upper()), shape, data) for dtype, shape, data in tensors]
 
 
 def _leaf(tensor: Any) -> Leaf:

@@ -24,7 +24,7 @@ from syft_ext.plans.itemsizes import ITEMSIZES
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arena", "Done", "Failed", "Load", "Ready", "Run", "Slot", "layout", "receive", "send"]
+__all__ = ["Arena", "Done", "Failed", "Load", "Ready", "Run", "Slot", "Step", "layout", "receive", "send"]
 
 _ALIGNMENT = 64
 _MAX_MESSAGE = 80 << 20
@@ -53,13 +53,19 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     prove: bool = False
 
 
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One run: on ``inputs``, with the results at ``outputs``, where they may be the inputs of the next."""
+
+    inputs: list[Slot]
+    outputs: list[Slot]
+
+
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """Parent to child: run a loaded plan on ``inputs``, put the results at ``outputs``."""
+    """Parent to child: run a loaded plan, once for each of ``steps``."""
 
     plan_id: str
     arena_bytes: int
-    inputs: list[Slot]
-    outputs: list[Slot]
+    steps: list[Step]
     cpu_seconds: float
 
 

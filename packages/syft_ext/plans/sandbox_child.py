@@ -133,14 +133,16 @@ def _load(message: Load, plans: OrderedDict[str, Plan]) -> None:
 def _run(message: Run, plans: OrderedDict[str, Plan], arena: Arena) -> None:
     limit_cpu(message.cpu_seconds)
     arena.map(message.arena_bytes)
-    results = plans[message.plan_id].run([arena.view(slot) for slot in message.inputs])
-    for slot, result in zip(message.outputs, results, strict=True):
-        view = arena.view(slot)
-        if view.dtype != result.dtype or view.shape != result.shape:
-            from syft_ext.errors import InvalidPlan
+    plan = plans[message.plan_id]
+    for step in message.steps:
+        results = plan.run([arena.view(slot) for slot in step.inputs])
+        for slot, result in zip(step.outputs, results, strict=True):
+            view = arena.view(slot)
+            if view.dtype != result.dtype or view.shape != result.shape:
+                from syft_ext.errors import InvalidPlan
 
-            raise InvalidPlan("a result is not of the declared type")
-        view.copy_(result)
+                raise InvalidPlan("a result is not of the declared type")
+            view.copy_(result)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from syft_ext.errors import DeadlineExceeded, GridError, InvalidPlan, Unavailable
-from syft_ext.plans.channel import Arena, Done, Failed, Load, Ready, Run, Slot, layout, receive, send
+from syft_ext.plans.channel import Arena, Done, Failed, Load, Ready, Run, Slot, Step, layout, receive, send
 from syft_ext.plans.document import Document, decode
 from syft_ext.plans.expr import eval_shape
 from syft_ext.plans.limits import Limits
@@ -49,6 +49,7 @@ _BOOTSTRAP = (
 )
 _CHILD_SOCKET, _CHILD_ARENA = 3, 4
 _START_SECONDS = 120.0
+_DESCRIBED = 8
 
 
 class SandboxProcess:
@@ -73,6 +74,7 @@ class SandboxProcess:
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._closed = False
+        self._described: dict[bytes, tuple[str, Document]] = {}
         self._child = self._spawn()
 
     def prove(self, plan: bytes) -> Document:
@@ -93,18 +95,68 @@ class SandboxProcess:
         Raises :class:`InvalidPlan` when the plan fails its check or crashes, :class:`DeadlineExceeded` when it
         takes too long. The sandbox stays usable.
         """
-        document = decode(plan, self.limits.max_plan_bytes)
+        plan_id, document = self._describe(plan)
         binding = _bind(document, inputs)
         declared = [(o.dtype, eval_shape(o.shape, binding)) for o in document.outputs]
         sources, end = layout([(dtype, shape) for dtype, shape, _ in inputs])
         targets, end = layout(declared, end)
         with self._lock:
-            child = self._send(plan, blake3(plan).hexdigest(), end)
+            child = self._send(plan, plan_id, end)
             for slot, (_, _, raw) in zip(sources, inputs, strict=True):
                 child.arena.raw(slot)[:] = raw
-            self._run(child, blake3(plan).hexdigest(), sources, targets, self.seconds)
+            self._run(child, plan_id, sources, targets, self.seconds)
             # Copied before anyone looks at them: the child could still write to the shared memory.
             return [(slot.dtype, tuple(slot.shape), child.arena.raw(slot).copy()) for slot in targets]
+
+    def fold(self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]]) -> list[Raw]:
+        """Run ``plan`` once for each of ``steps``; the results of one run are the state of the next.
+
+        Args:
+            state: the tensors that the first run has where its inputs are None, in this order.
+            steps: flat inputs of each run, with None for the state.
+
+        Returns the last results. They stay with the child until then: a step costs one copy of its own
+        inputs. Raises like :meth:`run_raw`, and :class:`InvalidPlan` when the results cannot be a state.
+        """
+        plan_id, document = self._describe(plan)
+        kinds = [(dtype, list(shape)) for dtype, shape, _ in state]
+        # Two places for the state, in turn: a result may be a view of an input.
+        places: list[list[Slot]] = []
+        end, runs, sources = 0, [], []
+        for _ in range(2):
+            slots, end = layout(kinds, end)
+            places.append(slots)
+        for index, step in enumerate(steps):
+            current = iter(state)
+            complete = [next(current) if item is None else item for item in step]
+            binding = _bind(document, complete)
+            if [(o.dtype, list(eval_shape(o.shape, binding))) for o in document.outputs] != kinds:
+                raise InvalidPlan("the plan gives other tensors than its state")
+            own = [item for item in step if item is not None]
+            slots, end = layout([(dtype, shape) for dtype, shape, _ in own], end)
+            sources += list(zip(slots, own, strict=True))
+            mine, before = iter(slots), iter(places[index % 2])
+            inputs = [next(before) if item is None else next(mine) for item in step]
+            runs.append(Step(inputs, places[(index + 1) % 2]))
+        sources += list(zip(places[0], state, strict=True))
+        with self._lock:
+            child = self._send(plan, plan_id, end)
+            for slot, (_, _, raw) in sources:
+                child.arena.raw(slot)[:] = raw
+            self._run_steps(child, plan_id, runs, self.seconds)
+            last = places[len(runs) % 2]
+            return [(slot.dtype, tuple(slot.shape), child.arena.raw(slot).copy()) for slot in last]
+
+    def _describe(self, plan: bytes) -> tuple[str, Document]:
+        """Id and structure of a plan, kept for the latest ones: a plan that averages runs for every report."""
+        found = self._described.get(plan)
+        if found is None:
+            found = blake3(plan).hexdigest(), decode(plan, self.limits.max_plan_bytes)
+            with self._lock:
+                self._described[plan] = found
+                while len(self._described) > _DESCRIBED:
+                    del self._described[next(iter(self._described))]
+        return found
 
     def _send(self, plan: bytes, plan_id: str, end: int) -> _Child:
         """The child, with the plan loaded and ``end`` bytes of shared memory."""
@@ -120,7 +172,11 @@ class SandboxProcess:
     def _run(
         self, child: _Child, plan_id: str, sources: list[Slot], targets: list[Slot], seconds: float
     ) -> None:
-        self._ask(child, Run(plan_id, child.arena.size, sources, targets, seconds * self.threads), seconds)
+        self._run_steps(child, plan_id, [Step(sources, targets)], seconds)
+
+    def _run_steps(self, child: _Child, plan_id: str, steps: list[Step], seconds: float) -> None:
+        seconds *= len(steps)
+        self._ask(child, Run(plan_id, child.arena.size, steps, seconds * self.threads), seconds)
 
     def _limits(self) -> dict[str, int]:
         return {name: int(value) for name, value in asdict(self.limits).items()}

@@ -36,6 +36,9 @@ __all__ = [
 MEMORY_LIMIT = 1 << 30
 """Bytes of reports that a plan which is not iterative may be given at once."""
 
+TOGETHER = 16 << 20
+"""Bytes of reports that an iterative plan is given in one call, where as many wait."""
+
 Raw = tuple[str, Sequence[int], NDArray[Any]]
 """A tensor on its way into or out of a plan: dtype ("F32"), shape, and its bytes."""
 
@@ -64,6 +67,9 @@ class PlanProcess(Protocol):
 
     def call(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
         """Run it: flat inputs to flat outputs, in the plan's order. Raises :class:`InvalidPlan`."""
+
+    def fold(self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]]) -> list[Raw]:
+        """Run it once per step, each on the outputs of the one before where its inputs are None."""
 
 
 def check_signature(shape: PlanShape, iterative: bool, weighted: bool) -> None:
@@ -209,39 +215,49 @@ class _PlanAverage:
 
 
 class IterativePlanAverage(_PlanAverage):
-    """``avg = plan(avg, item, num)`` for each report; one average in memory."""
+    """``avg = plan(avg, item, num)`` for each report; one average in memory, and the reports of one call."""
 
     def __init__(self, process: PlanProcess, plan: bytes, shape: PlanShape, base: TensorFile) -> None:
         super().__init__(process, plan, shape, base)
         self._average: list[Raw] = []
+        self._steps: list[list[Raw | None]] = []
 
     def accumulate(self, contribution: Contribution) -> None:
         item = _difference(self._base, contribution)
         if not self._count:
-            self._average = [(dtype, shape, raw.copy()) for dtype, shape, raw in item]
+            self._average = item
         else:
-            self._average = self._process.call(self._plan, self._inputs(item))
+            self._steps.append(self._inputs(item))
         self._count += 1
+        if len(self._steps) * self._base.layout.data_size >= TOGETHER:
+            self.settle()
 
-    def _inputs(self, item: list[Raw]) -> list[Raw]:
+    def _inputs(self, item: list[Raw]) -> list[Raw | None]:
         (leaf,) = _avg_item_num(self._shape)[2]
         sizes = tuple(1 if size is None else size for size in leaf.shape)
         number = np.full(math.prod(sizes), self._count, wide_dtype(leaf.dtype))
         num: list[Raw] = [(leaf.dtype, sizes, narrow(number, leaf.dtype).view(np.uint8))]
-        named: dict[str, list[Raw]] = {"avg": self._average, "item": item, "num": num}
+        named: dict[str, Sequence[Raw | None]] = {"avg": [None] * len(item), "item": item, "num": num}
         order = [name for name, _ in self._shape.arguments]
         if sorted(order) != ["avg", "item", "num"]:
             order = ["avg", "item", "num"]
         return [tensor for name in order for tensor in named[name]]
 
+    def settle(self) -> None:
+        """Run the plan on the reports that wait, in one call."""
+        steps, self._steps = self._steps, []
+        if steps:
+            self._average = self._process.fold(self._plan, self._average, steps)
+
     def finish(self) -> Aggregate:
         if not self._count:
             raise Conflict("there is nothing to average")
+        self.settle()
         average, self._average = self._average, []
         return _aggregate(self._base, average, self._count)
 
     def close(self) -> None:
-        self._average, self._count = [], 0
+        self._average, self._steps, self._count = [], [], 0
 
 
 class BatchPlanAverage(_PlanAverage):
