@@ -19,6 +19,7 @@ from gevent.pywsgi import WSGIServer
 from grid.node import Node
 from grid.web.app import create_app
 from grid.web.handler import Handler, ServerState
+from grid.web.memory import return_freed_memory
 from grid.web.settings import WebSettings
 
 __all__ = ["serve"]
@@ -106,6 +107,7 @@ def serve(
         grace: seconds that running requests are given at the end.
     """
     _raise_file_limit()
+    return_freed_memory()
     context = _tls(tls_cert, tls_key)
     options = {} if context is None else {"ssl_context": context}
     server = Server((host, port), create_app(node, settings), connections, **options)
