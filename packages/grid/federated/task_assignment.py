@@ -173,13 +173,30 @@ class TaskAssignment:
     def _deal(self, process_id: str, waiters: Sequence[Waiter]) -> None:
         round_ = _Round(self._hosted.get(process_id), self._rng, self.request_key)
         with self._store.unit(process_id) as unit:
-            candidates = self._sort_out(unit, round_, waiters)
+            waiters = self._concerned(unit, round_, waiters)
+            candidates = self._sort_out(unit, round_, waiters) if waiters else []
             chosen = self._choose(unit, round_, candidates)
             if chosen:
                 self._admit(unit, round_, chosen)
+        for waiter in waiters:
+            waiter.seen = unit.cycle.id if unit.cycle else ""
         # Only now it is true.
         for waiter, answer in round_.answers:
             waiter.answer = answer
+
+    def _concerned(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> Sequence[Waiter]:
+        """Whom this round can have news for: only newcomers, while nobody can be given a slot.
+
+        Without this, everybody who comes while a cycle is averaged would be a look at all who came before.
+        """
+        cycle = unit.cycle
+        if cycle is None or unit.process.status != processes.Status.RUNNING:
+            return waiters
+        fresh = [w for w in waiters if not (w.patient and w.seen == cycle.id)]
+        filling = cycle.status == cycles.Status.OPEN and cycle.arrived + len(fresh) < (
+            round_.hosted.server.min_workers or 1
+        )
+        return fresh if filling or cycles.Status(cycle.status) not in cycles.ADMITTING else waiters
 
     def _sort_out(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> list[Waiter]:
         """Answer whom the rules answer; the others are candidates for a slot, in order of arrival."""

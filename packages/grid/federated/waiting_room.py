@@ -19,13 +19,14 @@ __all__ = ["Waiter", "WaitingRoom"]
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One check-in. ``patient``: it may be left without an answer for now."""
+    """One check-in. ``patient``: it may be left without an answer for now; ``seen``: the cycle in which it was."""
 
     worker_id: str
     idempotency_key: str
     upload: float | None
     download: float | None
     patient: bool
+    seen: str | None = None
     answer: CheckInReply | None = None
     error: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
