@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from accounts.people import House, cheap_hashes
+from tests.accounts.people import House, cheap_hashes
 
 __all__ = ["cheap_hashes", "house"]
 

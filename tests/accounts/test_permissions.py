@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from accounts.people import PASSWORD, SEED_ROLES, SEEDS, House, check_every_operation, everybody
 from grid.node import Principal
 from syft_ext.envelope import open_frame, seal_request
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
@@ -36,6 +35,7 @@ from syft_ext.messages.accounts import (
     UpdateUser,
 )
 from syft_ext.transport import PayloadReader
+from tests.accounts.people import PASSWORD, SEED_ROLES, SEEDS, House, check_every_operation, everybody
 
 #: pygrid.md 1.2 to 1.4, written down a second time: a declaration that changes by mistake is found here.
 DECLARED = {

@@ -2,8 +2,8 @@
 
 from flask.testing import FlaskClient
 
-from accounts.people import House
 from grid.web.app import create_app
+from tests.accounts.people import House
 
 
 def log_in(client: FlaskClient, number: int, address: str) -> int:

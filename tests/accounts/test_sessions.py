@@ -7,7 +7,6 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from sqlalchemy import func, select
 
-from accounts.people import OWNER, PASSWORD, House
 from grid.accounts.passwords import Passwords
 from grid.accounts.service import PASSWORDS
 from grid.accounts.tables import LoginFailures, User, UserSession
@@ -29,6 +28,7 @@ from syft_ext.messages.accounts import (
     UpdateSettings,
     UpdateUser,
 )
+from tests.accounts.people import OWNER, PASSWORD, House
 
 
 def test_login_gives_a_token_that_names_the_user(house: House) -> None:

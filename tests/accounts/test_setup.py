@@ -2,7 +2,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from accounts.people import OWNER, PASSWORD, House
 from grid.accounts.bootstrap import bootstrap_owner
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError
 from syft_ext.messages import GetMetadata
@@ -15,6 +14,7 @@ from syft_ext.messages.accounts import (
     SignUp,
     UpdateSettings,
 )
+from tests.accounts.people import OWNER, PASSWORD, House
 
 
 def test_twenty_parallel_attempts_make_one_owner(house: House) -> None:

@@ -2,11 +2,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from accounts.people import House, cheap_hashes
 
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.node.metadata import MetadataService
+from tests.accounts.people import House, cheap_hashes
 
 __all__ = ["cheap_hashes", "house"]
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from accounts.people import House
 from sqlalchemy import insert
 
 from grid.federated.tables import Process
@@ -28,6 +27,7 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.messages.objects import DeleteObject, DescribeObject, GetObject, PutObject
 from syft_ext.transport import Connection
+from tests.accounts.people import House
 
 NETWORK = Principal("node", id="f" * 32, verify_key="e" * 64, name="a network")
 

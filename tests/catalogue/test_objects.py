@@ -5,7 +5,6 @@ import threading
 import blake3
 import pytest
 import torch
-from accounts.people import House
 
 from grid.catalogue.uploads import UploadService
 from grid.storage.references import sweep
@@ -27,6 +26,7 @@ from syft_ext.messages.objects import (
 )
 from syft_ext.tensors import decode_tensors, encode_tensors
 from syft_ext.transport import Connection
+from tests.accounts.people import House
 
 
 def read(connection: Connection, object_id: str) -> bytes:

@@ -1,4 +1,4 @@
-from accounts.people import House, check_every_operation
+from tests.accounts.people import House, check_every_operation
 
 #: Written down a second time: a declaration that changes by mistake is found here.
 DECLARED = {

@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass, field
 
 import msgspec
-from accounts.people import PASSWORD, House
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
@@ -31,6 +30,7 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.messages.objects import DescribeObject, GetObject, ListObjects, PutObject
 from syft_ext.transport import PayloadReader
+from tests.accounts.people import PASSWORD, House
 
 FIELDS = ["description", "tags", "assets", "schema", "size", "mock", "owner"]
 #: Who asks: two uploaders, a plain user in a group, a manager, and an associated Network.

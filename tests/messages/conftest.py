@@ -1,3 +1,3 @@
 """The fixtures of this area: the probe nodes of the web front."""
 
-from web.fixtures import running, served  # noqa: F401
+from tests.web.fixtures import running, served  # noqa: F401

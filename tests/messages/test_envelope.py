@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web.probe import Echo, Upload
 
 from syft_ext.envelope import (
     Envelope,
@@ -24,6 +23,7 @@ from syft_ext.errors import BadSignature, Conflict, GridError, InvalidEnvelope
 from syft_ext.identity import Identity
 from syft_ext.messages import Empty
 from syft_ext.transport import PayloadReader
+from tests.web.probe import Echo, Upload
 
 ME = Identity.generate()
 QUICK = settings(max_examples=100, deadline=None)

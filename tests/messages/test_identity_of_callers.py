@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from web.probe import Echo, ProbeService, make_node, token_of
 
 from grid.node import ANONYMOUS, Context, Principal
 from grid.node.replay import ReplayGuard
@@ -24,6 +23,7 @@ from syft_ext.errors import (
 )
 from syft_ext.identity import Identity
 from syft_ext.messages import ANYONE, NODE, SIGNED, USER, WORKER, Permission, flag
+from tests.web.probe import Echo, ProbeService, make_node, token_of
 
 ME = Identity.generate()
 
@@ -128,7 +128,11 @@ MATRIX: list[tuple[Permission, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("permission", "allowed"), MATRIX, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("permission", "allowed"),
+    MATRIX,
+    ids=lambda v: str(v) if isinstance(v, Permission) else "+".join(sorted(v)),
+)
 def test_who_has_which_permission(permission: Permission, allowed: set[str]) -> None:
     assert {name for name, principal in PRINCIPALS.items() if principal.has(permission)} == allowed
     for name, principal in PRINCIPALS.items():
@@ -139,7 +143,7 @@ def test_who_has_which_permission(permission: Permission, allowed: set[str]) -> 
 
 
 def test_dispatch_checks_again_whatever_the_transport_did(tmp_path: Path) -> None:
-    from web.probe import Forget
+    from tests.web.probe import Forget
 
     node = make_node(tmp_path)
     with pytest.raises(Unauthenticated):

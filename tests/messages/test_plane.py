@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from web.probe import Echo, Fail, ProbeService, Sign, Upload, Wait, Work, make_node, token_of
-from web.wire import RawSocket, Wire
 from websockets.sync.client import connect
 
 from grid.web.settings import WebSettings
@@ -18,6 +16,8 @@ from grid.web.testing import ServedNode
 from syft_ext.envelope import MAX_ENVELOPE, Envelope
 from syft_ext.identity import Identity
 from syft_ext.transport.http import MEDIA_TYPE
+from tests.web.probe import Echo, Fail, ProbeService, Sign, Upload, Wait, Work, make_node, token_of
+from tests.web.wire import RawSocket, Wire
 
 from .frames import HTTP, ME, SENDERS, answer_of, error_of, frame, over_http, over_websocket, seal
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from web.probe import DownloadBytes, Echo, Fail, Search, Upload, Wait, content, token_of
 
 from grid.web.testing import RunningNode, ServedNode
 from syft_ext.errors import (
@@ -23,6 +22,7 @@ from syft_ext.errors import (
 )
 from syft_ext.identity import Identity
 from syft_ext.transport import Connection, LocalTransport, open_transport
+from tests.web.probe import DownloadBytes, Echo, Fail, Search, Upload, Wait, content, token_of
 
 KINDS = ["http", "ws", "local"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from accounts.people import House
 from argon2 import PasswordHasher
 
 import syft_ext.client.credentials as credentials
 from grid.accounts.service import PASSWORDS
 from syft_ext.clock import SystemClock
+from tests.accounts.people import House
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ import numpy
 import pandas
 import pytest
 import torch
-from accounts.people import OWNER, PASSWORD, House
 from argon2 import PasswordHasher
 
 import syft_ext as sy
@@ -24,6 +23,7 @@ from syft_ext.clock import SystemClock
 from syft_ext.errors import BadRequest, Forbidden, NotFound, Unavailable
 from syft_ext.plans import make_plan
 from syft_ext.transport import LocalTransport
+from tests.accounts.people import OWNER, PASSWORD, House
 
 FRAME = pandas.DataFrame({"age": [61, 47, 70], "radius": [14.2, 11.0, 17.9]})
 MOCK = pandas.DataFrame({"age": [50], "radius": [10.0]})

@@ -6,12 +6,12 @@ import io
 import sys
 
 import pytest
-from accounts.people import OWNER, PASSWORD, House
 
 import syft_ext as sy
 from syft_ext.client import progress
 from syft_ext.client.display import Table, ago, size, when
 from syft_ext.transport import LocalTransport
+from tests.accounts.people import OWNER, PASSWORD, House
 
 
 def test_a_table_is_aligned_text_and_escaped_html() -> None:

@@ -14,9 +14,6 @@ import torch
 
 import syft_ext as sy
 from grid.web.testing import ServedNode
-from sdk.live import EMAIL, PASSWORD, log_in, serve
-from sdk.scripted import least_squares
-from sdk.tls import TLSProxy
 from syft_ext.errors import (
     Conflict,
     Forbidden,
@@ -29,6 +26,9 @@ from syft_ext.errors import (
 )
 from syft_ext.federated import RunSummary
 from syft_ext.transport import Transport, WebSocketTransport
+from tests.sdk.live import EMAIL, PASSWORD, log_in, serve
+from tests.sdk.scripted import least_squares
+from tests.sdk.tls import TLSProxy
 
 W, B = torch.tensor([2.0, -1.0]), 0.5
 X = torch.randn(200, 2, generator=torch.Generator().manual_seed(1))

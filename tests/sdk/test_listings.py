@@ -13,7 +13,7 @@ import torch
 
 import syft_ext as sy
 from grid.web.testing import ServedNode
-from sdk.live import log_in, serve
+from tests.sdk.live import log_in, serve
 
 LISTINGS = Path(__file__).parent / "listings"
 CYCLES = 30

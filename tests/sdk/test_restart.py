@@ -16,9 +16,9 @@ import torch
 
 import syft_ext as sy
 from grid.web.testing import RunningNode
-from sdk.live import EMAIL, PASSWORD, log_in
-from sdk.scripted import least_squares
 from syft_ext.federated import RunSummary
+from tests.sdk.live import EMAIL, PASSWORD, log_in
+from tests.sdk.scripted import least_squares
 
 CYCLES, WORKERS = 12, 2
 

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from accounts.people import OWNER, PASSWORD, House
 
 import syft_ext as sy
 from syft_ext.client import credentials
@@ -16,6 +15,7 @@ from syft_ext.client.home import user_identity
 from syft_ext.errors import BadRequest, BadSignature, NotLoggedIn, Unauthenticated, Unavailable
 from syft_ext.identity import Identity
 from syft_ext.transport import LocalTransport
+from tests.accounts.people import OWNER, PASSWORD, House
 
 URL = "http://hospital:5001"
 

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from grid.storage.database import Database
+from grid.storage.dialect import table_of
+from grid.storage.prepared import Prepared, PreparedSizes, places
+from grid.storage.tables import BlobRow
+
+BLOBS = table_of(BlobRow)
+INSERT = Prepared(insert(BLOBS))
+AMONG = PreparedSizes(
+    lambda size: (
+        select(BLOBS.c.digest, BLOBS.c.size)
+        .where(BLOBS.c.digest.in_(places("digest", size)), BLOBS.c.size >= 10)
+        .order_by(BLOBS.c.digest)
+    )
+)
+
+
+def _digests(count: int) -> list[str]:
+    return [f"{index:064x}" for index in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 7, 9, 65])
+def test_rows_lists_and_counts(database: Database, count: int) -> None:
+    digests = _digests(count)
+    with database.transaction() as session:
+        rows = [{"digest": digest, "size": 10 + index} for index, digest in enumerate(digests)]
+        assert INSERT.run(session.connection(), rows).rowcount == count
+    with database.reading() as connection:
+        found = AMONG.run(connection, {}, digest=digests).all()
+        assert [(row.digest, row.size) for row in found] == [(d, 10 + i) for i, d in enumerate(digests)]
+        assert AMONG.run(connection, {}, digest=["no"]).first() is None
+    grow = Prepared(update(BLOBS).where(BLOBS.c.digest.in_(digests)).values(size=BLOBS.c.size + 1))
+    with database.transaction() as session:
+        assert grow.run(session.connection(), {}).rowcount == count
+
+
+def test_its_errors_are_those_of_the_database_and_undo_the_transaction(database: Database) -> None:
+    row = {"digest": "a" * 64, "size": 1}
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        INSERT.run(session.connection(), row)
+        INSERT.run(session.connection(), [row])
+    with pytest.raises(DBAPIError), database.reading() as connection:
+        INSERT.run(connection, row)
+    with database.reading() as connection:
+        assert Prepared(select(BLOBS.c.digest)).run(connection).all() == []
