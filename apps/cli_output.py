@@ -73,7 +73,9 @@ def print_record(record: Mapping[str, Any], form: str) -> None:
         return
     width = max(map(len, record), default=0)
     for name, value in record.items():
-        click.echo(f"{name.replace('_', ' ').ljust(width)}  {_cell(value)}")
+        moment = isinstance(value, float) and (name.endswith("_at") or name == "last_seen")
+        shown = ago(value) if moment else _cell(value)
+        click.echo(f"{name.replace('_', ' ').ljust(width)}  {shown}")
 
 
 def _cell(value: Any) -> str:
