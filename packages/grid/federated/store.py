@@ -218,9 +218,10 @@ class TrainingStore:
         self, statement: Executable | Prepared, values: Mapping[str, Any] | None = None
     ) -> Sequence[Any]:
         """The rows of a query."""
+        if isinstance(statement, Prepared):
+            with self.database.reading() as connection:
+                return statement.run(connection, values or {}).all()
         with self.database.read() as session:
-            if isinstance(statement, Prepared):
-                return statement.run(session.connection(), values or {}).all()
             return session.connection().execute(statement, values).all()
 
 

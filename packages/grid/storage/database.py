@@ -127,6 +127,12 @@ class Database:
         with _unavailable(), Session(self._readers, autoflush=False, expire_on_commit=False) as session:
             yield session
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that cannot write, for one prepared query: half of what :meth:`read` costs."""
+        with _unavailable(), self._readers.connect() as connection:
+            yield connection
+
     def run(self, fn: Callable[[Session], T], *, durable: bool = False) -> T:
         """Run ``fn`` in a transaction; run it again when the database refused it for a conflict.
 
