@@ -108,17 +108,18 @@ def test_a_dead_domain_costs_a_note_and_nothing_more(world: World) -> None:
 
 
 def test_a_slow_domain_is_waited_for_until_the_deadline_once(world: World) -> None:
-    network, (_, slow) = make(world, "a", "slow", deadline=0.4)
-    slow.service(Shelf).delay = 1.0
+    network, (_, slow) = make(world, "a", "slow", deadline=1.5)
+    slow.service(Shelf).delay = 3.0
     first = search(world, network)
-    assert 0.35 < first.seconds < 0.7
+    assert 1.4 < first.seconds < 2.5
     assert [note.error for note in first.notes] == ["did not answer in time"]
     assert [hit.name for hit in first.results] == ["a-dataset", "a-model"]
     second = search(world, network)
-    assert second.seconds < 0.3, "it is remembered"
-    time.sleep(1.0)
-    assert "not asked" in search(world, network).notes[0].error, "its late answer did not clear it"
-    assert "not asked" in second.notes[0].error
+    assert second.seconds < 1.4, "it is remembered"
+    assert ["not asked" in note.error for note in second.notes] == [True]
+    time.sleep(2.0)
+    third = search(world, network)
+    assert ["not asked" in note.error for note in third.notes] == [True], "its late answer did not clear it"
 
 
 def test_a_suspect_is_probed_and_comes_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
