@@ -65,12 +65,12 @@ def test_running_requests_are_finished_and_everybody_else_is_sent_home(tmp_path:
         assert ws.read_close() == 1001
         ws.frame(CLOSE, b"\x03\xe9")
         assert idle.closed()
-        assert time.monotonic() - begun < 0.6
+        assert time.monotonic() - begun < 0.9, "the idle one did not wait for the busy one"
         status, headers, body = busy.response()
         assert (status, headers["connection"]) == (200, "close")
         assert json.loads(body)["kind"] == "waited 1.0"
         assert node.stop() == 0
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
         assert "stopped\n" in node.lines
 
 
@@ -82,7 +82,8 @@ def test_what_takes_too_long_is_cut_off(tmp_path: Path, number: signal.Signals) 
         begun = time.monotonic()
         node.process.send_signal(number)
         assert node.process.wait(15) == 0
-        assert 2 < time.monotonic() - begun < 6  # the probe's grace is 3 seconds
+        # The probe's grace is 3 seconds, the request would take 60; the rest is the process ending.
+        assert 2 < time.monotonic() - begun < 12
         status, _, body = busy.response()
         assert (status, json.loads(body)["code"]) == (503, "unavailable")
         assert busy.closed()
