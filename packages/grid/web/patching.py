@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 __all__ = ["patch"]
-
-SWITCH = 0.0005
-"""Seconds for which a real thread may keep the interpreter to itself while the event loop wants it.
-
-Python's own 5 ms would be added to each of the several steps of an upload that runs beside the loop.
-"""
 
 
 def patch() -> None:
@@ -22,4 +14,3 @@ def patch() -> None:
     from gevent import monkey
 
     monkey.patch_all()
-    sys.setswitchinterval(SWITCH)
