@@ -65,12 +65,12 @@ def test_running_requests_are_finished_and_everybody_else_is_sent_home(tmp_path:
         assert ws.read_close() == 1001
         ws.frame(CLOSE, b"\x03\xe9")
         assert idle.closed()
-        assert time.monotonic() - begun < 0.9, "the idle one did not wait for the busy one"
+        assert time.monotonic() - begun < 0.6
         status, headers, body = busy.response()
         assert (status, headers["connection"]) == (200, "close")
         assert json.loads(body)["kind"] == "waited 1.0"
         assert node.stop() == 0
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 3
         assert "stopped\n" in node.lines
 
 
