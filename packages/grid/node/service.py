@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grid.node.principal import Principal
@@ -15,11 +15,20 @@ from syft_ext.transport import PayloadReader
 if TYPE_CHECKING:
     from grid.node.node import Node
 
-__all__ = ["Context", "Download", "Service", "ServiceMap", "handles"]
+__all__ = ["Context", "Download", "Notes", "Service", "ServiceMap", "handles"]
 
 M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., Any])
 _NO_BODY = PayloadReader.of(b"")
+
+
+@dataclass(slots=True)
+class Notes:
+    """What one call touched: ids of objects and grants in the order in which they were named, and details."""
+
+    objects: dict[str, None] = field(default_factory=dict)
+    grants: dict[str, None] = field(default_factory=dict)
+    detail: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -32,12 +41,24 @@ class Context:
             committing anything: its last read checks that it is what the caller signed.
         scheme: "http", "ws", "message" or "local": how the call came in.
         remote: network address of the caller, where the transport knows it: login attempts are counted by it.
+        notes: what the handler adds to the audit log's entry of this call (:meth:`note`).
     """
 
     principal: Principal
     body: PayloadReader = _NO_BODY
     scheme: str = "local"
     remote: str = ""
+    notes: Notes = field(default_factory=Notes)
+
+    def note(self, *object_ids: str, grant: str = "", **detail: str | int | float | bool) -> None:
+        """Say what this call touched, by which grant, and what else the audit log should keep of it.
+
+        May be called several times, also before the call is refused. Never pass secrets or data.
+        """
+        self.notes.objects.update(dict.fromkeys(object_ids))
+        if grant:
+            self.notes.grants[grant] = None
+        self.notes.detail.update(detail)
 
 
 @dataclass(slots=True)

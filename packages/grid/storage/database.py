@@ -77,6 +77,8 @@ class Database:
             )
             self._write_lock = None
         self._inside: set[int] = set()
+        #: Transactions that this process has committed. Whoever caches a decision asks again when it moved.
+        self.commits = 0
 
     # -- transactions -------------------------------------------------------------------------------
 
@@ -104,6 +106,7 @@ class Database:
                     begin_immediate(session.connection)
                 yield session
                 session.commit()
+                self.commits += 1
                 if self._write_lock is not None:
                     self._log.committed()
         finally:

@@ -4,6 +4,7 @@
 import grid.accounts.tables
 import grid.catalogue.tables
 import grid.federated.tables
+import grid.governance.tables
 import grid.network.tables
 import grid.storage.tables
 import grid.worker.tables

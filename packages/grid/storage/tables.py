@@ -46,14 +46,15 @@ class ObjectTag(Base):
 
 
 class ObjectPermission(Base):
-    """Who may ``read`` or ``search`` an object: a verify key in hex, or ``*`` for everybody."""
+    """Who may ``read``, ``search``, ``compute`` on an object or have ``statistics`` of it: a user id,
+    ``group:`` and a group id, a verify key in hex, or ``*`` for everybody."""
 
     __tablename__ = "object_permission"
 
     object_id: Mapped[str] = mapped_column(
         ForeignKey("stored_object.id", ondelete="CASCADE"), primary_key=True
     )
-    scope: Mapped[str] = mapped_column(String(6), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(16), primary_key=True)
     verify_key: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 

@@ -1,0 +1,63 @@
+"""The site's policy: what a Domain's owner demands of everything that leaves, whatever a job asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from syft_ext.messages.fields import Name, Size
+from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.permissions import USER, flag
+
+__all__ = ["GetPolicy", "PolicyView", "SetPolicy", "SitePolicy"]
+
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
+    """What the owner demands. It is applied after whatever a job does itself, and no job can loosen it.
+
+    Attributes:
+        allowed_operations: names of remote operations (``aten.mm.default``) and statistics
+            (``statistics.mean``) that may run; None: all of the allow-list.
+        min_rows: aggregates over fewer rows are refused, groups and bins of fewer rows are suppressed.
+        min_participants: trainings whose cycles would close with fewer reports are refused.
+        max_output_bytes: most that one download of computed content may hand out; None: no cap.
+        clip_norm: L2 norm to which each participant's report is clipped before it is summed.
+        noise_multiplier: standard deviation of the Gaussian noise on the sum of the clipped reports,
+            as a multiple of ``clip_norm`` (which it needs).
+        statistics_epsilon: every number of a statistic gets Laplace noise for this epsilon, from the bounds
+            that the owner gave in the column's schema; each costs the user's privacy budget as much.
+            Statistics without a mechanism are refused then.
+        required_approvals: how many different reviewers must approve a request.
+    """
+
+    allowed_operations: Annotated[list[Name], msgspec.Meta(max_length=1000)] | None = None
+    min_rows: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)] = 1
+    min_participants: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1
+    max_output_bytes: Size | None = None
+    clip_norm: _Positive | None = None
+    noise_multiplier: _Positive | None = None
+    statistics_epsilon: _Positive | None = None
+    required_approvals: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+class PolicyView(Reply):
+    """The policy, and when it was set (seconds since the epoch; 0: never, these are the defaults)."""
+
+    policy: SitePolicy
+    changed_at: float = 0.0
+    changed_by: str = ""
+
+
+@operation("policy.get", rest="GET /policy", reply=PolicyView, permission=USER)
+class GetPolicy(Message):
+    """The site's policy: everybody here may know the rules that apply to him."""
+
+
+@operation("policy.set", rest="PUT /policy", reply=PolicyView, permission=flag("can_edit_settings"))
+class SetPolicy(Message):
+    """Replace the site's policy as a whole. Only the Owner may; it acts on the very next operation."""
+
+    policy: SitePolicy
