@@ -1,16 +1,27 @@
-"""Tables of people: users and their keys, roles, groups, sessions, the set-up, and failed logins.
+"""Tables of people: users, their keys, sessions and one-time codes, roles, groups, the set-up, failed logins.
 
 Times are seconds since the epoch. No private key has a column.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, String
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from grid.storage.base import Base
 
-__all__ = ["Group", "GroupMember", "LoginFailures", "Role", "Setup", "User", "UserKey", "UserSession"]
+__all__ = [
+    "Group",
+    "GroupMember",
+    "LoginFailures",
+    "RecoveryCode",
+    "Role",
+    "Setup",
+    "Totp",
+    "User",
+    "UserKey",
+    "UserSession",
+]
 
 
 class Role(Base):
@@ -42,17 +53,22 @@ class User(Base):
 
 
 class UserKey(Base):
-    """A public key that its user logged in with; a key belongs to whoever logged in with it last."""
+    """A public key of a user: one he logged in with (it belongs to whoever did so last), or registered.
+
+    ``name`` is what he calls it; ``used_at`` is his last login with it, or when he registered it.
+    """
 
     __tablename__ = "user_keys"
 
     verify_key: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     used_at: Mapped[float] = mapped_column(Double)
+    name: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    added_at: Mapped[float | None] = mapped_column(Double)
 
 
 class UserSession(Base):
-    """A token that is good now; logging out, or a new password, deletes the row."""
+    """A token that is good now; logging out, or a new password, deletes the row. ``remote``: where from."""
 
     __tablename__ = "user_sessions"
 
@@ -61,13 +77,50 @@ class UserSession(Base):
     verify_key: Mapped[str] = mapped_column(String(64), default="")
     created_at: Mapped[float] = mapped_column(Double)
     expires_at: Mapped[float] = mapped_column(Double, index=True)
+    remote: Mapped[str] = mapped_column(String(64), default="", server_default="")
+
+
+class Totp(Base):
+    """A user's second factor (RFC 6238). Until ``confirmed_at`` it asks nothing of him.
+
+    ``last_step`` is the latest time step of which a code was accepted; ``failures`` counts wrong codes in a
+    row, and after some of them nothing is tried before ``blocked_until``.
+    """
+
+    __tablename__ = "user_totp"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    sealed_secret: Mapped[str] = mapped_column(String(255))
+    enrolled_at: Mapped[float] = mapped_column(Double)
+    confirmed_at: Mapped[float | None] = mapped_column(Double)
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    blocked_until: Mapped[float] = mapped_column(Double, default=0.0)
+
+
+class RecoveryCode(Base):
+    """A code that stands once for a lost device; the row goes when it was used."""
+
+    __tablename__ = "user_recovery_codes"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
 class Group(Base):
+    """A set of users; its flags are those of each of them, beside those of his role."""
+
     __tablename__ = "user_groups"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     name: Mapped[str] = mapped_column(String(255), unique=True)
+    can_triage_requests: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_edit_settings: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_create_users: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_create_groups: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_edit_roles: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_manage_infrastructure: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_upload_data: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class GroupMember(Base):
@@ -92,6 +145,7 @@ class Setup(Base):
     allow_user_signup: Mapped[bool] = mapped_column(default=False)
     session_lifetime: Mapped[float] = mapped_column(Double, default=3600.0)
     key_lifetime: Mapped[float] = mapped_column(Double, default=30 * 86400.0)
+    require_totp: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class LoginFailures(Base):
