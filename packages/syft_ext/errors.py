@@ -11,6 +11,7 @@
     │   ├── ExpiredMessage      401  outside the time window
     │   ├── ReplayedMessage     401  this nonce was seen before
     │   ├── InvalidToken        401  forged, expired, revoked, or from another node
+    │   ├── TotpRequired        401  the password is right; the login needs a one-time code too
     │   └── NotLoggedIn         401  the SDK has no credentials for this node
     ├── Forbidden               403  the identity is known and lacks the permission
     ├── NotFound                404
@@ -52,6 +53,7 @@ __all__ = [
     "ReplayedMessage",
     "TooLarge",
     "TooManyRequests",
+    "TotpRequired",
     "Unauthenticated",
     "Unavailable",
     "Unsupported",
@@ -131,6 +133,10 @@ class ReplayedMessage(Unauthenticated):
 
 class InvalidToken(Unauthenticated):
     code, title = "invalid-token", "The token is not valid here"
+
+
+class TotpRequired(Unauthenticated):
+    code, title = "totp-required", "The login needs a one-time code"
 
 
 class NotLoggedIn(Unauthenticated):

@@ -40,9 +40,13 @@ from tests.accounts.people import PASSWORD, SEED_ROLES, SEEDS, House, check_ever
 #: pygrid.md 1.2 to 1.4, written down a second time: a declaration that changes by mistake is found here.
 DECLARED = {
     "anyone": {"setup.status", "setup.create_owner", "auth.login", "users.sign_up", "node.metadata"},
-    "user": {"auth.logout", "auth.revoke", "users.me", "users.change_email", "users.change_password"},
-    "can_triage_requests": {"users.list", "users.search", "users.get", "roles.list", "roles.get"},
-    "can_create_users": {"users.create", "users.update", "users.delete", "auth.revoke_user"},
+    "user": {"auth.logout", "auth.revoke", "users.me", "users.change_email", "users.change_password"}
+    | {"keys.list", "keys.register", "keys.remove", "sessions.list", "sessions.end"}
+    | {"totp.enrol", "totp.confirm", "totp.recovery_codes", "totp.remove"},
+    "can_triage_requests": {"users.list", "users.search", "users.get", "roles.list", "roles.get"}
+    | {"dashboard.get"},
+    "can_create_users": {"users.create", "users.update", "users.delete"}
+    | {"auth.revoke_user", "auth.reset_totp", "sessions.list_of", "sessions.end_of"},
     "can_create_groups": {"groups.create", "groups.list", "groups.get", "groups.update", "groups.delete"},
     "can_edit_roles": {"roles.create", "roles.update", "roles.delete"},
     "can_edit_settings": {"settings.get", "settings.update"},

@@ -1,4 +1,4 @@
-"""Roles, and the one rule against escalation: nobody gives, takes or touches a power that he lacks."""
+"""Roles: named sets of permission flags; each user has one. Who may change them: :mod:`grid.accounts.powers`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from grid.accounts.powers import OWNER, flags_of, require_covers
 from grid.accounts.tables import Role, User
 from grid.node import Principal
 from grid.storage.database import Database
@@ -13,21 +14,9 @@ from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import RoleView
 
-__all__ = ["OWNER", "USER_ROLE", "RoleManager", "flags_of", "require_covers", "role_named"]
+__all__ = ["USER_ROLE", "RoleManager", "role_named"]
 
-OWNER = "Owner"
 USER_ROLE = "User"
-
-
-def flags_of(role: Role) -> frozenset[str]:
-    return frozenset(name for name in FLAGS if getattr(role, name))
-
-
-def require_covers(actor: Principal, flags: frozenset[str], what: str) -> None:
-    """Raise :class:`Forbidden` unless the actor has all of ``flags`` himself."""
-    lacking = sorted(flags - actor.flags)
-    if lacking:
-        raise Forbidden(f"{what} carries permissions that you lack: {', '.join(lacking)}", lacking=lacking)
 
 
 def role_named(session: Session, name: str) -> Role:

@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from grid.accounts.groups import GroupManager
-from grid.accounts.passwords import Passwords
-from grid.accounts.roles import RoleManager
-from grid.accounts.sessions import SessionManager
-from grid.accounts.settings import SettingsManager
+from grid.accounts.dashboard import DashboardService
+from grid.accounts.managers import PASSWORDS, AccountService
+from grid.accounts.own_account import OwnAccountService, SecondFactorService
 from grid.accounts.tables import Setup
-from grid.accounts.throttle import Subject, Throttle
-from grid.accounts.users import UserManager
+from grid.accounts.throttle import Subject
 from grid.node import Context, Node, Principal, Service, handles
-from syft_ext.errors import Conflict, Forbidden
-from syft_ext.messages import FLAGS, Empty
+from syft_ext.errors import Conflict, Forbidden, TotpRequired
+from syft_ext.messages import FLAGS, Empty, Message
 from syft_ext.messages import accounts as m
 
-__all__ = ["SERVICES", "AuthService", "GroupService", "RoleService", "SetupService", "UserService"]
+__all__ = [
+    "PASSWORDS",
+    "SERVICES",
+    "AuthService",
+    "GroupService",
+    "RoleService",
+    "SetupService",
+    "UserService",
+]
 
 
-#: One for the process: it bounds the memory that hashing takes.
-PASSWORDS = Passwords()
-
-
-@dataclass(frozen=True, slots=True)
-class _Managers:
-    settings: SettingsManager
-    users: UserManager
-    roles: RoleManager
-    groups: GroupManager
-    sessions: SessionManager
-    passwords: Passwords
-    throttle: Throttle
-
-
-def _managers(node: Node) -> _Managers:
-    """The managers are stateless (the state is in the database), so each service may have its own."""
-    return _Managers(
-        settings=SettingsManager(node.db, node.clock),
-        users=UserManager(node.db, node.clock, PASSWORDS),
-        roles=RoleManager(node.db),
-        groups=GroupManager(node.db),
-        sessions=SessionManager(node.db, node.clock, node.tokens, PASSWORDS),
-        passwords=PASSWORDS,
-        throttle=Throttle(node.db, node.clock),
-    )
-
-
-class _AccountService(Service):
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self._managers = _managers(node)
-
-
-class SetupService(_AccountService):
+class SetupService(AccountService):
     """The first owner, and the settings."""
 
     def __init__(self, node: Node) -> None:
@@ -100,7 +70,8 @@ class SetupService(_AccountService):
 
     @handles(m.UpdateSettings)
     def update(self, ctx: Context, message: m.UpdateSettings) -> m.SettingsView:
-        return self._view(self._managers.settings.update(message))
+        ctx.note(changed=_changed(message))
+        return self._view(self._managers.settings.update(ctx.principal, message))
 
     def _view(self, row: Setup) -> m.SettingsView:
         self._apply(row)
@@ -109,10 +80,11 @@ class SetupService(_AccountService):
             allow_user_signup=row.allow_user_signup,
             session_lifetime=row.session_lifetime,
             key_lifetime=row.key_lifetime,
+            require_totp=row.require_totp,
         )
 
 
-class AuthService(_AccountService):
+class AuthService(AccountService):
     """Login and what follows from it: vouches for the tokens and the keys of users."""
 
     token_kind = "user"  # noqa: S105 - the kind of a token, not a token
@@ -128,9 +100,18 @@ class AuthService(_AccountService):
         throttle = self._managers.throttle
         subjects = [Subject.email(message.email), Subject.remote(ctx.remote)]
         throttle.admit(*subjects)
-        user_id, token, expires_at = self._managers.sessions.open(
-            message.email, message.password, ctx.principal.verify_key
-        )
+        try:
+            user_id, token, expires_at = self._managers.sessions.open(
+                message.email,
+                message.password,
+                ctx.principal.verify_key,
+                code=message.totp,
+                remote=ctx.remote,
+            )
+        except TotpRequired:
+            if not message.totp:  # half a login is no guess: a whole office may log in in two steps
+                throttle.succeeded(Subject.remote(ctx.remote))
+            raise
         throttle.succeeded(*subjects)
         return m.SessionView(
             token=token,
@@ -151,11 +132,12 @@ class AuthService(_AccountService):
 
     @handles(m.RevokeUser)
     def revoke_user(self, ctx: Context, message: m.RevokeUser) -> Empty:
+        ctx.note(user=message.user_id)
         self._managers.users.end_sessions(message.user_id, actor=ctx.principal)
         return Empty()
 
 
-class UserService(_AccountService):
+class UserService(AccountService):
     @handles(m.SignUp)
     def sign_up(self, ctx: Context, message: m.SignUp) -> m.UserView:
         settings = self._managers.settings.load()
@@ -190,46 +172,23 @@ class UserService(_AccountService):
         )
         return m.UserList(users=users, total=total)
 
-    @handles(m.GetMe)
-    def me(self, ctx: Context, message: m.GetMe) -> m.UserView:
-        return self._managers.users.get(ctx.principal.id)
-
     @handles(m.GetUser)
     def get(self, ctx: Context, message: m.GetUser) -> m.UserView:
         return self._managers.users.get(message.user_id)
 
-    @handles(m.ChangeEmail)
-    def change_email(self, ctx: Context, message: m.ChangeEmail) -> m.UserView:
-        self._confirm(ctx, message.password)
-        return self._managers.users.change_email(ctx.principal.id, message.email)
-
-    @handles(m.ChangePassword)
-    def change_password(self, ctx: Context, message: m.ChangePassword) -> Empty:
-        self._confirm(ctx, message.password)
-        self._managers.users.change_password(
-            ctx.principal.id, message.new_password, keep_session=ctx.principal.claims.get("jti", "")
-        )
-        return Empty()
-
-    def _confirm(self, ctx: Context, password: str) -> None:
-        """A stolen token must not be enough to take an account over, nor to guess its password."""
-        subjects = [Subject.email(ctx.principal.name), Subject.remote(ctx.remote)]
-        self._managers.throttle.admit(*subjects)
-        if self._managers.sessions.authenticate(ctx.principal.name, password) is None:
-            raise Forbidden("that is not your password")
-        self._managers.throttle.succeeded(*subjects)
-
     @handles(m.UpdateUser)
     def update(self, ctx: Context, message: m.UpdateUser) -> m.UserView:
+        ctx.note(user=message.user_id, changed=_changed(message))
         return self._managers.users.update(ctx.principal, message)
 
     @handles(m.DeleteUser)
     def delete(self, ctx: Context, message: m.DeleteUser) -> Empty:
+        ctx.note(user=message.user_id)
         self._managers.users.delete(ctx.principal, message.user_id)
         return Empty()
 
 
-class RoleService(_AccountService):
+class RoleService(AccountService):
     @handles(m.CreateRole)
     def create(self, ctx: Context, message: m.CreateRole) -> m.RoleView:
         flags = {name: bool(getattr(message, name)) for name in FLAGS}
@@ -246,18 +205,20 @@ class RoleService(_AccountService):
     @handles(m.UpdateRole)
     def update(self, ctx: Context, message: m.UpdateRole) -> m.RoleView:
         flags = {name: getattr(message, name) for name in FLAGS}
+        ctx.note(role=message.role_id, changed=_changed(message))
         return self._managers.roles.update(ctx.principal, message.role_id, message.name, flags)
 
     @handles(m.DeleteRole)
     def delete(self, ctx: Context, message: m.DeleteRole) -> Empty:
+        ctx.note(role=message.role_id)
         self._managers.roles.delete(ctx.principal, message.role_id)
         return Empty()
 
 
-class GroupService(_AccountService):
+class GroupService(AccountService):
     @handles(m.CreateGroup)
     def create(self, ctx: Context, message: m.CreateGroup) -> m.GroupView:
-        return self._managers.groups.create(message.name, message.users)
+        return self._managers.groups.create(ctx.principal, message.name, message.users, message.flags)
 
     @handles(m.ListGroups)
     def list(self, ctx: Context, message: m.ListGroups) -> m.GroupList:
@@ -269,13 +230,32 @@ class GroupService(_AccountService):
 
     @handles(m.UpdateGroup)
     def update(self, ctx: Context, message: m.UpdateGroup) -> m.GroupView:
-        return self._managers.groups.update(message.group_id, message.name, message.users)
+        ctx.note(group=message.group_id, changed=_changed(message))
+        return self._managers.groups.update(
+            ctx.principal, message.group_id, message.name, message.users, message.flags
+        )
 
     @handles(m.DeleteGroup)
     def delete(self, ctx: Context, message: m.DeleteGroup) -> Empty:
-        self._managers.groups.delete(message.group_id)
+        ctx.note(group=message.group_id)
+        self._managers.groups.delete(ctx.principal, message.group_id)
         return Empty()
 
 
+def _changed(message: Message) -> str:
+    """Which fields of an account, a role, a group or the settings a message changes, for the audit log."""
+    names = [name for name in message.__struct_fields__ if not name.endswith("_id")]
+    return ", ".join(name for name in names if getattr(message, name) is not None)
+
+
 #: What a node needs to have users.
-SERVICES: tuple[type[Service], ...] = (SetupService, AuthService, UserService, RoleService, GroupService)
+SERVICES: tuple[type[Service], ...] = (
+    SetupService,
+    AuthService,
+    UserService,
+    OwnAccountService,
+    SecondFactorService,
+    RoleService,
+    GroupService,
+    DashboardService,
+)

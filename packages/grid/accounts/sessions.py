@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, true, update
+from sqlalchemy.orm import Session
 
 from grid.accounts.passwords import Passwords
+from grid.accounts.powers import flags_of
 from grid.accounts.settings import load_settings
-from grid.accounts.tables import Role, Setup, User, UserKey, UserSession
-from grid.accounts.users import normalize_email
+from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User, UserKey, UserSession
+from grid.accounts.totp import TotpManager
+from grid.accounts.users import editable, normalize_email
 from grid.node import Principal
 from grid.node.tokens import Tokens
 from grid.storage.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import BadRequest, InvalidToken, Unauthenticated
-from syft_ext.messages import FLAGS
+from syft_ext.errors import BadRequest, InvalidToken, NotFound, Unauthenticated
+from syft_ext.messages.own_account import OpenSession
 
 __all__ = ["SessionManager"]
 
+_ENROL = "this node asks for one-time codes: use them (totp.enrol, totp.confirm), and your permissions count"
+
 
 class SessionManager:
-    def __init__(self, db: Database, clock: Clock, tokens: Tokens, passwords: Passwords) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, tokens: Tokens, passwords: Passwords, totp: TotpManager
+    ) -> None:
         self._db = db
         self._clock = clock
         self._tokens = tokens
         self._passwords = passwords
+        self._totp = totp
 
     def authenticate(self, email: str, password: str) -> User | None:
         """The enabled user with this e-mail and password, or None.
@@ -42,17 +50,19 @@ class SessionManager:
         known = user.password_hash if user and user.disabled_at is None else None
         return user if self._passwords.verify(known, password) else None
 
-    def open(self, email: str, password: str, verify_key: str) -> tuple[str, str, float]:
+    def open(
+        self, email: str, password: str, verify_key: str, *, code: str = "", remote: str = ""
+    ) -> tuple[str, str, float]:
         """Log in: user id, token and when it expires. With ``verify_key`` the token is bound to it.
 
-        Raises :class:`Unauthenticated`, with the same words for an unknown user and a wrong password.
+        Raises :class:`Unauthenticated`, with the same words for an unknown user and a wrong password, and
+        :class:`TotpRequired` when the one-time code is missing or wrong.
         """
         user = self.authenticate(email, password)
         if user is None:
             raise _refused()
         stored = user.password_hash
         better = self._passwords.hash(password) if self._passwords.outdated(stored) else stored
-        now = self._clock.now()
         # The hash must still be the one that was checked: a password that was changed meanwhile opens nothing.
         same = (User.id == user.id) & (User.password_hash == stored) & User.disabled_at.is_(None)
         with self._db.transaction() as session:
@@ -60,22 +70,65 @@ class SessionManager:
                 update(User).where(same).values(password_hash=better).returning(User.id)
             ).all():
                 raise _refused()
-            session.execute(delete(UserSession).where(UserSession.expires_at <= now))
-            settings = load_settings(session)
-            lifetime = settings.session_lifetime if settings else 3600.0
-            token, claims = self._tokens.issue("user", user.id, lifetime, key=verify_key)
-            session.add(
-                UserSession(
-                    id=claims["jti"],
-                    user_id=user.id,
-                    verify_key=verify_key,
-                    created_at=now,
-                    expires_at=claims["exp"],
+            problem = self._totp.check(session, user.id, code)
+            if problem is None:
+                return user.id, *self._record(session, user.id, verify_key, remote)
+        raise problem
+
+    def _record(self, session: Session, user_id: str, verify_key: str, remote: str) -> tuple[str, float]:
+        now = self._clock.now()
+        session.execute(delete(UserSession).where(UserSession.expires_at <= now))
+        settings = load_settings(session)
+        lifetime = settings.session_lifetime if settings else 3600.0
+        token, claims = self._tokens.issue("user", user_id, lifetime, key=verify_key)
+        row = UserSession(id=claims["jti"], user_id=user_id, verify_key=verify_key, created_at=now)
+        row.expires_at, row.remote = claims["exp"], remote[:64]
+        session.add(row)
+        if verify_key:
+            key = session.get(UserKey, verify_key)
+            if key is None or key.user_id != user_id:
+                key = session.merge(UserKey(verify_key=verify_key, user_id=user_id, name="", added_at=now))
+            key.used_at = now
+        return token, claims["exp"]
+
+    # -- which there are ----------------------------------------------------------------------------
+
+    def all_of(self, user_id: str, *, current: str = "") -> list[OpenSession]:
+        """A user's sessions that have not expired, the newest first. Raises :class:`NotFound`."""
+        live = (UserSession.user_id == user_id) & (UserSession.expires_at > self._clock.now())
+        with self._db.read() as session:
+            if session.get(User, user_id) is None:
+                raise NotFound("there is no such user")
+            rows = session.scalars(select(UserSession).where(live).order_by(UserSession.created_at.desc()))
+            return [
+                OpenSession(
+                    id=row.id,
+                    created_at=row.created_at,
+                    expires_at=row.expires_at,
+                    verify_key=row.verify_key,
+                    remote=row.remote,
+                    current=row.id == current,
                 )
-            )
-            if verify_key:
-                session.merge(UserKey(verify_key=verify_key, user_id=user.id, used_at=now))
-        return user.id, token, claims["exp"]
+                for row in rows
+            ]
+
+    def end(self, user_id: str, session_id: str, *, actor: Principal | None = None) -> None:
+        """End one session of a user, and forget its key unless another session of his is bound to it.
+
+        ``actor`` is whoever does it to another. Raises :class:`NotFound` and :class:`Forbidden`.
+        """
+        with self._db.transaction() as session:
+            if actor is not None:
+                editable(session, actor, user_id)
+            row = session.get(UserSession, session_id)
+            if row is None or row.user_id != user_id:
+                raise NotFound("there is no such session")
+            session.delete(row)
+            session.flush()
+            others = select(UserSession.id).where(UserSession.verify_key == row.verify_key).limit(1)
+            if not session.scalars(others.where(UserSession.user_id == user_id)).first():
+                own = (UserKey.verify_key == row.verify_key) & (UserKey.user_id == user_id)
+                session.execute(delete(UserKey).where(own))
 
     def close(self, principal: Principal) -> None:
         """End the session that ``principal`` called with, and forget the key it is bound to."""
@@ -91,40 +144,56 @@ class SessionManager:
 
     def of_token(self, claims: Mapping[str, Any]) -> Principal:
         """The user of a verified token; raises :class:`InvalidToken` when his session was ended."""
-        query = (
-            select(User.id, User.email, Role)
-            .join(UserSession, UserSession.user_id == User.id)
-            .join(Role, Role.id == User.role_id)
-            .where(UserSession.id == claims["jti"], User.id == claims["sub"], User.disabled_at.is_(None))
-        )
-        with self._db.read() as session:
-            row = session.execute(query).one_or_none()
-        if row is None:
+        query = _who().join(UserSession, UserSession.user_id == User.id)
+        query = query.where(UserSession.id == claims["jti"], User.id == claims["sub"])
+        found = self._principal(query, str(claims.get("cnf", "")), claims)
+        if found is None:
             raise InvalidToken("the session was ended; log in again")
-        return _principal(*row, verify_key=str(claims.get("cnf", "")), claims=claims)
+        return found
 
     def of_key(self, verify_key: str) -> Principal | None:
         """The user who logged in with this key within ``key_lifetime``."""
-        query = (
-            select(User.id, User.email, Role)
-            .join(UserKey, UserKey.user_id == User.id)
-            .join(Role, Role.id == User.role_id)
-            .join(Setup, UserKey.used_at + Setup.key_lifetime > self._clock.now())
-            .where(UserKey.verify_key == verify_key, User.disabled_at.is_(None))
-        )
+        query = _who().join(UserKey, UserKey.user_id == User.id)
+        fresh = UserKey.used_at + Setup.key_lifetime > self._clock.now()
+        return self._principal(query.where(UserKey.verify_key == verify_key, fresh), verify_key, {})
+
+    def _principal(self, query: Select[_Who], verify_key: str, claims: Mapping[str, Any]) -> Principal | None:
         with self._db.read() as session:
-            row = session.execute(query).one_or_none()
-        return None if row is None else _principal(*row, verify_key=verify_key, claims={})
+            rows = session.execute(query).all()
+        if not rows:
+            return None
+        user_id, email, role, _, require_totp, confirmed_at = rows[0]
+        flags = flags_of(role).union(*(flags_of(row[3]) for row in rows if row[3] is not None))
+        withheld = bool(require_totp and flags and confirmed_at is None)
+        return Principal(
+            "user",
+            id=user_id,
+            verify_key=verify_key,
+            name=email,
+            role=role.name,
+            flags=frozenset() if withheld else flags,
+            claims=claims,
+            hint=_ENROL if withheld else "",
+        )
+
+
+#: User id, e-mail, role, one of his groups, the setting require_totp, when his codes were confirmed.
+_Who = tuple[str, str, Role, Group | None, bool | None, float | None]
+
+
+def _who() -> Select[_Who]:
+    """One row for each group of a user, and one for a user without groups."""
+    query = (
+        select(User.id, User.email, Role, Group, Setup.require_totp, Totp.confirmed_at)
+        .join(Role, Role.id == User.role_id)
+        .outerjoin(GroupMember, GroupMember.user_id == User.id)
+        .outerjoin(Group, Group.id == GroupMember.group_id)
+        .outerjoin(Totp, Totp.user_id == User.id)
+        .outerjoin(Setup, true())
+        .where(User.disabled_at.is_(None))
+    )
+    return cast("Select[_Who]", query)
 
 
 def _refused() -> Unauthenticated:
     return Unauthenticated("e-mail or password is wrong")
-
-
-def _principal(
-    user_id: str, email: str, role: Role, *, verify_key: str, claims: Mapping[str, Any]
-) -> Principal:
-    flags = frozenset(name for name in FLAGS if getattr(role, name))
-    return Principal(
-        "user", id=user_id, verify_key=verify_key, name=email, role=role.name, flags=flags, claims=claims
-    )

@@ -7,12 +7,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from grid.accounts.passwords import Passwords
-from grid.accounts.roles import OWNER, role_named
-from grid.accounts.tables import Setup, User
+from grid.accounts.powers import OWNER
+from grid.accounts.roles import role_named
+from grid.accounts.tables import Setup, Totp, User
 from grid.accounts.users import normalize_email
+from grid.node import Principal
 from grid.storage.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import Conflict
+from syft_ext.errors import Conflict, Forbidden
 from syft_ext.ids import new_id
 from syft_ext.messages.accounts import CreateOwner, UpdateSettings
 
@@ -33,12 +35,14 @@ class SettingsManager:
         with self._db.read() as session:
             return load_settings(session)
 
-    def update(self, message: UpdateSettings) -> Setup:
+    def update(self, actor: Principal, message: UpdateSettings) -> Setup:
         """Change what is not None. Raises :class:`Conflict` before the set-up."""
         with self._db.transaction() as session:
             row = session.scalars(select(Setup).with_for_update()).one_or_none()
             if row is None:
                 raise Conflict("the node is not set up yet")
+            if message.require_totp is not None and message.require_totp != row.require_totp:
+                _check_require_totp(session, actor, message.require_totp)
             for name in message.__struct_fields__:
                 value = getattr(message, name)
                 if value is not None:
@@ -75,6 +79,14 @@ class SettingsManager:
         except IntegrityError as error:
             raise _done() from error
         return owner_id
+
+
+def _check_require_totp(session: Session, actor: Principal, required: bool) -> None:
+    if actor.role != OWNER:
+        raise Forbidden("only the owner says whether permissions need one-time codes")
+    own = session.get(Totp, actor.id)
+    if required and (own is None or own.confirmed_at is None):
+        raise Conflict("use one-time codes yourself first (totp.enrol): you would lose your own permissions")
 
 
 def _done() -> Conflict:

@@ -8,9 +8,11 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from grid.accounts.groups import set_groups
 from grid.accounts.passwords import Passwords
-from grid.accounts.roles import OWNER, USER_ROLE, flags_of, require_covers, role_named
-from grid.accounts.tables import Group, GroupMember, Role, User, UserKey, UserSession
+from grid.accounts.powers import OWNER, flags_of, flags_of_users, require_covers, require_touchable
+from grid.accounts.roles import USER_ROLE, role_named
+from grid.accounts.tables import Group, GroupMember, Role, Totp, User, UserKey, UserSession
 from grid.node import Principal
 from grid.storage.database import Database
 from syft_ext.clock import Clock
@@ -19,7 +21,7 @@ from syft_ext.ids import new_id
 from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import UpdateUser, UserView
 
-__all__ = ["UserManager", "normalize_email"]
+__all__ = ["UserManager", "editable", "end_sessions", "normalize_email"]
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
 
@@ -89,7 +91,7 @@ class UserManager:
                 )
                 session.add(user)
                 session.flush()
-                _set_groups(session, user.id, groups or [])
+                set_groups(session, actor, user.id, groups or [])
                 return _views(session, [user])[0]
         except IntegrityError as error:
             raise Conflict("there is an account with this e-mail already") from error
@@ -122,7 +124,7 @@ class UserManager:
         hashed = None if message.password is None else self._passwords.hash(message.password)
         try:
             with self._db.transaction() as session:
-                user = self._editable(session, actor, message.user_id)
+                user = editable(session, actor, message.user_id)
                 if message.role is not None:
                     role = role_named(session, message.role)
                     _require_givable(actor, role)
@@ -130,7 +132,7 @@ class UserManager:
                 if message.disabled is not None:
                     self._set_disabled(session, user, message.disabled)
                 if message.groups is not None:
-                    _set_groups(session, user.id, message.groups)
+                    set_groups(session, actor, user.id, message.groups)
                 if email is not None:
                     user.email = email
                 if hashed is not None:
@@ -143,30 +145,29 @@ class UserManager:
 
     def delete(self, actor: Principal, user_id: str) -> None:
         with self._db.transaction() as session:
-            user = self._editable(session, actor, user_id)
+            user = editable(session, actor, user_id)
             session.delete(user)
 
     def end_sessions(self, user_id: str, *, actor: Principal | None = None) -> None:
         """End all sessions of a user and forget his keys; ``actor`` is whoever does it to another."""
         with self._db.transaction() as session:
             if actor is not None:
-                self._editable(session, actor, user_id)
+                editable(session, actor, user_id)
             end_sessions(session, user_id)
-
-    def _editable(self, session: Session, actor: Principal, user_id: str) -> User:
-        if user_id == actor.id:
-            raise Forbidden("your own account: change e-mail and password with your password")
-        user = _found(session, user_id, lock=True)
-        role = session.get_one(Role, user.role_id)
-        if role.name == OWNER:
-            raise Forbidden("nobody edits the owner's account but the owner, by his own password")
-        require_covers(actor, flags_of(role), "the user's role")
-        return user
 
     def _set_disabled(self, session: Session, user: User, disabled: bool) -> None:
         user.disabled_at = self._clock.now() if disabled else None
         if disabled:
             end_sessions(session, user.id)
+
+
+def editable(session: Session, actor: Principal, user_id: str) -> User:
+    """Another's account, locked, if the actor may change it; raises :class:`Forbidden` or :class:`NotFound`."""
+    if user_id == actor.id:
+        raise Forbidden("your own account: change e-mail and password with your password")
+    user = _found(session, user_id, lock=True)
+    require_touchable(session, actor, [user_id])
+    return user
 
 
 def end_sessions(session: Session, user_id: str, *, keep: str = "") -> None:
@@ -193,20 +194,11 @@ def _found(session: Session, user_id: str, *, lock: bool = False) -> User:
     return user
 
 
-def _set_groups(session: Session, user_id: str, names: list[str]) -> None:
-    found = dict(session.execute(select(Group.name, Group.id).where(Group.name.in_(names))).all())
-    unknown = sorted(set(names) - set(found))
-    if unknown:
-        raise NotFound(f"there is no group {unknown[0][:80]!r}")
-    session.execute(delete(GroupMember).where(GroupMember.user_id == user_id))
-    session.add_all(GroupMember(group_id=group_id, user_id=user_id) for group_id in found.values())
-    session.flush()
-
-
 def _views(session: Session, users: list[User]) -> list[UserView]:
-    """The views of a page of users, in four queries for the whole page."""
+    """The views of a page of users, in a few queries for the whole page."""
     ids = [user.id for user in users]
-    roles = {role.id: role for role in session.scalars(select(Role))}
+    roles = {role.id: role.name for role in session.scalars(select(Role))}
+    flags = flags_of_users(session, ids)
     groups: dict[str, list[str]] = {}
     member = select(GroupMember.user_id, Group.name).join(Group).where(GroupMember.user_id.in_(ids))
     for user_id, name in session.execute(member.order_by(Group.name)):
@@ -214,16 +206,19 @@ def _views(session: Session, users: list[User]) -> list[UserView]:
     keys: dict[str, list[str]] = {}
     for key in session.scalars(select(UserKey).where(UserKey.user_id.in_(ids)).order_by(UserKey.used_at)):
         keys.setdefault(key.user_id, []).append(key.verify_key)
+    confirmed = select(Totp.user_id).where(Totp.user_id.in_(ids), Totp.confirmed_at.is_not(None))
+    with_codes = set(session.scalars(confirmed))
     return [
         UserView(
             id=user.id,
             email=user.email,
-            role=roles[user.role_id].name,
-            flags=[flag for flag in FLAGS if getattr(roles[user.role_id], flag)],
+            role=roles[user.role_id],
+            flags=[flag for flag in FLAGS if flag in flags[user.id]],
             groups=groups.get(user.id, []),
             verify_keys=keys.get(user.id, []),
             disabled=user.disabled_at is not None,
             created_at=user.created_at,
+            totp=user.id in with_codes,
         )
         for user in users
     ]

@@ -22,8 +22,9 @@ class Principal:
         verify_key: the key that signed the message, or that the identity is known by; hex.
         name: e-mail of a user, name of a node: for logs and pages.
         role: name of a user's role.
-        flags: the permission flags of that role which are set.
+        flags: the permission flags that a user has now, by his role and his groups.
         claims: what the token said beyond that (e.g. the training a worker authenticated for).
+        hint: what a user who has fewer flags than his role says should do about it; it goes into refusals.
     """
 
     kind: Literal["anonymous", "key", "user", "worker", "node"]
@@ -33,6 +34,7 @@ class Principal:
     role: str = ""
     flags: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
+    hint: str = ""
 
     def has(self, permission: Permission) -> bool:
         if permission.kind == "anyone":
@@ -51,7 +53,7 @@ class Principal:
             return
         if self.kind in ("anonymous", "key"):
             raise Unauthenticated(f"this needs {_needs(permission)}")
-        raise Forbidden(f"this needs {_needs(permission)}")
+        raise Forbidden(f"this needs {_needs(permission)}{self.hint and f' ({self.hint})'}")
 
 
 def _needs(permission: Permission) -> str:

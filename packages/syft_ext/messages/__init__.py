@@ -5,10 +5,12 @@ themselves are imported from their modules (``syft_ext.messages.federated.HostTr
 """
 
 from syft_ext.messages import accounts as accounts  # each of these declares its operations
+from syft_ext.messages import dashboard as dashboard
 from syft_ext.messages import datasets as datasets
 from syft_ext.messages import federated as federated
 from syft_ext.messages import network as network
 from syft_ext.messages import objects as objects
+from syft_ext.messages import own_account as own_account
 from syft_ext.messages import worker as worker
 from syft_ext.messages.node import GetMetadata, NodeMetadata
 from syft_ext.messages.operation import (

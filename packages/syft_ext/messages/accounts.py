@@ -1,12 +1,14 @@
 """People of a node: set-up, login, users, roles, groups, settings (PyGrid 0.5, Domain routes 1.1-1.4).
 
+Keys, sessions and one-time codes are in :mod:`syft_ext.messages.own_account`.
+
 Every field of a request says what is wanted; who wants it comes from the verified key or token. No
 operation stores, takes or returns a private key: those stay on their owners' machines.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,13 +16,26 @@ from syft_ext.messages.fields import Id, Limit, Name, Offset, Words
 from syft_ext.messages.operation import Empty, Message, Reply, operation
 from syft_ext.messages.permissions import ANYONE, USER, flag
 
-Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254)]
-Password = Annotated[str, msgspec.Meta(max_length=1024)]
+_TEXT = r"^[^\x00]*$"
+
+Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254, pattern=_TEXT)]
+Password = Annotated[str, msgspec.Meta(max_length=1024, pattern=_TEXT)]
+Code = Annotated[str, msgspec.Meta(max_length=64, pattern=_TEXT)]
 Seconds = Annotated[float, msgspec.Meta(ge=60, le=366 * 86400)]
 RoleId = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 
 Users = Annotated[list[Id], msgspec.Meta(max_length=10000)]
 Groups = Annotated[list[Name], msgspec.Meta(max_length=1000)]
+Flag = Literal[
+    "can_triage_requests",
+    "can_edit_settings",
+    "can_create_users",
+    "can_create_groups",
+    "can_edit_roles",
+    "can_manage_infrastructure",
+    "can_upload_data",
+]
+Flags = Annotated[list[Flag], msgspec.Meta(max_length=64)]
 
 _TRIAGE = flag("can_triage_requests")
 _USERS = flag("can_create_users")
@@ -33,9 +48,11 @@ class UserView(Reply):
     """A user as others see him.
 
     Attributes:
-        role: name of the role; ``flags`` are the permission flags that it carries.
+        role: name of the role.
+        flags: the permission flags that his role and his groups carry.
         groups: names of the groups he belongs to.
-        verify_keys: public keys that he logged in with; a message signed by one of them is his.
+        verify_keys: public keys that he logged in with or registered; a message signed by one is his.
+        totp: whether his login asks for a one-time code.
         created_at: seconds since the epoch.
     """
 
@@ -47,6 +64,7 @@ class UserView(Reply):
     verify_keys: list[str]
     disabled: bool
     created_at: float
+    totp: bool = False
 
 
 class UserList(Reply):
@@ -88,11 +106,12 @@ class RoleList(Reply):
 
 
 class GroupView(Reply):
-    """A group; ``users`` are user ids."""
+    """A group; ``users`` are user ids, ``flags`` what membership permits beside one's role."""
 
     id: str
     name: str
     users: list[str]
+    flags: list[str] = []
 
 
 class GroupList(Reply):
@@ -107,12 +126,14 @@ class SettingsView(Reply):
         allow_user_signup: whether strangers may make themselves an account (role "User").
         session_lifetime: seconds that a token is good for after a login.
         key_lifetime: seconds after his last login that a user's key alone identifies him; 0: never.
+        require_totp: whether permission flags count only for those whose login asks for a one-time code.
     """
 
     node_name: str
     allow_user_signup: bool
     session_lifetime: float
     key_lifetime: float
+    require_totp: bool = False
 
 
 class SetupStatus(Reply):
@@ -152,12 +173,13 @@ class GetSettings(Message):
 
 @operation("settings.update", rest="PATCH /settings", reply=SettingsView, permission=_SETTINGS)
 class UpdateSettings(Message):
-    """Change settings; what is None stays. They act at once."""
+    """Change settings; what is None stays. They act at once. ``require_totp`` is the owner's to change."""
 
     node_name: Name | None = None
     allow_user_signup: bool | None = None
     session_lifetime: Seconds | None = None
     key_lifetime: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] | None = None
+    require_totp: bool | None = None
 
 
 # -- login ---------------------------------------------------------------------------------------------
@@ -168,10 +190,13 @@ class Login(Message):
     """Log in with e-mail and password; get a short-lived token.
 
     In a signed message the token is bound to the signing key, and that key becomes one of the user's.
+    ``totp`` is the one-time code of the user's device, or one of his recovery codes, where his account asks
+    for it: without it the answer is the error ``totp-required``.
     """
 
     email: Email
     password: Password
+    totp: Code = ""
 
 
 @operation("auth.logout", rest="POST /auth/logout", permission=USER)
@@ -191,6 +216,13 @@ class RevokeUser(Message):
     user_id: Id
 
 
+@operation("auth.reset_totp", rest="POST /users/{user_id}/reset-totp", permission=_USERS)
+class ResetTotp(Message):
+    """Forget a user's one-time codes, because he lost his device; his sessions and keys end."""
+
+    user_id: Id
+
+
 # -- users ---------------------------------------------------------------------------------------------
 
 
@@ -204,7 +236,7 @@ class SignUp(Message):
 
 @operation("users.create", rest="POST /users", reply=UserView, permission=_USERS, status=201)
 class CreateUser(Message):
-    """Make an account for somebody, with any role that carries no flag which you lack."""
+    """Make an account for somebody, with a role and groups that carry no flag which you lack."""
 
     email: Email
     password: Password
@@ -263,8 +295,9 @@ class ChangePassword(Message):
 class UpdateUser(Message):
     """Change somebody else's account; what is None stays.
 
-    Refused for the owner, for yourself (see ``users.change_password``), and wherever the user's role, before
-    or after, carries a flag that you lack. A new password, or ``disabled``, ends his sessions.
+    Refused for the owner, for yourself (see ``users.change_password``), and wherever the user's role or one
+    of his groups, before or after, carries a flag that you lack. A new password, or ``disabled``, ends his
+    sessions.
     """
 
     user_id: Id
@@ -342,10 +375,11 @@ class DeleteRole(Message):
 
 @operation("groups.create", rest="POST /groups", reply=GroupView, permission=_GROUPS, status=201)
 class CreateGroup(Message):
-    """Make a group of users (ids)."""
+    """Make a group of users (ids). Its ``flags``, which must be among your own, become theirs at once."""
 
     name: Name
     users: Users = []
+    flags: Flags = []
 
 
 @operation("groups.list", rest="GET /groups", reply=GroupList, permission=_GROUPS)
@@ -362,15 +396,21 @@ class GetGroup(Message):
 
 @operation("groups.update", rest="PUT /groups/{group_id}", reply=GroupView, permission=_GROUPS)
 class UpdateGroup(Message):
-    """Rename a group, or say who belongs to it; what is None stays."""
+    """Change a group's name, who belongs to it, or what it permits; what is None stays. It acts at once.
+
+    Refused where the group, before or after, carries a flag that you lack; where somebody who comes or
+    goes has one (or is the owner); and where it would change your own powers. A group that carries no
+    flag, before and after, is a list of names: whoever may make groups changes it.
+    """
 
     group_id: Id
     name: Name | None = None
     users: Users | None = None
+    flags: Flags | None = None
 
 
 @operation("groups.delete", rest="DELETE /groups/{group_id}", reply=Empty, permission=_GROUPS)
 class DeleteGroup(Message):
-    """Delete a group; its users stay."""
+    """Delete a group; its users stay. Refused as ``groups.update`` is."""
 
     group_id: Id

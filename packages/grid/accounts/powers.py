@@ -1,0 +1,54 @@
+"""What somebody may do here, and the one rule against escalation.
+
+A user's flags are those of his role and those of the groups he is in; they are looked up at every call. The
+rule: nobody gives, takes or touches a power that he lacks, and nobody changes his own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from grid.accounts.tables import Group, GroupMember, Role, User
+from grid.node import Principal
+from syft_ext.errors import Forbidden
+from syft_ext.messages import FLAGS
+
+__all__ = ["OWNER", "flags_of", "flags_of_users", "require_covers", "require_touchable"]
+
+OWNER = "Owner"
+
+
+def flags_of(row: Role | Group) -> frozenset[str]:
+    """The flags that a role or a group carries."""
+    return frozenset(name for name in FLAGS if getattr(row, name))
+
+
+def flags_of_users(session: Session, user_ids: Collection[str]) -> dict[str, frozenset[str]]:
+    """The flags of each of these users, by his role and his groups. Who does not exist is left out."""
+    roles = select(User.id, Role).join(Role, Role.id == User.role_id).where(User.id.in_(user_ids))
+    flags = {user_id: flags_of(role) for user_id, role in session.execute(roles)}
+    groups = select(GroupMember.user_id, Group).join(Group, Group.id == GroupMember.group_id)
+    for user_id, group in session.execute(groups.where(GroupMember.user_id.in_(user_ids))):
+        flags[user_id] |= flags_of(group)
+    return flags
+
+
+def require_covers(actor: Principal, flags: frozenset[str], what: str) -> None:
+    """Raise :class:`Forbidden` unless the actor has all of ``flags`` himself."""
+    lacking = sorted(flags - actor.flags)
+    if lacking:
+        raise Forbidden(f"{what} carries permissions that you lack: {', '.join(lacking)}", lacking=lacking)
+
+
+def require_touchable(session: Session, actor: Principal, user_ids: Collection[str]) -> None:
+    """Raise :class:`Forbidden` unless the actor may change what each of these users may do."""
+    if not user_ids:
+        return
+    owner = select(User.id).join(Role, Role.id == User.role_id).where(Role.name == OWNER)
+    if session.scalars(owner.where(User.id.in_(user_ids))).first():
+        raise Forbidden("nobody edits the owner's account but the owner, by his own password")
+    for flags in flags_of_users(session, user_ids).values():
+        require_covers(actor, flags, "the user, by his role and groups,")
