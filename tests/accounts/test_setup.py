@@ -1,12 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from grid.accounts.bootstrap import bootstrap_owner
-from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError
+from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, Unauthenticated
 from syft_ext.messages import GetMetadata
 from syft_ext.messages.accounts import (
     CreateOwner,
+    GetMe,
     GetSettings,
     GetSetupStatus,
     ListUsers,
@@ -14,7 +16,9 @@ from syft_ext.messages.accounts import (
     SignUp,
     UpdateSettings,
 )
+from syft_ext.messages.own_account import ConfirmTotp, EnrolTotp
 from tests.accounts.people import OWNER, PASSWORD, House
+from tests.accounts.test_totp import Device
 
 
 def test_twenty_parallel_attempts_make_one_owner(house: House) -> None:
@@ -89,10 +93,33 @@ def test_every_setting_acts(house: House) -> None:
     claims = house.node.tokens.verify(session.token)
     assert claims["exp"] - claims["iat"] == 120.0
 
-    # key_lifetime: see test_sessions.py
-    assert owner.call(GetSettings()).key_lifetime == 30 * 86400.0
-    with pytest.raises(BadRequest):
-        owner.call(UpdateSettings(session_lifetime=1.0))
+    keyed = house.log_in("a@x.org")
+    keyed.token = ""
+    keyed.call(GetMe())
+    owner.call(UpdateSettings(key_lifetime=0.0))
+    with pytest.raises(Unauthenticated):
+        keyed.call(GetMe())
+
+    admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
+    device = Device(house, owner.call(EnrolTotp(password=PASSWORD)).secret)
+    owner.call(ConfirmTotp(code=device.code()))
+    owner.call(UpdateSettings(require_totp=True))
+    with pytest.raises(Forbidden):
+        admin.call(ListUsers())
+
+    changed = owner.call(GetSettings())
+    walked = {
+        "node_name": "Ward 7",
+        "allow_user_signup": True,
+        "session_lifetime": 120.0,
+        "key_lifetime": 0.0,
+        "require_totp": True,
+    }
+    assert msgspec.to_builtins(changed) == walked  # every setting that there is was changed above
+    for wrong in ({"session_lifetime": 1.0}, {"key_lifetime": -1.0}, {"node_name": ""}):
+        with pytest.raises(BadRequest):
+            owner.call(UpdateSettings(**wrong))
+    assert owner.call(GetSettings()) == changed
 
 
 def test_sign_up_before_the_set_up_is_refused(house: House) -> None:
