@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import bindparam, select
 
 from grid.federated import tables as t
 from grid.federated.authentication import Authenticator
 from grid.federated.config import ServerConfig
 from grid.federated.store import TrainingStore
+from grid.federated.stored_config import StoredConfigs
 from grid.storage.prepared import Prepared
 from syft_ext.errors import NotFound
 from syft_ext.tensors import Layout, header_size, read_layout
@@ -68,8 +68,9 @@ _CHECKPOINT = Prepared(
 class HostedTrainings:
     """Finds trainings, and keeps what cannot change of them in memory (a few KB each)."""
 
-    def __init__(self, store: TrainingStore) -> None:
+    def __init__(self, store: TrainingStore, configs: StoredConfigs) -> None:
         self._store = store
+        self.configs = configs
         self._lock = threading.Lock()
         self._known: dict[str, Hosted] = {}
         self._layouts: dict[str, Layout] = {}
@@ -99,7 +100,7 @@ class HostedTrainings:
         files = self._store.read(
             _FILES.with_only_columns(*t.HostedPlan.__table__.c), {"process_id": process_id}
         )
-        server = msgspec.convert(row.server_config, ServerConfig)
+        server = self.configs.read(row.id, row.server_config)
         return Hosted(
             id=row.id,
             name=row.name,

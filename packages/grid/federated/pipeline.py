@@ -16,6 +16,7 @@ from grid.federated.notifier import Notifier
 from grid.federated.outbox import Message, Outbox
 from grid.federated.scheduler import TaskScheduler
 from grid.federated.store import TrainingStore
+from grid.federated.stored_config import StoredConfigs
 from grid.federated.task_assignment import TaskAssignment
 from grid.federated.task_management import TaskManagement
 from grid.federated.views import Views
@@ -34,7 +35,8 @@ class TrainingPipeline:
     """Task management, assignment, scheduler, collector, aggregator and model updater of one node.
 
     Args:
-        secret: the node's own secret: request keys are derived from it, so it must survive restarts.
+        secret: the node's own secret: request keys are derived from it, and what seals the secrets of
+            trainings; so it must survive restarts.
         plans: runs hosted averaging plans, and checks plans when they are hosted.
         replica: the name of this process among those that share the database; the same after a restart.
         rng: draws random pools; seed it to repeat a run.
@@ -58,7 +60,7 @@ class TrainingPipeline:
         clock = clock or SystemClock()
         self.notifier = Notifier()
         self.store = TrainingStore(database, blobs, clock, self.notifier)
-        self.hosted = HostedTrainings(self.store)
+        self.hosted = HostedTrainings(self.store, StoredConfigs(secret))
         self.outbox = Outbox(self.store, replica)
         self.executor = SerialExecutor()
         self.garbage = Garbage(lambda digests: offload(collect, database, blobs, digests))
@@ -93,6 +95,7 @@ class TrainingPipeline:
         self.views = Views(self.store, self.hosted)
 
     def start(self) -> None:
+        self.hosted.configs.seal_old_rows(self.store.database)
         self.scheduler.start()
 
     def stop(self) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
@@ -105,7 +104,7 @@ class TaskManagement:
                             "owner": owner,
                             "status": str(processes.Status.CREATED),
                             "reason": "",
-                            "server_config": msgspec.to_builtins(server),
+                            "server_config": self._hosted.configs.write(process_id, server),
                             "client_config": client.values,
                             "cycle": 0,
                             "cycles_completed": 0,

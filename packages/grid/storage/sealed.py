@@ -33,13 +33,13 @@ class Sealer:
     """Seals texts of one purpose.
 
     Args:
-        secret: at least 32 bytes that only this node has (``identity.derive_secret(...)``).
+        secret: at least 16 bytes that only this node has (``identity.derive_secret(...)``).
         purpose: what the texts are; sealers of different purposes cannot open each other's.
     """
 
     def __init__(self, secret: bytes, purpose: str) -> None:
-        if len(secret) < 32:
-            raise ValueError("a sealer needs a secret of at least 32 bytes")
+        if len(secret) < 16:
+            raise ValueError("a sealer needs a secret of at least 16 bytes")
         context = f"grid 2026-11 sealed {purpose}"
         self._cipher = AESGCM(blake3.blake3(secret, derive_key_context=context).digest())
 
