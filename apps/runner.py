@@ -121,6 +121,7 @@ def _web_settings(settings: NodeSettings) -> WebSettings:
         max_websocket_message=settings.max_websocket_message,
         max_event=settings.max_event,
         origins=tuple(settings.origins),
+        trusted_proxies=tuple(settings.trusted_proxies),
         ping_interval=settings.ping_interval,
         websocket_concurrency=settings.websocket_concurrency,
     )

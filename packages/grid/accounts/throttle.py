@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import blake3
 from sqlalchemy import delete, select
@@ -36,11 +36,12 @@ class Subject:
 
     @classmethod
     def remote(cls, address: str) -> Subject:
-        """More, because a whole office may stand behind one address.
+        """More, because a whole office may stand behind one address. IPv6 counts by /64: that is one network.
 
-        Nothing is counted for this machine itself: what comes from there came through a proxy, or is ours.
+        Nothing is counted for this machine itself: what comes from there is ours, or came through a proxy
+        that the setting ``trusted_proxies`` does not name.
         """
-        return cls("remote", "" if _is_loopback(address) else address, 50)
+        return cls("remote", _network_of(address), 50)
 
     @classmethod
     def sign_up(cls, address: str) -> Subject:
@@ -52,11 +53,14 @@ class Subject:
         return str(blake3.blake3(f"{self.kind}\0{self.name}".encode()).hexdigest())
 
 
-def _is_loopback(address: str) -> bool:
+def _network_of(address: str) -> str:
     try:
-        return ip_address(address).is_loopback
+        parsed = ip_address(address)
     except ValueError:
-        return False
+        return address
+    if parsed.is_loopback:
+        return ""
+    return str(parsed) if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))
 
 
 class Throttle:

@@ -64,6 +64,13 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     origins: Annotated[
         list[str], Meta(description="Browser origins (https://host) beside the node's own that may use it.")
     ] = []
+    trusted_proxies: Annotated[
+        list[str],
+        Meta(
+            description="Addresses or CIDR blocks of reverse proxies whose X-Forwarded-For is believed: login "
+            "attempts are then counted by the client's address."
+        ),
+    ] = []
     max_json: Annotated[int, Meta(ge=1024, description="Largest JSON request body, in bytes.")] = 8 << 20
     max_upload: Annotated[int, Meta(ge=0, description="Largest upload, in bytes. Uploads stream.")] = 16 << 30
     max_websocket_message: Annotated[

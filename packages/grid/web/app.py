@@ -13,6 +13,7 @@ from grid.web.metrics import Instruments
 from grid.web.pages import add_pages
 from grid.web.plane import add_message_plane
 from grid.web.problems import error_response, problem_response
+from grid.web.proxies import TrustedProxies, parse_networks
 from grid.web.rest import add_operations
 from grid.web.settings import WebSettings
 from grid.web.sockets import Sockets
@@ -48,6 +49,9 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     app.register_error_handler(Exception, error_response)
     own_headers = {header for spec in node.map.operations() for header in spec.headers.values()}
     app.wsgi_app = Finishing(app.wsgi_app, settings.origins, own_headers)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        networks = parse_networks(settings.trusted_proxies)
+        app.wsgi_app = TrustedProxies(app.wsgi_app, networks)  # type: ignore[method-assign]
     return app
 
 

@@ -19,6 +19,8 @@ class WebSettings:
         max_event: largest JSON event on ``/ws``, and largest download answered there in base64.
         origins: browser origins (``https://host[:port]``) beside the node's own that may open WebSockets
             and read REST answers (CORS). Empty: none.
+        trusted_proxies: addresses and CIDR blocks of the reverse proxies in front of the node: their word on
+            where a request came from is taken (``X-Forwarded-For``). Empty: nobody's.
         ping_interval: a silent WebSocket peer is pinged after so long, and dropped after as long again.
         websocket_memory: what the messages of all WebSockets together may take, while they arrive and
             while they are handled.
@@ -30,6 +32,7 @@ class WebSettings:
     max_websocket_message: int = 64 << 20
     max_event: int = 16 << 20
     origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     ping_interval: float = 20.0
     websocket_memory: int = 1 << 30
     websocket_concurrency: int = 32

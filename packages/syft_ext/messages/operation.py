@@ -15,6 +15,7 @@ import msgspec
 
 from syft_ext.errors import BadRequest
 from syft_ext.messages.permissions import Permission
+from syft_ext.messages.text import refuse_nul
 
 __all__ = ["Empty", "Message", "Operation", "Reply", "operation", "operation_of", "operations"]
 
@@ -72,16 +73,20 @@ class Operation:
     def decode(self, body: bytes | memoryview) -> Message:
         """The message in msgpack bytes, checked field by field; raises :class:`BadRequest`."""
         try:
-            return msgspec.msgpack.decode(body, type=self.message)
+            message = msgspec.msgpack.decode(body, type=self.message)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadRequest(f"{self.name}: {error}") from error
+        refuse_nul(message, self.name)
+        return message
 
     def convert(self, fields: dict[str, Any], *, lax: bool = False) -> Message:
         """The message from JSON values; ``lax`` also accepts numbers written as text (query strings)."""
         try:
-            return msgspec.convert(fields, type=self.message, strict=not lax)
+            message = msgspec.convert(fields, type=self.message, strict=not lax)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadRequest(f"{self.name}: {error}") from error
+        refuse_nul(message, self.name)
+        return message
 
 
 _BY_NAME: dict[str, Operation] = {}
