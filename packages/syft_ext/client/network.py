@@ -148,7 +148,13 @@ class NetworkClient(NodeClient):
         return SearchResults(self, self.call(message, timeout=90.0))
 
     def connect(
-        self, domain: str | DomainView, email: str = "", password: str = "", *, direct: bool = False
+        self,
+        domain: str | DomainView,
+        email: str = "",
+        password: str = "",
+        *,
+        totp: str = "",
+        direct: bool = False,
     ) -> DomainClient:
         """A client of one of the Domains, through this Network, or directly.
 
@@ -157,19 +163,19 @@ class NetworkClient(NodeClient):
 
         Args:
             domain: its name, id, address or view.
-            email, password: log in there (your account at the Network is not one at its Domains).
+            email, password, totp: log in there (your account at the Network is not one at its Domains).
             direct: talk to the Domain's own address, without the Network in between.
         """
         view = domain if isinstance(domain, DomainView) else self.domains[domain]
         if direct:
-            client = login(view.address, email, password) if email else connect(view.address)
+            client = login(view.address, email, password, totp=totp) if email else connect(view.address)
         else:
-            client = self._through(view, email, password)
+            client = self._through(view, email, password, totp)
         if not isinstance(client, DomainClient):
             raise NotFound(f"{view.name} is no domain but a {client.kind}")
         return client
 
-    def _through(self, view: DomainView, email: str, password: str) -> NodeClient:
+    def _through(self, view: DomainView, email: str, password: str, totp: str) -> NodeClient:
         connection = Connection(
             self.connection.transport,
             self.connection.identity,
@@ -178,4 +184,4 @@ class NetworkClient(NodeClient):
             relay_key=self.connection.node_key,
         )
         address = str(NodeAddress.parse(view.address)) if view.address else view.domain_id
-        return enter(connection, address, email, password)
+        return enter(connection, address, email, password, totp=totp)

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from syft_ext.client.account import Me
+from syft_ext.client.associations import Associations
 from syft_ext.client.credentials import Session
 from syft_ext.client.display import Table, ago, fields_table
 from syft_ext.client.people import Groups, Roles, Users
+from syft_ext.client.settings import Counters, Settings
 from syft_ext.errors import InvalidToken, NotLoggedIn
 from syft_ext.messages import GetMetadata, Message, NodeMetadata
-from syft_ext.messages.accounts import GetMe, GetSettings, SettingsView, UpdateSettings, UserView
+from syft_ext.messages.accounts import SettingsView
+from syft_ext.messages.dashboard import GetDashboard
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 
@@ -60,10 +64,9 @@ class NodeClient:
     # -- people -------------------------------------------------------------------------------------
 
     @property
-    def me(self) -> UserView:
-        """Your own account here."""
-        user: UserView = self.call(GetMe())
-        return user
+    def me(self) -> Me:
+        """Your own account here: password, keys, sessions, one-time codes."""
+        return Me(self)
 
     @property
     def users(self) -> Users:
@@ -78,14 +81,21 @@ class NodeClient:
         return Groups(self)
 
     @property
-    def settings(self) -> SettingsView:
-        settings: SettingsView = self.call(GetSettings())
-        return settings
+    def associations(self) -> Associations:
+        """Who asked this node to associate, and whom it asked."""
+        return Associations(self)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(self)
 
     def update_settings(self, **changes: Any) -> SettingsView:
-        """Change settings (``node_name``, ``allow_user_signup``, ``session_lifetime``, ``key_lifetime``)."""
-        settings: SettingsView = self.call(UpdateSettings(**changes))
-        return settings
+        """As ``client.settings.update(...)``."""
+        return self.settings.update(**changes).view
+
+    def dashboard(self) -> Counters:
+        """How much there is of what."""
+        return Counters(self, self.call(GetDashboard()))
 
     # -- calling ------------------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from syft_ext.client.collection import Collection
+from syft_ext.client.display import when
+from syft_ext.client.listing import Listing
 from syft_ext.messages.accounts import (
     CreateGroup,
     CreateRole,
@@ -12,6 +14,7 @@ from syft_ext.messages.accounts import (
     DeleteGroup,
     DeleteRole,
     DeleteUser,
+    Flag,
     GetGroup,
     GetRole,
     GetUser,
@@ -20,6 +23,7 @@ from syft_ext.messages.accounts import (
     ListGroups,
     ListRoles,
     ListUsers,
+    ResetTotp,
     RevokeUser,
     RoleList,
     RoleView,
@@ -30,6 +34,7 @@ from syft_ext.messages.accounts import (
     UserList,
     UserView,
 )
+from syft_ext.messages.own_account import EndSessionOf, ListSessionsOf, OpenSession, OpenSessions
 from syft_ext.messages.permissions import FLAGS
 
 __all__ = ["Groups", "Roles", "Users"]
@@ -37,24 +42,27 @@ __all__ = ["Groups", "Roles", "Users"]
 _PAGE = 1000
 
 
-class Users(Collection[UserView]):
+class Users(Listing[UserView]):
     """The people who have an account at this node."""
 
     title = "Users"
-    headings = ("e-mail", "role", "groups", "disabled", "id")
+    headings = ("e-mail", "role", "groups", "may", "codes", "disabled", "since", "id")
 
-    def all(self) -> list[UserView]:
+    def _fetch(self) -> list[UserView]:
+        return self._pages(ListUsers(limit=_PAGE))
+
+    def search(self, email: str = "", role: str = "", group: str = "") -> list[UserView]:
+        """Users whose e-mail contains ``email``, with that role, in that group."""
+        return self._pages(SearchUsers(email=email, role=role, group=group, limit=_PAGE))
+
+    def _pages(self, message: ListUsers | SearchUsers) -> list[UserView]:
         users: list[UserView] = []
         while True:
-            page: UserList = self.client.call(ListUsers(offset=len(users), limit=_PAGE))
+            message.offset = len(users)
+            page: UserList = self.client.call(message)
             users += page.users
             if not page.users or len(users) >= page.total:
                 return users
-
-    def search(self, email: str = "", role: str = "", group: str = "") -> list[UserView]:
-        """Users whose e-mail contains ``email``, with that role, in that group (at most 1,000)."""
-        page: UserList = self.client.call(SearchUsers(email=email, role=role, group=group, limit=_PAGE))
-        return page.users
 
     def get(self, user_id: str) -> UserView:
         user: UserView = self.client.call(GetUser(user_id=user_id))
@@ -80,20 +88,34 @@ class Users(Collection[UserView]):
         """End all sessions of a user and forget all his keys."""
         self.client.call(RevokeUser(user_id=user_id))
 
+    def reset_totp(self, user_id: str) -> None:
+        """Forget a user's one-time codes, because he lost his device; his sessions and keys end."""
+        self.client.call(ResetTotp(user_id=user_id))
+
+    def sessions(self, user_id: str) -> list[OpenSession]:
+        """A user's logins that are still good."""
+        reply: OpenSessions = self.client.call(ListSessionsOf(user_id=user_id))
+        return reply.sessions
+
+    def end_session(self, user_id: str, session_id: str) -> None:
+        self.client.call(EndSessionOf(user_id=user_id, session_id=session_id))
+
     def key(self, item: UserView) -> tuple[str, ...]:
         return (item.id, item.email)
 
     def row(self, item: UserView) -> tuple[Any, ...]:
-        return (item.email, item.role, item.groups, "yes" if item.disabled else "", item.id)
+        codes, disabled = "yes" if item.totp else "", "yes" if item.disabled else ""
+        may, since = _words(item.flags), when(item.created_at)
+        return (item.email, item.role, item.groups, may, codes, disabled, since, item.id)
 
 
-class Roles(Collection[RoleView]):
+class Roles(Listing[RoleView]):
     """What people may do here: each role carries some of the seven permission flags."""
 
     title = "Roles"
     headings = ("id", "name", "may")
 
-    def all(self) -> list[RoleView]:
+    def _fetch(self) -> list[RoleView]:
         reply: RoleList = self.client.call(ListRoles())
         return reply.roles
 
@@ -117,17 +139,16 @@ class Roles(Collection[RoleView]):
         return (str(item.id), item.name)
 
     def row(self, item: RoleView) -> tuple[Any, ...]:
-        may = [flag.removeprefix("can_").replace("_", " ") for flag in FLAGS if getattr(item, flag)]
-        return (item.id, item.name, may)
+        return (item.id, item.name, _words(flag for flag in FLAGS if getattr(item, flag)))
 
 
-class Groups(Collection[GroupView]):
-    """Groups of users."""
+class Groups(Listing[GroupView]):
+    """Groups of users; what a group may, beside his role, each of its users may."""
 
     title = "Groups"
-    headings = ("name", "users", "id")
+    headings = ("name", "users", "may", "id")
 
-    def all(self) -> list[GroupView]:
+    def _fetch(self) -> list[GroupView]:
         reply: GroupList = self.client.call(ListGroups())
         return reply.groups
 
@@ -135,13 +156,27 @@ class Groups(Collection[GroupView]):
         group: GroupView = self.client.call(GetGroup(group_id=group_id))
         return group
 
-    def create(self, name: str, users: list[str] | None = None) -> GroupView:
-        """Make a group of users (ids)."""
-        group: GroupView = self.client.call(CreateGroup(name=name, users=users or []))
+    def create(self, name: str, users: Sequence[str] = (), *, flags: Sequence[Flag] = ()) -> GroupView:
+        """Make a group of users (ids). ``flags``, which must be among your own, become theirs at once."""
+        group: GroupView = self.client.call(CreateGroup(name=name, users=list(users), flags=list(flags)))
         return group
 
-    def update(self, group_id: str, *, name: str | None = None, users: list[str] | None = None) -> GroupView:
-        group: GroupView = self.client.call(UpdateGroup(group_id=group_id, name=name, users=users))
+    def update(
+        self,
+        group_id: str,
+        *,
+        name: str | None = None,
+        users: Sequence[str] | None = None,
+        flags: Sequence[Flag] | None = None,
+    ) -> GroupView:
+        """Change what is not None. It acts at everybody's next call."""
+        message = UpdateGroup(
+            group_id=group_id,
+            name=name,
+            users=None if users is None else list(users),
+            flags=None if flags is None else list(flags),
+        )
+        group: GroupView = self.client.call(message)
         return group
 
     def delete(self, group_id: str) -> None:
@@ -151,4 +186,9 @@ class Groups(Collection[GroupView]):
         return (item.id, item.name)
 
     def row(self, item: GroupView) -> tuple[Any, ...]:
-        return (item.name, len(item.users), item.id)
+        return (item.name, len(item.users), _words(item.flags), item.id)
+
+
+def _words(flags: Iterable[str]) -> list[str]:
+    """``can_triage_requests`` → ``triage requests``."""
+    return [flag.removeprefix("can_").replace("_", " ") for flag in flags]

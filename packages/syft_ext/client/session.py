@@ -9,7 +9,8 @@ from syft_ext.client.address import NodeAddress
 from syft_ext.client.credentials import Session
 from syft_ext.client.home import user_identity
 from syft_ext.client.known_nodes import meet
-from syft_ext.errors import GridError
+from syft_ext.client.prompt import ask
+from syft_ext.errors import GridError, TotpRequired
 from syft_ext.identity import Identity
 from syft_ext.messages import NodeMetadata
 from syft_ext.messages.accounts import Login, Logout, SessionView
@@ -26,6 +27,7 @@ def login(
     email: str,
     password: str,
     *,
+    totp: str = "",
     save: bool = False,
     ca_file: str | None = None,
     transport: Transport | None = None,
@@ -37,6 +39,8 @@ def login(
 
     Args:
         url: ``http(s)://host:port``, ``ws(s)://host:port`` or ``host:port``.
+        totp: the code of your authenticator app, or a recovery code, if your account asks for one. When it
+            is not given, a terminal or notebook asks you for it.
         save: keep the session for later processes too (a file that only you can read), as ``grid login``.
         ca_file: a private certificate authority, if the node uses one.
         transport: how to reach the node, if not by its address (in-process, for instance).
@@ -46,12 +50,13 @@ def login(
 
     Raises:
         Unauthenticated: wrong e-mail or password.
+        TotpRequired: the one-time code is missing or wrong.
         BadSignature: the node's key is not the one that was pinned.
         Unavailable: nobody answers at ``url``.
     """
     address = NodeAddress.parse(url)
     connection, metadata = join(address, user_identity(), ca_file=ca_file, transport=transport)
-    return enter(connection, str(address), email, password, save=save, metadata=metadata)
+    return enter(connection, str(address), email, password, totp=totp, save=save, metadata=metadata)
 
 
 def enter(
@@ -60,6 +65,7 @@ def enter(
     email: str,
     password: str,
     *,
+    totp: str = "",
     save: bool = False,
     metadata: NodeMetadata | None = None,
 ) -> NodeClient:
@@ -67,7 +73,7 @@ def enter(
     metadata = metadata or connection.metadata()
     if not email:
         return _client(connection, metadata, None)
-    reply: SessionView = connection.call(Login(email=email, password=password))
+    reply = _log_in(connection, email, password, totp)
     connection.token = reply.token
     session = Session(
         address=address,
@@ -81,6 +87,17 @@ def enter(
     )
     credentials.save(session, keep=save)
     return _client(connection, metadata, session)
+
+
+def _log_in(connection: Connection, email: str, password: str, totp: str) -> SessionView:
+    try:
+        reply: SessionView = connection.call(Login(email=email, password=password, totp=totp))
+    except TotpRequired:
+        code = None if totp else ask(f"One-time code of {email}")
+        if not code:
+            raise
+        reply = connection.call(Login(email=email, password=password, totp=code))
+    return reply
 
 
 def connect(
