@@ -17,6 +17,7 @@ from grid.network.requester import RequesterService
 from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
+from grid.statistics.service import StatisticsService
 from grid.worker.open_trainings import OpenTrainingsService
 
 __all__ = ["build"]
@@ -33,6 +34,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
             HousekeepingService,
             *ACCOUNTS,
             *CATALOGUE,
+            StatisticsService,
             *FEDERATED,
             ModelSearchService,
             partial(

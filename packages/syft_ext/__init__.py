@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         set_remote_model_params,
         trace,
     )
+    from syft_ext.statistics.analyze import analyze
 
 _HOME = {
     "DomainClient": "syft_ext.client.domain",
@@ -56,6 +57,7 @@ _HOME = {
     "ROOT_CLIENT": "syft_ext.plans",
     "TraceError": "syft_ext.plans",
     "Training": "syft_ext.client.trainings",
+    "analyze": "syft_ext.statistics.analyze",
     "connect": "syft_ext.client.session",
     "credentials": "syft_ext.client",
     "errors": "syft_ext",
@@ -88,6 +90,7 @@ __all__ = [
     "TraceError",
     "Training",
     "__version__",
+    "analyze",
     "connect",
     "credentials",
     "errors",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.datasets import Datasets, Found
 from syft_ext.client.node_client import NodeClient
@@ -11,6 +11,9 @@ from syft_ext.client.objects import Objects
 from syft_ext.client.trainings import Trainings
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
+
+if TYPE_CHECKING:
+    from syft_ext.statistics.result import Analysis
 
 __all__ = ["DomainClient"]
 
@@ -54,3 +57,9 @@ class DomainClient(NodeClient):
         message = SearchQuery(text=text, tags=list(tags), name=name, kind=kind, limit=limit)
         reply: SearchResults = self.call(message)
         return Found(reply.entries)
+
+    def analyze(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> Analysis:
+        """Statistics of tables, here or at several Domains: see :func:`syft_ext.statistics.analyze.analyze`."""
+        from syft_ext.statistics.analyze import analyze
+
+        return analyze(tables, statistics, **options)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from syft_ext.client import credentials
 from syft_ext.client.address import NodeAddress
 from syft_ext.client.collection import Collection
+from syft_ext.client.credentials import Session
 from syft_ext.client.display import Table, fields_table, when
 from syft_ext.client.domain import DomainClient
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.session import connect, enter, login
 from syft_ext.errors import BadRequest, NotFound
+from syft_ext.messages import NodeMetadata
 from syft_ext.messages.network import DomainList, DomainView, Found, ListDomains, SearchNetwork, SearchReply
 from syft_ext.transport import Connection
 
-__all__ = ["Domains", "Hit", "NetworkClient", "SearchResults"]
+if TYPE_CHECKING:
+    from syft_ext.statistics.result import Analysis
+
+__all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "SearchResults"]
 
 
 class Hit:
@@ -69,13 +75,53 @@ class Hit:
         return fields_table(f"{self.kind.capitalize()} {self.name}", fields)._repr_html_()
 
 
+class FoundAsset:
+    """An asset of a dataset that a search found: what an analysis takes as a table.
+
+    Attributes:
+        object_id: names the private data.
+    """
+
+    def __init__(self, network: NetworkClient, found: Found, asset: dict[str, Any]) -> None:
+        self._network, self.found, self.item = network, found, asset
+        self.object_id = str(asset["object_id"])
+
+    @property
+    def name(self) -> str:
+        return f"{self.found.name}/{self.item['name']}"
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that its owner published."""
+        return [str(column["name"]) for column in self.item.get("columns", [])]
+
+    @property
+    def client(self) -> DomainClient:
+        """The Domain that has it, as you are logged in there, through the Network."""
+        return self._network.logged_in(self.found.domain_id)
+
+    def __repr__(self) -> str:
+        return f"<FoundAsset {self.name!r} at {self.found.domain_name}: {', '.join(self.columns) or '?'}>"
+
+
 class SearchResults(list[Hit]):
     """Hits of a search. ``notes`` says which Domains could not answer, and why."""
 
     def __init__(self, network: NetworkClient, reply: SearchReply) -> None:
         super().__init__(Hit(network, found) for found in reply.results)
+        self._network = network
         self.notes = reply.notes
         self.asked, self.seconds = reply.asked, reply.seconds
+
+    @property
+    def assets(self) -> list[FoundAsset]:
+        """The assets of the datasets that were found, as their owners publish them."""
+        return [
+            FoundAsset(self._network, hit.found, asset)
+            for hit in self
+            if hit.kind == "dataset"
+            for asset in hit.item.get("details", {}).get("assets", [])
+        ]
 
     def table(self) -> Table:
         note = "; ".join(f"{note.domain} did not answer: {note.error}" for note in self.notes)
@@ -112,6 +158,10 @@ class Domains(Collection[DomainView]):
 
 class NetworkClient(NodeClient):
     """A Network: it knows Domains, searches them, and carries messages to them."""
+
+    def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
+        super().__init__(connection, metadata, session)
+        self._clients: dict[str, DomainClient] = {}
 
     @property
     def domains(self) -> Domains:
@@ -176,12 +226,43 @@ class NetworkClient(NodeClient):
         return client
 
     def _through(self, view: DomainView, email: str, password: str, totp: str) -> NodeClient:
-        connection = Connection(
+        return enter(self._carried(view), _address(view), email, password, totp=totp)
+
+    def _carried(self, view: DomainView) -> Connection:
+        return Connection(
             self.connection.transport,
             self.connection.identity,
             node_key=view.verify_key,
             recipient=view.domain_id,
             relay_key=self.connection.node_key,
         )
-        address = str(NodeAddress.parse(view.address)) if view.address else view.domain_id
-        return enter(connection, address, email, password, totp=totp)
+
+    def logged_in(self, domain_id: str) -> DomainClient:
+        """A client of a Domain through this Network, with your earlier login there, however that was made.
+
+        Raises :class:`~syft_ext.errors.NotLoggedIn`, saying how to log in, when there is none.
+        """
+        client = self._clients.get(domain_id)
+        if client is None or client.session is None or client.session.expired:
+            view = self.domains[domain_id]
+            mine = [each for each in credentials.list_sessions() if each.node_id == domain_id]
+            valid = next((each for each in mine if not each.expired), None)
+            session = valid or credentials.require(_address(view))
+            connection = self._carried(view)
+            connection.token = session.token
+            client = DomainClient(connection, connection.metadata(), session)
+            self._clients[domain_id] = client
+        return client
+
+    def analyze(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> Analysis:
+        """Statistics of tables at several Domains: see :func:`syft_ext.statistics.analyze.analyze`.
+
+        Log in to the Domains before, for instance by ``network.connect(domain, email, password)``.
+        """
+        from syft_ext.statistics.analyze import analyze
+
+        return analyze(tables, statistics, **options)
+
+
+def _address(view: DomainView) -> str:
+    return str(NodeAddress.parse(view.address)) if view.address else view.domain_id

@@ -1,0 +1,1 @@
+"""Statistics on the tables of a Domain: partial aggregates, which a scientist's SDK combines."""

@@ -1,0 +1,129 @@
+"""Statistics on the tables of this Domain: who may have them, what they cost, and the rounds of an analysis."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from grid.catalogue.access import Viewer, viewer_of
+from grid.governance.access import require, spend
+from grid.governance.policy import current_policy
+from grid.node import Context, Node, Service, handles
+from grid.offload import offload
+from grid.statistics.analyses import Analyses, Analysis
+from grid.statistics.authority import require_still
+from grid.statistics.beginning import Beginning
+from grid.statistics.columns import bounds_of
+from grid.statistics.private import cost
+from grid.statistics.rounds import answer_round, check_round
+from grid.statistics.rules import check_asked, check_policy
+from grid.statistics.sweep import Opened
+from grid.storage.tables import ObjectRow
+from syft_ext.errors import Conflict, Unsupported
+from syft_ext.messages import statistics as s
+from syft_ext.messages.policy import SitePolicy
+
+__all__ = ["StatisticsService"]
+
+
+class StatisticsService(Service):
+    """Answers with partial aggregates; rows do not leave."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._analyses = Analyses()
+
+    @handles(s.DescribeTable)
+    def describe(self, ctx: Context, message: s.DescribeTable) -> s.TableView:
+        with self.node.db.read() as session:
+            self._require(session, ctx, message.object_id)
+            policy, row = current_policy(session), session.get_one(ObjectRow, message.object_id)
+            digest, kind = row.blob_digest, row.kind
+        with offload(Opened, self.node.blobs, digest, kind) as opened:
+            columns = list(opened.table.columns.values())
+        with self.node.db.read() as session:
+            bounds = bounds_of(session, message.object_id, columns)
+        return s.TableView(
+            columns=[
+                s.TableColumn(
+                    name=column.name,
+                    dtype=column.dtype,
+                    low=bounds[column.name][0] if column.name in bounds else None,
+                    high=bounds[column.name][1] if column.name in bounds else None,
+                )
+                for column in columns
+            ],
+            min_rows=policy.min_rows,
+            epsilon=policy.statistics_epsilon,
+        )
+
+    @handles(s.Begin)
+    def begin(self, ctx: Context, message: s.Begin) -> s.Partials:
+        """Compute first, then spend and answer: what fails costs nothing, and what was revoked meanwhile fails."""
+        ctx.note(message.object_id, statistics=",".join(message.statistics))
+        check_asked(message)
+        with self.node.db.read() as session:
+            self._require(session, ctx, message.object_id)
+            policy, row = current_policy(session), session.get_one(ObjectRow, message.object_id)
+            digest, kind = row.blob_digest, row.kind
+        check_policy(policy, message)
+        with offload(Opened, self.node.blobs, digest, kind) as opened:
+            with self.node.db.read() as session:
+                named = opened.table.take([*message.by, *message.columns])
+                bounds = bounds_of(session, message.object_id, named)
+            beginning = Beginning(opened, message, policy, bounds)
+            reply = beginning.run()
+        analysis = self._pay(ctx, message, policy, beginning, digest)
+        if policy.statistics_epsilon is not None:
+            reply.epsilon = cost(message, policy.statistics_epsilon)
+        elif {"quantile", "histogram", "logistic_regression"} & set(message.statistics):
+            reply.analysis_id = self._analyses.add(analysis)
+        return reply
+
+    def _pay(
+        self, ctx: Context, message: s.Begin, policy: SitePolicy, beginning: Beginning, digest: str
+    ) -> Analysis:
+        """Spend what the answer costs, in the transaction after which it is given."""
+        now = self.node.clock.now()
+        with self.node.db.transaction() as session:
+            viewer, grants = self._require(session, ctx, message.object_id)
+            row = session.get_one(ObjectRow, message.object_id)
+            if row.blob_digest != digest or current_policy(session) != policy:
+                raise Conflict("the table or the site's policy changed meanwhile; ask again")
+            spend(session, grants, now=now)
+            if policy.statistics_epsilon is not None:
+                raise Unsupported("this site demands noise, and keeps no privacy budgets yet")
+            kind = row.kind
+        for grant in grants:
+            ctx.note(grant=grant)
+        return Analysis(
+            viewer.user_id,
+            message,
+            policy,
+            digest,
+            kind,
+            grants,
+            Analyses.expiry(now),
+            beginning.keys,
+            beginning.groups,
+            beginning.codes,
+        )
+
+    @handles(s.Continue)
+    def continue_(self, ctx: Context, message: s.Continue) -> s.Partials:
+        now = self.node.clock.now()
+        analysis = self._analyses.round(message.analysis_id, ctx.principal.id, now)
+        ctx.note(analysis.message.object_id, statistics=",".join(analysis.message.statistics))
+        for grant in analysis.grants:
+            ctx.note(grant=grant)
+        with self.node.db.read() as session:
+            viewer = viewer_of(session, ctx.principal)
+            require_still(session, viewer, analysis.message.object_id, analysis.grants, now=now)
+            if current_policy(session) != analysis.policy:
+                raise Conflict("the site's policy changed meanwhile; begin again")
+        check_round(analysis, message)
+        with analysis.lock, offload(Opened, self.node.blobs, analysis.digest, analysis.kind) as opened:
+            return answer_round(analysis, opened, message)
+
+    def _require(self, session: Session, ctx: Context, object_id: str) -> tuple[Viewer, frozenset[str]]:
+        viewer = viewer_of(session, ctx.principal)
+        return viewer, require(session, viewer, "statistics", [object_id], now=self.node.clock.now())
