@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -15,7 +16,8 @@ __all__ = ["login", "logout", "whoami"]
     help="""Log in to the node at URL and keep the session (not the password) in your own folder.
 
 \b
-Notebooks and scripts of yours on this machine use it too.
+Notebooks and scripts of yours on this machine use it too. If your account asks for
+a one-time code, it comes from GRID_TOTP, or is asked for in a terminal.
 
 \b
 Examples:
@@ -33,7 +35,8 @@ def login(url: str, email: str, password_file: str | None, ca_file: str | None, 
 
     email = address_text(email, "GRID_EMAIL", "E-mail")
     password = secret("GRID_PASSWORD", password_file, "Password")
-    with log_in(url, email, password, save=True, ca_file=ca_file) as client:
+    totp = os.environ.get("GRID_TOTP", "")
+    with log_in(url, email, password, totp=totp, save=True, ca_file=ca_file) as client:
         assert client.session is not None
         record = {
             "user": client.session.email,
