@@ -140,7 +140,7 @@ def _members(session: Session, group_id: str) -> set[str]:
     return set(session.scalars(select(GroupMember.user_id).where(GroupMember.group_id == group_id)))
 
 
-def _locked(condition: ColumnElement[bool]) -> Select[tuple[Group]]:
+def _locked(condition: ColumnElement[bool]) -> Select[Group]:
     """Groups whose flags nobody changes until this transaction ends; always in one order."""
     return select(Group).where(condition).order_by(Group.id).with_for_update()
 

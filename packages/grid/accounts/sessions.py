@@ -157,7 +157,9 @@ class SessionManager:
         fresh = UserKey.used_at + Setup.key_lifetime > self._clock.now()
         return self._principal(query.where(UserKey.verify_key == verify_key, fresh), verify_key, {})
 
-    def _principal(self, query: Select[_Who], verify_key: str, claims: Mapping[str, Any]) -> Principal | None:
+    def _principal(
+        self, query: Select[*_Who], verify_key: str, claims: Mapping[str, Any]
+    ) -> Principal | None:
         with self._db.read() as session:
             rows = session.execute(query).all()
         if not rows:
@@ -181,7 +183,7 @@ class SessionManager:
 _Who = tuple[str, str, Role, Group | None, bool | None, float | None]
 
 
-def _who() -> Select[_Who]:
+def _who() -> Select[*_Who]:
     """One row for each group of a user, and one for a user without groups."""
     query = (
         select(User.id, User.email, Role, Group, Setup.require_totp, Totp.confirmed_at)
@@ -192,7 +194,7 @@ def _who() -> Select[_Who]:
         .outerjoin(Setup, true())
         .where(User.disabled_at.is_(None))
     )
-    return cast("Select[_Who]", query)
+    return cast("Select[*_Who]", query)
 
 
 def _refused() -> Unauthenticated:

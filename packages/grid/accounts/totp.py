@@ -158,7 +158,8 @@ class TotpManager:
 
     def _is_recovery(self, session: Session, row: Totp, code: str) -> bool:
         found = (RecoveryCode.user_id == row.user_id) & (RecoveryCode.code_hash == self._hash(code))
-        return session.execute(delete(RecoveryCode).where(found)).rowcount == 1  # type: ignore[attr-defined]
+        used = session.scalars(delete(RecoveryCode).where(found).returning(RecoveryCode.code_hash))
+        return len(used.all()) == 1
 
     def _new_recovery_codes(self, session: Session, user_id: str) -> list[str]:
         codes = [b32encode(os.urandom(_RECOVERY_BYTES)).decode() for _ in range(RECOVERY_CODES)]
