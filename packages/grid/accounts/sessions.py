@@ -1,19 +1,19 @@
-"""Sessions: who is behind a token or a key, asked at every call with one indexed query."""
+"""Sessions: opening them with e-mail, password and code; which there are; ending them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Select, delete, select, true, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from grid.accounts.passwords import Passwords
-from grid.accounts.powers import flags_of
 from grid.accounts.settings import load_settings
-from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User, UserKey, UserSession
+from grid.accounts.tables import User, UserKey, UserSession
 from grid.accounts.totp import TotpManager
 from grid.accounts.users import editable, normalize_email
+from grid.accounts.who import user_of_key, user_of_session
 from grid.node import Principal
 from grid.node.tokens import Tokens
 from grid.storage.database import Database
@@ -22,8 +22,6 @@ from syft_ext.errors import BadRequest, InvalidToken, NotFound, Unauthenticated
 from syft_ext.messages.own_account import OpenSession
 
 __all__ = ["SessionManager"]
-
-_ENROL = "this node asks for one-time codes: use them (totp.enrol, totp.confirm), and your permissions count"
 
 
 class SessionManager:
@@ -144,57 +142,14 @@ class SessionManager:
 
     def of_token(self, claims: Mapping[str, Any]) -> Principal:
         """The user of a verified token; raises :class:`InvalidToken` when his session was ended."""
-        query = _who().join(UserSession, UserSession.user_id == User.id)
-        query = query.where(UserSession.id == claims["jti"], User.id == claims["sub"])
-        found = self._principal(query, str(claims.get("cnf", "")), claims)
+        found = user_of_session(self._db, claims)
         if found is None:
             raise InvalidToken("the session was ended; log in again")
         return found
 
     def of_key(self, verify_key: str) -> Principal | None:
         """The user who logged in with this key within ``key_lifetime``."""
-        query = _who().join(UserKey, UserKey.user_id == User.id)
-        fresh = UserKey.used_at + Setup.key_lifetime > self._clock.now()
-        return self._principal(query.where(UserKey.verify_key == verify_key, fresh), verify_key, {})
-
-    def _principal(
-        self, query: Select[*_Who], verify_key: str, claims: Mapping[str, Any]
-    ) -> Principal | None:
-        with self._db.read() as session:
-            rows = session.execute(query).all()
-        if not rows:
-            return None
-        user_id, email, role, _, require_totp, confirmed_at = rows[0]
-        flags = flags_of(role).union(*(flags_of(row[3]) for row in rows if row[3] is not None))
-        withheld = bool(require_totp and flags and confirmed_at is None)
-        return Principal(
-            "user",
-            id=user_id,
-            verify_key=verify_key,
-            name=email,
-            role=role.name,
-            flags=frozenset() if withheld else flags,
-            claims=claims,
-            hint=_ENROL if withheld else "",
-        )
-
-
-#: User id, e-mail, role, one of his groups, the setting require_totp, when his codes were confirmed.
-_Who = tuple[str, str, Role, Group | None, bool | None, float | None]
-
-
-def _who() -> Select[*_Who]:
-    """One row for each group of a user, and one for a user without groups."""
-    query = (
-        select(User.id, User.email, Role, Group, Setup.require_totp, Totp.confirmed_at)
-        .join(Role, Role.id == User.role_id)
-        .outerjoin(GroupMember, GroupMember.user_id == User.id)
-        .outerjoin(Group, Group.id == GroupMember.group_id)
-        .outerjoin(Totp, Totp.user_id == User.id)
-        .outerjoin(Setup, true())
-        .where(User.disabled_at.is_(None))
-    )
-    return cast("Select[*_Who]", query)
+        return user_of_key(self._db, verify_key, self._clock.now())
 
 
 def _refused() -> Unauthenticated:
