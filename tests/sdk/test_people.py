@@ -239,6 +239,25 @@ def test_associations_from_the_first_request_to_the_end(owner: NodeClient, pair:
         assert owner.associations.all() == []
 
 
+def test_the_way_in(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copyfile(sqlite_template, home / "node.db")
+    with ServedNode(build_domain(home, DomainSettings(name="hospital"))) as fresh:
+        stranger = sy.connect(fresh.url, identity=Identity.generate())
+        assert not stranger.setup_status().configured
+        assert stranger.setup(OWNER, PASSWORD, node_name="St. Mary", session_lifetime=120.0).role == "Owner"
+        with pytest.raises(Conflict):
+            stranger.setup("second@x.org", PASSWORD)
+        with pytest.raises(Forbidden):
+            stranger.sign_up("ann@x.org", PASSWORD)
+        log_in(fresh).settings.update(allow_user_signup=True)
+        assert stranger.setup_status().allow_user_signup
+        assert stranger.sign_up("ann@x.org", PASSWORD).role == "User"
+        assert log_in(fresh, "ann@x.org").name == "St. Mary"
+
+
 # -- the command line ----------------------------------------------------------------------------------
 
 

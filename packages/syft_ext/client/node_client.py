@@ -15,7 +15,14 @@ from syft_ext.client.people import Groups, Roles, Users
 from syft_ext.client.settings import Counters, Settings
 from syft_ext.errors import InvalidToken, NotLoggedIn
 from syft_ext.messages import GetMetadata, Message, NodeMetadata
-from syft_ext.messages.accounts import SettingsView
+from syft_ext.messages.accounts import (
+    CreateOwner,
+    GetSetupStatus,
+    SettingsView,
+    SetupStatus,
+    SignUp,
+    UserView,
+)
 from syft_ext.messages.dashboard import GetDashboard
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
@@ -60,6 +67,23 @@ class NodeClient:
     @property
     def address(self) -> str:
         return self.session.address if self.session else self.connection.address
+
+    # -- the way in ---------------------------------------------------------------------------------
+
+    def setup_status(self) -> SetupStatus:
+        """Whether the node has its owner yet, and whether you may sign up."""
+        status: SetupStatus = self.call(GetSetupStatus())
+        return status
+
+    def setup(self, email: str, password: str, **settings: Any) -> UserView:
+        """Become the owner of a fresh node: possible once. ``settings`` are those of :attr:`settings`."""
+        owner: UserView = self.call(CreateOwner(email=email, password=password, **settings))
+        return owner
+
+    def sign_up(self, email: str, password: str) -> UserView:
+        """Make yourself an account, where the node's settings allow it; then log in."""
+        user: UserView = self.call(SignUp(email=email, password=password))
+        return user
 
     # -- people -------------------------------------------------------------------------------------
 
