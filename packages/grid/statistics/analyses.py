@@ -21,6 +21,8 @@ from syft_ext.messages.statistics import Begin
 __all__ = ["ROUNDS", "Analyses", "Analysis"]
 
 ROUNDS = 64
+HISTOGRAMS = 3
+"""A range is found once, and again when a site is lost meanwhile."""
 _SECONDS = 600.0
 _PER_USER = 8
 _IN_ALL = 64
@@ -34,6 +36,7 @@ class Analysis:
     digest, kind: of the content as it was then.
     grants: those that a use was spent of.
     groups, codes: how rows are grouped, and the codes of the groups that were answered for.
+    histograms: by column, how often bins may still be asked: those whose range had to be found first.
     lock: one round at a time.
     """
 
@@ -48,6 +51,7 @@ class Analysis:
     groups: Groups | None = None
     codes: list[int] = field(default_factory=list)
     rounds: int = ROUNDS
+    histograms: dict[str, int] = field(default_factory=dict)
     candidates: Candidates = field(default_factory=Candidates)
     lock: Lock = field(default_factory=Lock)
 
@@ -88,3 +92,12 @@ class Analyses:
     @staticmethod
     def expiry(now: float) -> float:
         return now + _SECONDS
+
+    @staticmethod
+    def may_ask_on(message: Begin, policy: SitePolicy) -> dict[str, int] | None:
+        """The histograms that further rounds may ask; None if there is nothing to ask further."""
+        asked, given = set(message.statistics), {bins.column for bins in message.histograms}
+        histograms = {}
+        if "histogram" in asked and policy.min_rows == 1:
+            histograms = {name: HISTOGRAMS for name in message.columns if name not in given}
+        return histograms if histograms or asked & {"quantile", "logistic_regression"} else None

@@ -59,6 +59,7 @@ class Ranks:
 
     def __init__(self, queries: Sequence[RankQuery], codes: Sequence[int]) -> None:
         self._of_code: dict[int, list[_Counter]] = {}
+        self._sieve = _Sieve(queries) if len(queries) > 2 else None
         self.counters = [_Counter(query) for query in queries]
         for counter in self.counters:
             code = codes[counter.query.group] if codes else 0
@@ -67,6 +68,10 @@ class Ranks:
     def add(self, values: Doubles, codes: Codes | None) -> None:
         """Take in a stretch of values, none of them NaN."""
         keys = keys_of(values)
+        if self._sieve is not None:
+            near = self._sieve.near(keys)
+            keys = keys[near]
+            codes = None if codes is None else codes[near]
         if codes is None:
             for counter in self._of_code.get(0, ()):
                 counter.add(keys)
@@ -79,6 +84,29 @@ class Ranks:
         for code, start, stop in zip(wanted, starts, stops, strict=True):
             for counter in self._of_code[code]:
                 counter.add(keys[start:stop])
+
+
+class _Sieve:
+    """Sorts out, at once for all queries, the values that are in none of their ranges."""
+
+    _CELLS = 1 << 12
+
+    def __init__(self, queries: Sequence[RankQuery]) -> None:
+        ranges = [_range(query) for query in queries]
+        self._start = np.uint64(min(start for start, _ in ranges))
+        width = max(stop for _, stop in ranges) - int(self._start)
+        shift = max(0, (width - 1).bit_length() - self._CELLS.bit_length() + 1)
+        self._shift = np.uint64(shift)
+        self._wanted = np.zeros(self._CELLS + 1, dtype=np.bool_)  # the last one: beyond them all
+        for start, stop in ranges:
+            first, last = (start - int(self._start)) >> shift, (stop - 1 - int(self._start)) >> shift
+            self._wanted[first : last + 1] = True
+
+    def near(self, keys: Keys) -> NDArray[np.bool_]:
+        offsets = keys - self._start  # what lies below wraps around
+        offsets >>= self._shift
+        np.minimum(offsets, np.uint64(self._CELLS), out=offsets)
+        return self._wanted[offsets.view(np.int64)]
 
 
 class _Counter:

@@ -20,8 +20,9 @@ __all__ = ["CHUNK_ROWS", "Doubles", "rows_of", "stretches"]
 
 Doubles = NDArray[np.float64]
 
-CHUNK_ROWS = 1 << 15
-"""Rows at a time: a column of doubles then stays in the second-level cache while it is worked on."""
+CHUNK_ROWS = 1 << 13
+"""Rows at a time: a column of doubles then stays in the first caches while it is worked on, and what is made
+of it is small enough for the C library not to map and unmap it every time (:mod:`grid.web.memory`)."""
 _CHUNK_BYTES = 16 << 20
 _READ_BYTES = 4 << 20
 

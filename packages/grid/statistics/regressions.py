@@ -13,32 +13,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.statistics.reading import Doubles
+from grid.statistics.reading import CHUNK_ROWS, Doubles
 from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import CoMoments, Logistic, LogisticPartial
 
-__all__ = ["CoMomentSums", "LogisticSums", "complete_rows"]
+__all__ = ["CoMomentSums", "LogisticSums"]
 
 
-def complete_rows(columns: Sequence[NDArray[Any]]) -> Doubles:
-    """The columns as rows of a matrix (columns × rows), without what misses a value."""
-    matrix = np.array(columns, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        unknown = np.isnan(np.add.reduce(matrix, axis=0))
-    if unknown.any():  # also where infinities of both signs met
-        matrix = matrix[:, ~np.isnan(matrix).any(axis=0)]
-    return matrix
+class _Matrix:
+    """Stretches of columns as rows of one matrix (columns × rows), which is used again."""
+
+    def __init__(self, columns: int) -> None:
+        self._buffer = np.empty((columns, CHUNK_ROWS))
+
+    def fill(self, columns: Sequence[NDArray[Any]]) -> Doubles:
+        """The complete rows of a stretch; good until the next one."""
+        rows = len(columns[0])
+        matrix = self._buffer[:, :rows]
+        for row, column in zip(matrix, columns, strict=True):
+            row[:] = column
+        with np.errstate(invalid="ignore"):
+            unknown = np.isnan(np.add.reduce(matrix, axis=0))
+        if unknown.any():  # also where infinities of both signs met
+            complete = ~np.isnan(matrix).any(axis=0)
+            kept = np.count_nonzero(complete)
+            matrix[:, :kept] = matrix[:, complete]
+            return matrix[:, :kept]
+        return matrix
 
 
 class CoMomentSums:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
         self.rows = 0
+        self._matrix = _Matrix(len(names))
         self._mean = np.zeros(len(names))
         self._products = np.zeros((len(names), len(names)))
 
     def add(self, columns: Sequence[NDArray[Any]]) -> None:
-        matrix = complete_rows(columns)
+        matrix = self._matrix.fill(columns)
         count = matrix.shape[1]
         if not count:
             return
@@ -69,34 +82,40 @@ class LogisticSums:
         numbers = np.array([*query.coefficients, *query.center, *query.scale])
         if not np.isfinite(numbers).all():
             raise BadRequest("logistic: finite numbers only")
-        self._beta = np.array(query.coefficients)
-        self._center, self._scale = np.array(query.center), np.array(query.scale)
+        # The target's row becomes that of the intercept, which is kept last until the result.
+        intercept, *slopes = query.coefficients
+        self._beta = np.array([*slopes, intercept])
+        self._center, self._scale = np.array(query.center)[:, None], np.array(query.scale)[:, None]
+        self._matrix, self._weighted = _Matrix(columns + 1), np.empty((columns + 1, CHUNK_ROWS))
         self.rows, self._likelihood = 0, 0.0
         self._gradient = np.zeros(columns + 1)
         self._hessian = np.zeros((columns + 1, columns + 1))
 
     def add(self, columns: Sequence[NDArray[Any]]) -> None:
-        matrix = complete_rows(columns)
-        target = matrix[-1].copy()
+        z = self._matrix.fill(columns)
+        target = z[-1].copy()
         if not ((target == 0) | (target == 1)).all():
             raise BadRequest("the target of a logistic regression must be 0 or 1")
         with np.errstate(over="ignore", invalid="ignore"):
-            matrix[:-1] -= self._center[:, None]
-            matrix[:-1] /= self._scale[:, None]
-            matrix[-1] = 1.0
-            z = np.roll(matrix, 1, axis=0)  # the intercept first
+            z[:-1] -= self._center
+            z[:-1] /= self._scale
+            z[-1] = 1.0
             eta = self._beta @ z
-            mean = 1.0 / (1.0 + np.exp(-eta))
-            # log(1 + e^η) without overflow
-            self._likelihood += float(np.dot(target, eta) - np.logaddexp(0.0, eta).sum())
+            small = np.exp(-np.abs(eta))  # at most 1: nothing overflows
+            one = 1.0 + small
+            mean = np.where(eta >= 0, 1.0, small) / one
+            positive = np.maximum(eta, 0.0)
+            self._likelihood += float(np.dot(target, eta) - positive.sum() - np.log(one).sum())
             self._gradient += z @ (target - mean)
-            self._hessian += (z * (mean * (1.0 - mean))) @ z.T
+            weighted = self._weighted[:, : z.shape[1]]
+            np.multiply(z, mean * (1.0 - mean), out=weighted)
+            self._hessian += weighted @ z.T
         self.rows += z.shape[1]
 
     def result(self) -> LogisticPartial:
         return LogisticPartial(
             rows=self.rows,
             likelihood=self._likelihood,
-            gradient=self._gradient.tolist(),
-            hessian=self._hessian.ravel().tolist(),
+            gradient=np.roll(self._gradient, 1).tolist(),
+            hessian=np.roll(self._hessian, (1, 1), axis=(0, 1)).ravel().tolist(),
         )

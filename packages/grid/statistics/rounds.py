@@ -33,6 +33,8 @@ def check_round(analysis: Analysis, message: Continue) -> None:
             raise BadRequest(f"this analysis is not about {name[:80]!r}", column=name)
     for bins in message.histograms:
         edges_of(bins)
+        if not analysis.histograms.get(bins.column):
+            raise BadRequest(f"the bins of {bins.column!r} are settled", column=bins.column)
     for rank in message.ranks:
         if rank.group >= len(analysis.codes):
             raise BadRequest("there is no such group, or it was not answered for")
@@ -46,6 +48,8 @@ def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Parti
     asked = [query for query, answer in zip(message.ranks, known, strict=True) if answer is None]
     size = 1 if analysis.groups is None else analysis.groups.size
     codes = analysis.codes if analysis.groups is not None else []
+    for bins in message.histograms:
+        analysis.histograms[bins.column] -= 1
     work = []
     ranks: list[Ranks] = []
     histograms: list[tuple[str, Histogram]] = []

@@ -75,7 +75,8 @@ class StatisticsService(Service):
         analysis = self._pay(ctx, message, policy, beginning, digest)
         if policy.statistics_epsilon is not None:
             reply.epsilon = cost(message, policy.statistics_epsilon)
-        elif {"quantile", "histogram", "logistic_regression"} & set(message.statistics):
+        elif (histograms := Analyses.may_ask_on(message, policy)) is not None:
+            analysis.histograms = histograms
             reply.analysis_id = self._analyses.add(analysis)
         return reply
 

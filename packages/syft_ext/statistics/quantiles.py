@@ -7,10 +7,14 @@ the range between minimum and maximum to one double are six rounds at most, as a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import ceil, floor
 
+import numpy as np
+from numpy.typing import NDArray
+
+from syft_ext.errors import BadRequest
 from syft_ext.statistics.order import STEPS, key_of, value_of
 
 __all__ = ["BINS_BITS", "RankSearch", "Resolution", "interpolate", "ranks_for", "resolution_of"]
@@ -79,17 +83,17 @@ class RankSearch:
         shift = max(0, (width - 1).bit_length() - BINS_BITS)
         return self.low, shift, -(-width >> shift)
 
-    def narrow(self, bins: Sequence[tuple[int, int]]) -> None:
-        """Go on in the range that holds the rank; ``bins``: increasing positions and their counts."""
+    def narrow(self, counts: NDArray[np.int64]) -> None:
+        """Go on in the range that holds the rank, by the counts of all of them."""
         start, shift, _ = self.query
-        for place, count in bins:
-            if self.before + count > self.rank:
-                self.low = start + (place << shift)
-                self.high = min(self.high, self.low + (1 << shift) - 1)
-                self.value = self.resolution(self.low, self.high)
-                return
-            self.before += count
-        raise ValueError("the values changed while they were counted")
+        sums = np.cumsum(counts)
+        place = int(np.searchsorted(sums, self.rank - self.before, side="right"))
+        if place == len(counts):
+            raise BadRequest("the sites count other values than they told the extremes of")
+        self.before += int(sums[place - 1]) if place else 0
+        self.low = start + (place << shift)
+        self.high = min(self.high, self.low + (1 << shift) - 1)
+        self.value = self.resolution(self.low, self.high)
 
 
 def ranks_for(count: int, q: float) -> tuple[int, int, float]:

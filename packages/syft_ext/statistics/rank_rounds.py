@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from syft_ext.messages.statistics import Continue, RankQuery
 from syft_ext.statistics.quantiles import RankSearch, Resolution
 from syft_ext.statistics.sites import Site, Sites
@@ -60,9 +63,9 @@ def find_values(
 
 def _round(
     sites: Sites, queries: Sequence[_Asked], places: Mapping[int, Mapping[int, int]]
-) -> dict[_Asked, list[tuple[int, int]]]:
-    """Positions and counts of the ranges that are not empty, over all sites, by query."""
-    sums: dict[_Asked, dict[int, int]] = {query: {} for query in queries}
+) -> dict[_Asked, NDArray[np.int64]]:
+    """How many values are in each range, over all sites, by query."""
+    sums = {query: np.zeros(query[-1], dtype=np.int64) for query in queries}
 
     def mine(site: Site) -> list[_Asked]:
         return [query for query in queries if query[1] in places[id(site)]]
@@ -82,7 +85,5 @@ def _round(
 
     for site, reply in sites.again(ask):
         for query, answer in zip(mine(site), reply.ranks, strict=True):
-            total = sums[query]
-            for place, count in zip(answer.bins, answer.counts, strict=True):
-                total[place] = total.get(place, 0) + count
-    return {query: sorted(total.items()) for query, total in sums.items()}
+            sums[query][answer.bins] += np.array(answer.counts, dtype=np.int64)
+    return sums
