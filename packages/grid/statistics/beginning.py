@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from grid.governance.policy import check_rows
 from grid.offload import offload
 from grid.statistics.columns import Column
 from grid.statistics.groups import MAX_GROUPS, Groups, find_groups
 from grid.statistics.histograms import MAX_CELLS, Histogram
 from grid.statistics.moments import Codes, Moments
-from grid.statistics.private import ClippedSums, allowed_groups, missing_bounds
+from grid.statistics.private import ClippedSums, allowed_groups, cost, missing_bounds
 from grid.statistics.reading import Doubles, rows_of
 from grid.statistics.regressions import CoMomentSums
 from grid.statistics.release import (
@@ -23,7 +22,7 @@ from grid.statistics.release import (
     noisy_histogram,
     shown_groups,
 )
-from grid.statistics.rules import REGRESSIONS
+from grid.statistics.rules import REGRESSIONS, check_size
 from grid.statistics.sweep import ColumnWork, Opened, sweep
 from syft_ext.errors import BadRequest, Forbidden, TooLarge
 from syft_ext.messages.policy import SitePolicy
@@ -69,7 +68,7 @@ class Beginning:
             raise BadRequest("the target of a regression is among its columns", column=message.target)
         if len({column.rows for column in [*self.keys, *together]}) != 1:
             raise BadRequest("the columns do not have the same number of rows")
-        check_rows(self.policy, rows_of(columns))
+        check_size(self.policy, rows_of(columns))
         epsilon = self.policy.statistics_epsilon
         if epsilon is not None:
             return self._with_noise(columns, epsilon)
@@ -98,15 +97,16 @@ class Beginning:
             rows=crossed.add if crossed else None,
         )
         minimum, suppressed = self.policy.min_rows, False
-        self.codes = [0]
+        self.codes, rows = [0], np.array([rows_of(columns)])
         if self.groups is not None:
-            self.codes, suppressed = shown_groups(counter.rows, minimum)
+            rows = counter.rows
+            self.codes, suppressed = shown_groups(rows, minimum)
             if len(self.codes) > MAX_GROUPS:
                 raise TooLarge("too many groups", limit=MAX_GROUPS)
         reply = Partials(groups=self._group_keys(), suppressed=suppressed)
         for each in work[: len(columns)]:
             name = each.column.name
-            partial, some = exact_column(name, moments[name], each.missing, asked, self.codes, minimum)
+            partial, some = exact_column(name, moments[name], each.missing, asked, rows, self.codes, minimum)
             reply.columns.append(partial)
             reply.suppressed |= some
         for name, histogram in histograms:
@@ -135,7 +135,7 @@ class Beginning:
         sweep(self.opened, work, keys=self.keys, groups=self.groups)
         self.codes = list(range(size))
         minimum = self.policy.min_rows
-        reply = Partials(groups=self._group_keys())
+        reply = Partials(groups=self._group_keys(), epsilon=cost(self.message, epsilon))
         for each in work:
             name = each.column.name
             partial, some = noisy_column(name, sums[name], each.missing, asked, epsilon, minimum)
@@ -181,6 +181,6 @@ class Beginning:
         return [] if self.groups is None else [self.groups.key(code) for code in self.codes]
 
     def _check_regression(self, sums: CoMomentSums) -> None:
-        check_rows(self.policy, sums.rows)
+        check_size(self.policy, sums.rows)
         if self.policy.min_rows > 1 and sums.rows <= len(sums.names):
             raise Forbidden("the site's policy demands more complete rows than there are columns")

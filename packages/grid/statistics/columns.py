@@ -16,7 +16,7 @@ from syft_ext.messages.datasets import Column as Described
 from syft_ext.store.content import TENSOR_KINDS
 from syft_ext.tensors import DTYPES, Layout, TensorSpec
 
-__all__ = ["Column", "Table", "bounds_of", "table_of"]
+__all__ = ["Column", "Table", "bounds_of", "check_kind", "table_of"]
 
 GROUPABLE = frozenset({"BOOL", "U8", "I8", "I16", "I32", "I64"})
 MAX_COLUMNS = 10_000
@@ -73,10 +73,14 @@ class Table:
         return found
 
 
-def table_of(kind: str, layout: Layout) -> Table:
-    """The columns of a tensor file; raises :class:`BadRequest` for an object that is no table."""
+def check_kind(kind: str) -> None:
+    """Raise :class:`BadRequest` for an object that is no table."""
     if kind not in TENSOR_KINDS:
         raise BadRequest(f"an object of kind {kind[:32]} is no table")
+
+
+def table_of(layout: Layout) -> Table:
+    """The columns of a tensor file; raises :class:`BadRequest` where it has none."""
     columns: dict[str, Column] = {}
     for spec in layout.specs:
         if len(spec.shape) == 1:

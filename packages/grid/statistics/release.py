@@ -25,9 +25,9 @@ def shown_groups(rows: NDArray[np.int64], minimum: int) -> tuple[list[int], bool
 
     The keys of those that are kept back are not told either: that a value occurs at all can be as telling.
     """
-    hidden = hidden_cells(rows, minimum)
-    shown = np.flatnonzero((rows > 0) & ~hidden)
-    return shown.tolist(), bool((hidden & (rows > 0)).any())
+    occupied = np.flatnonzero(rows)
+    hidden = hidden_cells(rows[occupied], minimum)
+    return occupied[~hidden].tolist(), bool(hidden.any())
 
 
 def exact_column(
@@ -35,6 +35,7 @@ def exact_column(
     moments: Moments,
     missing: NDArray[np.int64],
     asked: set[str],
+    rows: NDArray[np.int64],
     groups: Chosen,
     minimum: int,
 ) -> tuple[ColumnPartial, bool]:
@@ -42,9 +43,13 @@ def exact_column(
 
     The column's own counts decide: a group may have rows enough, and hardly a value in this column. The groups
     that are not answered for stay hidden, so that they do not follow from the column's total.
+
+    Args:
+        rows: of each group, with and without a value.
     """
     count = moments.count
-    hidden = hidden_cells(count, minimum) if len(count) > 1 else (count > 0) & (count < minimum)
+    hidden = np.zeros(len(count), dtype=np.bool_)
+    hidden[rows > 0] = hidden_cells(count[rows > 0], minimum)
     spread = bool(asked & {"variance", "std"})
     mean = spread or "mean" in asked
     low, high = (np.where(count > 0, extreme, np.nan) for extreme in (moments.min, moments.max))

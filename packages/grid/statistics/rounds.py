@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from grid.governance.policy import check_rows
 from grid.statistics.analyses import Analysis
 from grid.statistics.histograms import Histogram, edges_of
 from grid.statistics.ranks import Ranks
 from grid.statistics.regressions import LogisticSums
 from grid.statistics.release import exact_histogram
+from grid.statistics.rules import check_size
 from grid.statistics.sweep import ColumnWork, Opened, sweep
 from syft_ext.errors import BadRequest, TooLarge
 from syft_ext.messages.statistics import Continue, Partials, RankCounts, RankQuery
@@ -88,7 +88,7 @@ def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Parti
         reply.histograms.append(counts)
         reply.suppressed |= some
     if logistic is not None:
-        check_rows(analysis.policy, logistic.rows)
+        check_size(analysis.policy, logistic.rows)
         reply.logistic = logistic.result()
     return reply
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from grid.governance.policy import check_operation
+from grid.governance.policy import check_operation, check_rows
 from grid.statistics.private import MECHANISMS
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin
 
-__all__ = ["REGRESSIONS", "ROW_REVEALING", "check_asked", "check_policy"]
+__all__ = ["REGRESSIONS", "ROW_REVEALING", "check_asked", "check_policy", "check_size"]
 
 REGRESSIONS = frozenset({"covariance", "correlation", "linear_regression", "logistic_regression"})
 
@@ -53,3 +53,9 @@ def check_policy(policy: SitePolicy, message: Begin) -> None:
                 f"the site's policy demands noise on every number, and there is no mechanism for {name}",
                 operation=f"statistics.{name}",
             )
+
+
+def check_size(policy: SitePolicy, rows: int) -> None:
+    """Raise :class:`Forbidden` for too few rows; an empty table is nobody's, where one row would do."""
+    if policy.min_rows > 1:
+        check_rows(policy, rows)

@@ -13,7 +13,6 @@ from grid.statistics.analyses import Analyses, Analysis
 from grid.statistics.authority import require_still
 from grid.statistics.beginning import Beginning
 from grid.statistics.columns import bounds_of
-from grid.statistics.private import cost
 from grid.statistics.rounds import answer_round, check_round
 from grid.statistics.rules import check_asked, check_policy
 from grid.statistics.sweep import Opened
@@ -68,20 +67,24 @@ class StatisticsService(Service):
         check_policy(policy, message)
         with offload(Opened, self.node.blobs, digest, kind) as opened:
             with self.node.db.read() as session:
-                named = opened.table.take([*message.by, *message.columns])
+                named = opened.table.take(list(dict.fromkeys([*message.by, *message.columns])))
                 bounds = bounds_of(session, message.object_id, named)
             beginning = Beginning(opened, message, policy, bounds)
             reply = beginning.run()
-        analysis = self._pay(ctx, message, policy, beginning, digest)
-        if policy.statistics_epsilon is not None:
-            reply.epsilon = cost(message, policy.statistics_epsilon)
-        elif (histograms := Analyses.may_ask_on(message, policy)) is not None:
+        analysis = self._pay(ctx, message, policy, beginning, digest, reply.epsilon)
+        if not reply.epsilon and (histograms := Analyses.may_ask_on(message, policy)) is not None:
             analysis.histograms = histograms
             reply.analysis_id = self._analyses.add(analysis)
         return reply
 
     def _pay(
-        self, ctx: Context, message: s.Begin, policy: SitePolicy, beginning: Beginning, digest: str
+        self,
+        ctx: Context,
+        message: s.Begin,
+        policy: SitePolicy,
+        beginning: Beginning,
+        digest: str,
+        epsilon: float,
     ) -> Analysis:
         """Spend what the answer costs, in the transaction after which it is given."""
         now = self.node.clock.now()
@@ -91,7 +94,7 @@ class StatisticsService(Service):
             if row.blob_digest != digest or current_policy(session) != policy:
                 raise Conflict("the table or the site's policy changed meanwhile; ask again")
             spend(session, grants, now=now)
-            if policy.statistics_epsilon is not None:
+            if epsilon:
                 raise Unsupported("this site demands noise, and keeps no privacy budgets yet")
             kind = row.kind
         for grant in grants:
@@ -121,8 +124,8 @@ class StatisticsService(Service):
             require_still(session, viewer, analysis.message.object_id, analysis.grants, now=now)
             if current_policy(session) != analysis.policy:
                 raise Conflict("the site's policy changed meanwhile; begin again")
-        check_round(analysis, message)
         with analysis.lock, offload(Opened, self.node.blobs, analysis.digest, analysis.kind) as opened:
+            check_round(analysis, message)
             return answer_round(analysis, opened, message)
 
     def _require(self, session: Session, ctx: Context, object_id: str) -> tuple[Viewer, frozenset[str]]:

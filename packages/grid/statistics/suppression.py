@@ -10,8 +10,9 @@ shown). What is hidden must not follow from the rest:
 
 Otherwise the smallest of the cells that are shown is hidden too (complementary suppression: L. Willenborg,
 T. de Waal, "Elements of Statistical Disclosure Control", 2001, chapter 6), with all cells of its size: choosing
-among them would say which of the hidden ones are small. One answer is protected; what several answers about
-overlapping groups say together is the business of the site's ``statistics_epsilon``.
+among them would say which of the hidden ones are small. Where the whole is so small that all cells could be
+too few, all are hidden: that they are hidden then says nothing about them. One answer is protected; what
+several answers about overlapping groups say together is the business of the site's ``statistics_epsilon``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ __all__ = ["hidden_cells"]
 def hidden_cells(counts: NDArray[Any], minimum: int) -> NDArray[np.bool_]:
     """Which of the cells are kept back."""
     hidden: NDArray[np.bool_] = (counts > 0) & (counts < minimum)
+    if minimum > 1 and 0 < int(counts.sum()) <= len(counts) * (minimum - 1):
+        return np.ones(len(counts), dtype=np.bool_)
     while hidden.any() and not _safe(counts[hidden], minimum):
         shown = ~hidden & (counts > 0)
         if not shown.any():

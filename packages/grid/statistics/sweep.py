@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.offload import offload
-from grid.statistics.columns import Column, Table, table_of
+from grid.statistics.columns import Column, Table, check_kind, table_of
 from grid.statistics.groups import Groups
 from grid.statistics.moments import Codes
 from grid.statistics.reading import Doubles, stretches
@@ -65,10 +65,11 @@ class Opened:
     """An open table. Deleting the object does not cut a reading off."""
 
     def __init__(self, blobs: BlobStore, digest: str, kind: str) -> None:
+        check_kind(kind)
         self._file = blobs.open(digest)
         try:
             head = header_size(os.pread(self.descriptor, 8, 0))
-            self.table: Table = table_of(kind, read_layout(os.pread(self.descriptor, head, 0)))
+            self.table: Table = table_of(read_layout(os.pread(self.descriptor, head, 0)))
         except BaseException:
             self._file.close()
             raise

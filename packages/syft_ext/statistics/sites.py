@@ -92,16 +92,16 @@ class Sites:
             by_domain.setdefault(site.client.id, []).append((site, made))
         replies: dict[int, Any] = {}
         errors: dict[str, Exception] = {}
+        until = self._end_of_round()
         threads = []
         for domain, calls in by_domain.items():
-            arguments = (domain, calls, replies, errors)
+            arguments = (domain, calls, until, replies, errors)
             threads.append(threading.Thread(target=self._ask_domain, args=arguments, daemon=True))
             threads[-1].start()
         for (domain, calls), thread in zip(by_domain.items(), threads, strict=True):
-            thread.join(max(0.0, self._deadline - time.monotonic()))
+            thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
-                late = DeadlineExceeded(f"did not answer within {self._timeout:g} s")
-                errors[domain] = _named(calls[0][0], late)
+                errors[domain] = _named(calls[0][0], self._late())
         if errors:
             self._leave_out(errors)
         return [(site, replies[id(site)]) for site, _ in asked if site.client.id not in errors]
@@ -114,18 +114,24 @@ class Sites:
             raise SiteLost
         return answers
 
+    def _end_of_round(self) -> float:
+        """Where others are to go on without a Domain, waiting for it must leave them time to do so."""
+        left = self._deadline - time.monotonic()
+        return self._deadline - left / 2 if self._skip else self._deadline
+
     def _ask_domain(
         self,
         domain: str,
         calls: list[tuple[Site, Message]],
+        until: float,
         replies: dict[int, Any],
         errors: dict[str, Exception],
     ) -> None:
         for site, message in calls:
-            left = self._deadline - time.monotonic()
+            left = until - time.monotonic()
             try:
                 if left <= 0:
-                    raise DeadlineExceeded(f"did not answer within {self._timeout:g} s")
+                    raise self._late()
                 replies[id(site)] = site.client.call(message, timeout=left)
             except GridError as error:
                 errors[domain] = _named(site, error)
@@ -133,6 +139,9 @@ class Sites:
             except Exception as error:  # what is no GridError is a defect: the caller sees it as it is
                 errors[domain] = error
                 return
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"did not answer in time ({self._timeout:g} s for everything)")
 
     def _leave_out(self, errors: dict[str, Exception]) -> None:
         for error in errors.values():
