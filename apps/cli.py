@@ -46,6 +46,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "dashboard": ("apps.cli_settings", "dashboard", "How much a node has of what."),
     "search": ("apps.cli_data", "search", "Search a Network (all its Domains) or one Domain."),
     "dataset": ("apps.cli_data", "dataset", "Add and list datasets of a Domain."),
+    "analyze": (
+        "apps.cli_statistics",
+        "analyze",
+        "Statistics of tables that stay where they are, at one Domain or many.",
+    ),
     "training": ("apps.cli_data", "training", "List, watch and cancel trainings."),
     "config": ("apps.cli_config", "config", "A node's settings, and where each comes from."),
     "doctor": ("apps.cli_doctor", "doctor", "Check this machine, a node's home, and a node."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import syft_ext as sy
 from grid.accounts.bootstrap import bootstrap_owner
@@ -361,3 +363,33 @@ def test_a_user_without_permission(region: Region) -> None:
     table = eve.datasets["diabetes"]["patients"]
     with pytest.raises((Forbidden, NotFound), match="north: "):
         sy.analyze(table, "mean")
+
+
+def grid(*arguments: str) -> str:
+    from apps.cli import cli
+
+    result = CliRunner().invoke(cli, ["analyze", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_from_a_terminal(region: Region) -> None:
+    region.tables()  # logs in
+    north = ("--url", region.domains[0].url)
+    text = grid("diabetes", "--stat", "mean", "--stat", "histogram", "--column", "age", "--by", "sex", *north)
+    assert "Statistics of 1 table at north" in text and "histogram" in text
+    sy.login(region.network.url, EMAIL, PASSWORD)
+    everywhere = ("--url", region.network.url, "--format", "json")
+    found = json.loads(
+        grid("diabetes/patients", "--stat", "quantile", "-q", "0.5", "--column", "bmi", *everywhere)
+    )
+    assert found["results"][0]["columns"]["bmi"]["quantile"] == {
+        "0.5": np.median(region.pooled["bmi"].astype(float))
+    }
+    assert [table["domain"] for table in found["tables"]] == ["north", "south"]
+    fit = json.loads(
+        grid("diabetes", "--stat", "linear_regression", "--column", "bmi", "--target", "ill", *everywhere)
+    )["linear_regression"]
+    assert list(fit["coefficients"]) == ["(intercept)", "bmi"] and fit["rows"] == 5000
+    with pytest.raises(NotFound, match="no Domain"):
+        grid("nothing", "--stat", "mean", *everywhere)

@@ -122,8 +122,10 @@ class StatisticsService(Service):
         with self.node.db.read() as session:
             viewer = viewer_of(session, ctx.principal)
             require_still(session, viewer, analysis.message.object_id, analysis.grants, now=now)
-            if current_policy(session) != analysis.policy:
-                raise Conflict("the site's policy changed meanwhile; begin again")
+            row = session.get(ObjectRow, analysis.message.object_id)
+            changed = row is None or row.blob_digest != analysis.digest
+            if changed or current_policy(session) != analysis.policy:
+                raise Conflict("the table or the site's policy changed meanwhile; begin again")
         with analysis.lock, offload(Opened, self.node.blobs, analysis.digest, analysis.kind) as opened:
             check_round(analysis, message)
             return answer_round(analysis, opened, message)
