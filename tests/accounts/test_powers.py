@@ -6,6 +6,7 @@ The model below knows nothing of the node's code: sets of flags, and the rules a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from syft_ext.messages.accounts import (
     DeleteGroup,
     DeleteUser,
     GetMe,
+    GetUser,
+    ListGroups,
     ListUsers,
     RevokeUser,
     UpdateGroup,
@@ -270,3 +273,30 @@ def test_who_is_mighty_by_a_group_is_not_touched(house: House) -> None:
     with pytest.raises(Forbidden):  # nor is the owner put into a group that carries flags
         admin.call(CreateGroup(name="mine", users=[owner.call(GetMe()).id], flags=["can_upload_data"]))
     assert house.log_in(OWNER).call(GetMe()).groups == []
+
+
+def test_users_and_groups_may_be_changed_at_the_same_time(house: House) -> None:
+    """On PostgreSQL the two lock each other's rows; whoever loses does it again."""
+    owner = house.set_up()
+    ann = house.add_user(owner, "ann@x.org")[1]
+    bob = house.add_user(owner, "bob@x.org")[1]
+    groups = [owner.call(CreateGroup(name=name)) for name in ("one", "two")]
+    others = [house.log_in() for _ in range(4)]
+
+    def by_user(number: int) -> None:
+        names = ["one", "two"] if number % 2 else []
+        for user in (ann, bob):
+            others[0 if user is ann else 1].call(UpdateUser(user_id=user.id, groups=names))
+
+    def by_group(number: int) -> None:
+        members = [ann.id, bob.id] if number % 2 else []
+        for connection, group in zip(others[2:], groups, strict=True):
+            connection.call(UpdateGroup(group_id=group.id, users=members, flags=["can_upload_data"]))
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(act, number) for number in range(12) for act in (by_user, by_group)]
+        for each in done:
+            each.result()
+    by_user(1)
+    assert {tuple(group.flags) for group in owner.call(ListGroups()).groups} == {("can_upload_data",)}
+    assert owner.call(GetUser(user_id=ann.id)).groups == ["one", "two"]

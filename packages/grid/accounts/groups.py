@@ -60,17 +60,20 @@ class GroupManager:
         flags: Iterable[str] | None,
     ) -> GroupView:
         """Change what is not None (rules: :class:`~syft_ext.messages.accounts.UpdateGroup`)."""
+        wanted = None if flags is None else frozenset(flags)
+
+        def change(session: Session) -> GroupView:
+            group = _found(session, group_id, lock=True)
+            _change(session, actor, group, users=users, flags=wanted)
+            if name is not None:
+                group.name = name
+                session.flush()
+            return _view(session, group)
+
         try:
-            with self._db.transaction() as session:
-                group = _found(session, group_id, lock=True)
-                wanted = None if flags is None else frozenset(flags)
-                _change(session, actor, group, users=users, flags=wanted)
-                if name is not None:
-                    group.name = name
-                    session.flush()
-                return _view(session, group)
+            return self._db.run(change)
         except IntegrityError as error:
-            raise Conflict(f"there is a group {name!r} already") from error
+            raise Conflict(f"there is a group {name!r} already, or a user was deleted just now") from error
 
     def delete(self, actor: Principal, group_id: str) -> None:
         with self._db.transaction() as session:
@@ -84,15 +87,16 @@ def set_groups(session: Session, actor: Principal | None, user_id: str, names: l
 
     Raises :class:`NotFound` for a group that is not there.
     """
-    found = {group.name: group for group in session.scalars(_locked(Group.name.in_(names)))}
-    unknown = sorted(set(names) - set(found))
+    memberships = select(GroupMember.group_id).where(GroupMember.user_id == user_id)
+    groups = session.scalars(_locked(Group.name.in_(names) | Group.id.in_(memberships))).all()
+    # Asked again now that nobody else changes them; a group that was not his a moment ago came after us.
+    held = set(session.scalars(memberships)) & {group.id for group in groups}
+    unknown = sorted(set(names) - {group.name for group in groups})
     if unknown:
         raise NotFound(f"there is no group {unknown[0][:80]!r}")
-    wanted = {group.id for group in found.values()}
-    held = set(session.scalars(select(GroupMember.group_id).where(GroupMember.user_id == user_id)))
-    changed = wanted ^ held
-    for group in session.scalars(_locked(Group.id.in_(changed))):
-        if actor is not None:
+    wanted = {group.id for group in groups if group.name in names}
+    for group in groups:
+        if actor is not None and (group.id in wanted) != (group.id in held):
             require_covers(actor, flags_of(group), "the group")
     session.execute(
         delete(GroupMember).where(GroupMember.user_id == user_id, GroupMember.group_id.in_(held - wanted))

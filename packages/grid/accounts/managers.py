@@ -15,8 +15,9 @@ from grid.accounts.totp import TotpManager
 from grid.accounts.users import UserManager
 from grid.node import Context, Node, Service
 from syft_ext.errors import Forbidden
+from syft_ext.messages import Message
 
-__all__ = ["PASSWORDS", "AccountService", "Managers"]
+__all__ = ["PASSWORDS", "AccountService", "Managers", "changed_fields"]
 
 #: One for the process: it bounds the memory that hashing takes.
 PASSWORDS = Passwords()
@@ -66,3 +67,9 @@ class AccountService(Service):
         if self._managers.sessions.authenticate(ctx.principal.name, password) is None:
             raise Forbidden("that is not your password")
         self._managers.throttle.succeeded(*subjects)
+
+
+def changed_fields(message: Message) -> str:
+    """Which fields of an account, a role, a group or the settings a message changes, for the audit log."""
+    names = [name for name in message.__struct_fields__ if not name.endswith("_id")]
+    return ", ".join(name for name in names if getattr(message, name) is not None)

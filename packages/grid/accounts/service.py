@@ -1,4 +1,4 @@
-"""The services of people: set-up and settings, login, users, roles, groups."""
+"""The services of people: login and users here, the others in their own modules; :data:`SERVICES` lists all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid.accounts.dashboard import DashboardService
-from grid.accounts.managers import PASSWORDS, AccountService
+from grid.accounts.managers import PASSWORDS, AccountService, changed_fields
 from grid.accounts.own_account import OwnAccountService, SecondFactorService
-from grid.accounts.tables import Setup
+from grid.accounts.roles_and_groups import GroupService, RoleService
+from grid.accounts.setup import SetupService
 from grid.accounts.throttle import Subject
-from grid.node import Context, Node, Principal, Service, handles
-from syft_ext.errors import Conflict, Forbidden, TotpRequired
-from syft_ext.messages import FLAGS, Empty, Message
+from grid.node import Context, Principal, Service, handles
+from syft_ext.errors import Forbidden, TotpRequired
+from syft_ext.messages import Empty
 from syft_ext.messages import accounts as m
 
 __all__ = [
@@ -24,64 +25,6 @@ __all__ = [
     "SetupService",
     "UserService",
 ]
-
-
-class SetupService(AccountService):
-    """The first owner, and the settings."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self._started_as = node.name
-        self._configured = False
-        self._apply(self._managers.settings.load())
-
-    def _apply(self, row: Setup | None) -> None:
-        """The name in the settings, once there is one, is the node's name."""
-        self._configured = row is not None
-        self.node.name = (row.node_name if row else "") or self._started_as
-
-    def configured(self) -> bool:
-        if not self._configured:  # another replica may have been asked
-            self._apply(self._managers.settings.load())
-        return self._configured
-
-    @handles(m.GetSetupStatus)
-    def status(self, ctx: Context, message: m.GetSetupStatus) -> m.SetupStatus:
-        row = self._managers.settings.load()
-        self._apply(row)
-        return m.SetupStatus(
-            node_name=self.node.name,
-            configured=row is not None,
-            allow_user_signup=row is not None and row.allow_user_signup,
-        )
-
-    @handles(m.CreateOwner)
-    def create_owner(self, ctx: Context, message: m.CreateOwner) -> m.UserView:
-        user_id = self._managers.settings.create_owner(self._managers.passwords, message)
-        self._apply(self._managers.settings.load())
-        return self._managers.users.get(user_id)
-
-    @handles(m.GetSettings)
-    def get(self, ctx: Context, message: m.GetSettings) -> m.SettingsView:
-        row = self._managers.settings.load()
-        if row is None:
-            raise Conflict("the node is not set up yet")
-        return self._view(row)
-
-    @handles(m.UpdateSettings)
-    def update(self, ctx: Context, message: m.UpdateSettings) -> m.SettingsView:
-        ctx.note(changed=_changed(message))
-        return self._view(self._managers.settings.update(ctx.principal, message))
-
-    def _view(self, row: Setup) -> m.SettingsView:
-        self._apply(row)
-        return m.SettingsView(
-            node_name=self.node.name,
-            allow_user_signup=row.allow_user_signup,
-            session_lifetime=row.session_lifetime,
-            key_lifetime=row.key_lifetime,
-            require_totp=row.require_totp,
-        )
 
 
 class AuthService(AccountService):
@@ -100,6 +43,7 @@ class AuthService(AccountService):
         throttle = self._managers.throttle
         subjects = [Subject.email(message.email), Subject.remote(ctx.remote)]
         throttle.admit(*subjects)
+        ctx.note(email=message.email)
         try:
             user_id, token, expires_at = self._managers.sessions.open(
                 message.email,
@@ -113,6 +57,7 @@ class AuthService(AccountService):
                 throttle.succeeded(Subject.remote(ctx.remote))
             raise
         throttle.succeeded(*subjects)
+        ctx.note(user_id)
         return m.SessionView(
             token=token,
             expires_at=expires_at,
@@ -178,7 +123,7 @@ class UserService(AccountService):
 
     @handles(m.UpdateUser)
     def update(self, ctx: Context, message: m.UpdateUser) -> m.UserView:
-        ctx.note(user=message.user_id, changed=_changed(message))
+        ctx.note(user=message.user_id, changed=changed_fields(message))
         return self._managers.users.update(ctx.principal, message)
 
     @handles(m.DeleteUser)
@@ -186,66 +131,6 @@ class UserService(AccountService):
         ctx.note(user=message.user_id)
         self._managers.users.delete(ctx.principal, message.user_id)
         return Empty()
-
-
-class RoleService(AccountService):
-    @handles(m.CreateRole)
-    def create(self, ctx: Context, message: m.CreateRole) -> m.RoleView:
-        flags = {name: bool(getattr(message, name)) for name in FLAGS}
-        return self._managers.roles.create(ctx.principal, message.name, flags)
-
-    @handles(m.ListRoles)
-    def list(self, ctx: Context, message: m.ListRoles) -> m.RoleList:
-        return m.RoleList(roles=self._managers.roles.all())
-
-    @handles(m.GetRole)
-    def get(self, ctx: Context, message: m.GetRole) -> m.RoleView:
-        return self._managers.roles.get(message.role_id)
-
-    @handles(m.UpdateRole)
-    def update(self, ctx: Context, message: m.UpdateRole) -> m.RoleView:
-        flags = {name: getattr(message, name) for name in FLAGS}
-        ctx.note(role=message.role_id, changed=_changed(message))
-        return self._managers.roles.update(ctx.principal, message.role_id, message.name, flags)
-
-    @handles(m.DeleteRole)
-    def delete(self, ctx: Context, message: m.DeleteRole) -> Empty:
-        ctx.note(role=message.role_id)
-        self._managers.roles.delete(ctx.principal, message.role_id)
-        return Empty()
-
-
-class GroupService(AccountService):
-    @handles(m.CreateGroup)
-    def create(self, ctx: Context, message: m.CreateGroup) -> m.GroupView:
-        return self._managers.groups.create(ctx.principal, message.name, message.users, message.flags)
-
-    @handles(m.ListGroups)
-    def list(self, ctx: Context, message: m.ListGroups) -> m.GroupList:
-        return m.GroupList(groups=self._managers.groups.all())
-
-    @handles(m.GetGroup)
-    def get(self, ctx: Context, message: m.GetGroup) -> m.GroupView:
-        return self._managers.groups.get(message.group_id)
-
-    @handles(m.UpdateGroup)
-    def update(self, ctx: Context, message: m.UpdateGroup) -> m.GroupView:
-        ctx.note(group=message.group_id, changed=_changed(message))
-        return self._managers.groups.update(
-            ctx.principal, message.group_id, message.name, message.users, message.flags
-        )
-
-    @handles(m.DeleteGroup)
-    def delete(self, ctx: Context, message: m.DeleteGroup) -> Empty:
-        ctx.note(group=message.group_id)
-        self._managers.groups.delete(ctx.principal, message.group_id)
-        return Empty()
-
-
-def _changed(message: Message) -> str:
-    """Which fields of an account, a role, a group or the settings a message changes, for the audit log."""
-    names = [name for name in message.__struct_fields__ if not name.endswith("_id")]
-    return ", ".join(name for name in names if getattr(message, name) is not None)
 
 
 #: What a node needs to have users.

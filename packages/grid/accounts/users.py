@@ -10,15 +10,15 @@ from sqlalchemy.orm import Session
 
 from grid.accounts.groups import set_groups
 from grid.accounts.passwords import Passwords
-from grid.accounts.powers import OWNER, flags_of, flags_of_users, require_covers, require_touchable
+from grid.accounts.powers import OWNER, flags_of, require_covers, require_touchable
 from grid.accounts.roles import USER_ROLE, role_named
-from grid.accounts.tables import Group, GroupMember, Role, Totp, User, UserKey, UserSession
+from grid.accounts.tables import Group, GroupMember, Role, User, UserKey, UserSession
+from grid.accounts.user_views import user_views
 from grid.node import Principal
 from grid.storage.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
 from syft_ext.ids import new_id
-from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import UpdateUser, UserView
 
 __all__ = ["UserManager", "editable", "end_sessions", "normalize_email"]
@@ -44,7 +44,7 @@ class UserManager:
 
     def get(self, user_id: str) -> UserView:
         with self._db.read() as session:
-            return _views(session, [_found(session, user_id)])[0]
+            return user_views(session, [_found(session, user_id)])[0]
 
     def search(
         self, *, email: str = "", role: str = "", group: str = "", offset: int = 0, limit: int = 100
@@ -61,7 +61,7 @@ class UserManager:
         with self._db.read() as session:
             total = session.scalar(select(func.count()).select_from(User).where(*where)) or 0
             page = select(User).where(*where).order_by(User.email).offset(offset).limit(limit)
-            return _views(session, list(session.scalars(page))), total
+            return user_views(session, list(session.scalars(page))), total
 
     # -- make ---------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class UserManager:
                 session.add(user)
                 session.flush()
                 set_groups(session, actor, user.id, groups or [])
-                return _views(session, [user])[0]
+                return user_views(session, [user])[0]
         except IntegrityError as error:
             raise Conflict("there is an account with this e-mail already") from error
 
@@ -105,7 +105,7 @@ class UserManager:
                 user = _found(session, user_id)
                 user.email = email
                 session.flush()
-                return _views(session, [user])[0]
+                return user_views(session, [user])[0]
         except IntegrityError as error:
             raise Conflict("there is an account with this e-mail already") from error
 
@@ -122,24 +122,27 @@ class UserManager:
         """Change another account (rules: :class:`UpdateUser`)."""
         email = None if message.email is None else normalize_email(message.email)
         hashed = None if message.password is None else self._passwords.hash(message.password)
+
+        def change(session: Session) -> UserView:
+            user = editable(session, actor, message.user_id)
+            if message.role is not None:
+                role = role_named(session, message.role)
+                _require_givable(actor, role)
+                user.role_id = role.id
+            if message.disabled is not None:
+                self._set_disabled(session, user, message.disabled)
+            if message.groups is not None:
+                set_groups(session, actor, user.id, message.groups)
+            if email is not None:
+                user.email = email
+            if hashed is not None:
+                user.password_hash = hashed
+                end_sessions(session, user.id)
+            session.flush()
+            return user_views(session, [user])[0]
+
         try:
-            with self._db.transaction() as session:
-                user = editable(session, actor, message.user_id)
-                if message.role is not None:
-                    role = role_named(session, message.role)
-                    _require_givable(actor, role)
-                    user.role_id = role.id
-                if message.disabled is not None:
-                    self._set_disabled(session, user, message.disabled)
-                if message.groups is not None:
-                    set_groups(session, actor, user.id, message.groups)
-                if email is not None:
-                    user.email = email
-                if hashed is not None:
-                    user.password_hash = hashed
-                    end_sessions(session, user.id)
-                session.flush()
-                return _views(session, [user])[0]
+            return self._db.run(change)
         except IntegrityError as error:
             raise Conflict("there is an account with this e-mail already") from error
 
@@ -188,37 +191,8 @@ def _require_givable(actor: Principal, role: Role) -> None:
 
 
 def _found(session: Session, user_id: str, *, lock: bool = False) -> User:
-    user = session.get(User, user_id, with_for_update=True if lock else None)
+    # FOR NO KEY UPDATE: who puts him into a group meanwhile needs his key only, and may hold the group.
+    user = session.get(User, user_id, with_for_update={"key_share": True} if lock else None)
     if user is None:
         raise NotFound("there is no such user")
     return user
-
-
-def _views(session: Session, users: list[User]) -> list[UserView]:
-    """The views of a page of users, in a few queries for the whole page."""
-    ids = [user.id for user in users]
-    roles = {role.id: role.name for role in session.scalars(select(Role))}
-    flags = flags_of_users(session, ids)
-    groups: dict[str, list[str]] = {}
-    member = select(GroupMember.user_id, Group.name).join(Group).where(GroupMember.user_id.in_(ids))
-    for user_id, name in session.execute(member.order_by(Group.name)):
-        groups.setdefault(user_id, []).append(name)
-    keys: dict[str, list[str]] = {}
-    for key in session.scalars(select(UserKey).where(UserKey.user_id.in_(ids)).order_by(UserKey.used_at)):
-        keys.setdefault(key.user_id, []).append(key.verify_key)
-    confirmed = select(Totp.user_id).where(Totp.user_id.in_(ids), Totp.confirmed_at.is_not(None))
-    with_codes = set(session.scalars(confirmed))
-    return [
-        UserView(
-            id=user.id,
-            email=user.email,
-            role=roles[user.role_id],
-            flags=[flag for flag in FLAGS if flag in flags[user.id]],
-            groups=groups.get(user.id, []),
-            verify_keys=keys.get(user.id, []),
-            disabled=user.disabled_at is not None,
-            created_at=user.created_at,
-            totp=user.id in with_codes,
-        )
-        for user in users
-    ]
