@@ -159,6 +159,9 @@ def test_a_likelihood_of_few_rows_is_refused(guarded: Desk) -> None:
         sy.analyze(guarded, "logistic_regression", columns="few", target="z")
     sy.analyze(guarded, "logistic_regression", columns="x", target="z")
     begun = guarded.replies[-1].analysis_id or guarded.replies[-2].analysis_id
+    sure = Logistic(coefficients=[0.0, 1e6], center=[0.2], scale=[1.0])
+    with pytest.raises(Forbidden, match="at least 5 rows"):  # would count the rows above 0.2
+        guarded.call(Continue(analysis_id=begun, logistic=sure))
     with pytest.raises(BadRequest, match="finite"):
         point = Logistic(coefficients=[0.0, float("inf")], center=[0.0], scale=[1.0])
         guarded.call(Continue(analysis_id=begun, logistic=point))

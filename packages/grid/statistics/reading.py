@@ -23,8 +23,8 @@ Doubles = NDArray[np.float64]
 CHUNK_ROWS = 1 << 13
 """Rows at a time: a column of doubles then stays in the first caches while it is worked on, and what is made
 of it is small enough for the C library not to map and unmap it every time (:mod:`grid.web.memory`)."""
-_CHUNK_BYTES = 16 << 20
-_READ_BYTES = 4 << 20
+_READ_BYTES = 16 << 20
+"""What is held of a table at a time, of all columns together."""
 
 _RAW: dict[str, str] = {
     "F64": "<f8",
@@ -57,10 +57,10 @@ def stretches(descriptor: int, offset: int, columns: Sequence[Column]) -> Iterat
     specs = {column.spec.name: column.spec for column in columns}
     widths = {name: _row_bytes(spec) for name, spec in specs.items()}
     rows = rows_of(columns)
-    widest = max(1, *widths.values()) if widths else 1
-    step = max(1, min(CHUNK_ROWS, _CHUNK_BYTES // widest))
+    width = max(1, sum(widths.values()))
+    step = max(1, min(CHUNK_ROWS, _READ_BYTES // width))
     # Several steps are read at once: a call to the kernel and a hand-over of the processor each cost.
-    block = max(step, min(_READ_BYTES // widest // step * step, -(-rows // step) * step))
+    block = max(step, min(_READ_BYTES // width // step * step, -(-rows // step) * step))
     buffers = {name: bytearray(block * width) for name, width in widths.items()}
     for first in range(0, rows, block):
         many = min(block, rows - first)

@@ -112,6 +112,11 @@ class LogisticSums:
             self._hessian += weighted @ z.T
         self.rows += z.shape[1]
 
+    @property
+    def weight(self) -> int:
+        """How many rows take part: each by 4 μ (1 − μ), which is 1 where the model is undecided."""
+        return int(4.0 * self._hessian[-1, -1])
+
     def result(self) -> LogisticPartial:
         return LogisticPartial(
             rows=self.rows,

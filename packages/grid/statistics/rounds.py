@@ -88,7 +88,9 @@ def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Parti
         reply.histograms.append(counts)
         reply.suppressed |= some
     if logistic is not None:
-        check_size(analysis.policy, logistic.rows)
+        # At coefficients so large that every row is certain, the gradient counts rows beyond a threshold,
+        # which could be any few: what has to stand for enough rows is the weight that they have together.
+        check_size(analysis.policy, logistic.weight)
         reply.logistic = logistic.result()
     return reply
 

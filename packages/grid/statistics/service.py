@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from sqlalchemy.orm import Session
 
 from grid.catalogue.access import Viewer, viewer_of
 from grid.governance.access import require, spend
 from grid.governance.policy import current_policy
 from grid.node import Context, Node, Service, handles
-from grid.offload import offload
+from grid.offload import Semaphore, offload
 from grid.statistics.analyses import Analyses, Analysis
 from grid.statistics.authority import require_still
 from grid.statistics.beginning import Beginning
@@ -30,6 +32,8 @@ class StatisticsService(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._analyses = Analyses()
+        # The pool of threads is everybody's: readings of large tables take turns.
+        self._turns = Semaphore(len(os.sched_getaffinity(0)))
 
     @handles(s.DescribeTable)
     def describe(self, ctx: Context, message: s.DescribeTable) -> s.TableView:
@@ -70,7 +74,8 @@ class StatisticsService(Service):
                 named = opened.table.take(list(dict.fromkeys([*message.by, *message.columns])))
                 bounds = bounds_of(session, message.object_id, named)
             beginning = Beginning(opened, message, policy, bounds)
-            reply = beginning.run()
+            with self._turns:
+                reply = beginning.run()
         analysis = self._pay(ctx, message, policy, beginning, digest, reply.epsilon)
         if not reply.epsilon and (histograms := Analyses.may_ask_on(message, policy)) is not None:
             analysis.histograms = histograms
@@ -128,7 +133,8 @@ class StatisticsService(Service):
                 raise Conflict("the table or the site's policy changed meanwhile; begin again")
         with analysis.lock, offload(Opened, self.node.blobs, analysis.digest, analysis.kind) as opened:
             check_round(analysis, message)
-            return answer_round(analysis, opened, message)
+            with self._turns:
+                return answer_round(analysis, opened, message)
 
     def _require(self, session: Session, ctx: Context, object_id: str) -> tuple[Viewer, frozenset[str]]:
         viewer = viewer_of(session, ctx.principal)
