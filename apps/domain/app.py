@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings
 from grid.federated.service import SERVICES as FEDERATED
@@ -32,6 +33,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
         [
             MetadataService,
             HousekeepingService,
+            AuditService,
             *ACCOUNTS,
             *CATALOGUE,
             StatisticsService,

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.audit.service import AuditService
 from grid.config import NetworkSettings
 from grid.network.associations import AssociationService, opener
 from grid.network.forwarding import ForwardingService
@@ -28,6 +29,7 @@ def build(home: Path, settings: NetworkSettings) -> Node:
         [
             MetadataService,
             HousekeepingService,
+            AuditService,
             *ACCOUNTS,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from grid.audit.service import AuditService
 from grid.config import WorkerSettings
 from grid.network.associations import AssociationService, opener
 from grid.network.requester import RequesterService
@@ -30,6 +31,7 @@ def build(home: Path, settings: WorkerSettings) -> Node:
         [
             MetadataService,
             HousekeepingService,
+            AuditService,
             OperatorService,
             partial(
                 AssociationService,

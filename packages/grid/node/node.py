@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from grid.audit.log import AuditLog
+from grid.node.auditing import objects_of, where
 from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
 from grid.node.service import Context, Download, Service, ServiceMap
@@ -19,7 +21,7 @@ from syft_ext.clock import Clock, SystemClock
 from syft_ext.envelope import Envelope, frame_head, seal_reply
 from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
 from syft_ext.identity import Identity
-from syft_ext.messages import Message, Reply
+from syft_ext.messages import Message, Operation, Reply, operation_of
 from syft_ext.transport import PayloadReader
 
 __all__ = ["Node"]
@@ -60,6 +62,7 @@ class Node:
         self.db = Database(database_url or f"sqlite:///{home / 'node.db'}")
         self.db.upgrade()
         self.blobs = FileBlobStore(home / "blobs")
+        self.audit = AuditLog(self.identity, self.db, home, self.clock)
         self._replay = ReplayGuard(self.clock)
         self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
         self.map = ServiceMap()
@@ -72,6 +75,7 @@ class Node:
     # -- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self.audit.start()
         for service in self.services:
             service.start()
 
@@ -81,6 +85,7 @@ class Node:
                 service.stop()
             except Exception:
                 logger.exception("service %s did not stop cleanly", type(service).__name__)
+        self.audit.close()
         self.db.close()
 
     def checks(self) -> dict[str, str]:
@@ -120,8 +125,57 @@ class Node:
 
     # -- dispatch -----------------------------------------------------------------------------------
 
+    def admit(
+        self, spec: Operation, identify: Callable[[], Principal], *, scheme: str, remote: str = ""
+    ) -> Principal:
+        """The caller of an operation, who may call it; raises what ``identify`` raises, or a refusal.
+
+        Every way in comes through here before it looks at a request's body.
+        """
+        principal = ANONYMOUS
+        try:
+            principal = identify()
+            principal.require(spec.permission)
+        except GridError as error:
+            if spec.audited:
+                detail = where(scheme, remote)
+                self.audit.record(principal, spec.name, outcome=error.code, detail=detail)
+            raise
+        return principal
+
     def dispatch(self, context: Context, message: Message) -> Reply | Download:
-        """Run one operation. What is not a :class:`GridError` is logged and masked: no detail leaves."""
+        """Run one operation; when it is audited, its entry is committed before this returns or raises."""
+        spec = operation_of(message)
+        if not spec.audited:
+            return self._run(context, message)
+        try:
+            answer = self._run(context, message)
+        except GridError as error:
+            self._record(context, spec, message, error.code, None)
+            raise
+        self._record(context, spec, message, "ok", answer)
+        return answer
+
+    def _record(
+        self,
+        context: Context,
+        spec: Operation,
+        message: Message,
+        outcome: str,
+        answer: Reply | Download | None,
+    ) -> None:
+        notes = context.notes
+        self.audit.record(
+            context.principal,
+            spec.name,
+            objects_of(spec, message, context, answer),
+            list(notes.grants),
+            outcome,
+            {**where(context.scheme, context.remote), **notes.detail},
+        )
+
+    def _run(self, context: Context, message: Message) -> Reply | Download:
+        """What is not a :class:`GridError` is logged and masked: no detail leaves."""
         try:
             return self.map.call(context, message)
         except GridError:
@@ -162,17 +216,17 @@ class Node:
         return [frame_head(seal_reply(self.identity, envelope, answer, now=self.clock.now()))]
 
     def _answer(self, envelope: Envelope, payload: PayloadReader, remote: str) -> Reply | Download:
-        self._replay.admit(envelope)
+        def identify() -> Principal:
+            self._replay.admit(envelope)
+            if envelope.token:
+                return self.principal_of_token(envelope.token, signed_by=envelope.sender)
+            return self.principal_of_key(envelope.sender)
+
         spec = self.map.operation(envelope.operation)
-        principal = ANONYMOUS
-        if envelope.token:
-            principal = self.principal_of_token(envelope.token, signed_by=envelope.sender)
-        else:
-            principal = self.principal_of_key(envelope.sender)
+        # The permission is checked before the body is even decoded: strangers learn nothing from errors.
+        principal = self.admit(spec, identify, scheme="message", remote=remote)
         if envelope.payload_size and not spec.uploads:
             raise BadRequest(f"{spec.name} takes no payload")
-        # The permission is checked before the body is even decoded: strangers learn nothing from errors.
-        principal.require(spec.permission)
         message = spec.decode(envelope.body)
         return self.dispatch(Context(principal, payload, "message", remote), message)
 

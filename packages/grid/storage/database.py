@@ -116,6 +116,11 @@ class Database:
         if durable and self._write_lock is not None:
             self._log.sync()
 
+    @property
+    def inside(self) -> bool:
+        """Whether the caller is inside a transaction of this database."""
+        return threading.get_ident() in self._inside
+
     def _bind(self) -> Engine | Connection:
         """What a transaction runs on. SQLite's only writer stays checked out: that saves a third of the time."""
         if self._write_lock is None:

@@ -2,6 +2,7 @@
 """Imports every module that declares tables, so that ``Base.metadata`` is complete. One line per module."""
 
 import grid.accounts.tables
+import grid.audit.tables
 import grid.catalogue.tables
 import grid.federated.tables
 import grid.governance.tables

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -98,8 +99,8 @@ class Events:
         event = _parse(message, answer)
         spec = self._node.map.operation(event.type)
         exchange.operation = spec.name
-        principal = self._principal(event, authorization)
-        principal.require(spec.permission)
+        identify = partial(self._principal, event, authorization)
+        principal = self._node.admit(spec, identify, scheme="ws", remote=exchange.remote)
         fields = spec.convert(event.data)
         with self._instruments.running():
             context = Context(principal, _upload(spec, event), "ws", exchange.remote)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 from flask import Request, Response
@@ -37,9 +38,11 @@ def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instr
     def view(request: Request, path: Mapping[str, str]) -> Response:
         exchange = exchange_of(request.environ)
         exchange.operation = spec.name
-        principal = principal_of_header(node, request.environ.get("HTTP_AUTHORIZATION", ""))
+        authorization = request.environ.get("HTTP_AUTHORIZATION", "")
         # Before anything of the request is read or looked at: strangers learn nothing from errors.
-        principal.require(spec.permission)
+        principal = node.admit(
+            spec, partial(principal_of_header, node, authorization), scheme="http", remote=exchange.remote
+        )
         body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
         message = fields.read(request, path)
         with instruments.running():

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from syft_ext.client.account import Me
 from syft_ext.client.associations import Associations
+from syft_ext.client.audit import Audit
 from syft_ext.client.credentials import Session
 from syft_ext.client.display import Table, ago, fields_table
 from syft_ext.client.people import Groups, Roles, Users
@@ -60,6 +61,11 @@ class NodeClient:
         return self._metadata.node_id
 
     @property
+    def verify_key(self) -> str:
+        """The node's public key, 64 hex digits: what its answers are signed with."""
+        return self._metadata.verify_key
+
+    @property
     def kind(self) -> str:
         """ "domain", "network" or "worker"."""
         return self._metadata.kind
@@ -108,6 +114,11 @@ class NodeClient:
     def associations(self) -> Associations:
         """Who asked this node to associate, and whom it asked."""
         return Associations(self)
+
+    @property
+    def audit(self) -> Audit:
+        """Who did what to which object by which grant."""
+        return Audit(self)
 
     @property
     def settings(self) -> Settings:

@@ -252,7 +252,7 @@ class ListUsers(Message):
     limit: Limit = 100
 
 
-@operation("users.search", rest="POST /users/search", reply=UserList, permission=_TRIAGE)
+@operation("users.search", rest="POST /users/search", reply=UserList, permission=_TRIAGE, audited=False)
 class SearchUsers(Message):
     """Users whose e-mail contains ``email``, with that role name, in the group of that name."""
 

@@ -148,6 +148,7 @@ class CloseSession(Message):
     reply=RanActions,
     permission=USER,
     uploads=True,
+    audited=False,
 )
 class RunActions(Message):
     """Run actions in order. ``first`` counts the actions of the session that were sent before.

@@ -211,7 +211,7 @@ class DeleteDataset(Message):
 # -- search --------------------------------------------------------------------------------------------
 
 
-@operation("search.query", rest="POST /search", reply=SearchResults, permission=USER)
+@operation("search.query", rest="POST /search", reply=SearchResults, permission=USER, audited=False)
 class SearchQuery(Message):
     """Search the datasets, models and objects that you may find, in what is published of them.
 
@@ -229,7 +229,9 @@ class SearchQuery(Message):
     limit: Limit = 100
 
 
-@operation("search.published", rest="POST /search/published", reply=SearchResults, permission=NODE)
+@operation(
+    "search.published", rest="POST /search/published", reply=SearchResults, permission=NODE, audited=False
+)
 class SearchPublished(Message):
     """As ``search.query``, for an associated Network: only what its owners made public."""
 

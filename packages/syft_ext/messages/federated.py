@@ -291,7 +291,12 @@ class RetrieveModel(Message):
 
 
 @operation(
-    "federated.authenticate", rest="POST /federated/workers", reply=WorkerView, permission=ANYONE, status=201
+    "federated.authenticate",
+    rest="POST /federated/workers",
+    reply=WorkerView,
+    permission=ANYONE,
+    status=201,
+    audited=False,
 )
 class AuthenticateWorker(Message):
     """Join a training as a worker; ``auth_token`` satisfies the authentication that its host configured.
@@ -310,6 +315,7 @@ class AuthenticateWorker(Message):
     reply=BlobView,
     permission=WORKER,
     downloads=True,
+    audited=False,
 )
 class SpeedSample(Message):
     """Download ``size`` bytes (at most 64 MiB), to measure the download speed."""
@@ -317,7 +323,13 @@ class SpeedSample(Message):
     size: int = 1 << 20
 
 
-@operation("federated.speed_upload", rest="POST /federated/speed-test", permission=WORKER, uploads=True)
+@operation(
+    "federated.speed_upload",
+    rest="POST /federated/speed-test",
+    permission=WORKER,
+    uploads=True,
+    audited=False,
+)
 class SpeedUpload(Message):
     """Upload at most 64 MiB that are thrown away, to measure the upload speed."""
 
@@ -328,6 +340,7 @@ class SpeedUpload(Message):
     reply=CheckInReply,
     permission=WORKER,
     headers={"idempotency_key": "Idempotency-Key"},
+    audited=False,
 )
 class CheckIn(Message):
     """Ask for a part in the current cycle.
@@ -353,6 +366,7 @@ class CheckIn(Message):
     permission=WORKER,
     downloads=True,
     headers=_KEY,
+    audited=False,
 )
 class GetModel(Message):
     """Download the model that the cycle of this assignment starts from (a tensor file)."""
@@ -368,6 +382,7 @@ class GetModel(Message):
     permission=WORKER,
     downloads=True,
     headers=_KEY,
+    audited=False,
 )
 class GetPlan(Message):
     """Download one of the training's plans (serialized plan)."""
@@ -384,6 +399,7 @@ class GetPlan(Message):
     permission=WORKER,
     downloads=True,
     headers=_KEY,
+    audited=False,
 )
 class GetProtocol(Message):
     """Download one of the training's protocols, as its host uploaded it."""
@@ -400,6 +416,7 @@ class GetProtocol(Message):
     permission=WORKER,
     uploads=True,
     headers=_KEY,
+    audited=False,
 )
 class Report(Message):
     """Upload what was learned: a tensor file with the tensors of the model, streamed.
@@ -424,6 +441,7 @@ class Report(Message):
     reply=Empty,
     permission=WORKER,
     headers=_KEY,
+    audited=False,
 )
 class ReportFailure(Message):
     """Give an assignment back: the worker cannot finish it. Its slot is free again."""

@@ -253,7 +253,9 @@ class ConfirmAssociation(Message):
     proof: bytes
 
 
-@operation("associations.prove", rest="POST /associations/prove", reply=ProofReply, permission=SIGNED)
+@operation(
+    "associations.prove", rest="POST /associations/prove", reply=ProofReply, permission=SIGNED, audited=False
+)
 class ProveAddress(Message):
     """The call back: prove that this address is yours. Answered only during a handshake that we began.
 
@@ -282,6 +284,7 @@ class GetStanding(Message):
     rest="POST /associations/heartbeat",
     reply=HeartbeatReply,
     permission=NODE,
+    audited=False,
 )
 class Heartbeat(Message):
     """I am alive, and this is how I am.

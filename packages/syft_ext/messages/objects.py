@@ -154,6 +154,7 @@ class BeginUpload(Message):
     permission=_UPLOAD,
     uploads=True,
     headers={"offset": "Upload-Offset"},
+    audited=False,
 )
 class AppendUpload(Message):
     """Send bytes from ``offset`` on, which must be ``received`` as the node last told it."""

@@ -45,6 +45,7 @@ class Operation:
         uploads: the request is followed by a stream of bytes.
         downloads: the answer is followed by (over REST: is) a stream of bytes.
         headers: over REST these fields come from these headers (secrets stay out of URLs and access logs).
+        audited: every call, and every refusal, is an entry of the node's audit log.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Operation:
     uploads: bool = False
     downloads: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    audited: bool = False
 
     @property
     def group(self) -> str:
@@ -104,11 +106,15 @@ def operation(
     uploads: bool = False,
     downloads: bool = False,
     headers: Mapping[str, str] | None = None,
+    audited: bool | None = None,
 ) -> Callable[[type[M]], type[M]]:
     """Declare the decorated message as the request of operation ``name``.
 
     ``rest`` is ``"METHOD /path/{field}"``. Fields that are not in the path come from the query string when
     the method is GET or DELETE or when the request body is a stream, else from the JSON body.
+
+    ``audited`` is by default what changes something or hands out content. It is False for what happens often
+    and has a history of its own (trainings), or records its decisions itself (``node.audit.record``).
     """
 
     def register(message: type[M]) -> type[M]:
@@ -125,6 +131,7 @@ def operation(
             uploads=uploads,
             downloads=downloads,
             headers=headers or {},
+            audited=(method != "GET" or downloads) if audited is None else audited,
         )
         missing = {*spec.path_fields, *spec.headers} - set(message.__struct_fields__)
         if name in _BY_NAME or missing or not message.__doc__:

@@ -1,0 +1,166 @@
+"""The audit log of one node: one writer for all that is recorded.
+
+Callers wait until their entry is committed; entries that come together share a transaction. Where the database
+fails, entries go to a file in the node's home and from there into the chain as soon as that works again. Only
+when that fails too is the caller refused: then something would have happened that is written nowhere. An
+entry is written again rather than lost, so after a crash one from that file may be in the chain twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grid.audit.chain import Draft, Value, append, entries, read_head
+from grid.audit.checkpoints import FILE, Checkpoints, read_checkpoints
+from grid.audit.setaside import SetAside
+from grid.storage.database import Database
+from grid.storage.group import GroupCommit
+from syft_ext.audit.entries import Checkpoint
+from syft_ext.audit.export import Report, export_lines
+from syft_ext.audit.verifier import Verifier
+from syft_ext.clock import Clock
+from syft_ext.errors import InternalError
+from syft_ext.identity import Identity, node_id_of
+
+if TYPE_CHECKING:
+    from grid.node.principal import Principal
+
+__all__ = ["AuditLog", "export_database", "verify_database"]
+
+logger = logging.getLogger(__name__)
+
+#: Refusals of callers that nobody knows: so many at once and so many a second are entries of their own, the
+#: others are counted in the next one. A stranger must not be able to fill the disk.
+STRANGERS, STRANGERS_PER_SECOND = 100.0, 1.0
+
+
+class AuditLog:
+    """Args: ``home``: the directory of the checkpoints, and of entries that wait for the database."""
+
+    def __init__(self, identity: Identity, db: Database, home: Path, clock: Clock) -> None:
+        self._identity, self._db, self._clock = identity, db, clock
+        self._path = home / FILE
+        self._checkpoints: Checkpoints | None = None
+        self._aside = SetAside(home / "audit.pending")
+        self._group: GroupCommit[Draft | None] = GroupCommit(self._commit)
+        self._allowance, self._refilled, self._skipped = STRANGERS, time.monotonic(), 0
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    def record(
+        self,
+        actor: Principal,
+        operation: str,
+        objects: Sequence[str] = (),
+        grants: Sequence[str] = (),
+        outcome: str = "ok",
+        detail: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Return when the entry is committed. Must not be called inside a transaction.
+
+        ``detail`` must hold no secrets and no data. Raises :class:`InternalError` when nothing could be
+        recorded anywhere.
+        """
+        if self._db.inside:
+            raise RuntimeError("an audit entry is recorded after the transaction, not inside")
+        known = actor.kind not in ("anonymous", "key")
+        facts = dict(detail or {})
+        if not known and outcome != "ok" and not self._admit(facts):
+            return
+        actor_id = actor.verify_key if actor.kind == "key" else actor.id
+        draft = Draft(
+            self._clock.now(), actor.kind, actor_id, actor.name, operation, outcome, objects, grants, facts
+        )
+        self._group.submit(draft)
+
+    def start(self) -> None:
+        """Begin the chain, and take up entries that had to wait."""
+        self._group.submit(None)
+
+    def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+            self._checkpoints = None
+
+    def _admit(self, facts: dict[str, Value]) -> bool:
+        """Whether a stranger's refusal becomes an entry (a token bucket)."""
+        now = time.monotonic()
+        earned = (now - self._refilled) * STRANGERS_PER_SECOND
+        self._allowance, self._refilled = min(STRANGERS, self._allowance + earned), now
+        if self._allowance < 1.0:
+            self._skipped += 1
+            return False
+        self._allowance -= 1.0
+        if self._skipped:
+            facts["refusals_before_not_listed"], self._skipped = self._skipped, 0
+        return True
+
+    def _commit(self, batch: list[Draft | None]) -> list[BaseException | None]:
+        drafts = [draft for draft in batch if draft is not None]
+        waiting = self._aside.read()
+        try:
+            now = self._clock.now()
+            seq, last = self._db.run(
+                lambda session: append(session, self._identity.node_id, [*waiting, *drafts], now),
+                durable=True,
+            )
+        except Exception:
+            logger.exception("the audit log's database failed; %d entries are set aside", len(drafts))
+            return self._set_aside(batch, drafts)
+        if waiting:
+            self._aside.clear()
+        try:
+            self._vouch(Checkpoint(node_id=self._identity.node_id, seq=seq, hash=last, at=now))
+        except OSError:
+            logger.exception("the audit log's checkpoint could not be written")
+        return [None] * len(batch)
+
+    def _set_aside(self, batch: list[Draft | None], drafts: list[Draft]) -> list[BaseException | None]:
+        try:
+            self._aside.add(drafts)
+        except OSError:
+            logger.exception("the audit log could not be written at all")
+            failed = InternalError("this could not be recorded in the audit log, so it is not answered")
+            return [failed] * len(batch)
+        return [None] * len(batch)
+
+    def _vouch(self, checkpoint: Checkpoint) -> None:
+        if self._checkpoints is None:
+            self._checkpoints = Checkpoints(self._path)
+        self._checkpoints.write(checkpoint.sign(self._identity))
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def verify(self) -> Report:
+        """Go through the whole log, in one snapshot of the database. Run it off the event loop."""
+        return verify_database(self._db, self._identity.verify_key, self._path)
+
+    def export(self) -> Iterator[bytes]:
+        """The lines of an export file, in one snapshot of the database. Run it off the event loop."""
+        return export_database(self._db, self._identity, self._path, self._clock.now())
+
+
+def verify_database(db: Database, verify_key: str, checkpoints: Path) -> Report:
+    """Verify the log in a database against its head and the checkpoints in a file."""
+    signed, problems = read_checkpoints(checkpoints)  # before the snapshot, which then has all that they name
+    node_id = node_id_of(verify_key)
+    verifier = Verifier(node_id, verify_key, signed)
+    with db.read() as session:
+        head = read_head(session)
+        for entry in entries(session):
+            verifier.add(entry)
+    return Report(node_id, verifier.count, verifier.signed_up_to, problems + verifier.finish(head))
+
+
+def export_database(db: Database, identity: Identity, checkpoints: Path, now: float) -> Iterator[bytes]:
+    """The lines of an export file, with a head signed ``now`` by the node's ``identity``."""
+    signed, _ = read_checkpoints(checkpoints)
+    node_id = identity.node_id
+    with db.read() as session:
+        seq, last = read_head(session)
+        head = Checkpoint(node_id=node_id, seq=seq, hash=last, at=now).sign(identity)
+        yield from export_lines(node_id, identity.verify_key, signed, entries(session), head)

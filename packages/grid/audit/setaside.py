@@ -1,0 +1,45 @@
+"""Entries that wait for the database, in a file: one JSON line each, synced."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from grid.audit.chain import Draft
+
+__all__ = ["SetAside"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SetAside:
+    """One thread at a time uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, drafts: Sequence[Draft]) -> None:
+        """Append; raises :class:`OSError` when that fails too."""
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.writelines(_encode(draft) + b"\n" for draft in drafts)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[Draft]:
+        """What waits; half a last line of a killed process was never answered."""
+        if not self._path.exists():
+            return []
+        drafts = []
+        for line in self._path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                draft = msgspec.json.decode(line, type=Draft)
+                draft.detail = {**draft.detail, "set_aside": True}
+                drafts.append(draft)
+        return drafts
+
+    def clear(self) -> None:
+        self._path.unlink()
