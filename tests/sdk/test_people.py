@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas
 import pytest
+import urllib3
 from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
@@ -25,7 +26,15 @@ from grid.node import Node
 from grid.web.testing import ServedNode
 from syft_ext.client import prompt
 from syft_ext.client.node_client import NodeClient
-from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, TotpRequired, Unauthenticated
+from syft_ext.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    NotLoggedIn,
+    TotpRequired,
+    Unauthenticated,
+)
 from syft_ext.identity import Identity
 from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import Flag
@@ -233,6 +242,12 @@ def test_associations_from_the_first_request_to_the_end(owner: NodeClient, pair:
         assert network.associations["hospital"].status == "accepted"
         assert network.dashboard().view.associations == {"accepted": 1}
         assert list(network.associations.all(pandas=True)["name"]) == ["hospital"]
+        answer = urllib3.request(
+            "GET",
+            f"{pair.network.url}/associations?status=accepted",
+            headers={"Authorization": f"Bearer {network.connection.token}"},
+        )
+        assert [each["name"] for each in answer.json()["associations"]] == ["hospital"]
         network.associations.delete("hospital", "that was all")
         assert len(network.associations) == 0
         owner.associations.delete(asked.association_id)
@@ -286,6 +301,12 @@ def test_the_command_line(pair: Pair, tmp_path: Path) -> None:
     run("groups", "update", "ward", "--add", "zoe@x.org", "--name", "station", *url)
     run("groups", "delete", "station", *url)
     assert "None" in run("groups", "list", *url)
+    zoe = log_in(pair.domain, "zoe@x.org")
+    (session,) = run("users", "sessions", "zoe@x.org", *url, *as_json)
+    run("users", "end-session", "zoe@x.org", session["id"], *url)
+    with pytest.raises(NotLoggedIn):
+        _ = zoe.me
+    run("login", pair.domain.url, "--email", OWNER, GRID_PASSWORD=PASSWORD)
     run("users", "update", "zoe@x.org", "--disable", "--no-groups", *url)
     run("users", "update", "zoe@x.org", *url, code=2)
     run("users", "reset-totp", "zoe@x.org", *url)
@@ -318,7 +339,9 @@ def test_the_command_line(pair: Pair, tmp_path: Path) -> None:
     run("login", pair.domain.url, "--email", OWNER, code=3, GRID_PASSWORD=PASSWORD)
     run("login", pair.domain.url, "--email", OWNER, GRID_PASSWORD=PASSWORD, GRID_TOTP=codes[0])
     run("me", "totp", "remove", *url, code=2, GRID_PASSWORD=PASSWORD)
-    run("me", "totp", "remove", *url, GRID_PASSWORD=PASSWORD, GRID_TOTP=codes[1])
+    renewed = run("me", "totp", "codes", codes[1], *url, *as_json, GRID_PASSWORD=PASSWORD)
+    code = renewed[0]["recovery_code"]
+    run("me", "totp", "remove", *url, GRID_PASSWORD=PASSWORD, GRID_TOTP=code)
     run("me", "email", "boss@hospital.org", *url, GRID_PASSWORD=PASSWORD)
     run("me", "email", OWNER, *url, GRID_PASSWORD=PASSWORD)
     run("me", "password", *url, GRID_PASSWORD=PASSWORD, GRID_NEW_PASSWORD=PASSWORD)
