@@ -39,6 +39,7 @@ ROWS = {
     "0.2.x, which later versions dropped": 16,
     "WebRTC and duet": 4,
     "Encrypted computation and privacy libraries": 4,
+    "Security holes of the original": 15,
     "Deployment": 6,
 }
 SDK_STARTS = {"domain": "DomainClient", "network": "NetworkClient", "pointer": "Pointer"}
@@ -143,6 +144,18 @@ def call_exists(name: str) -> bool:
         if here is None:
             return False
     return True
+
+
+def test_nothing_unpacks_archives() -> None:
+    """The original unpacked uploaded archives, with whatever paths were in them."""
+    for path in [*(ROOT / "packages").rglob("*.py"), *(ROOT / "apps").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"tarfile", "zipfile"} & set(names), path
+            assert not (isinstance(node, ast.Attribute) and node.attr in ("extractall", "unpack_archive")), (
+                path
+            )
 
 
 def test_the_check_can_fail() -> None:
