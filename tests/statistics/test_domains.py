@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import urllib3
 from click.testing import CliRunner
 
 import syft_ext as sy
@@ -393,3 +394,26 @@ def test_from_a_terminal(region: Region) -> None:
     assert list(fit["coefficients"]) == ["(intercept)", "bmi"] and fit["rows"] == 5000
     with pytest.raises(NotFound, match="no Domain"):
         grid("nothing", "--stat", "mean", *everywhere)
+
+
+def test_over_rest(region: Region) -> None:
+    table = region.tables()[0]
+    headers = {"Authorization": f"Bearer {table.client.connection.token}"}
+    asked = {
+        "object_id": table.object_id,
+        "statistics": ["mean", "min"],
+        "columns": ["age"],
+        "by": ["smoker"],
+    }
+    answer = urllib3.request("POST", f"{region.domains[0].url}/statistics", json=asked, headers=headers)
+    assert answer.status == 200 and answer.json()["groups"] == [[0], [1]]
+    (column,) = answer.json()["columns"]
+    rows = region.rows[0]
+    ages = rows["age"][rows["smoker"]]
+    assert column["mean"][1] == pytest.approx(np.nanmean(ages)) and column["min"][1] == np.nanmin(ages)
+    asked["columns"] = [7]
+    assert (
+        urllib3.request("POST", f"{region.domains[0].url}/statistics", json=asked, headers=headers).status
+        == 400
+    )
+    assert urllib3.request("POST", f"{region.domains[0].url}/statistics", json=asked).status == 401

@@ -76,7 +76,10 @@ class Ranks:
             for counter in self._of_code.get(0, ()):
                 counter.add(keys)
             return
-        order = np.argsort(codes.astype(np.uint32), kind="stable")
+        if not len(codes):
+            return
+        narrow = codes.astype(np.uint16) if codes.max() < 1 << 16 else codes  # which is sorted by radix
+        order = np.argsort(narrow, kind="stable")
         keys, sorted_codes = keys[order], codes[order]
         wanted = list(self._of_code)
         starts = np.searchsorted(sorted_codes, wanted, side="left")
