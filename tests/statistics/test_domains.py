@@ -347,7 +347,7 @@ def test_tables_that_do_not_fit(region: Region) -> None:
     result = sy.analyze(empty, ["count", "mean", "quantile", "histogram"], columns="a")
     assert result["count", "a"] == 0 and np.isnan(result["mean", "a"])
     assert np.isnan(result["quantile", "a"][0.5]) and sum(result["histogram", "a"].counts) == 0
-    assert sy.analyze(empty, "mean", columns="a", by="g").groups == []
+    assert sy.analyze(empty, ["mean", "quantile", "histogram"], columns="a", by="g").groups == []
     wide = client.datasets.create("wide", {"t": {"a": np.zeros(11_000), "g": np.arange(11_000)}})
     with pytest.raises(TooLarge, match="too many groups"):
         sy.analyze(wide, "mean", columns="a", by="g")

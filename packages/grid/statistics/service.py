@@ -6,7 +6,7 @@ import os
 
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import Viewer, viewer_of
+from grid.catalogue.access import viewer_of
 from grid.governance.access import require, spend
 from grid.governance.policy import current_policy
 from grid.node import Context, Node, Service, handles
@@ -21,7 +21,6 @@ from grid.statistics.sweep import Opened
 from grid.storage.tables import ObjectRow
 from syft_ext.errors import Conflict, Unsupported
 from syft_ext.messages import statistics as s
-from syft_ext.messages.policy import SitePolicy
 
 __all__ = ["StatisticsService"]
 
@@ -76,46 +75,40 @@ class StatisticsService(Service):
             beginning = Beginning(opened, message, policy, bounds)
             with self._turns:
                 reply = beginning.run()
-        analysis = self._pay(ctx, message, policy, beginning, digest, reply.epsilon)
+        grants = self._pay(ctx, beginning, digest, reply.epsilon)
         if not reply.epsilon and (histograms := Analyses.may_ask_on(message, policy)) is not None:
-            analysis.histograms = histograms
-            reply.analysis_id = self._analyses.add(analysis)
+            reply.analysis_id = self._analyses.add(
+                Analysis(
+                    user_id=ctx.principal.id,
+                    message=message,
+                    policy=policy,
+                    digest=digest,
+                    kind=kind,
+                    grants=grants,
+                    expires_at=Analyses.expiry(self.node.clock.now()),
+                    keys=beginning.keys,
+                    groups=beginning.groups,
+                    codes=beginning.codes,
+                    histograms=histograms,
+                )
+            )
         return reply
 
-    def _pay(
-        self,
-        ctx: Context,
-        message: s.Begin,
-        policy: SitePolicy,
-        beginning: Beginning,
-        digest: str,
-        epsilon: float,
-    ) -> Analysis:
-        """Spend what the answer costs, in the transaction after which it is given."""
+    def _pay(self, ctx: Context, beginning: Beginning, digest: str, epsilon: float) -> frozenset[str]:
+        """Spend what the answer costs, in the transaction after which it is given; the grants it rests on."""
+        object_id = beginning.message.object_id
         now = self.node.clock.now()
         with self.node.db.transaction() as session:
-            viewer, grants = self._require(session, ctx, message.object_id)
-            row = session.get_one(ObjectRow, message.object_id)
-            if row.blob_digest != digest or current_policy(session) != policy:
+            grants = self._require(session, ctx, object_id)
+            row = session.get_one(ObjectRow, object_id)
+            if row.blob_digest != digest or current_policy(session) != beginning.policy:
                 raise Conflict("the table or the site's policy changed meanwhile; ask again")
             spend(session, grants, now=now)
             if epsilon:
                 raise Unsupported("this site demands noise, and keeps no privacy budgets yet")
-            kind = row.kind
         for grant in grants:
             ctx.note(grant=grant)
-        return Analysis(
-            viewer.user_id,
-            message,
-            policy,
-            digest,
-            kind,
-            grants,
-            Analyses.expiry(now),
-            beginning.keys,
-            beginning.groups,
-            beginning.codes,
-        )
+        return grants
 
     @handles(s.Continue)
     def continue_(self, ctx: Context, message: s.Continue) -> s.Partials:
@@ -136,6 +129,6 @@ class StatisticsService(Service):
             with self._turns:
                 return answer_round(analysis, opened, message)
 
-    def _require(self, session: Session, ctx: Context, object_id: str) -> tuple[Viewer, frozenset[str]]:
+    def _require(self, session: Session, ctx: Context, object_id: str) -> frozenset[str]:
         viewer = viewer_of(session, ctx.principal)
-        return viewer, require(session, viewer, "statistics", [object_id], now=self.node.clock.now())
+        return require(session, viewer, "statistics", [object_id], now=self.node.clock.now())

@@ -163,7 +163,11 @@ class _Combination:
     def _histograms(self) -> dict[tuple[str, str], list[Any]]:
         known = {counts.column for counts in self.sites.sites[0].begun.histograms}
         rest = [
-            self.plan.found_bins(name, float(np.fmin.reduce(totals.min)), float(np.fmax.reduce(totals.max)))
+            self.plan.found_bins(
+                name,
+                float(np.fmin.reduce(totals.min, initial=np.nan)),
+                float(np.fmax.reduce(totals.max, initial=np.nan)),
+            )
             for name, totals in self.totals.items()
             if name not in known
         ]
