@@ -43,6 +43,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "roles": ("apps.cli_roles", "roles", "What people may do, by role."),
     "groups": ("apps.cli_roles", "groups", "Groups of people, and what they may do."),
     "settings": ("apps.cli_settings", "settings", "What a node's owner changes while it runs."),
+    "audit": ("apps.cli_audit", "audit", "Who did what to which object by which grant."),
     "dashboard": ("apps.cli_settings", "dashboard", "How much a node has of what."),
     "search": ("apps.cli_data", "search", "Search a Network (all its Domains) or one Domain."),
     "dataset": ("apps.cli_data", "dataset", "Add and list datasets of a Domain."),

@@ -87,14 +87,11 @@ class Verifier:
         """All problems, in the order of the entries. ``head``: last entry and its hash, as kept beside the log."""
         last = self._expected - 1
         for start, stop in self._missing:
-            what = f"entry {start} is missing" if start == stop else f"entries {start} to {stop} are missing"
-            self._say(start, what)
+            self._say(start, _missing(start, stop))
         promised = max([*self._checkpoints, head[0] if head else -1], default=-1)
         if promised > last:
-            self._say(
-                promised,
-                f"entries {last + 1} to {promised} are missing: the log was cut off after entry {last}",
-            )
+            lost = _missing(last + 1, promised)
+            self._say(promised, f"{lost}: the log was cut off after entry {last}")
         elif head is not None and head != (last, self._previous):
             self._say(last, f"the head names entry {head[0]} with another hash than entry {last} has")
         self._problems.sort(key=lambda found: found[0])
@@ -158,3 +155,7 @@ class Verifier:
     def _say(self, seq: int, text: str) -> None:
         if len(self._problems) < LIMIT and (seq, text) not in self._problems[-3:]:
             self._problems.append((seq, text))
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
