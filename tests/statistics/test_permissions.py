@@ -239,7 +239,7 @@ def test_what_the_audit_log_will_say(site: Site, monkeypatch: pytest.MonkeyPatch
     site.ann.call(Continue(analysis_id=begun.analysis_id, ranks=RANKS))
     for notes in noted:
         assert list(notes.objects) == [site.table] and list(notes.grants) == [grant]
-        assert notes.detail == {"statistics": "quantile,count"}
+        assert notes.detail == {"statistics": "quantile,count", "columns": "x"}
 
 
 def test_every_operation_needs_its_permission(tmp_path: Path, sqlite_url: str) -> None:

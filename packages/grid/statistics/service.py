@@ -61,7 +61,7 @@ class StatisticsService(Service):
     @handles(s.Begin)
     def begin(self, ctx: Context, message: s.Begin) -> s.Partials:
         """Compute first, then spend and answer: what fails costs nothing, and what was revoked meanwhile fails."""
-        ctx.note(message.object_id, statistics=",".join(message.statistics))
+        _note(ctx, message)
         check_asked(message)
         with self.node.db.read() as session:
             self._require(session, ctx, message.object_id)
@@ -108,13 +108,15 @@ class StatisticsService(Service):
                 raise Unsupported("this site demands noise, and keeps no privacy budgets yet")
         for grant in grants:
             ctx.note(grant=grant)
+        if epsilon:
+            ctx.note(epsilon=epsilon)
         return grants
 
     @handles(s.Continue)
     def continue_(self, ctx: Context, message: s.Continue) -> s.Partials:
         now = self.node.clock.now()
         analysis = self._analyses.round(message.analysis_id, ctx.principal.id, now)
-        ctx.note(analysis.message.object_id, statistics=",".join(analysis.message.statistics))
+        _note(ctx, analysis.message)
         for grant in analysis.grants:
             ctx.note(grant=grant)
         with self.node.db.read() as session:
@@ -132,3 +134,12 @@ class StatisticsService(Service):
     def _require(self, session: Session, ctx: Context, object_id: str) -> frozenset[str]:
         viewer = viewer_of(session, ctx.principal)
         return require(session, viewer, "statistics", [object_id], now=self.node.clock.now())
+
+
+def _note(ctx: Context, message: s.Begin) -> None:
+    """For the audit log: which statistics of which columns. Names are no data."""
+    ctx.note(message.object_id, statistics=",".join(message.statistics), columns=",".join(message.columns))
+    if message.by:
+        ctx.note(by=",".join(message.by))
+    if message.target:
+        ctx.note(target=message.target)
