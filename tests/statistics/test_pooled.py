@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import syft_ext as sy
-from grid.statistics import reading, regressions
+from grid.statistics import ranks, reading, regressions
 from syft_ext.errors import BadRequest
 from syft_ext.statistics.order import key_of, keys_of, value_of
 from tests.statistics.desk import desks
@@ -214,3 +214,22 @@ def test_keys_are_in_the_order_of_the_values(values: list[float]) -> None:
         assert (a < b, a == b) == (i < j, i == j)
     assert [value_of(key) for key in keys] == values
     assert key_of(values[0]) == keys[0]
+
+
+@pytest.mark.parametrize("kept", [0, 20])
+def test_quantiles_that_read_the_table_in_every_round(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Values that are too many to be kept between rounds, of groups that not every site has."""
+    monkeypatch.setattr(ranks, "_KEPT", kept)
+    random = np.random.default_rng(2)
+    parts = [
+        {"x": random.normal(offset, 1, 200) * (-1) ** np.arange(200), "g": random.integers(low, low + 3, 200)}
+        for offset, low in ((0.0, 0), (1e-300, 1), (3e5, 2))
+    ]
+    tables = desks(folder, parts)
+    x, g = (np.concatenate([part[name] for part in parts]) for name in ("x", "g"))
+    result = sy.analyze(tables, "quantile", columns="x", by="g", q=QUANTILES)
+    for key, found in result["quantile", "x"].items():
+        assert found == {q: np.quantile(x[g == key], q) for q in QUANTILES}
+    assert max(len(desk.replies) for desk in tables) <= 7  # one to begin, and six rounds

@@ -21,11 +21,11 @@ from syft_ext.messages.statistics import Begin
 __all__ = ["ROUNDS", "Analyses", "Analysis"]
 
 ROUNDS = 64
-HISTOGRAMS = 3
+HISTOGRAMS = 8
 """A range is found once, and again when a site is lost meanwhile."""
 _SECONDS = 600.0
 _PER_USER = 8
-_IN_ALL = 64
+_IN_ALL = 128
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ __all__ = ["Candidates", "Ranks"]
 
 Keys = NDArray[np.uint64]
 _KEPT = 1 << 16
-_KEPT_IN_ALL = 1 << 18
+"""Values of one query that are kept, and of all queries of an analysis: a megabyte."""
+_KEPT_IN_ALL = 1 << 17
 _ALL = 1 << 64
 
 
@@ -44,7 +45,7 @@ class Candidates:
         start, stop = _range(query)
         for first, last, keys in self.ranges.get((query.column, query.group), ()):
             if first <= start and stop <= last:
-                counter = _Counter(query)
+                counter = _Counter(query, _Room())
                 counter.add(keys)
                 return counter.result()
         return None
@@ -60,7 +61,8 @@ class Ranks:
     def __init__(self, queries: Sequence[RankQuery], codes: Sequence[int]) -> None:
         self._of_code: dict[int, list[_Counter]] = {}
         self._sieve = _Sieve(queries) if len(queries) > 2 else None
-        self.counters = [_Counter(query) for query in queries]
+        room = _Room()
+        self.counters = [_Counter(query, room) for query in queries]
         for counter in self.counters:
             code = codes[counter.query.group] if codes else 0
             self._of_code.setdefault(code, []).append(counter)
@@ -89,6 +91,13 @@ class Ranks:
                 counter.add(keys[start:stop])
 
 
+@dataclass(slots=True)
+class _Room:
+    """How many values may still be kept while the table is read, by all queries together."""
+
+    left: int = _KEPT_IN_ALL
+
+
 class _Sieve:
     """Sorts out, at once for all queries, the values that are in none of their ranges."""
 
@@ -115,8 +124,8 @@ class _Sieve:
 class _Counter:
     """Counts for one query; keeps the values as long as they are few."""
 
-    def __init__(self, query: RankQuery) -> None:
-        self.query = query
+    def __init__(self, query: RankQuery, room: _Room) -> None:
+        self.query, self._room = query, room
         self.start, stop = _range(query)
         self._last = np.uint64(stop - 1 - self.start)
         self._counts = np.zeros(query.bins, dtype=np.int64)
@@ -137,7 +146,9 @@ class _Counter:
         self._many += len(offsets)
         if self._kept is not None:
             self._kept.append(keys[inside])
-            if self._many > _KEPT:
+            self._room.left -= len(offsets)
+            if self._many > _KEPT or self._room.left < 0:
+                self._room.left += self._many
                 self._kept = None
 
     def keys(self) -> Keys | None:
