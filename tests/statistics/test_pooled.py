@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import syft_ext as sy
 from grid.statistics import ranks, reading, regressions
 from syft_ext.errors import BadRequest
+from syft_ext.messages.statistics import Partials
 from syft_ext.statistics.order import key_of, keys_of, value_of
 from tests.statistics.desk import desks
 
@@ -233,3 +234,31 @@ def test_quantiles_that_read_the_table_in_every_round(
     for key, found in result["quantile", "x"].items():
         assert found == {q: np.quantile(x[g == key], q) for q in QUANTILES}
     assert max(len(desk.replies) for desk in tables) <= 7  # one to begin, and six rounds
+
+
+@pytest.mark.parametrize(
+    ("statistic", "lie"),
+    [
+        ("mean", lambda reply: reply.columns[0].mean.append(1.0)),
+        ("histogram", lambda reply: reply.histograms and reply.histograms[0].edges.append(99.0)),
+        ("quantile", lambda reply: reply.ranks and reply.ranks[0].bins.append(5000)),
+        ("quantile", lambda reply: reply.ranks and reply.ranks.pop()),
+        ("quantile", lambda reply: reply.ranks and reply.ranks[0].counts.__setitem__(slice(None), [0])),
+        ("covariance", lambda reply: reply.comoments.products.pop()),
+    ],
+)
+def test_a_site_that_contradicts_itself_is_an_error(folder: Path, statistic: str, lie: Any) -> None:
+    tables = desks(folder, [{"x": np.arange(50.0), "y": np.arange(50.0) ** 2}] * 2)
+    call = tables[1].call
+
+    def lying(message: Any, **options: Any) -> Any:
+        reply = call(message, **options)
+        if isinstance(reply, Partials):
+            lie(reply)
+        return reply
+
+    tables[1].call = lying  # type: ignore[method-assign]
+    with pytest.raises(BadRequest):
+        if statistic == "quantile":
+            tables[0].call = lying  # type: ignore[method-assign]
+        sy.analyze(tables, statistic, columns=["x", "y"])

@@ -110,7 +110,7 @@ class CoTotals:
         size = len(self.names)
         self.rows, self.mean, self.products = 0, np.zeros(size), np.zeros((size, size))
         for partial in partials:
-            if partial.columns != self.names:
+            if (partial.columns, len(partial.mean), len(partial.products)) != (self.names, size, size * size):
                 raise BadRequest("the sites answered for different columns")
             if partial.rows:
                 self._add(partial.rows, np.array(partial.mean), np.array(partial.products))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import Continue, RankQuery
 from syft_ext.statistics.quantiles import RankSearch, Resolution
 from syft_ext.statistics.sites import Site, Sites
@@ -84,6 +85,9 @@ def _round(
         return Continue(analysis_id=site.begun.analysis_id, ranks=ranks) if ranks else None
 
     for site, reply in sites.again(ask):
-        for query, answer in zip(mine(site), reply.ranks, strict=True):
-            sums[query][answer.bins] += np.array(answer.counts, dtype=np.int64)
+        try:
+            for query, answer in zip(mine(site), reply.ranks, strict=True):
+                sums[query][answer.bins] += np.array(answer.counts, dtype=np.int64)
+        except (IndexError, ValueError) as error:
+            raise BadRequest(f"{site.domain} counted in other ranges than it was asked") from error
     return sums
