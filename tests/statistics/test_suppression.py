@@ -99,7 +99,8 @@ def test_groups_of_an_answer(
         assert sizes[key] >= minimum
         assert (count is None) == (mean is None) == (m2 is None)
         assert count is None or count == 0 or count >= minimum
-    for row in reply.histograms[0].counts:
+    for row, count in zip(reply.histograms[0].counts, reply.columns[0].count, strict=True):
+        assert count is not None or set(row) == {None}  # else their sum would tell
         assert all(cell is None or cell == 0 or cell >= minimum for cell in row)
     shown = {key for (key,) in reply.groups}
     occupied = {key for key, size in enumerate(sizes) if size}
@@ -180,3 +181,20 @@ def test_other_sites_still_count_where_one_keeps_back(tmp_path: Path) -> None:
     result = sy.analyze(tables, "count", columns="x", by="g")
     assert result["count", "x"] == {0: 60, 1: 2, 2: 20}
     assert result.notes == ["site 0 keeps back what stands for fewer than 5 rows"]
+
+
+def test_the_histogram_of_a_group_that_is_hidden_for_another_one(tmp_path: Path) -> None:
+    """Its bins would add up to the very count that hides the small group's."""
+    values = np.full(60, np.nan)
+    values[:3] = values[20:35] = values[40:] = 0.5
+    (desk,) = desks(
+        tmp_path, [{"x": values, "g": np.repeat(np.arange(3), 20)}], policy=SitePolicy(min_rows=5)
+    )
+    result = sy.analyze(desk, ["count", "histogram"], by="g", columns="x", range=(0, 1), bins=1)
+    assert result["count", "x"] == {0: None, 1: None, 2: 20}
+    assert {key: found.counts for key, found in result["histogram", "x"].items()} == {
+        0: [None],
+        1: [None],
+        2: [20],
+    }
+    assert (desk.replies[0].histograms[0].counts[1]) == [None, None, None]

@@ -104,13 +104,16 @@ class Beginning:
             if len(self.codes) > MAX_GROUPS:
                 raise TooLarge("too many groups", limit=MAX_GROUPS)
         reply = Partials(groups=self._group_keys(), suppressed=suppressed)
+        kept_back = {}
         for each in work[: len(columns)]:
             name = each.column.name
-            partial, some = exact_column(name, moments[name], each.missing, asked, rows, self.codes, minimum)
+            partial, kept_back[name] = exact_column(
+                name, moments[name], each.missing, asked, rows, self.codes, minimum
+            )
             reply.columns.append(partial)
-            reply.suppressed |= some
+            reply.suppressed |= bool(kept_back[name][self.codes].any())
         for name, histogram in histograms:
-            counts, some = exact_histogram(name, histogram, self.codes, minimum)
+            counts, some = exact_histogram(name, histogram, self.codes, minimum, kept_back[name])
             reply.histograms.append(counts)
             reply.suppressed |= some
         if crossed is not None:

@@ -38,8 +38,8 @@ def exact_column(
     rows: NDArray[np.int64],
     groups: Chosen,
     minimum: int,
-) -> tuple[ColumnPartial, bool]:
-    """The partial aggregates of the chosen groups, and whether something was kept back.
+) -> tuple[ColumnPartial, Mask]:
+    """The partial aggregates of the chosen groups, and which groups this column is kept back of.
 
     The column's own counts decide: a group may have rows enough, and hardly a value in this column. The groups
     that are not answered for stay hidden, so that they do not follow from the column's total.
@@ -63,17 +63,23 @@ def exact_column(
         min=_list(low, hidden, groups) if asked & {"min", "quantile", "range"} else [],
         max=_list(high, hidden, groups) if asked & {"max", "quantile", "range"} else [],
     )
-    return partial, bool(hidden[list(groups)].any())
+    return partial, hidden
 
 
 def exact_histogram(
-    column: str, histogram: Histogram, groups: Chosen, minimum: int
+    column: str, histogram: Histogram, groups: Chosen, minimum: int, kept_back: Mask | None = None
 ) -> tuple[CountsInBins, bool]:
-    """Each group's cells, below and above included, with those hidden that stand for few."""
+    """Each group's cells, below and above included, with those hidden that stand for few.
+
+    Args:
+        kept_back: groups of which the column's count is hidden. All their cells are: their sum is that count.
+    """
     rows, some = [], False
     for code in groups:
         cells = histogram.counts[code]
         hidden = hidden_cells(cells, minimum)
+        if kept_back is not None and kept_back[code]:
+            hidden = np.ones(len(cells), dtype=np.bool_)
         some = some or bool(hidden.any())
         rows.append(_list(cells, hidden, range(len(cells))))
     return CountsInBins(column=column, edges=histogram.edges.tolist(), counts=rows), some

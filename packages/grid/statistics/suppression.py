@@ -13,6 +13,7 @@ T. de Waal, "Elements of Statistical Disclosure Control", 2001, chapter 6), with
 among them would say which of the hidden ones are small. Where the whole is so small that all cells could be
 too few, all are hidden: that they are hidden then says nothing about them. One answer is protected; what
 several answers about overlapping groups say together is the business of the site's ``statistics_epsilon``.
+That a value is missing is no value: how many are missing is told wherever the column's count is.
 """
 
 from __future__ import annotations
