@@ -17,7 +17,7 @@ class Dashboard(Reply):
         sessions: logins that have not expired.
         associations: by state, incoming and outgoing ones together.
         objects: stored objects, those of datasets included.
-        requests, trainings: by state.
+        trainings: by state.
     """
 
     users: int
@@ -29,7 +29,6 @@ class Dashboard(Reply):
     associations: dict[str, int]
     datasets: int | None = None
     objects: int | None = None
-    requests: dict[str, int] | None = None
     trainings: dict[str, int] | None = None
 
 
