@@ -19,7 +19,7 @@ from grid.node.metadata import MetadataService
 from grid.statistics.analyses import Analyses
 from grid.statistics.service import StatisticsService
 from grid.storage.tables import ObjectPermission
-from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
+from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages.objects import PutObject
 from syft_ext.messages.policy import SitePolicy
@@ -153,6 +153,9 @@ def test_what_fails_costs_nothing(site: Site) -> None:
     with pytest.raises(Forbidden, match="does not allow"):
         site.begin(site.ann)
     site.ann.call(DescribeTable(object_id=site.table))
+    site.set_policy(SitePolicy(statistics_epsilon=1.0))
+    with pytest.raises(BadRequest, match="low and high"):  # the owner gave no bounds to add noise for
+        site.begin(site.ann)
     assert site.uses(grant) == 1
 
 
