@@ -160,3 +160,7 @@ def test_a_failed_login_says_whose(house: House) -> None:
         house.call_in().call(Login(email=OWNER, password="a wrong pass phrase"))
     (newest,) = owner.call(ListAudit(limit=1)).entries
     assert (newest.outcome, newest.detail["email"]) == ("unauthenticated", OWNER)
+    with pytest.raises(Unauthenticated):
+        house.call_in().call(Login(email="the pass phrase, in the wrong field", password="x"))
+    (newest,) = owner.call(ListAudit(limit=1)).entries
+    assert newest.outcome == "unauthenticated" and "email" not in newest.detail

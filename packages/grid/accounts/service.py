@@ -12,7 +12,7 @@ from grid.accounts.roles_and_groups import GroupService, RoleService
 from grid.accounts.setup import SetupService
 from grid.accounts.throttle import Subject
 from grid.node import Context, Principal, Service, handles
-from syft_ext.errors import Forbidden, TotpRequired
+from syft_ext.errors import Forbidden, TotpRequired, Unauthenticated
 from syft_ext.messages import Empty
 from syft_ext.messages import accounts as m
 
@@ -43,7 +43,6 @@ class AuthService(AccountService):
         throttle = self._managers.throttle
         subjects = [Subject.email(message.email), Subject.remote(ctx.remote)]
         throttle.admit(*subjects)
-        ctx.note(email=message.email)
         try:
             user_id, token, expires_at = self._managers.sessions.open(
                 message.email,
@@ -52,17 +51,19 @@ class AuthService(AccountService):
                 code=message.totp,
                 remote=ctx.remote,
             )
-        except TotpRequired:
-            if not message.totp:  # half a login is no guess: a whole office may log in in two steps
+        except Unauthenticated as error:
+            # Only names of ours: what people type into the wrong field (passwords, too) is not kept.
+            if email := self._managers.users.email_of(message.email):
+                ctx.note(email=email)
+            # Half a login is no guess: a whole office may log in in two steps.
+            if isinstance(error, TotpRequired) and not message.totp:
                 throttle.succeeded(Subject.remote(ctx.remote))
             raise
         throttle.succeeded(*subjects)
-        ctx.note(user_id)
+        user = self._managers.users.get(user_id)
+        ctx.note(user_id, email=user.email)
         return m.SessionView(
-            token=token,
-            expires_at=expires_at,
-            bound=bool(ctx.principal.verify_key),
-            user=self._managers.users.get(user_id),
+            token=token, expires_at=expires_at, bound=bool(ctx.principal.verify_key), user=user
         )
 
     @handles(m.Logout)

@@ -63,6 +63,12 @@ class UserManager:
             page = select(User).where(*where).order_by(User.email).offset(offset).limit(limit)
             return user_views(session, list(session.scalars(page))), total
 
+    def email_of(self, text: str) -> str:
+        """The e-mail of the user who is meant by what somebody typed; "" when nobody has that e-mail."""
+        with self._db.read() as session:
+            found = select(User.email).where(User.email == text.strip().casefold())
+            return session.scalar(found) or ""
+
     # -- make ---------------------------------------------------------------------------------------
 
     def create(
