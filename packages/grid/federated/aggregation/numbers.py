@@ -15,8 +15,9 @@ __all__ = ["BLOCK", "add_weighted", "all_finite", "narrow", "wide_dtype", "widen
 
 Values = NDArray[Any]
 
-BLOCK = 1 << 16
-"""Elements that are scaled at a time: few enough for the cache, enough to hide what a call costs."""
+BLOCK = 1 << 18
+"""Elements that are scaled at a time: few enough for the cache, enough to hide what a call costs (two threads
+that share the interpreter lock pay for each call twice: smaller blocks measured up to half slower)."""
 
 _RAW: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -74,6 +75,8 @@ def add_weighted(total: Values, values: Values, factor: float, room: Values, *, 
         np.multiply(values, number, out=total)
     elif number == 1:
         np.add(total, values, out=total)
+    elif number == -1:
+        np.subtract(total, values, out=total)
     else:
         for start in range(0, len(total), len(room)):
             target = total[start : start + len(room)]

@@ -15,7 +15,7 @@ from syft_ext.tensors import DTYPES, Layout, header_size, read_layout
 
 __all__ = ["WINDOW", "Places", "Run", "TensorFile", "runs_of"]
 
-WINDOW = 1 << 18
+WINDOW = 1 << 20
 """Elements of a large mapped file that are resident at a time while it is read from end to end."""
 
 WORTH_RELEASING = 8 << 20
