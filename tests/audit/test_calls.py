@@ -140,6 +140,15 @@ def test_a_call_that_cannot_be_recorded_in_the_database_is_recorded_later(
     assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
 
 
+def test_a_damaged_line_that_waits_keeps_nobody_out(house: House) -> None:
+    owner = house.set_up()
+    (house.home / "audit.pending").write_bytes(b'{"at": "not a draft"}\n')
+    house.add_user(owner, "ann@x.org")
+    (damaged,) = owner.call(ListAudit(outcome="damaged")).entries
+    assert damaged.operation == "audit.pending" and damaged.detail["set_aside"] is True
+    assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
+
+
 def test_strangers_cannot_fill_the_log(house: House) -> None:
     owner = house.set_up()
     message = DeleteObject(object_id="0" * 32)

@@ -114,7 +114,9 @@ def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path
         server_config={"num_cycles": 1, "max_diffs": 1, "max_workers": 1, "cycle_length": 3600},
     )
     code = (
-        "import sys, time, syft_ext as sy\n"
+        "import signal, sys, time, syft_ext as sy\n"
+        # Whoever runs the tests in the background has it ignored, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def train(job):\n"
         "    print('training', flush=True)\n"
         "    time.sleep(600)\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ import msgspec
 from grid.audit.chain import Draft
 
 __all__ = ["SetAside"]
+
+logger = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -30,16 +33,27 @@ class SetAside:
             os.fsync(file.fileno())
 
     def read(self) -> list[Draft]:
-        """What waits; half a last line of a killed process was never answered."""
+        """What waits; half a last line of a killed process was never answered.
+
+        A line that somebody damaged must not keep the node from answering: it becomes an entry that says so.
+        """
         if not self._path.exists():
             return []
         drafts = []
         for line in self._path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
-                draft = msgspec.json.decode(line, type=Draft)
+                draft = self._draft(line)
                 draft.detail = {**draft.detail, "set_aside": True}
                 drafts.append(draft)
         return drafts
+
+    def _draft(self, line: bytes) -> Draft:
+        try:
+            return msgspec.json.decode(line, type=Draft)
+        except (msgspec.MsgspecError, ValueError):
+            logger.exception("a line of %s cannot be read", self._path)
+            at = self._path.stat().st_mtime
+            return Draft(at, "node", "", "", "audit.pending", "damaged", detail={"bytes": len(line)})
 
     def clear(self) -> None:
         self._path.unlink()
