@@ -52,6 +52,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "analyze",
         "Statistics of tables that stay where they are, at one Domain or many.",
     ),
+    "policy": ("apps.cli_policy", "policy", "What a Domain demands of all that leaves it."),
     "training": ("apps.cli_data", "training", "List, watch and cancel trainings."),
     "config": ("apps.cli_config", "config", "A node's settings, and where each comes from."),
     "doctor": ("apps.cli_doctor", "doctor", "Check this machine, a node's home, and a node."),

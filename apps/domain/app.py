@@ -10,6 +10,8 @@ from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings
 from grid.federated.service import SERVICES as FEDERATED
+from grid.governance.policy_service import PolicyService
+from grid.governance.service import SERVICES as GOVERNANCE
 from grid.network.associations import AssociationService, opener
 from grid.network.hub import HubService
 from grid.network.monitor import MonitorService
@@ -36,6 +38,8 @@ def build(home: Path, settings: DomainSettings) -> Node:
             AuditService,
             *ACCOUNTS,
             *CATALOGUE,
+            *GOVERNANCE,
+            PolicyService,
             StatisticsService,
             *FEDERATED,
             ModelSearchService,

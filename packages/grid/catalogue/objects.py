@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from grid.catalogue.access import EVERYBODY, Viewer, listed
 from grid.catalogue.content import download
+from grid.governance.access import require, spend
+from grid.governance.policy import check_output, current_policy
 from grid.node import Download
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
@@ -52,16 +54,32 @@ class ObjectManager:
     def describe(self, look: Look, object_id: str) -> ObjectView:
         with self._db.read() as session:
             viewer = look(session)
-            return view_of(visible(session, viewer, object_id), viewer)
+            info = visible(session, viewer, object_id)
+            return view_of(info, viewer, _analysts(session, object_id))
 
-    def read(self, look: Look, object_id: str) -> Download:
-        """The content; raises :class:`Forbidden` to whoever may find the object and not read it."""
+    def read(self, look: Look, object_id: str) -> tuple[Download, frozenset[str]]:
+        """The content, and the grants that this rests on, each of which lost a use.
+
+        Raises :class:`Forbidden` to whoever may find the object and not read it, :class:`TooLarge` for more
+        than a grant or the site's policy lets out at once.
+        """
         with self._db.read() as session:
             viewer = look(session)
-            info = visible(session, viewer, object_id)
-            if not may_read(info, viewer):
-                raise Forbidden("you may find this object, not read it; ask its owner", id=object_id)
-            digest = session.get_one(ObjectRow, object_id).blob_digest
+            found = infos_of(session, [object_id])
+            if found and may_read(found[0], viewer):
+                return self._content(session, found[0], viewer), frozenset()
+        with self._db.transaction() as session:
+            viewer = look(session)
+            now = self._clock.now()
+            size = sum(info.size for info in infos_of(session, [object_id]))
+            grants = require(session, viewer, "read", [object_id], now=now, output_bytes=size)
+            check_output(current_policy(session), size)
+            spend(session, grants, now=now)
+            (info,) = infos_of(session, [object_id])
+            return self._content(session, info, viewer), grants
+
+    def _content(self, session: Session, info: ObjectInfo, viewer: Viewer) -> Download:
+        digest = session.get_one(ObjectRow, info.id).blob_digest
         return download(self._blobs, digest, info.size, view_of(info, viewer))
 
     # -- make ---------------------------------------------------------------------------------------
@@ -113,9 +131,11 @@ class ObjectManager:
             if message.searchable is not None:
                 finders = finders | {EVERYBODY} if message.searchable else finders - {EVERYBODY}
             _replace(session, info.id, "search", finders)
+            if message.analysts is not None:
+                _replace(session, info.id, "statistics", set(message.analysts))
             session.flush()
             (changed,) = infos_of(session, [info.id])
-            return view_of(changed, viewer)
+            return view_of(changed, viewer, _analysts(session, info.id))
 
     def delete(self, look: Look, object_id: str) -> None:
         with self._db.read() as session:
@@ -151,7 +171,14 @@ def changeable(session: Session, viewer: Viewer, object_id: str) -> ObjectInfo:
     return info
 
 
-def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
+def _analysts(session: Session, object_id: str) -> list[str]:
+    listed = select(ObjectPermission.verify_key).where(
+        ObjectPermission.object_id == object_id, ObjectPermission.scope == "statistics"
+    )
+    return sorted(session.scalars(listed))
+
+
+def view_of(info: ObjectInfo, viewer: Viewer, analysts: Iterable[str] = ()) -> ObjectView:
     shown = viewer.may_change(info.owner)
     return ObjectView(
         id=info.id,
@@ -166,6 +193,7 @@ def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
         created_at=info.created_at,
         readers=sorted(info.read_permissions) if shown else [],
         finders=sorted(info.search_permissions) if shown else [],
+        analysts=list(analysts) if shown else [],
     )
 
 

@@ -46,7 +46,10 @@ class ObjectService(Service):
 
     @handles(o.GetObject)
     def get(self, ctx: Context, message: o.GetObject) -> Download:
-        return self._objects.read(_look(ctx), message.object_id)
+        content, grants = self._objects.read(_look(ctx), message.object_id)
+        for grant in grants:
+            ctx.note(grant=grant)
+        return content
 
     @handles(o.UpdateObject)
     def update(self, ctx: Context, message: o.UpdateObject) -> o.ObjectView:

@@ -37,7 +37,10 @@ def upsert(session: Session, info: ObjectInfo, digest: str) -> None:
     # Updated, not replaced: other tables refer to the row.
     session.execute(statement.on_conflict_do_update(index_elements=[OBJECTS.c.id], set_=values))
     write_tags(session, info.id, info.tags)
-    session.execute(delete(PERMISSIONS).where(PERMISSIONS.c.object_id == info.id))
+    lists = ("read", "search")  # the others are not of the store's making, and stay
+    session.execute(
+        delete(PERMISSIONS).where(PERMISSIONS.c.object_id == info.id, PERMISSIONS.c.scope.in_(lists))
+    )
     for scope, keys in (("read", info.read_permissions), ("search", info.search_permissions)):
         for key in keys:
             add_permissions(session, info.id, key, [scope])

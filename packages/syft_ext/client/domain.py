@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.datasets import Datasets, Found
+from syft_ext.client.grants import Grants
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.objects import Objects
+from syft_ext.client.policy import Policy
 from syft_ext.client.trainings import Trainings
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
@@ -35,6 +37,16 @@ class DomainClient(NodeClient):
     def trainings(self) -> Trainings:
         """The trainings hosted here, newest first."""
         return Trainings(self)
+
+    @property
+    def grants(self) -> Grants:
+        """What was allowed to whom: yours, and those that you may decide on."""
+        return Grants(self)
+
+    @property
+    def policy(self) -> Policy:
+        """What the owner demands of everything that leaves."""
+        return Policy(self)
 
     def search(
         self,

@@ -54,7 +54,7 @@ class RemoteObject:
         return decode(view.kind, memoryview(content))
 
     def update(self, **changes: Any) -> RemoteObject:
-        """Change ``description``, ``tags``, ``searchable``, ``readers`` or ``finders``."""
+        """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders`` or ``analysts``."""
         self.view = self.client.call(UpdateObject(object_id=self.id, **changes))
         return self
 

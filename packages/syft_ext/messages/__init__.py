@@ -9,9 +9,11 @@ from syft_ext.messages import audit as audit
 from syft_ext.messages import dashboard as dashboard
 from syft_ext.messages import datasets as datasets
 from syft_ext.messages import federated as federated
+from syft_ext.messages import grants as grants
 from syft_ext.messages import network as network
 from syft_ext.messages import objects as objects
 from syft_ext.messages import own_account as own_account
+from syft_ext.messages import policy as policy
 from syft_ext.messages import statistics as statistics
 from syft_ext.messages import worker as worker
 from syft_ext.messages.node import GetMetadata, NodeMetadata

@@ -6,6 +6,7 @@ mock of the same form may stand beside it. What others see of a dataset is what 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -30,6 +31,7 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         shape: of one entry; empty for a scalar.
         unit: physical unit, if it has one.
+        low, high: bounds that the owner vouches for (a statistic with noise clips values to them); both or none.
     """
 
     name: Name
@@ -37,6 +39,14 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     shape: Annotated[list[Size], msgspec.Meta(max_length=16)] = []
     unit: Note = ""
     description: Note = ""
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("a column has both bounds or none")
+        if self.low is not None and self.high is not None and not -math.inf < self.low < self.high < math.inf:
+            raise ValueError("the bounds of a column are finite, and low is less than high")
 
 
 class Asset(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ class ObjectView(Reply):
         owner: user id of who put it there.
         may_read: whether you may fetch the content.
         readers, finders: who may read and find it; empty unless you may change them.
+        analysts: who may have statistics of it, under the site's policy; empty as well.
         created_at: seconds since the epoch.
     """
 
@@ -45,6 +46,7 @@ class ObjectView(Reply):
     created_at: float
     readers: list[str] = []
     finders: list[str] = []
+    analysts: list[str] = []
 
 
 class ObjectList(Reply):
@@ -116,7 +118,8 @@ class GetObject(Message):
 
 @operation("objects.update", rest="PATCH /objects/{object_id}", reply=ObjectView, permission=USER)
 class UpdateObject(Message):
-    """Change an object of yours; what is None stays. ``readers`` and ``finders`` replace the whole lists."""
+    """Change an object of yours; what is None stays. ``readers``, ``finders`` and ``analysts`` replace the
+    whole lists."""
 
     object_id: Id
     description: Description | None = None
@@ -124,6 +127,7 @@ class UpdateObject(Message):
     searchable: bool | None = None
     readers: Subjects | None = None
     finders: Subjects | None = None
+    analysts: Subjects | None = None
 
 
 @operation("objects.delete", rest="DELETE /objects/{object_id}", permission=USER)

@@ -1,0 +1,57 @@
+"""The policy of a Domain (``domain.policy``): what its owner demands of everything that leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from syft_ext.client.display import Table, fields_table
+from syft_ext.errors import BadRequest
+from syft_ext.messages.policy import GetPolicy, PolicyView, SetPolicy, SitePolicy
+
+if TYPE_CHECKING:
+    from syft_ext.client.node_client import NodeClient
+
+__all__ = ["Policy"]
+
+
+class Policy:
+    """Asks the Domain each time: a policy acts on the very next operation."""
+
+    def __init__(self, client: NodeClient) -> None:
+        self.client = client
+
+    def get(self) -> PolicyView:
+        """The policy, when it was set and by whom."""
+        view: PolicyView = self.client.call(GetPolicy())
+        return view
+
+    def set(self, **changes: Any) -> PolicyView:
+        """Change these fields; the others stay. None is "no demand". Only the Owner may.
+
+        ``domain.policy.set(min_rows=10, statistics_epsilon=0.1)``
+
+        Raises :class:`BadRequest` for a field that there is not, and for a value that makes no sense.
+        """
+        values = {**msgspec.structs.asdict(self.get().policy), **changes}
+        return self.replace(values)
+
+    def replace(self, values: dict[str, Any]) -> PolicyView:
+        """Set the policy as a whole: what is not among ``values`` has its default."""
+        try:
+            policy = msgspec.convert(values, SitePolicy)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"this is no policy: {error}") from error
+        view: PolicyView = self.client.call(SetPolicy(policy=policy))
+        return view
+
+    def table(self) -> Table:
+        values = msgspec.structs.asdict(self.get().policy)
+        return fields_table(f"Policy of {self.client.name}", list(values.items()))
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()

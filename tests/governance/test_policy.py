@@ -1,0 +1,91 @@
+"""Who sets the site's policy, and that it acts on the very next operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.service import SERVICES as CATALOGUE
+from grid.governance.policy_service import PolicyService
+from grid.node.metadata import MetadataService
+from grid.statistics.service import StatisticsService
+from syft_ext.client.policy import Policy
+from syft_ext.errors import BadRequest, Forbidden
+from syft_ext.messages.objects import PutObject
+from syft_ext.messages.policy import GetPolicy, SetPolicy, SitePolicy
+from syft_ext.messages.statistics import Begin
+from syft_ext.tensors import encode_tensors
+from tests.accounts.people import House
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str) -> Iterator[House]:
+    services = (MetadataService, *ACCOUNTS, *CATALOGUE, PolicyService, StatisticsService)
+    house = House(tmp_path / "home", database_url, services=services)
+    yield house
+    house.node.stop()
+
+
+def test_only_the_owner_sets_the_policy_and_everybody_reads_it(house: House) -> None:
+    owner = house.set_up()
+    admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
+    ann, _ = house.add_user(owner, "ann@x.org")
+    view = ann.call(GetPolicy())
+    assert (view.policy, view.changed_at, view.changed_by) == (SitePolicy(), 0.0, "")
+    for who in (admin, ann):
+        with pytest.raises(Forbidden):
+            who.call(SetPolicy(policy=SitePolicy(min_rows=5)))
+    assert ann.call(GetPolicy()).policy == SitePolicy()
+    house.node.clock.advance(10)  # type: ignore[attr-defined]
+    owner.call(SetPolicy(policy=SitePolicy(min_rows=5)))
+    view = ann.call(GetPolicy())
+    assert view.policy == SitePolicy(min_rows=5)
+    assert view.changed_at == house.node.clock.now() and view.changed_by
+    house.restart()
+    assert house.log_in().call(GetPolicy()).policy == SitePolicy(min_rows=5)
+
+
+def test_it_acts_on_the_very_next_operation(house: House) -> None:
+    owner = house.set_up()
+    content = encode_tensors({"x": torch.arange(4.0)})
+    table = owner.call(PutObject(kind="tensors"), [content]).id
+    mean = Begin(object_id=table, statistics=["mean"], columns=["x"])
+    assert owner.call(mean).columns[0].mean == [1.5]
+    for policy in (SitePolicy(min_rows=5), SitePolicy(allowed_operations=["statistics.count"])):
+        owner.call(SetPolicy(policy=policy))
+        with pytest.raises(Forbidden, match="policy"):
+            owner.call(mean)
+    owner.call(SetPolicy(policy=SitePolicy()))
+    assert owner.call(mean).columns[0].mean == [1.5]
+
+
+def test_the_sdk_changes_what_is_named(house: House) -> None:
+    client: Any = SimpleNamespace(name="hospital", call=house.set_up().call)
+    policy = Policy(client)
+    policy.set(min_rows=7)
+    assert policy.set(allowed_operations=["statistics.mean"]).policy == SitePolicy(
+        min_rows=7, allowed_operations=["statistics.mean"]
+    )
+    assert "min_rows" in repr(policy)
+    for wrong in ({"min_rowz": 1}, {"min_rows": 0}):
+        with pytest.raises(BadRequest):
+            policy.set(**wrong)
+    assert policy.get().policy.min_rows == 7
+    assert policy.replace({"min_rows": 2}).policy == SitePolicy(min_rows=2)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_mean_nothing_are_refused(house: House, value: float) -> None:
+    owner = house.set_up()
+    names = [f.name for f in msgspec.structs.fields(SitePolicy) if f.name == "statistics_epsilon"]
+    for name in names:
+        with pytest.raises(BadRequest):
+            owner.call(SetPolicy(policy=SitePolicy(**{name: value})))
+    assert owner.call(GetPolicy()).changed_at == 0.0
