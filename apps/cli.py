@@ -53,6 +53,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Statistics of tables that stay where they are, at one Domain or many.",
     ),
     "policy": ("apps.cli_policy", "policy", "What a Domain demands of all that leaves it."),
+    "budget": ("apps.cli_policy", "budget", "What noisy statistics may cost whom."),
     "training": ("apps.cli_data", "training", "List, watch and cancel trainings."),
     "config": ("apps.cli_config", "config", "A node's settings, and where each comes from."),
     "doctor": ("apps.cli_doctor", "doctor", "Check this machine, a node's home, and a node."),

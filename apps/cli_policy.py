@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from apps.cli_client import open_client, url_option
-from apps.cli_output import format_option, print_record
+from apps.cli_output import format_option, print_record, print_rows
 
 if TYPE_CHECKING:
     from syft_ext.client.domain import DomainClient
@@ -30,9 +30,6 @@ Examples:
 \b
 policy.toml (what is not in it has its default):
   min_rows = 10
-  min_participants = 5
-  clip_norm = 1.0
-  noise_multiplier = 1.1
   statistics_epsilon = 0.1
 """
 )
@@ -75,3 +72,49 @@ def _print(view: PolicyView, form: str) -> None:
 
     fields = msgspec.to_builtins(view)
     print_record({**fields.pop("policy"), **fields}, form)
+
+
+@click.group(
+    help="""How much epsilon noisy statistics may cost each user in all.
+
+\b
+Examples:
+  grid budget show
+  grid budget grant USER_ID 1.5
+"""
+)
+def budget() -> None:
+    pass
+
+
+@budget.command("show", help="Your own budget.")
+@url_option
+@format_option
+def show_own(url: str, form: str) -> None:
+    import msgspec
+
+    with open_client(url, "domain") as client:
+        print_record(msgspec.to_builtins(cast("DomainClient", client).budget.get()), form)
+
+
+@budget.command("list", help="The budgets of all who were granted one.")
+@url_option
+@format_option
+def list_budgets(url: str, form: str) -> None:
+    import msgspec
+
+    with open_client(url, "domain") as client:
+        rows = msgspec.to_builtins(cast("DomainClient", client).budget.all(limit=1000))
+    print_rows(rows, ("user_id", "granted", "spent", "left"), form, empty="None.")
+
+
+@budget.command(help="Let a user spend EPSILON in all, with what he has spent already.")
+@click.argument("user_id")
+@click.argument("epsilon", type=click.FloatRange(min=0))
+@url_option
+@format_option
+def grant(user_id: str, epsilon: float, url: str, form: str) -> None:
+    import msgspec
+
+    with open_client(url, "domain") as client:
+        print_record(msgspec.to_builtins(cast("DomainClient", client).budget.grant(user_id, epsilon)), form)

@@ -10,6 +10,7 @@ from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings
 from grid.federated.service import SERVICES as FEDERATED
+from grid.governance.budget import BudgetService
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.network.associations import AssociationService, opener
@@ -40,6 +41,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
             *CATALOGUE,
             *GOVERNANCE,
             PolicyService,
+            BudgetService,
             StatisticsService,
             *FEDERATED,
             ModelSearchService,

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from grid.catalogue.access import viewer_of
 from grid.governance.access import require, spend
+from grid.governance.budget import spend_budget
 from grid.governance.policy import current_policy
 from grid.node import Context, Node, Service, handles
 from grid.offload import Semaphore, offload
@@ -19,7 +20,7 @@ from grid.statistics.rounds import answer_round, check_round
 from grid.statistics.rules import check_asked, check_policy
 from grid.statistics.sweep import Opened
 from grid.storage.tables import ObjectRow
-from syft_ext.errors import Conflict, Unsupported
+from syft_ext.errors import Conflict
 from syft_ext.messages import statistics as s
 
 __all__ = ["StatisticsService"]
@@ -105,7 +106,7 @@ class StatisticsService(Service):
                 raise Conflict("the table or the site's policy changed meanwhile; ask again")
             spend(session, grants, now=now)
             if epsilon:
-                raise Unsupported("this site demands noise, and keeps no privacy budgets yet")
+                spend_budget(session, ctx.principal.id, epsilon)
         for grant in grants:
             ctx.note(grant=grant)
         if epsilon:

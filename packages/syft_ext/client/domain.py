@@ -9,7 +9,7 @@ from syft_ext.client.datasets import Datasets, Found
 from syft_ext.client.grants import Grants
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.objects import Objects
-from syft_ext.client.policy import Policy
+from syft_ext.client.policy import Budgets, Policy
 from syft_ext.client.trainings import Trainings
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
@@ -47,6 +47,11 @@ class DomainClient(NodeClient):
     def policy(self) -> Policy:
         """What the owner demands of everything that leaves."""
         return Policy(self)
+
+    @property
+    def budget(self) -> Budgets:
+        """What noisy statistics may cost you, and others."""
+        return Budgets(self)
 
     def search(
         self,

@@ -1,4 +1,4 @@
-"""The policy of a Domain (``domain.policy``): what its owner demands of everything that leaves."""
+"""A Domain's policy (``domain.policy``), and privacy budgets (``domain.budget``)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import msgspec
 
 from syft_ext.client.display import Table, fields_table
 from syft_ext.errors import BadRequest
+from syft_ext.messages.budget import BudgetList, BudgetView, GetBudget, GrantBudget, ListBudgets
 from syft_ext.messages.policy import GetPolicy, PolicyView, SetPolicy, SitePolicy
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
 
-__all__ = ["Policy"]
+__all__ = ["Budgets", "Policy"]
 
 
 class Policy:
@@ -55,3 +56,29 @@ class Policy:
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
+
+
+class Budgets:
+    """How much epsilon noisy statistics may cost each user in all."""
+
+    def __init__(self, client: NodeClient) -> None:
+        self.client = client
+
+    def get(self) -> BudgetView:
+        """Your own."""
+        view: BudgetView = self.client.call(GetBudget())
+        return view
+
+    def all(self, *, limit: int = 100, offset: int = 0) -> list[BudgetView]:
+        """Those of all who were granted one; for reviewers."""
+        found: BudgetList = self.client.call(ListBudgets(limit=limit, offset=offset))
+        return found.budgets
+
+    def grant(self, user_id: str, epsilon: float) -> BudgetView:
+        """Let a user spend ``epsilon`` in all, with what he has spent already. Nobody grants himself."""
+        view: BudgetView = self.client.call(GrantBudget(user_id=user_id, granted=epsilon))
+        return view
+
+    def __repr__(self) -> str:
+        own = self.get()
+        return f"privacy budget at {self.client.name}: ε {own.left:g} left of {own.granted:g}"

@@ -1,0 +1,85 @@
+"""Noisy statistics of a real node: what they cost, and that they end with the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.service import SERVICES as CATALOGUE
+from grid.governance.budget import BudgetService
+from grid.governance.policy_service import PolicyService
+from grid.node.metadata import MetadataService
+from grid.statistics.service import StatisticsService
+from grid.storage.tables import ObjectPermission
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
+from syft_ext.messages.budget import GetBudget, GrantBudget, ListBudgets
+from syft_ext.messages.datasets import Asset, Column, CreateDataset
+from syft_ext.messages.objects import PutObject
+from syft_ext.messages.policy import SetPolicy, SitePolicy
+from syft_ext.messages.statistics import Begin
+from syft_ext.tensors import encode_tensors
+from tests.accounts.people import House
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str) -> Iterator[House]:
+    services = (MetadataService, *ACCOUNTS, *CATALOGUE, PolicyService, BudgetService, StatisticsService)
+    house = House(tmp_path / "home", database_url, services=services)
+    yield house
+    house.node.stop()
+
+
+def test_noise_is_paid_for_until_nothing_is_left(house: House) -> None:
+    owner = house.set_up()
+    ann, view = house.add_user(owner, "ann@lab.org")
+    content = encode_tensors({"x": torch.arange(1000.0), "free": torch.ones(1000)})
+    table = owner.call(PutObject(kind="tensors"), [content]).id
+    columns = [Column(name="x", low=0.0, high=1000.0), Column(name="free")]
+    owner.call(CreateDataset(name="d", assets=[Asset(name="a", object_id=table, columns=columns)]))
+    with house.node.db.transaction() as session:
+        session.add(ObjectPermission(object_id=table, scope="statistics", verify_key=view.id))
+    owner.call(SetPolicy(policy=SitePolicy(statistics_epsilon=0.1)))
+    count = Begin(object_id=table, statistics=["count"], columns=["x"])
+    with pytest.raises(Forbidden, match="0 is left"):
+        ann.call(count)
+    owner.call(GrantBudget(user_id=view.id, granted=1.0))
+    with pytest.raises(BadRequest, match="low and high"):
+        ann.call(Begin(object_id=table, statistics=["count"], columns=["free"]))
+    assert ann.call(GetBudget()).spent == 0
+    counts = [ann.call(count).columns[0].count[0] for _ in range(10)]
+    assert len(set(counts)) > 1 and all(abs(each - 1000) < 300 for each in counts)
+    budget = ann.call(GetBudget())
+    assert (budget.granted, budget.spent, budget.left) == (1.0, 1.0, 0.0)  # ten tenths, to the last billionth
+    with pytest.raises(Forbidden, match=r"costs 0\.1 .* 0 is left"):
+        ann.call(count)
+    owner.call(GrantBudget(user_id=view.id, granted=1.2))
+    mean = Begin(object_id=table, statistics=["mean"], columns=["x"])
+    assert 0 <= ann.call(mean).columns[0].mean[0] <= 1000
+    assert ann.call(GetBudget()).left == 0.0  # a mean is a count and a sum
+    with pytest.raises(Conflict, match="spent already"):
+        owner.call(GrantBudget(user_id=view.id, granted=1.0))
+
+
+def test_who_grants(house: House) -> None:
+    owner = house.set_up()
+    ann, view = house.add_user(owner, "ann@lab.org")
+    officer, other = house.add_user(owner, "eve@x.org", "Compliance Officer")
+    with pytest.raises(Forbidden):
+        ann.call(GrantBudget(user_id=other.id, granted=1.0))
+    with pytest.raises(Forbidden, match="himself"):
+        officer.call(GrantBudget(user_id=other.id, granted=1.0))
+    with pytest.raises(NotFound):
+        officer.call(GrantBudget(user_id="0" * 32, granted=1.0))
+    officer.call(GrantBudget(user_id=view.id, granted=0.5))
+    assert [(b.user_id, b.left) for b in owner.call(ListBudgets()).budgets] == [(view.id, 0.5)]
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"name": "x", "low": low, "high": high}, Column)
