@@ -42,11 +42,5 @@ class PolicyService(Service):
 
 def _check(policy: p.SitePolicy) -> None:
     """Raise :class:`BadRequest` for what no service could apply."""
-    for name in ("clip_norm", "noise_multiplier", "statistics_epsilon"):
-        value = getattr(policy, name)
-        if value is not None and not math.isfinite(value):
-            raise BadRequest(f"{name} is not a finite number", field=name)
-    if policy.noise_multiplier is not None and policy.clip_norm is None:
-        raise BadRequest(
-            "noise_multiplier is a multiple of clip_norm: set that too", field="noise_multiplier"
-        )
+    if policy.statistics_epsilon is not None and not math.isfinite(policy.statistics_epsilon):
+        raise BadRequest("statistics_epsilon is not a finite number", field="statistics_epsilon")

@@ -22,25 +22,16 @@ class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froze
         allowed_operations: names of remote operations (``aten.mm.default``) and statistics
             (``statistics.mean``) that may run; None: all of the allow-list.
         min_rows: aggregates over fewer rows are refused, groups and bins of fewer rows are suppressed.
-        min_participants: trainings whose cycles would close with fewer reports are refused.
         max_output_bytes: most that one download of computed content may hand out; None: no cap.
-        clip_norm: L2 norm to which each participant's report is clipped before it is summed.
-        noise_multiplier: standard deviation of the Gaussian noise on the sum of the clipped reports,
-            as a multiple of ``clip_norm`` (which it needs).
         statistics_epsilon: every number of a statistic gets Laplace noise for this epsilon, from the bounds
             that the owner gave in the column's schema; each costs the user's privacy budget as much.
             Statistics without a mechanism are refused then.
-        required_approvals: how many different reviewers must approve a request.
     """
 
     allowed_operations: Annotated[list[Name], msgspec.Meta(max_length=1000)] | None = None
     min_rows: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)] = 1
-    min_participants: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1
     max_output_bytes: Size | None = None
-    clip_norm: _Positive | None = None
-    noise_multiplier: _Positive | None = None
     statistics_epsilon: _Positive | None = None
-    required_approvals: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 
 class PolicyView(Reply):
