@@ -14,11 +14,13 @@ import torch
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.policy_service import PolicyService
+from grid.governance.tables import Grant
 from grid.node.metadata import MetadataService
 from grid.statistics.service import StatisticsService
 from syft_ext.client.policy import Policy
-from syft_ext.errors import BadRequest, Forbidden
-from syft_ext.messages.objects import PutObject
+from syft_ext.errors import BadRequest, Forbidden, GridError, TooLarge
+from syft_ext.ids import new_id
+from syft_ext.messages.objects import GetObject, PutObject
 from syft_ext.messages.policy import GetPolicy, SetPolicy, SitePolicy
 from syft_ext.messages.statistics import Begin
 from syft_ext.tensors import encode_tensors
@@ -89,3 +91,39 @@ def test_numbers_that_mean_nothing_are_refused(house: House, value: float) -> No
         with pytest.raises(BadRequest):
             owner.call(SetPolicy(policy=SitePolicy(**{name: value})))
     assert owner.call(GetPolicy()).changed_at == 0.0
+
+
+#: Each field of the policy: a value, and the refusal with which it meets a mean of four rows (or their
+#: download by a grant) that goes through without it.
+ACTS: dict[str, tuple[Any, type[GridError]]] = {
+    "allowed_operations": (["statistics.count"], Forbidden),
+    "min_rows": (5, Forbidden),
+    "max_output_bytes": (10, TooLarge),
+    "statistics_epsilon": (1.0, BadRequest),  # the owner gave no bounds to make noise for
+}
+
+
+def test_every_field_acts(house: House) -> None:
+    assert set(ACTS) == set(SitePolicy.__struct_fields__)
+    owner = house.set_up()
+    ann, view = house.add_user(owner, "ann@x.org")
+    content = encode_tensors({"x": torch.arange(4.0)})
+    table = owner.call(PutObject(kind="tensors"), [content]).id
+    with house.node.db.transaction() as session:
+        session.add(
+            Grant(id=new_id(), scope="read", user_id=view.id, object_id=table, granted_by="owner",
+                  created_at=house.node.clock.now())
+        )  # fmt: skip
+    mean = Begin(object_id=table, statistics=["mean"], columns=["x"])
+
+    def both() -> None:
+        ann.call(mean)
+        ann.call(GetObject(object_id=table))
+
+    both()
+    for name, (value, refusal) in ACTS.items():
+        owner.call(SetPolicy(policy=SitePolicy(**{name: value})))
+        with pytest.raises(refusal):
+            both()
+    owner.call(SetPolicy(policy=SitePolicy()))
+    both()
