@@ -26,12 +26,14 @@ class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froze
         statistics_epsilon: every number of a statistic gets Laplace noise for this epsilon, from the bounds
             that the owner gave in the column's schema; each costs the user's privacy budget as much.
             Statistics without a mechanism are refused then.
+        required_approvals: how many different reviewers must approve a request.
     """
 
     allowed_operations: Annotated[list[Name], msgspec.Meta(max_length=1000)] | None = None
     min_rows: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)] = 1
     max_output_bytes: Size | None = None
     statistics_epsilon: _Positive | None = None
+    required_approvals: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
 
 
 class PolicyView(Reply):
