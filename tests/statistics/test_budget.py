@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +18,7 @@ from grid.governance.policy_service import PolicyService
 from grid.node.metadata import MetadataService
 from grid.statistics.service import StatisticsService
 from grid.storage.tables import ObjectPermission
+from syft_ext.client.policy import Budgets
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
 from syft_ext.messages.budget import GetBudget, GrantBudget, ListBudgets
 from syft_ext.messages.datasets import Asset, Column, CreateDataset
@@ -83,3 +86,14 @@ def test_who_grants(house: House) -> None:
 def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"name": "x", "low": low, "high": high}, Column)
+
+
+def test_the_sdk_grants_and_shows(house: House) -> None:
+    owner = house.set_up()
+    ann, view = house.add_user(owner, "ann@lab.org")
+    clients: list[Any] = [SimpleNamespace(name="hospital", call=who.call) for who in (owner, ann)]
+    reviewer, own = (Budgets(client) for client in clients)
+    assert own.get().left == 0.0
+    assert reviewer.grant(view.id, 0.25).granted == 0.25
+    assert [budget.user_id for budget in reviewer.all()] == [view.id]
+    assert repr(own) == "privacy budget at hospital: ε 0.25 left of 0.25"
