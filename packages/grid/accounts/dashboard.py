@@ -8,6 +8,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from grid.accounts.tables import Group, Role, User, UserSession
 from grid.catalogue.tables import DatasetRow
 from grid.federated.tables import Process
+from grid.governance.request_tables import RequestRow
 from grid.network.tables import Association
 from grid.node import Context, Service, handles
 from grid.storage.base import Base
@@ -43,6 +44,7 @@ class DashboardService(Service):
                 counters.datasets = _count(session, DatasetRow)
                 counters.objects = _count(session, ObjectRow)
                 counters.trainings = _by(session, Process.status)
+                counters.requests = _by(session, RequestRow.state)
         return counters
 
 

@@ -32,7 +32,7 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.store.objects import fold
 
-__all__ = ["DatasetManager"]
+__all__ = ["DatasetManager", "shown_as"]
 
 Look = Callable[[Session], Viewer]
 
@@ -158,6 +158,20 @@ class DatasetManager:
             ids = [object_id for asset in assets for object_id in (asset.object_id, asset.mock_id)]
             session.execute(delete(DatasetRow).where(DatasetRow.id == row.id))
         return [object_id for object_id in ids if object_id]
+
+
+def shown_as(session: Session, viewer: Viewer, object_id: str) -> str | None:
+    """Dataset and asset under which the viewer is shown that there is this object; None if he is not."""
+    rows = session.execute(
+        select(DatasetRow, DatasetAsset.name)
+        .join(DatasetAsset, DatasetAsset.dataset_id == DatasetRow.id)
+        .where(DatasetAsset.object_id == object_id, _findable(viewer))
+        .order_by(DatasetRow.created_at.desc(), DatasetRow.id)
+    )
+    for row, asset in rows:
+        if "assets" in row.published or viewer.may_change(row.owner_id):
+            return f"{row.name}: {asset}"
+    return None
 
 
 def _newest(query: Select[DatasetRow]) -> Select[DatasetRow]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from grid.catalogue.access import EVERYBODY, Viewer, listed
 from grid.catalogue.content import download
-from grid.governance.access import require, spend
+from grid.governance.access import allowed, require, spend
 from grid.governance.policy import check_output, current_policy
 from grid.node import Download
 from grid.storage.blobs import BlobStore
@@ -54,8 +54,14 @@ class ObjectManager:
     def describe(self, look: Look, object_id: str) -> ObjectView:
         with self._db.read() as session:
             viewer = look(session)
-            info = visible(session, viewer, object_id)
-            return view_of(info, viewer, _analysts(session, object_id))
+            now = self._clock.now()
+            if allowed(session, viewer, "find", [object_id], now=now):
+                (info,) = infos_of(session, [object_id])  # a grant lets one find it, too
+            else:
+                info = visible(session, viewer, object_id)
+            view = view_of(info, viewer, _analysts(session, object_id))
+            view.may_read = bool(allowed(session, viewer, "read", [object_id], now=now))
+            return view
 
     def read(self, look: Look, object_id: str) -> tuple[Download, frozenset[str]]:
         """The content, and the grants that this rests on, each of which lost a use.

@@ -112,9 +112,12 @@ def require(
         if output_bytes and len(allowed(session, viewer, scope, ids, now=now)) == len(ids):
             raise TooLarge("this is more than your grant allows to take out at once", size=output_bytes)
         findable = allowed(session, viewer, "find", missing, now=now)
+        seen = findable.keys() | (_existing(session, set(missing)) if viewer.manager else set())
         for object_id in missing:
-            if object_id not in findable and not viewer.manager:
+            if object_id not in seen:
                 raise NotFound("there is no such object", id=object_id)
+        if scope == "find":
+            return frozenset()  # a manager finds everything
         raise Forbidden(
             f"you may find this object, not {scope} it; request it from its owner", id=missing[0], scope=scope
         )

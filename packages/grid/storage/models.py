@@ -6,6 +6,7 @@ import grid.audit.tables
 import grid.catalogue.tables
 import grid.federated.tables
 import grid.governance.budget_tables
+import grid.governance.request_tables
 import grid.governance.tables
 import grid.network.tables
 import grid.storage.tables

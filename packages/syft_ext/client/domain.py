@@ -10,6 +10,7 @@ from syft_ext.client.grants import Grants
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.objects import Objects
 from syft_ext.client.policy import Budgets, Policy
+from syft_ext.client.requests import Requests
 from syft_ext.client.trainings import Trainings
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
@@ -37,6 +38,11 @@ class DomainClient(NodeClient):
     def trainings(self) -> Trainings:
         """The trainings hosted here, newest first."""
         return Trainings(self)
+
+    @property
+    def requests(self) -> Requests:
+        """What was asked for: yours, and what you may decide on."""
+        return Requests(self)
 
     @property
     def grants(self) -> Grants:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.collection import Collection
 from syft_ext.client.display import Table, fields_table, size, when
@@ -30,6 +30,7 @@ from syft_ext.store.content import decode, encode, kind_of
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.requests import DataRequest
 
 __all__ = ["Objects", "RemoteObject"]
 
@@ -57,6 +58,12 @@ class RemoteObject:
         """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders`` or ``analysts``."""
         self.view = self.client.call(UpdateObject(object_id=self.id, **changes))
         return self
+
+    def request(self, reason: str, scope: Literal["read", "statistics"] = "read") -> DataRequest:
+        """Ask its owner (or a reviewer) to let you read it, or have statistics of it."""
+        from syft_ext.client.requests import Requests
+
+        return Requests(self.client).create(self.id, reason, scope)
 
     def delete(self) -> None:
         self.client.call(DeleteObject(object_id=self.id))

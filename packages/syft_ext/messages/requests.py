@@ -1,0 +1,139 @@
+"""Requests: a scientist asks for what he may not do, an owner or reviewer decides (PyGrid 0.5: data requests)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from syft_ext.messages.fields import Id, Limit, Note, Offset, Size
+from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.permissions import USER
+
+__all__ = [
+    "ApproveRequest",
+    "CreateRequest",
+    "DecisionView",
+    "DenyRequest",
+    "GetRequest",
+    "ListRequests",
+    "RequestList",
+    "RequestView",
+    "RevokeRequest",
+    "WithdrawRequest",
+]
+
+State = Literal["", "pending", "approved", "denied", "withdrawn", "revoked"]
+
+
+class DecisionView(msgspec.Struct, kw_only=True):
+    """What one reviewer said."""
+
+    reviewer: str
+    approved: bool
+    reason: str
+    at: float
+
+
+class RequestView(Reply):
+    """A request.
+
+    Attributes:
+        state: pending, approved, denied, withdrawn, or revoked (after it was approved).
+        object: what its author was shown of it: dataset and asset, or the object's description.
+        needed: how many different reviewers must approve it.
+        grant_id: what came of it, when it was approved.
+    """
+
+    id: str
+    user_id: str
+    user: str
+    object_id: str
+    object: str
+    scope: str
+    reason: str
+    state: str
+    created_at: float
+    needed: int
+    decisions: list[DecisionView]
+    grant_id: str | None
+
+
+class RequestList(Reply):
+    """Newest first."""
+
+    requests: list[RequestView]
+
+
+@operation("requests.create", rest="POST /requests", reply=RequestView, permission=USER, status=201)
+class CreateRequest(Message):
+    """Ask to read an object, or to have statistics of it: one that you may find, or see in a dataset.
+
+    While a request of yours for the same is pending, another one is a conflict.
+    """
+
+    object_id: Id
+    scope: Literal["read", "statistics"] = "read"
+    reason: Note = ""
+
+
+@operation("requests.list", rest="GET /requests", reply=RequestList, permission=USER)
+class ListRequests(Message):
+    """Your requests, and those that you may decide on."""
+
+    state: State = ""
+    limit: Limit = 100
+    offset: Offset = 0
+
+
+@operation("requests.get", rest="GET /requests/{request_id}", reply=RequestView, permission=USER)
+class GetRequest(Message):
+    """One request. ``wait``: seconds that the answer may take while it is pending."""
+
+    request_id: Id
+    wait: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+
+
+@operation(
+    "requests.approve", rest="POST /requests/{request_id}/approval", reply=RequestView, permission=USER
+)
+class ApproveRequest(Message):
+    """Approve a request for an object of yours, or, if you may triage requests, anybody else's.
+
+    When the site's policy asks for several reviewers, the strictest of their conditions hold.
+
+    Attributes:
+        expires_in: seconds. uses: downloads or analyses. max_output_bytes: of one download.
+    """
+
+    request_id: Id
+    reason: Note = ""
+    expires_in: Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86_400)] | None = None
+    uses: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
+    max_output_bytes: Size | None = None
+
+
+@operation("requests.deny", rest="POST /requests/{request_id}/denial", reply=RequestView, permission=USER)
+class DenyRequest(Message):
+    """Deny a request: one reviewer is enough."""
+
+    request_id: Id
+    reason: Note = ""
+
+
+@operation(
+    "requests.revoke", rest="POST /requests/{request_id}/revocation", reply=RequestView, permission=USER
+)
+class RevokeRequest(Message):
+    """Take an approval back: the very next operation that rests on it is refused."""
+
+    request_id: Id
+
+
+@operation(
+    "requests.withdraw", rest="DELETE /requests/{request_id}", reply=RequestView, permission=USER, status=200
+)
+class WithdrawRequest(Message):
+    """Withdraw a pending request of yours."""
+
+    request_id: Id
