@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ def _tensors(path: Path) -> Any:
 
 
 def _columns(path: Path) -> dict[str, Any]:
-    """Each column of a CSV as an array of numbers."""
+    """Each column of a CSV as an array: int64 where all of it is whole numbers, else float64 (nothing is rounded
+    to fewer digits than the file has)."""
     import csv
 
     import numpy as np
@@ -190,10 +192,17 @@ def _columns(path: Path) -> dict[str, Any]:
         reader = csv.reader(file)
         header, rows = next(reader, []), list(reader)
     try:
-        table = np.array(rows, dtype=np.float32).reshape(len(rows), len(header))
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+        return {name.strip(): _numbers(values, np) for name, values in zip(header, columns, strict=True)}
     except ValueError as error:
         raise click.UsageError(f"{path.name}: {error}; every column must hold numbers") from error
-    return {name.strip(): table[:, index].copy() for index, name in enumerate(header)}
+
+
+def _numbers(values: Sequence[str], np: Any) -> Any:
+    try:
+        return np.array([int(value) for value in values], dtype=np.int64)
+    except (ValueError, OverflowError):
+        return np.array([float(value) for value in values], dtype=np.float64)
 
 
 @dataset.command("list", help="The datasets of a Domain that you may find.")

@@ -53,6 +53,8 @@ class Sealer:
         """The text behind ``sealed``. Raises :class:`CannotOpen`."""
         try:
             raw = urlsafe_b64decode(sealed.removeprefix(PREFIX))
+            if urlsafe_b64encode(raw).decode() != sealed.removeprefix(PREFIX):
+                raise ValueError("not the one form of these bytes")  # base64 ignores some bits at its end
             return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], belongs_to.encode()).decode()
         except (ValueError, InvalidTag) as error:
             raise CannotOpen("a sealed text does not open with this node's key") from error
