@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy.exc import DBAPIError
 
@@ -137,6 +139,31 @@ def test_a_call_that_cannot_be_recorded_in_the_database_is_recorded_later(
     owner = house.log_in()
     found = owner.call(ListAudit(operation="users.create")).entries
     assert found[-1].detail["set_aside"] is True and found[-1].outcome == "ok"
+    assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
+
+
+def test_a_file_that_cannot_be_removed_or_read_keeps_nobody_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = house.set_up()
+    line = (
+        b'{"at":1.0,"actor_kind":"user","actor_id":"a","actor_name":"b","operation":"c","outcome":"waited"}\n'
+    )
+    (house.home / "audit.pending").write_bytes(line)
+
+    def broken(*args: object) -> None:
+        raise OSError("an input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", broken)
+        house.add_user(owner, "ann@x.org")
+        house.add_user(owner, "bob@x.org")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", broken)
+        house.add_user(owner, "cleo@x.org")
+    house.add_user(owner, "dora@x.org")
+    assert len(owner.call(ListAudit(outcome="waited")).entries) == 1  # not once for each try
+    assert len(owner.call(ListAudit(operation="users.create")).entries) == 4
     assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
 
 

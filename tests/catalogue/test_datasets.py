@@ -220,7 +220,7 @@ def test_nobody_publishes_what_is_not_his(house: House) -> None:
         with pytest.raises(NotFound):
             admin.call(CreateDataset(name="stolen", assets=[asset]))
     view = wards(owner)
-    with pytest.raises(NotFound):  # a manager cannot slip an object in either
+    with pytest.raises(Forbidden):  # a manager cannot slip an object in either
         admin.call(UpdateDataset(dataset_id=view.id, assets=[Asset(name="a", object_id=mine)]))
     assert owner.call(GetDataset(dataset_id=view.id)).assets == view.assets
     assert found(house, admin) == ["wards"]

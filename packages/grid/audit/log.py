@@ -101,8 +101,8 @@ class AuditLog:
 
     def _commit(self, batch: list[Draft | None]) -> list[BaseException | None]:
         drafts = [draft for draft in batch if draft is not None]
-        waiting = self._aside.read()
         try:
+            waiting = self._aside.read()
             now = self._clock.now()
             seq, last = self._db.run(
                 lambda session: append(session, self._identity.node_id, [*waiting, *drafts], now),
@@ -111,12 +111,12 @@ class AuditLog:
         except Exception:
             logger.exception("the audit log's database failed; %d entries are set aside", len(drafts))
             return self._set_aside(batch, drafts)
-        if waiting:
-            self._aside.clear()
         try:
+            if waiting:
+                self._aside.clear()
             self._vouch(Checkpoint(node_id=self._identity.node_id, seq=seq, hash=last, at=now))
         except OSError:
-            logger.exception("the audit log's checkpoint could not be written")
+            logger.exception("the audit log's files could not be brought up to date")
         return [None] * len(batch)
 
     def _set_aside(self, batch: list[Draft | None], drafts: list[Draft]) -> list[BaseException | None]:

@@ -23,6 +23,7 @@ class SetAside:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._read = self._taken = 0  # bytes
 
     def add(self, drafts: Sequence[Draft]) -> None:
         """Append; raises :class:`OSError` when that fails too."""
@@ -40,7 +41,9 @@ class SetAside:
         if not self._path.exists():
             return []
         drafts = []
-        for line in self._path.read_bytes().splitlines(keepends=True):
+        content = self._path.read_bytes()
+        self._read = len(content)
+        for line in content[self._taken :].splitlines(keepends=True):
             if line.endswith(b"\n"):
                 draft = self._draft(line)
                 draft.detail = {**draft.detail, "set_aside": True}
@@ -56,4 +59,7 @@ class SetAside:
             return Draft(at, "node", "", "", "audit.pending", "damaged", detail={"bytes": len(line)})
 
     def clear(self) -> None:
+        """What was read is in the log: it is not read again, even if the file cannot be removed (OSError)."""
+        self._taken = self._read
         self._path.unlink()
+        self._taken = 0

@@ -14,6 +14,7 @@ from grid.catalogue.content import download
 from grid.catalogue.dataset_views import entry_of, load, published_text, view_of
 from grid.catalogue.search import Query
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetTag, DatasetViewer
+from grid.governance.access import governs
 from grid.node import Download
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
@@ -131,6 +132,9 @@ class DatasetManager:
                 if message.published is not None:
                     row.published = _fields(message.published)
                 if message.assets is not None:
+                    if not viewer.owns(row.owner_id):
+                        # A manager could show another's private data as a "mock" of something else.
+                        raise Forbidden("what a dataset is made of is for its owner to say", id=row.id)
                     _set_assets(session, row, message.assets)
                 if message.viewers is not None:
                     _set_viewers(session, row, message.viewers)
@@ -241,8 +245,8 @@ def _set_assets(session: Session, row: DatasetRow, assets: Sequence[Asset]) -> N
 
 
 def _own(session: Session, row: DatasetRow, object_id: str) -> ObjectRow:
-    """An object of the dataset's owner, who may publish it: nobody publishes (a mock of) others' data."""
+    """An object of the dataset's owner, made of his own data: nobody publishes (a mock of) others' data."""
     found = session.get(ObjectRow, object_id)
-    if found is None or found.owner != row.owner_id:
+    if found is None or found.owner != row.owner_id or not governs(session, row.owner_id, object_id):
         raise NotFound("there is no such object of yours", id=object_id)
     return found

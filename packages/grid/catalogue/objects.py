@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from grid.catalogue.access import EVERYBODY, Viewer, listed
 from grid.catalogue.content import download
-from grid.governance.access import allowed, require, spend
+from grid.governance.access import allowed, governs, require, spend
 from grid.governance.policy import check_output, current_policy
 from grid.node import Download
 from grid.storage.blobs import BlobStore
@@ -131,8 +131,11 @@ class ObjectManager:
             write_tags(session, info.id, tags)
             # The owner keeps his own places: an object that nobody can reach is of no use.
             owner = {info.owner} if info.owner else set()
+            if message.readers is not None or message.analysts is not None:
+                self._require_governing(session, viewer, info.id)
             if message.readers is not None:
-                _replace(session, info.id, "read", owner | set(message.readers))
+                own = {viewer.user_id} if viewer.owns(info.owner) else set()
+                _replace(session, info.id, "read", own | set(message.readers))
             finders = set(info.search_permissions if message.finders is None else message.finders) | owner
             if message.searchable is not None:
                 finders = finders | {EVERYBODY} if message.searchable else finders - {EVERYBODY}
@@ -142,6 +145,13 @@ class ObjectManager:
             session.flush()
             (changed,) = infos_of(session, [info.id])
             return view_of(changed, viewer, _analysts(session, info.id))
+
+    @staticmethod
+    def _require_governing(session: Session, viewer: Viewer, object_id: str) -> None:
+        if not governs(session, viewer.user_id, object_id):
+            raise Forbidden(
+                "who reads or analyses an object is for the owner of the data to say", id=object_id
+            )
 
     def delete(self, look: Look, object_id: str) -> None:
         with self._db.read() as session:

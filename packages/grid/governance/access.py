@@ -13,6 +13,9 @@ may do with *every one* of its sources, or what a list or a grant on itself says
 exactly this result). A source that is gone grants nothing. Owners are on the lists of what they put there;
 being the owner of a derived object grants nothing by itself. Managers see and decide, and read what they
 may read: no role reads everything.
+
+Who *governs* an object decides for others who reads it: whoever owns every one of its sources. Having
+computed something from somebody else's data is not governing it.
 """
 
 from __future__ import annotations
@@ -22,15 +25,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from grid.catalogue.access import Viewer
 from grid.governance.tables import Grant, ObjectSource
 from grid.storage.tables import ObjectPermission, ObjectRow
 from syft_ext.errors import Forbidden, NotFound, TooLarge
 
-__all__ = ["Allowed", "Scope", "allowed", "require", "sources_of", "spend"]
+__all__ = ["Allowed", "Scope", "allowed", "governed", "governs", "require", "sources_of", "spend"]
 
 Scope = Literal["find", "statistics", "compute", "read"]
 
@@ -59,6 +62,30 @@ def sources_of(session: Session, object_ids: Collection[str]) -> dict[str, froze
     for object_id, source_id in session.execute(rows):
         found[object_id].add(source_id)
     return {object_id: frozenset(found.get(object_id) or {object_id}) for object_id in object_ids}
+
+
+def governed(user_id: str) -> ColumnElement[bool]:
+    """The SQL condition that the user governs an object: owns each of its sources, and all are still there."""
+    source = aliased(ObjectRow)
+    derived = exists().where(ObjectSource.object_id == ObjectRow.id)
+    gone_or_not_his = (
+        select(ObjectSource.source_id)
+        .outerjoin(source, source.id == ObjectSource.source_id)
+        .where(
+            ObjectSource.object_id == ObjectRow.id,
+            or_(source.id.is_(None), source.owner.is_(None), source.owner != user_id),
+        )
+        .exists()
+    )
+    return or_(and_(~derived, ObjectRow.owner == user_id), and_(derived, ~gone_or_not_his))
+
+
+def governs(session: Session, user_id: str, object_id: str) -> bool:
+    """Whether the user decides who else may have the object. A Network ("") governs nothing."""
+    if not user_id:
+        return False
+    found = select(ObjectRow.id).where(ObjectRow.id == object_id, governed(user_id))
+    return session.scalars(found).first() is not None
 
 
 def allowed(

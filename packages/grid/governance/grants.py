@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from grid.accounts.tables import User
 from grid.catalogue.access import Viewer
+from grid.governance.access import governed, governs
+from grid.governance.policy import current_policy
 from grid.governance.tables import Grant
 from grid.storage.database import Database
 from grid.storage.tables import ObjectRow
@@ -56,7 +58,7 @@ class GrantManager:
             viewer, reviewer = look(session)
             query = select(Grant)
             if not reviewer:
-                own = select(ObjectRow.id).where(ObjectRow.owner == viewer.user_id)
+                own = select(ObjectRow.id).where(governed(viewer.user_id))
                 query = query.where(or_(Grant.user_id == viewer.user_id, Grant.object_id.in_(own)))
             if message.object_id:
                 query = query.where(Grant.object_id == message.object_id)
@@ -70,12 +72,11 @@ class GrantManager:
         with self._db.transaction() as session:
             viewer, reviewer = look(session)
             grant = session.get(Grant, grant_id, with_for_update=True)
-            row = session.get(ObjectRow, grant.object_id) if grant else None
             mine = grant is not None and grant.user_id == viewer.user_id
-            owner = row is not None and viewer.owns(row.owner)
-            if grant is None or not (mine or owner or reviewer):
+            decides = grant is not None and (reviewer or governs(session, viewer.user_id, grant.object_id))
+            if grant is None or not (mine or decides):
                 raise NotFound("there is no such grant", id=grant_id)
-            if not (owner or reviewer):
+            if not decides:
                 raise Forbidden("this grant is not yours to revoke", id=grant_id)
             if grant.revoked_at is None:
                 grant.revoked_at, grant.revoked_by = now, viewer.user_id
@@ -84,12 +85,17 @@ class GrantManager:
 
     @staticmethod
     def _check_giver(session: Session, viewer: Viewer, reviewer: bool, object_id: str, user_id: str) -> None:
-        row = session.get(ObjectRow, object_id)
-        owner = row is not None and viewer.owns(row.owner)
-        if row is None or not (owner or reviewer):
+        if governs(session, viewer.user_id, object_id):
+            return
+        if not reviewer or session.get(ObjectRow, object_id) is None:
             raise NotFound("there is no such object of yours", id=object_id)
-        if not owner and user_id == viewer.user_id:
+        if user_id == viewer.user_id:
             raise Forbidden("nobody grants himself what another owns", id=object_id)
+        needed = current_policy(session).required_approvals
+        if needed > 1:
+            raise Forbidden(
+                f"the site's policy asks for {needed} reviewers: approve a request instead", needed=needed
+            )
 
 
 def _view(grant: Grant, now: float) -> GrantView:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from grid.accounts.powers import flags_of_users
 from grid.accounts.tables import User
 from grid.catalogue.access import Viewer
 from grid.catalogue.datasets import shown_as
-from grid.governance.access import require
+from grid.governance.access import governed, governs, require
 from grid.governance.grants import Look
 from grid.governance.machine import Event, State, decide
 from grid.governance.policy import current_policy
@@ -61,7 +63,7 @@ class RequestManager:
                 )
                 session.add(row)
                 session.flush()
-                return _view(session, row)
+                return _views(session, [row])[0]
         except IntegrityError as error:
             raise Conflict("a request of yours for the same is pending") from error
 
@@ -82,21 +84,20 @@ class RequestManager:
             viewer, reviewer = look(session)
             query = select(RequestRow)
             if not reviewer:
-                own = select(ObjectRow.id).where(ObjectRow.owner == viewer.user_id)
+                own = select(ObjectRow.id).where(governed(viewer.user_id))
                 mine = or_(RequestRow.user_id == viewer.user_id, RequestRow.object_id.in_(own))
                 query = query.where(mine)
             if message.state:
                 query = query.where(RequestRow.state == message.state)
             page = query.order_by(RequestRow.created_at.desc(), RequestRow.id)
-            rows = session.scalars(page.limit(message.limit).offset(message.offset))
-            return [_view(session, row) for row in rows]
+            return _views(session, session.scalars(page.limit(message.limit).offset(message.offset)).all())
 
     def get(self, look: Look, request_id: str, wait: float) -> m.RequestView:
         deadline = time.monotonic() + wait
         while True:
             with self._db.read() as session:
                 viewer, reviewer = look(session)
-                view = _view(session, _visible(session, viewer, reviewer, request_id))
+                (view,) = _views(session, [_visible(session, viewer, reviewer, request_id)])
             left = deadline - time.monotonic()
             if view.state != State.PENDING or left <= 0:
                 return view
@@ -106,7 +107,8 @@ class RequestManager:
     # -- decide -------------------------------------------------------------------------------------
 
     def approve(self, look: Look, message: m.ApproveRequest) -> m.RequestView:
-        """Also counts the approvals that were there: a reviewer who repeats himself changes his conditions."""
+        """Also counts the approvals that were there, of those who could still give them; a reviewer who
+        repeats himself changes his conditions."""
         now = self._clock.now()
         with self._db.transaction() as session:
             viewer, row = self._reviewed(session, look, message.request_id)
@@ -122,9 +124,11 @@ class RequestManager:
             )
             state = State(row.state)
             decide(state, Event.APPROVE)
+            if session.get(ObjectRow, row.object_id) is None:
+                raise Conflict("the object that this request is for is gone", id=row.object_id)
             session.merge(said)
             session.flush()
-            decisions = _decisions(session, row.id)
+            decisions = _standing(session, row)
             state = decide(state, Event.APPROVE, approvals=len(decisions), needed=_needed(session))
             if state is State.APPROVED:
                 grant = _grant(row, decisions, viewer.user_id, now)
@@ -163,11 +167,10 @@ class RequestManager:
         """The request, locked, for somebody who may decide on it."""
         viewer, reviewer = look(session)
         row = _visible(session, viewer, reviewer, request_id, lock=True)
-        found = session.get(ObjectRow, row.object_id)
-        owner = found is not None and viewer.owns(found.owner)
-        if not (owner or reviewer):
+        own = governs(session, viewer.user_id, row.object_id)
+        if not (own or reviewer):
             raise Forbidden("this request is not yours to decide", id=request_id)
-        if row.user_id == viewer.user_id and not owner:
+        if row.user_id == viewer.user_id and not own:
             raise Forbidden("nobody decides on his own request", id=request_id)
         return viewer, row
 
@@ -177,7 +180,7 @@ class RequestManager:
         if state is not State.PENDING:
             row.pending_for = None
         session.flush()
-        return _view(session, row)
+        return _views(session, [row])[0]
 
     def _wake(self) -> None:
         with self._decided:
@@ -188,17 +191,36 @@ def _visible(
     session: Session, viewer: Viewer, reviewer: bool, request_id: str, *, lock: bool = False
 ) -> RequestRow:
     row = session.get(RequestRow, request_id, with_for_update=lock or None)
-    if row is not None:
-        found = session.get(ObjectRow, row.object_id)
-        owner = found is not None and viewer.owns(found.owner)
-        if reviewer or owner or row.user_id == viewer.user_id:
-            return row
+    if row is not None and (
+        reviewer or row.user_id == viewer.user_id or governs(session, viewer.user_id, row.object_id)
+    ):
+        return row
     raise NotFound("there is no such request", id=request_id)
 
 
-def _decisions(session: Session, request_id: str) -> list[RequestDecision]:
-    query = select(RequestDecision).where(RequestDecision.request_id == request_id)
-    return list(session.scalars(query.order_by(RequestDecision.at, RequestDecision.reviewer_id)))
+def _decisions(session: Session, request_ids: Collection[str]) -> dict[str, list[RequestDecision]]:
+    query = select(RequestDecision).where(RequestDecision.request_id.in_(request_ids))
+    found: dict[str, list[RequestDecision]] = defaultdict(list)
+    for said in session.scalars(query.order_by(RequestDecision.at, RequestDecision.reviewer_id)):
+        found[said.request_id].append(said)
+    return found
+
+
+def _standing(session: Session, row: RequestRow) -> list[RequestDecision]:
+    """What the reviewers said who could say it now, too: who was disabled, lost the permission or no longer
+    owns the data does not count any more."""
+    said = _decisions(session, [row.id])[row.id]
+    ids = [each.reviewer_id for each in said]
+    enabled = set(session.scalars(select(User.id).where(User.id.in_(ids), User.disabled_at.is_(None))))
+    flags = flags_of_users(session, enabled)
+
+    def counts(reviewer_id: str) -> bool:
+        if reviewer_id not in enabled:
+            return False
+        triages = "can_triage_requests" in flags[reviewer_id] and reviewer_id != row.user_id
+        return triages or governs(session, reviewer_id, row.object_id)
+
+    return [each for each in said if counts(each.reviewer_id)]
 
 
 def _needed(session: Session) -> int:
@@ -225,22 +247,43 @@ def _grant(row: RequestRow, decisions: Iterable[RequestDecision], giver: str, no
     )
 
 
-def _view(session: Session, row: RequestRow) -> m.RequestView:
-    user = session.get(User, row.user_id)
+def _views(session: Session, rows: Sequence[RequestRow]) -> list[m.RequestView]:
+    """With three queries, however many there are."""
+    decisions = _decisions(session, [row.id for row in rows])
+    people = {row.user_id for row in rows} | {
+        each.reviewer_id for said in decisions.values() for each in said
+    }
+    names = {
+        user.id: user.email
+        for user in session.execute(select(User.id, User.email).where(User.id.in_(people)))
+    }
+    needed = _needed(session)
+    return [_view(row, decisions[row.id], names, needed) for row in rows]
+
+
+def _view(
+    row: RequestRow, decisions: Iterable[RequestDecision], names: dict[str, str], needed: int
+) -> m.RequestView:
     return m.RequestView(
         id=row.id,
         user_id=row.user_id,
-        user=user.email if user else "",
+        user=names.get(row.user_id, ""),
         object_id=row.object_id,
         object=row.label,
         scope=row.scope,
         reason=row.reason,
         state=row.state,
         created_at=row.created_at,
-        needed=_needed(session),
+        needed=needed,
         decisions=[
-            m.DecisionView(reviewer=each.reviewer_id, approved=each.approved, reason=each.reason, at=each.at)
-            for each in _decisions(session, row.id)
+            m.DecisionView(
+                reviewer=each.reviewer_id,
+                name=names.get(each.reviewer_id, ""),
+                approved=each.approved,
+                reason=each.reason,
+                at=each.at,
+            )
+            for each in decisions
         ],
         grant_id=row.grant_id,
     )

@@ -83,7 +83,8 @@ class DataRequest:
     def table(self) -> Table:
         view = self.view
         said = [
-            f"{'approved' if d.approved else 'denied'} by {d.reviewer}: {d.reason}" for d in view.decisions
+            f"{'approved' if d.approved else 'denied'} by {d.name or d.reviewer}: {d.reason}"
+            for d in view.decisions
         ]
         fields = [
             ("id", view.id),

@@ -27,9 +27,10 @@ State = Literal["", "pending", "approved", "denied", "withdrawn", "revoked"]
 
 
 class DecisionView(msgspec.Struct, kw_only=True):
-    """What one reviewer said."""
+    """What one reviewer said: his id, and his e-mail address while he is here."""
 
     reviewer: str
+    name: str
     approved: bool
     reason: str
     at: float
