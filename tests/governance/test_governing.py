@@ -55,7 +55,7 @@ def test_who_derived_it_does_not_release_it(story: Story, derived: str) -> None:
         read(story.sue, derived)
     with pytest.raises(NotFound):
         story.sue.call(CreateGrant(object_id=derived, user_id=story.eve_view.id, scope="read"))
-    for change in ({"readers": [story.sue_view.id]}, {"readers": []}, {"analysts": [story.sue_view.id]}):
+    for change in ({"readers": [story.sue_view.id]}, {"readers": []}, {"programmers": [story.sue_view.id]}):
         with pytest.raises(Forbidden, match="owner of the data"):
             story.sue.call(UpdateObject(object_id=derived, **change))  # type: ignore[arg-type]
     story.sue.call(UpdateObject(object_id=derived, description="my result", tags=["mean"]))

@@ -143,3 +143,14 @@ def test_grants_survive_a_restart(story: Story) -> None:
     assert story.fetch(sue) == story.size
     with pytest.raises(Forbidden):
         story.fetch(sue)
+
+
+def test_programmers_find_an_object_and_have_no_content(story: Story) -> None:
+    view = story.ann.call(UpdateObject(object_id=story.table, finders=[], programmers=[story.sue_view.id]))
+    assert (view.programmers, view.analysts) == ([story.sue_view.id], [])
+    assert story.sue.call(DescribeObject(object_id=story.table)).programmers == []
+    with pytest.raises(Forbidden):
+        story.sue.download(GetObject(object_id=story.table))
+    story.ann.call(UpdateObject(object_id=story.table, programmers=[]))
+    with pytest.raises(NotFound):
+        story.sue.call(DescribeObject(object_id=story.table))

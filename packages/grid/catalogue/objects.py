@@ -59,7 +59,7 @@ class ObjectManager:
                 (info,) = infos_of(session, [object_id])  # a grant lets one find it, too
             else:
                 info = visible(session, viewer, object_id)
-            view = view_of(info, viewer, _analysts(session, object_id))
+            view = _whole_view(session, info, viewer)
             view.may_read = bool(allowed(session, viewer, "read", [object_id], now=now))
             return view
 
@@ -131,7 +131,7 @@ class ObjectManager:
             write_tags(session, info.id, tags)
             # The owner keeps his own places: an object that nobody can reach is of no use.
             owner = {info.owner} if info.owner else set()
-            if message.readers is not None or message.analysts is not None:
+            if any(each is not None for each in (message.readers, message.analysts, message.programmers)):
                 self._require_governing(session, viewer, info.id)
             if message.readers is not None:
                 own = {viewer.user_id} if viewer.owns(info.owner) else set()
@@ -142,15 +142,18 @@ class ObjectManager:
             _replace(session, info.id, "search", finders)
             if message.analysts is not None:
                 _replace(session, info.id, "statistics", set(message.analysts))
+            if message.programmers is not None:
+                _replace(session, info.id, "compute", set(message.programmers))
             session.flush()
             (changed,) = infos_of(session, [info.id])
-            return view_of(changed, viewer, _analysts(session, info.id))
+            return _whole_view(session, changed, viewer)
 
     @staticmethod
     def _require_governing(session: Session, viewer: Viewer, object_id: str) -> None:
         if not governs(session, viewer.user_id, object_id):
             raise Forbidden(
-                "who reads or analyses an object is for the owner of the data to say", id=object_id
+                "who reads, analyses or computes on an object is for the owner of the data to say",
+                id=object_id,
             )
 
     def delete(self, look: Look, object_id: str) -> None:
@@ -187,14 +190,23 @@ def changeable(session: Session, viewer: Viewer, object_id: str) -> ObjectInfo:
     return info
 
 
-def _analysts(session: Session, object_id: str) -> list[str]:
+def _whole_view(session: Session, info: ObjectInfo, viewer: Viewer) -> ObjectView:
+    """With the lists that are not kept in its description, for whoever may see them."""
+    view = view_of(info, viewer)
+    if viewer.may_change(info.owner):
+        view.analysts = _listed(session, info.id, "statistics")
+        view.programmers = _listed(session, info.id, "compute")
+    return view
+
+
+def _listed(session: Session, object_id: str, scope: str) -> list[str]:
     listed = select(ObjectPermission.verify_key).where(
-        ObjectPermission.object_id == object_id, ObjectPermission.scope == "statistics"
+        ObjectPermission.object_id == object_id, ObjectPermission.scope == scope
     )
     return sorted(session.scalars(listed))
 
 
-def view_of(info: ObjectInfo, viewer: Viewer, analysts: Iterable[str] = ()) -> ObjectView:
+def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
     shown = viewer.may_change(info.owner)
     return ObjectView(
         id=info.id,
@@ -209,7 +221,6 @@ def view_of(info: ObjectInfo, viewer: Viewer, analysts: Iterable[str] = ()) -> O
         created_at=info.created_at,
         readers=sorted(info.read_permissions) if shown else [],
         finders=sorted(info.search_permissions) if shown else [],
-        analysts=list(analysts) if shown else [],
     )
 
 

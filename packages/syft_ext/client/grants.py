@@ -36,7 +36,7 @@ class Grants(Listing[GrantView]):
         self,
         object_id: str,
         user_id: str,
-        scope: Literal["read", "statistics"],
+        scope: Literal["read", "compute", "statistics"],
         *,
         expires_in: float | None = None,
         uses: int | None = None,

@@ -55,11 +55,12 @@ class RemoteObject:
         return decode(view.kind, memoryview(content))
 
     def update(self, **changes: Any) -> RemoteObject:
-        """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders`` or ``analysts``."""
+        """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders``, ``analysts`` or
+        ``programmers``."""
         self.view = self.client.call(UpdateObject(object_id=self.id, **changes))
         return self
 
-    def request(self, reason: str, scope: Literal["read", "statistics"] = "read") -> DataRequest:
+    def request(self, reason: str, scope: Literal["read", "compute", "statistics"] = "read") -> DataRequest:
         """Ask its owner (or a reviewer) to let you read it, or have statistics of it."""
         from syft_ext.client.requests import Requests
 

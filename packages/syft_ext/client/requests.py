@@ -126,7 +126,7 @@ class Requests(Listing[DataRequest]):
                 return found
 
     def create(
-        self, object_id: str, reason: str = "", scope: Literal["read", "statistics"] = "read"
+        self, object_id: str, reason: str = "", scope: Literal["read", "compute", "statistics"] = "read"
     ) -> DataRequest:
         """Ask to read an object that you may find, or to have statistics of it."""
         message = m.CreateRequest(object_id=object_id, scope=scope, reason=reason)

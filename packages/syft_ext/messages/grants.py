@@ -20,7 +20,7 @@ class GrantView(Reply):
     """A grant.
 
     Attributes:
-        scope: read (which includes statistics) or statistics.
+        scope: read (which includes the others), compute or statistics.
         state: live, expired, used up or revoked.
         uses_left, max_output_bytes, expires_at: None where there is no such condition.
     """
@@ -56,7 +56,7 @@ class CreateGrant(Message):
 
     object_id: Id
     user_id: Id
-    scope: Literal["read", "statistics"]
+    scope: Literal["read", "compute", "statistics"]
     expires_in: _Seconds | None = None
     uses: _Uses | None = None
     max_output_bytes: Size | None = None

@@ -31,6 +31,7 @@ class ObjectView(Reply):
         may_read: whether you may fetch the content.
         readers, finders: who may read and find it; empty unless you may change them.
         analysts: who may have statistics of it, under the site's policy; empty as well.
+        programmers: who may compute on it remotely; what comes out is not readable for that; empty as well.
         created_at: seconds since the epoch.
     """
 
@@ -47,6 +48,7 @@ class ObjectView(Reply):
     readers: list[str] = []
     finders: list[str] = []
     analysts: list[str] = []
+    programmers: list[str] = []
 
 
 class ObjectList(Reply):
@@ -118,8 +120,8 @@ class GetObject(Message):
 
 @operation("objects.update", rest="PATCH /objects/{object_id}", reply=ObjectView, permission=USER)
 class UpdateObject(Message):
-    """Change an object of yours; what is None stays. ``readers``, ``finders`` and ``analysts`` replace the
-    whole lists."""
+    """Change an object of yours; what is None stays. ``readers``, ``finders``, ``analysts`` and
+    ``programmers`` replace the whole lists."""
 
     object_id: Id
     description: Description | None = None
@@ -128,6 +130,7 @@ class UpdateObject(Message):
     readers: Subjects | None = None
     finders: Subjects | None = None
     analysts: Subjects | None = None
+    programmers: Subjects | None = None
 
 
 @operation("objects.delete", rest="DELETE /objects/{object_id}", permission=USER)

@@ -68,13 +68,14 @@ class RequestList(Reply):
 
 @operation("requests.create", rest="POST /requests", reply=RequestView, permission=USER, status=201)
 class CreateRequest(Message):
-    """Ask to read an object, or to have statistics of it: one that you may find, or see in a dataset.
+    """Ask to read an object, to compute on it or to have statistics of it: one that you may find, or see in
+    a dataset.
 
     While a request of yours for the same is pending, another one is a conflict.
     """
 
     object_id: Id
-    scope: Literal["read", "statistics"] = "read"
+    scope: Literal["read", "compute", "statistics"] = "read"
     reason: Note = ""
 
 
