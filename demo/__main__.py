@@ -25,7 +25,7 @@ from demo.models import CNN, MLP, accuracy, train_locally, training_step
 from demo.outcome import Outcome, as_json, plot, show
 
 #: study, model, learning rate, batch size, passes over the data in each round
-RUNS = ((breast_cancer, MLP, 0.5, 16, 2), (digits, CNN, 0.1, 32, 2))
+RUNS = ((breast_cancer, MLP, 0.2, 16, 4), (digits, CNN, 0.2, 32, 2))
 MODEL_NAMES = {MLP: "MLP", CNN: "CNN"}
 
 

@@ -77,13 +77,13 @@ def _hold_out(count: int, seed: int) -> tuple[Array, Array]:
 
 
 def breast_cancer(seed: int = 7) -> Study:
-    """Split by one feature: the hospitals see different mean cell sizes, hence different case mixes."""
+    """Split by one feature: the hospitals see nuclei of different outlines, hence different case mixes."""
     data = datasets.load_breast_cancer()
     test, train = _hold_out(len(data.target), seed)
-    size = list(data.feature_names).index("mean area")
-    ranked = train[np.argsort(data.data[train, size], kind="stable")]
-    # North's Workers hold the smaller cells, South's the larger ones; the middle is shared out in turn.
-    low, middle, high = np.split(ranked, [len(ranked) * 3 // 10, len(ranked) * 6 // 10])
+    feature = list(data.feature_names).index("mean smoothness")
+    ranked = train[np.argsort(data.data[train, feature], kind="stable")]
+    # North's Workers hold the even outlines, South's the uneven ones; the middle is shared out in turn.
+    low, middle, high = np.split(ranked, [len(ranked) * 4 // 10, len(ranked) * 5 // 10])
     north, south = np.concatenate([low, middle[::2]]), np.concatenate([high, middle[1::2]])
     rows = (north[::2], north[1::2], south[::2], south[1::2])
     return Study(
@@ -98,7 +98,7 @@ def breast_cancer(seed: int = 7) -> Study:
             (str(name), float(low_), float(high_))
             for name, low_, high_ in zip(data.feature_names, data.data.min(0), data.data.max(0), strict=True)
         ),
-        split="by cell area: North has the small ones, South the large",
+        split="by outline: North has the even nuclei, South the uneven",
     )
 
 

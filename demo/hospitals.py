@@ -102,7 +102,13 @@ class Scene:
         data = write_part(study, part, home)
         arguments = ["--name", name, "--port", "0", "--domain", host, "--data", str(data)]
         return NodeProcess(
-            "worker", home, [*arguments, "--target", "label", "--trainings", f"{study.name}/*"]
+            "worker",
+            home,
+            # The same order of the data in every run: whoever repeats the demonstration sees the same model.
+            [
+                *arguments,
+                *("--target", "label", "--trainings", f"{study.name}/*", "--shuffle-seed", str(index + 1)),
+            ],
         )
 
     def dismiss_workers(self) -> None:

@@ -135,6 +135,21 @@ def test_the_owner_approves_one_by_one_and_the_domain_accepts_the_worker(
     assert owner.kind == "domain"
 
 
+def test_the_owner_can_have_a_training_repeated_to_the_last_bit(nodes: Nodes, tmp_path: Path) -> None:
+    domain = nodes.start("domain", "d")
+    nodes.login(domain)
+    flags = ("--domain", domain.url, "--data", str(data(tmp_path)), "--target", "label")
+    worker = nodes.start("worker", "w", *flags, "--training", "study-*/*", "--shuffle-seed", "7")
+    models = []
+    for name in ("study-1", "study-2"):
+        client = host(domain.url, name, cycles=2, epochs=2)
+        training = client.training(name, "1.0")
+        eventually(lambda t=training: t.refresh().view.status == "completed", name, 90, worker, domain)  # type: ignore[misc]
+        models.append(client.retrieve_model(name, "1.0"))
+    for first, second in zip(*models, strict=True):
+        assert torch.equal(first, second)
+
+
 def test_data_that_cannot_be_used_is_said_and_shows_in_readyz(nodes: Nodes, tmp_path: Path) -> None:
     import urllib3
 

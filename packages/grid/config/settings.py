@@ -167,6 +167,10 @@ class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fie
     store_limit: Annotated[
         int, Meta(ge=0, description="Bytes that all objects handed to this worker may take together.")
     ] = 16 << 30
+    shuffle_seed: Annotated[
+        int,
+        Meta(ge=-1, description="Orders the data the same way whenever a training is repeated; -1: never."),
+    ] = -1
     plan_seconds: Annotated[Seconds, Meta(description="CPU seconds that one run of a plan may take.")] = 600.0
     plan_memory: Annotated[
         int, Meta(ge=256 << 20, description="Bytes of memory that the process which runs plans may use.")

@@ -215,6 +215,7 @@ class TrainingService(Service):
             classes=settings.classes,
             standardise=settings.standardise,
             statistics=settings.statistics,
+            shuffle_seed=settings.shuffle_seed,
             plan_seconds=settings.plan_seconds,
             log_format=settings.log_format,
             log_level=settings.log_level,

@@ -152,7 +152,8 @@ def _reporting(participant: Participant) -> Callable[[FLJob], None]:
     """The default local training over the owner's data; tells the node of every report."""
     from syft_ext.federated.batches import PlanTrainer
 
-    trainer = PlanTrainer(*participant.data)
+    seed = participant.setup.shuffle_seed
+    trainer = PlanTrainer(*participant.data, seed=None if seed < 0 else seed)
 
     def train(job: FLJob) -> None:
         params = trainer(job)

@@ -20,6 +20,7 @@ class Setup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     classes: list[str]
     standardise: str
     statistics: str
+    shuffle_seed: int
     plan_seconds: float
     log_format: str
     log_level: str
