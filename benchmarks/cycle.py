@@ -4,13 +4,15 @@
 
 A 784-392-10 MLP (1.25 MB), a hosted iterative averaging plan, 1, 10 and 50 workers over loopback. Every
 report is on disk and in the database before it is acknowledged. Beside it, in the same run, the floor: the
-same bytes over the same number of sockets through a bare loop that keeps nothing.
+same bytes over the same number of sockets through a bare loop that keeps nothing. No two reports are equal:
+equal ones would be stored once.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import struct
 import threading
 import time
 
@@ -77,7 +79,7 @@ def measure(node: NodeProcess, workers: int, cycles: int) -> tuple[list[float], 
     """Seconds of every cycle, and the node's resident bytes after each tenth of the run."""
     name = f"cycle-{workers}-{cycles}"
     host(node.url, name, workers, cycles)
-    body = [encode_tensors({n: torch.full_like(p, 1e-4) for n, p in model().named_parameters()})]
+    body = encode_tensors({n: torch.full_like(p, 1e-4) for n, p in model().named_parameters()})
     crowd = [RestWorker(node.url, name, "1") for _ in range(workers)]
     started = [0.0] * (cycles + 1)
     memory: list[int] = []
@@ -95,7 +97,7 @@ def measure(node: NodeProcess, workers: int, cycles: int) -> tuple[list[float], 
                     if cycle % max(1, cycles // 10) == 0:
                         memory.append(node_memory(node))
                 worker.model(assignment)
-                worker.report(assignment, body)
+                worker.report(assignment, report_of(body, index, cycle))
             if index == 0:
                 over = worker.check_in()
                 started[cycles] = time.perf_counter()
@@ -114,6 +116,11 @@ def measure(node: NodeProcess, workers: int, cycles: int) -> tuple[list[float], 
     if errors:
         raise errors[0]
     return [b - a for a, b in zip(started[1:-1], started[2:], strict=True)], memory
+
+
+def report_of(body: bytes, worker: int, cycle: int) -> list[bytes | memoryview]:
+    """``body`` with another last number: the report of this worker in this cycle."""
+    return [memoryview(body)[:-4], struct.pack("<f", 1e-4 + 1e-7 * worker + 1e-9 * cycle)]
 
 
 def floor(workers: int, cycles: int, size: int) -> list[float]:

@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grid.storage.blobs import FileBlobStore
+from grid.storage.buffers import Buffers
 from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.tensors import decode_tensors, encode_tensors
+from syft_ext.transport import PayloadReader
 
 
 def names(directory: Path) -> set[str]:
@@ -37,6 +39,59 @@ def test_what_is_written_is_what_is_read(blobs: FileBlobStore, chunks: list[byte
         assert file.read() == content
     assert names(blobs.temporary) == set()
     assert (blobs.contents / blob.digest).stat().st_mode & 0o077 == 0, "only its owner can read it"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    chunks=st.lists(st.binary(max_size=50) | st.integers(0, 900).map(lambda n: b"y" * n * 1024), max_size=6),
+    announced=st.integers(0, 3 << 20) | st.none(),
+    streamed=st.booleans(),
+    known=st.booleans(),
+)
+def test_what_is_received_is_what_is_read(
+    blobs: FileBlobStore, chunks: list[bytes], announced: int | None, streamed: bool, known: bool
+) -> None:
+    """Whether it was announced or not, rightly or wrongly, in memory or piece by piece."""
+    content = b"".join(chunks)
+    body = PayloadReader.of(content) if streamed else chunks
+    with blobs.create(announced) as writer:
+        seen = b"".join(bytes(piece) for piece in writer.receive(body))
+        blob = writer.commit(blake3(content).hexdigest() if known else None)
+    with blob:
+        assert seen == content
+        assert (blob.digest, blob.size) == (blake3(content).hexdigest(), len(content))
+        assert bytes(blobs.map(blob.digest)) == content
+    assert names(blobs.temporary) == set()
+
+
+def test_a_small_content_that_is_not_what_its_digest_says_leaves_nothing(blobs: FileBlobStore) -> None:
+    with pytest.raises(BadRequest, match="digest"), blobs.create(3) as writer:
+        writer.write(b"abc")
+        writer.commit("0" * 64)
+    assert names(blobs.temporary) == names(blobs.contents) == set()
+
+
+def test_buffers_are_used_again_and_bounded(blobs: FileBlobStore) -> None:
+    blobs.buffers = Buffers(size=1000, limit=2000, idle=1000)
+    for number in range(20):
+        blobs.put([b"%d" % number]).release()
+        with pytest.raises(ZeroDivisionError), blobs.create(10) as writer:
+            writer.write(b"dropped")
+            raise ZeroDivisionError
+        with blobs.create(10) as writer:
+            writer.write(b"%d" % number * 600)  # more than was announced
+            writer.commit().release()
+    first, second = blobs.buffers.take(), blobs.buffers.take()
+    assert first is not None and second is not None and blobs.buffers.take() is None
+    with blobs.create(5) as writer:  # none is left: it goes to the disk piece by piece
+        writer.write(b"hello")
+        blob = writer.commit()
+    with blobs.open(blob.digest) as file:
+        assert file.read() == b"hello"
+    for buffer in (first, second):
+        blobs.buffers.give(buffer)
+    assert blobs.buffers.take() is first, "one is kept"
+    assert blobs.buffers.take() is not second
 
 
 def test_ranged_reads(blobs: FileBlobStore) -> None:

@@ -69,6 +69,27 @@ def test_a_transaction_commits_and_rolls_back(database: Database) -> None:
     assert current(database) == 6
 
 
+def test_a_connection_that_writes_does_as_a_session(database: Database) -> None:
+    start(database)
+    with database.writing() as connection:
+        connection.execute(INCREMENT)
+    for error in (ZeroDivisionError, IntegrityError):
+        with pytest.raises(error), database.writing() as connection:
+            connection.execute(INCREMENT)
+            if error is ZeroDivisionError:
+                raise ZeroDivisionError
+            connection.execute(insert(BLOBS), {"digest": "n" * 64, "size": 9})
+    with database.writing() as connection:
+        assert database.inside
+        with pytest.raises(RuntimeError, match="pass the session on"), database.transaction():
+            pass
+        with pytest.raises(RuntimeError, match="pass the session on"), database.writing():
+            pass
+        connection.execute(INCREMENT)
+    assert not database.inside
+    assert current(database) == 2
+
+
 def test_a_failing_commit_leaves_the_database_usable(database: Database) -> None:
     start(database)
     for _ in range(3):
@@ -118,9 +139,9 @@ def in_threads(count: int, work: object) -> None:
 def test_no_increment_is_lost(database: Database) -> None:
     start(database)
 
-    def work(_: int) -> None:
+    def work(index: int) -> None:
         for _ in range(10):
-            with database.transaction() as session:
+            with database.writing() if index % 2 else database.transaction() as session:
                 session.execute(INCREMENT)
 
     in_threads(8, work)

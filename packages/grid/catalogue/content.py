@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from grid.node import Download
-from grid.offload import offload
+from grid.offload import Lock, offload
 from grid.storage.blobs import BlobStore
 from syft_ext.messages import Reply
 
-__all__ = ["download"]
+__all__ = ["SharedContents", "download"]
 
 CHUNK = 512 << 10
+SHARED = 2 << 20
+"""Bytes of the largest content that is kept in memory for all who ask for it."""
+_KEPT = 32 << 20
 
 
 class _OpenContent:
@@ -38,3 +42,35 @@ class _OpenContent:
 def download(blobs: BlobStore, digest: str, size: int, reply: Reply) -> Download:
     """The answer ``reply`` with the content of ``digest``; raises :class:`NotFound` if it is not there."""
     return Download(reply, _OpenContent(blobs, digest).chunks, size, digest)
+
+
+class SharedContents:
+    """Contents that many callers ask for at the same time, as the workers of a cycle do for its model.
+
+    Small ones are read once and stay in memory, the latest ``kept`` bytes of them.
+    """
+
+    def __init__(self, blobs: BlobStore, kept: int = _KEPT) -> None:
+        self._blobs, self._room = blobs, kept
+        self._reading = Lock()
+        self._contents: OrderedDict[str, bytes] = OrderedDict()
+
+    def download(self, digest: str, size: int, reply: Reply) -> Download:
+        """As :func:`download`."""
+        if size > SHARED:
+            return download(self._blobs, digest, size, reply)
+        content = self._contents.get(digest)
+        if content is None:
+            with self._reading:  # whoever waited finds it
+                content = self._contents.get(digest) or self._read(digest, size)
+        view = memoryview(content)
+        return Download(reply, lambda start, stop: iter((view[start:stop],)), size, digest)
+
+    def _read(self, digest: str, size: int) -> bytes:
+        content = offload(self._blobs.read_range, digest, 0, size)
+        self._contents[digest] = content
+        self._room -= len(content)
+        while self._room < 0:
+            _, oldest = self._contents.popitem(last=False)
+            self._room += len(oldest)
+        return content

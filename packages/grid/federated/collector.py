@@ -28,6 +28,7 @@ from grid.storage.prepared import Prepared, PreparedSizes, places
 from grid.storage.references import record
 from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound
 from syft_ext.messages.federated import ReportReply
+from syft_ext.transport import PayloadReader
 
 __all__ = ["Collector", "Metrics"]
 
@@ -152,10 +153,9 @@ class Collector:
         self._check_metrics(row.process_id, metrics)
         layout = self._hosted.layout(row.process_id)
         stream = TensorStream(layout, 4 * layout.data_offset + (64 << 10) + layout.data_size)
-        with self._store.blobs.create() as writer:
-            for chunk in body:
+        with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:
+            for chunk in writer.receive(body):
                 stream.feed(chunk)
-                writer.write(chunk)
             stream.finish()
             blob = writer.commit()
         with blob:
@@ -243,7 +243,7 @@ class Collector:
         cycle = unit.cycle
         assert cycle is not None
         ids = {values["b_id"] for values in accepted}
-        record(unit.session, *(report.blob for report in reports if report.row.id in ids))
+        record(unit.connection, *(report.blob for report in reports if report.row.id in ids))
         if unit.run(_MOVE, accepted).rowcount != len(accepted):
             raise Conflict("an assignment changed meanwhile", reason="concurrent")
         if rest:

@@ -31,7 +31,7 @@ class ModelUpdater:
 
         Raises :class:`BadRequest` when the result is not finite: the model is not replaced by such a thing.
         """
-        with self._store.blobs.create() as writer:
+        with self._store.blobs.create(base.layout.total_size) as writer:
             writer.write(bytes(base.view[: base.layout.data_offset]))
             for run, values in zip(aggregate.runs, aggregate.values, strict=True):
                 for start in range(0, len(values), WRITE):
@@ -51,7 +51,7 @@ class ModelUpdater:
         """Make ``blob`` the training's next checkpoint, in the unit that completes its cycle; its number."""
         assert unit.cycle is not None
         number = unit.cycle.base_checkpoint + 1
-        record(unit.session, blob)
+        record(unit.connection, blob)
         unit.run(
             _INSERT,
             {

@@ -9,7 +9,7 @@ from typing import Any
 
 import blake3
 
-from grid.catalogue.content import download
+from grid.catalogue.content import SharedContents, download
 from grid.federated.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
 from grid.federated.plan_process import SandboxedPlans
@@ -33,6 +33,7 @@ class FederatedService(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._plans = SandboxedPlans()
+        self._contents = SharedContents(node.blobs)
         secret = hashlib.sha256(b"grid training secret" + node.identity.private_pem()).digest()
         self.pipeline = TrainingPipeline(
             node.db, node.blobs, secret=secret, plans=self._plans, clock=node.clock
@@ -170,7 +171,7 @@ class FederatedService(Service):
     def get_model(self, ctx: Context, message: m.GetModel) -> Download:
         row = self._assignment(ctx, message.assignment_id, message.request_key)
         digest, size = self.pipeline.hosted.checkpoint(row.process_id, row.base_checkpoint)
-        return download(self.node.blobs, digest, size, m.BlobView(digest=digest, size=size))
+        return self._contents.download(digest, size, m.BlobView(digest=digest, size=size))
 
     @handles(m.GetPlan)
     def get_plan(self, ctx: Context, message: m.GetPlan) -> Download:
@@ -189,7 +190,7 @@ class FederatedService(Service):
         for file in self.pipeline.hosted.get(process_id).files:
             if file.kind == kind and file.id == file_id:
                 view = m.BlobView(digest=file.digest, size=file.size)
-                return download(self.node.blobs, file.digest, file.size, view)
+                return self._contents.download(file.digest, file.size, view)
         raise NotFound(f"the training has no such {kind}")
 
     @handles(m.Report)

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, bindparam, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, CursorResult, Executable, bindparam, insert, select, update
 
 from grid.federated import tables as t
 from grid.federated.notifier import Notifier
@@ -101,8 +100,10 @@ class Unit:
     written at the end, on condition that the rows are still as they were read.
     """
 
-    def __init__(self, session: Session, now: float, process: ProcessState, cycle: CycleState | None) -> None:
-        self.session, self.connection, self.now = session, session.connection(), now
+    def __init__(
+        self, connection: Connection, now: float, process: ProcessState, cycle: CycleState | None
+    ) -> None:
+        self.connection, self.now = connection, now
         self.process, self.cycle = process, cycle
         self._process_before = replace(process)
         self._cycle_before = replace(cycle) if cycle else None
@@ -200,15 +201,15 @@ class TrainingStore:
     @contextmanager
     def unit(self, process_id: str) -> Iterator[Unit]:
         """A transaction on the training ``process_id``. Raises :class:`NotFound`."""
-        with self.database.transaction() as session:
-            connection, key = session.connection(), {"process_id": process_id}
+        with self.database.writing() as connection:
+            key = {"process_id": process_id}
             if self._locks:
                 # By itself: a join that had waited for this lock would show the cycle as it was before.
                 _LOCK.run(connection, key)
             row = _LOAD.run(connection, key).first()
             if row is None:
                 raise NotFound("there is no such training")
-            unit = Unit(session, self.clock.now(), *_states(row))
+            unit = Unit(connection, self.clock.now(), *_states(row))
             yield unit
             unit.flush()
         self.notifier.publish(process_id, unit.process.history_seq)

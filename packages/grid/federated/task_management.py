@@ -155,7 +155,7 @@ class TaskManagement:
         with blob, self._store.unit(process_id) as unit:
             if unit.process.latest_checkpoint:
                 raise Conflict("the training has its model already", reason="has-model")
-            record(unit.session, blob)
+            record(unit.connection, blob)
             unit.execute(
                 insert(t.Checkpoint),
                 {

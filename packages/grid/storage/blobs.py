@@ -28,10 +28,12 @@ from typing import BinaryIO
 
 from grid.offload import offload
 from grid.storage.blob import Blob, LockedFile, check_digest
+from grid.storage.buffers import Buffers
 from grid.storage.disk import make_directory, sync_directory
 from grid.storage.group import GroupCommit
 from grid.storage.temporary import TemporaryFile, commit_files
 from syft_ext.errors import BadRequest, NotFound
+from syft_ext.transport import PayloadReader
 
 __all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
 
@@ -48,6 +50,16 @@ class BlobWriter(ABC):
     @abstractmethod
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append a chunk. Raises :class:`Unavailable` when the disk is full."""
+
+    def receive(self, body: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
+        """Append what ``body`` brings. Each piece is handed out to be looked at: an exception drops all.
+
+        A piece is valid until the next one is asked for.
+        """
+        for piece in body:
+            view = memoryview(piece).cast("B")
+            yield view
+            self.write(view)
 
     @abstractmethod
     def commit(self, digest: str | None = None) -> Blob:
@@ -74,8 +86,8 @@ class BlobStore(ABC):
     """
 
     @abstractmethod
-    def create(self) -> BlobWriter:
-        """A writer for new content."""
+    def create(self, size: int | None = None) -> BlobWriter:
+        """A writer for new content; ``size``: at most so many bytes will come, if that is known."""
 
     @abstractmethod
     def open(self, digest: str) -> BinaryIO:
@@ -146,9 +158,11 @@ class FileBlobStore(BlobStore):
         sync_directory(root)
         self.sweep()
         self._group = GroupCommit(self._commit_group)
+        self.buffers = Buffers()
 
-    def create(self) -> FileBlobWriter:
-        return FileBlobWriter(self)
+    def create(self, size: int | None = None) -> FileBlobWriter:
+        buffer = self.buffers.take() if size is not None and size <= self.buffers.size else None
+        return FileBlobWriter(self, buffer)
 
     def open(self, digest: str) -> BinaryIO:
         return os.fdopen(self._open(digest), "rb")
@@ -229,11 +243,11 @@ class FileBlobStore(BlobStore):
         except FileNotFoundError:
             raise NotFound("there is no such content") from None
 
-    def commit(self, file: TemporaryFile, digest: str) -> Blob:
+    def commit(self, file: TemporaryFile) -> Blob:
         """Give a finished file its final name, together with all others that are waiting for it."""
         self._group.submit(file)
         assert file.kept is not None
-        return Blob(digest, file.size, file.kept)
+        return Blob(file.digest, file.size, file.kept)
 
     def _commit_group(self, files: list[TemporaryFile]) -> list[BaseException | None]:
         errors = commit_files(files)
@@ -242,32 +256,78 @@ class FileBlobStore(BlobStore):
 
 
 class FileBlobWriter(BlobWriter):
-    def __init__(self, store: FileBlobStore) -> None:
+    """Args: ``whole``: of the store's buffers: what is written stays in it until it is committed, or full."""
+
+    def __init__(self, store: FileBlobStore, whole: bytearray | None = None) -> None:
         self._store = store
         self._file: TemporaryFile | None = TemporaryFile(store.temporary, store.contents)
         self._buffer = bytearray()
+        self._whole = whole
         self.size = 0
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         if self._file is None:
             raise ValueError("the writer is closed")
         view = memoryview(chunk).cast("B")
+        if self._whole is not None:
+            if self.size + len(view) <= len(self._whole):
+                self._whole[self.size : self.size + len(view)] = view
+                self.size += len(view)
+                return
+            self._spill(self._whole)
         self.size += len(view)
         if self._buffer or len(view) < BUFFER_BYTES:
             self._buffer += view
             if len(self._buffer) < BUFFER_BYTES:
                 return
             view, self._buffer = memoryview(self._buffer), bytearray()
+        self._append(view)
+
+    def _append(self, view: memoryview) -> None:
+        assert self._file is not None
         try:
             offload(self._file.append, view)
         except BaseException:
             self.abort()
             raise
 
+    def _spill(self, whole: bytearray) -> None:
+        """More comes than was announced: go on piece by piece."""
+        self._append(memoryview(whole)[: self.size])
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._whole is not None:
+            whole, self._whole = self._whole, None
+            self._store.buffers.give(whole)
+
+    def receive(self, body: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
+        """As :meth:`BlobWriter.receive`; what a :class:`PayloadReader` brings is read where it stays."""
+        while self._whole is not None and isinstance(body, PayloadReader) and self.size < len(self._whole):
+            view = memoryview(self._whole)[self.size :]
+            count = body.readinto(view)
+            if not count:
+                return
+            yield view[:count]
+            self.size += count
+        yield from super().receive(body)
+
     def commit(self, digest: str | None = None) -> Blob:
         if self._file is None:
             raise ValueError("the writer is closed")
+        if self._whole is not None and digest is not None:
+            self._spill(self._whole)  # what is not as it should be must not get a name
         file = self._file
+        if self._whole is not None:
+            whole, self._whole, give = self._whole, None, self._store.buffers.give
+            # Even when this greenlet is killed: the buffer is free when the syncing thread is done with it.
+            file.hold(memoryview(whole)[: self.size], lambda: give(whole))
+        else:
+            self._finish(file, digest)
+        self._file = None  # from here on the syncing thread removes the temporary name
+        return self._store.commit(file)
+
+    def _finish(self, file: TemporaryFile, digest: str | None) -> None:
         try:
             found = offload(file.finish, memoryview(self._buffer))
             if digest is not None and digest != found:
@@ -275,13 +335,15 @@ class FileBlobWriter(BlobWriter):
         except BaseException:
             self.abort()
             raise
-        self._file = None  # from here on the syncing thread removes the temporary name
-        return self._store.commit(file, found)
 
     def abort(self) -> None:
+        self._let_go()
         if self._file is not None:
             file, self._file = self._file, None
-            offload(file.remove)
+            if file.begun:
+                offload(file.remove)
+            else:
+                file.remove()
 
 
 def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:

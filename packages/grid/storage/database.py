@@ -94,6 +94,30 @@ class Database:
                 survives the death of the process; PostgreSQL's is always durable. Concurrent durable
                 commits share one sync.
         """
+        with self._turn(), Session(self._bind(), expire_on_commit=False) as session:
+            if self._write_lock is not None:
+                begin_immediate(session.connection)
+            yield session
+            session.commit()
+            self._committed()
+        if durable and self._write_lock is not None:
+            self._log.sync()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """As :meth:`transaction`, for prepared statements: without a session, for half of what one costs."""
+        with self._turn():
+            if self._write_lock is None:
+                with self.engine.begin() as connection:
+                    yield connection
+            else:
+                with begin_immediate(self._own_writer().begin):
+                    yield self._own_writer()
+            self._committed()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The caller's turn to write; there is no other transaction of his around it."""
         me = threading.get_ident()  # of the greenlet, under gevent
         if me in self._inside:
             raise RuntimeError("a transaction inside a transaction: pass the session on instead")
@@ -101,20 +125,17 @@ class Database:
             self._write_lock.acquire()
         self._inside.add(me)
         try:
-            with _unavailable(), Session(self._bind(), expire_on_commit=False) as session:
-                if self._write_lock is not None:
-                    begin_immediate(session.connection)
-                yield session
-                session.commit()
-                self.commits += 1
-                if self._write_lock is not None:
-                    self._log.committed()
+            with _unavailable():
+                yield
         finally:
             self._inside.discard(me)
             if self._write_lock is not None:
                 self._write_lock.release()
-        if durable and self._write_lock is not None:
-            self._log.sync()
+
+    def _committed(self) -> None:
+        self.commits += 1
+        if self._write_lock is not None:
+            self._log.committed()
 
     @property
     def inside(self) -> bool:
@@ -123,8 +144,9 @@ class Database:
 
     def _bind(self) -> Engine | Connection:
         """What a transaction runs on. SQLite's only writer stays checked out: that saves a third of the time."""
-        if self._write_lock is None:
-            return self.engine
+        return self.engine if self._write_lock is None else self._own_writer()
+
+    def _own_writer(self) -> Connection:
         if self._writer is None:
             self._writer = self.engine.connect()
         return self._writer

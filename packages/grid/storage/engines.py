@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,6 +17,8 @@ from grid.storage.pool import CooperativePool
 from syft_ext.errors import InvalidConfig, Unavailable
 
 __all__ = ["parse_url", "postgresql_engine", "sqlite_engine"]
+
+T = TypeVar("T")
 
 #: Connections to one PostgreSQL; its default ``max_connections`` is 100, for all replicas together.
 POSTGRESQL_CONNECTIONS = 20
@@ -80,16 +82,15 @@ def sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool) -> Engine
     return engine
 
 
-def begin_immediate(begin: Callable[[], object]) -> None:
-    """Call ``begin``, which starts a write transaction; another *process* may be writing, so wait for it.
+def begin_immediate(begin: Callable[[], T]) -> T:
+    """What ``begin`` returns, which starts a write transaction; another *process* may be writing: wait for it.
 
     SQLite's own waiting would stop the event loop, so it gives up early and this sleeps between tries.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
-            begin()
-            return
+            return begin()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise

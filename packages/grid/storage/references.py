@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -36,11 +36,12 @@ _RECORD = {
 }
 
 
-def record(session: Session, *blobs: Blob) -> None:
+def record(session: Session | Connection, *blobs: Blob) -> None:
     """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
+    connection = session if isinstance(session, Connection) else session.connection()
     rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
     if rows:
-        _RECORD[session.get_bind().dialect.name].run(session.connection(), rows)
+        _RECORD[connection.dialect.name].run(connection, rows)
 
 
 def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:

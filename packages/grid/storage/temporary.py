@@ -33,21 +33,31 @@ class TemporaryFile:
         self._hash = blake3()
         self._unwritten = 0
         self._removed = False
+        self._whole: tuple[memoryview, Callable[[], None]] | None = None
+        self.digest = ""
         self.size = 0
         self.kept: LockedFile | None = None  # the content under its final name
 
+    def hold(self, content: memoryview, release: Callable[[], None]) -> None:
+        """Have the group commit hash and write the whole ``content``; it calls ``release`` afterwards."""
+        self._whole = content, release
+
     def append(self, data: memoryview) -> None:
-        if self._file is None:
-            self._file = LockedFile.create(self._directory)
-            if self._removed:  # the writer was killed meanwhile
-                self.remove()
-        write_all(self._file.fd, data)
+        file = self._opened()
+        write_all(file.fd, data)
         self._hash.update(data)
         self.size += len(data)
         self._unwritten += len(data)
         if self._unwritten >= _WRITEBACK_BYTES:
-            start_writeback(self._file.fd)
+            start_writeback(file.fd)
             self._unwritten = 0
+
+    def _opened(self) -> LockedFile:
+        if self._file is None:
+            self._file = LockedFile.create(self._directory)
+            if self._removed:  # the writer was killed meanwhile
+                self.remove()
+        return self._file
 
     def resume(self) -> None:
         """Hash what a partial file holds already."""
@@ -67,14 +77,22 @@ class TemporaryFile:
     def finish(self, rest: memoryview) -> str:
         """Append the rest; returns the digest of the whole."""
         self.append(rest)
-        digest = self._hash.hexdigest()
-        self._final = self._contents / digest
-        return digest
+        return self._name()
+
+    def _name(self) -> str:
+        self.digest = self._hash.hexdigest()
+        self._final = self._contents / self.digest
+        return self.digest
 
     def share(self) -> bool:
         """Let others lock the partial file too, as one must with content; whether it still has its name."""
         assert self._file is not None
         return self._file.lock()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a file yet."""
+        return self._file is not None
 
     def remove(self) -> None:
         """Take the temporary name away, also one that another thread is just making."""
@@ -85,19 +103,33 @@ class TemporaryFile:
     # The three steps of a group commit.
 
     def start(self) -> None:
-        assert self._file is not None
-        self.kept = LockedFile.take(self._final)
+        if self._whole is not None:
+            self._write_whole(*self._whole)
+        else:
+            self.kept = LockedFile.take(self._final)
         if self.kept is None:
-            start_writeback(self._file.fd)
+            start_writeback(self._opened().fd)
+
+    def _write_whole(self, content: memoryview, release: Callable[[], None]) -> None:
+        """A content that is here already is not written again."""
+        try:
+            self._hash.update(content)
+            self.size = len(content)
+            self._name()
+            self.kept = LockedFile.take(self._final)
+            if self.kept is None:
+                write_all(self._opened().fd, content)
+        finally:
+            self._whole = None
+            release()
 
     def sync(self) -> None:
-        assert self._file is not None
         if self.kept is None:
-            os.fdatasync(self._file.fd)
+            os.fdatasync(self._opened().fd)
 
     def link(self) -> None:
-        assert self._file is not None
         while self.kept is None:
+            assert self._file is not None
             try:
                 os.link(self._file.path, self._final)
                 self.kept = self._file

@@ -164,7 +164,7 @@ class Uploads:
                 raise BadRequest("the content is not what its digest says", expected=row.digest, found=digest)
             if not file.share():
                 raise NotFound("the upload was aborted", id=upload)
-            blob = self._blobs.commit(file, digest)
+            blob = self._blobs.commit(file)
             self._db.run(lambda session: self._finished(session, row.id, blob))
             (self._directory / row.id).unlink(missing_ok=True)
         self._hashes.pop(row.id, None)

@@ -32,6 +32,24 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
         self.exchange.received += len(data)
         return data
 
+    def readinto(self, room: memoryview) -> int:
+        """Fill ``room`` as far as the body goes, without copies on the way; returns how many bytes there were."""
+        if self.chunked_input:
+            data = self.read(len(room))
+            room[: len(data)] = data
+            return len(data)
+        left = (self.content_length or 0) - self.position
+        room = room[:left]
+        if not room:
+            return 0
+        self._send_100_continue()
+        count: int = self.rfile.readinto(room)
+        self.position += count
+        self.exchange.received += count
+        if count < len(room):
+            raise OSError("the connection ended before the body was over")
+        return count
+
     def unread(self) -> int | None:
         """Bytes of the body that nobody read; None when only the client knows."""
         if self._chunked_input_error:

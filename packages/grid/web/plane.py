@@ -145,7 +145,7 @@ def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadRe
         rest = length - request.environ["wsgi.input"].position
         if rest != envelope.payload_size:
             raise InvalidEnvelope(f"{rest} bytes follow an envelope that announces {envelope.payload_size}")
-    return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest)
+    return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest, into=read.into)
 
 
 def _exactly(read: BodyReader, count: int) -> bytes:

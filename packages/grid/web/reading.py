@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Request
@@ -28,7 +30,8 @@ def upload_of(request: Request, limit: int) -> PayloadReader:
         raise UnsupportedMediaType("encoded bodies are not taken")
     if not has_body(request):
         return PayloadReader.of(b"")
-    return PayloadReader(BodyReader(request.environ, limit, "an upload"), request.content_length)
+    reader = BodyReader(request.environ, limit, "an upload")
+    return PayloadReader(reader, request.content_length, into=reader.into)
 
 
 def read_limited(environ: dict[str, Any], limit: int, what: str) -> bytearray:
@@ -44,7 +47,7 @@ class BodyReader:
     """``read(n)`` over a request's body: of any length up to ``limit`` bytes, one piece at a time."""
 
     def __init__(self, environ: dict[str, Any], limit: int, what: str) -> None:
-        self._read = environ["wsgi.input"].read
+        self._body = environ["wsgi.input"]
         self._left = limit
         self._limit, self._what = limit, what
         if int(environ.get("CONTENT_LENGTH") or 0) > limit:
@@ -54,15 +57,34 @@ class BodyReader:
         return TooLarge(f"{self._what} may have {self._limit} bytes", limit=self._limit)
 
     def __call__(self, count: int) -> bytes:
-        try:
-            data: bytes = self._read(min(count, PIECE))
-        except OSError as error:
-            raise BadRequest(
-                "the connection ended, or broke HTTP's rules, before the body was over"
-            ) from error
-        self._left -= len(data)
+        with _broken_is_bad():
+            data: bytes = self._body.read(min(count, PIECE))
+        self._count(len(data))
+        return data
+
+    def into(self, room: memoryview) -> int:
+        """Fill ``room``, as far as the body goes; returns how many bytes there were."""
+        read = getattr(self._body, "readinto", None)
+        if read is None:  # another server's
+            data = self(len(room))
+            room[: len(data)] = data
+            return len(data)
+        with _broken_is_bad():
+            count: int = read(room)
+        self._count(count)
+        return count
+
+    def _count(self, count: int) -> None:
+        self._left -= count
         if self._left < 0:
             raise self._too_large()
-        if len(data) >= BURST:
+        if count >= BURST:
             time.sleep(0)  # a client that sends as fast as we read must not starve the others
-        return data
+
+
+@contextmanager
+def _broken_is_bad() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadRequest("the connection ended, or broke HTTP's rules, before the body was over") from error

@@ -25,9 +25,14 @@ class PayloadReader:
     """
 
     def __init__(
-        self, read: Callable[[int], bytes | memoryview], size: int | None, digest: bytes = b""
+        self,
+        read: Callable[[int], bytes | memoryview],
+        size: int | None,
+        digest: bytes = b"",
+        into: Callable[[memoryview], int] | None = None,
     ) -> None:
-        self._read = read
+        """``into``: reads to where it is told, as far as there is room, and returns how many bytes it read."""
+        self._read, self._into = read, into
         self._digest = digest
         self._hasher = blake3.blake3() if digest else None
         self.size = size
@@ -51,8 +56,26 @@ class PayloadReader:
         """Up to ``count`` bytes; empty at the end."""
         if self._finished:
             return b""
-        wanted = count if self.remaining is None else min(count, self.remaining)
-        piece = self._read(wanted)
+        piece = self._read(self._wanted(count))
+        self._took(piece)
+        return piece
+
+    def readinto(self, room: memoryview) -> int:
+        """As :meth:`read`, into ``room``; returns the number of bytes, 0 at the end."""
+        if self._into is None:
+            piece = self.read(len(room))
+            room[: len(piece)] = piece
+            return len(piece)
+        if self._finished:
+            return 0
+        count = self._into(room[: self._wanted(len(room))])
+        self._took(room[:count])
+        return count
+
+    def _wanted(self, count: int) -> int:
+        return count if self.remaining is None else min(count, self.remaining)
+
+    def _took(self, piece: bytes | memoryview) -> None:
         if self.remaining is not None:
             if not piece:
                 raise BadRequest(f"the payload ended {self.remaining} bytes early")
@@ -61,7 +84,6 @@ class PayloadReader:
             self._hasher.update(piece)
         if not piece or self.remaining == 0:
             self._finish()
-        return piece
 
     def _finish(self) -> None:
         self._finished = True
