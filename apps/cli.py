@@ -53,6 +53,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "Statistics of tables that stay where they are, at one Domain or many.",
     ),
     "requests": ("apps.cli_requests", "requests", "Requests for data: yours, and those to decide on."),
+    "rules": ("apps.cli_rules", "rules", "Standing rules: your word on requests that are yet to come."),
     "grants": ("apps.cli_requests", "grants", "What was allowed to whom."),
     "policy": ("apps.cli_policy", "policy", "What a Domain demands of all that leaves it."),
     "budget": ("apps.cli_policy", "budget", "What noisy statistics may cost whom."),

@@ -4,19 +4,56 @@ from pathlib import Path
 import pytest
 
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
+from grid.governance.budget import BudgetService
+from grid.governance.plan_desk import PlanDesk
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node.metadata import MetadataService
 from grid.statistics.service import StatisticsService
 from tests.accounts.people import House, cheap_hashes
 
-__all__ = ["cheap_hashes", "house"]
+__all__ = ["cheap_hashes", "desk", "house"]
+
+SERVICES = (
+    MetadataService,
+    AuditService,
+    *ACCOUNTS,
+    *CATALOGUE,
+    *GOVERNANCE,
+    PolicyService,
+    BudgetService,
+    StatisticsService,
+)
 
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
-    services = (MetadataService, *ACCOUNTS, *CATALOGUE, *GOVERNANCE, PolicyService, StatisticsService)
-    house = House(tmp_path / "home", database_url, services=services)
+    house = House(tmp_path / "home", database_url, services=SERVICES)
     yield house
     house.node.stop()
+
+
+class WarmDesk(PlanDesk):
+    """The real sandbox, kept from one test to the next: starting one takes longer than most tests."""
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="session")
+def _warm_desk() -> Iterator[WarmDesk]:
+    desk = WarmDesk()
+    yield desk
+    desk.end()
+
+
+@pytest.fixture
+def desk(_warm_desk: WarmDesk, monkeypatch: pytest.MonkeyPatch) -> WarmDesk:
+    """Nodes that are made after this share one sandbox."""
+    monkeypatch.setattr("grid.governance.plan_service.PlanDesk", lambda: _warm_desk)
+    return _warm_desk

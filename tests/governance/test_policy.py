@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 
@@ -86,10 +85,11 @@ def test_the_sdk_changes_what_is_named(house: House) -> None:
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_numbers_that_mean_nothing_are_refused(house: House, value: float) -> None:
     owner = house.set_up()
-    names = [f.name for f in msgspec.structs.fields(SitePolicy) if f.name == "statistics_epsilon"]
-    for name in names:
+    for name in ("statistics_epsilon", "clip_norm", "noise_multiplier"):
         with pytest.raises(BadRequest):
-            owner.call(SetPolicy(policy=SitePolicy(**{name: value})))
+            owner.call(SetPolicy(policy=SitePolicy(**{"clip_norm": 1.0, name: value})))
+    with pytest.raises(BadRequest, match="clip_norm"):
+        owner.call(SetPolicy(policy=SitePolicy(noise_multiplier=1.0)))
     assert owner.call(GetPolicy()).changed_at == 0.0
 
 
@@ -103,9 +103,18 @@ ACTS: dict[str, tuple[Any, type[GridError]]] = {
 }
 
 
+#: Where the other fields are shown to act.
+ELSEWHERE = {
+    "required_approvals": "test_requests.py",
+    "clip_norm": "test_plan_requests.py",
+    "noise_multiplier": "test_plan_requests.py",
+}
+
+
 def test_every_field_acts(house: House) -> None:
-    # How many approve a request is for the requests to test.
-    assert {*ACTS, "required_approvals"} == set(SitePolicy.__struct_fields__)
+    assert {*ACTS, *ELSEWHERE} == set(SitePolicy.__struct_fields__)
+    for name, file in ELSEWHERE.items():
+        assert f"{name}=" in (Path(__file__).parent / file).read_text()
     owner = house.set_up()
     ann, view = house.add_user(owner, "ann@x.org")
     content = encode_tensors({"x": torch.arange(4.0)})

@@ -33,7 +33,7 @@ from grid.governance.tables import Grant, ObjectSource
 from grid.storage.tables import ObjectPermission, ObjectRow
 from syft_ext.errors import Forbidden, NotFound, TooLarge
 
-__all__ = ["Allowed", "Scope", "allowed", "governed", "governs", "require", "sources_of", "spend"]
+__all__ = ["Allowed", "Scope", "allowed", "governed", "governs", "is_live", "require", "sources_of", "spend"]
 
 Scope = Literal["find", "statistics", "compute", "read"]
 
@@ -160,7 +160,7 @@ def spend(session: Session, grants: Iterable[str], *, now: float) -> None:
     for grant_id in sorted(grants):
         used = session.execute(
             update(Grant)
-            .where(Grant.id == grant_id, _live(now))
+            .where(Grant.id == grant_id, is_live(now))
             .values(uses_left=Grant.uses_left - 1)  # NULL, which is "unlimited", stays NULL
         )
         if used.rowcount != 1:  # type: ignore[attr-defined]
@@ -187,7 +187,7 @@ def _direct(
                 Grant.user_id == viewer.user_id,
                 Grant.object_id.in_(rest),
                 Grant.scope.in_([name for name in scopes if name != "search"]),
-                _live(now),
+                is_live(now),
                 enough,
             )
             # Unlimited grants before counted ones, and of those the ones that expire first.
@@ -198,12 +198,10 @@ def _direct(
     return direct
 
 
-def _live(now: float) -> ColumnElement[bool]:
-    return (
-        Grant.revoked_at.is_(None)
-        & or_(Grant.expires_at.is_(None), Grant.expires_at > now)
-        & or_(Grant.uses_left.is_(None), Grant.uses_left > 0)
-    )
+def is_live(now: float, *, used: bool = False) -> ColumnElement[bool]:
+    """The SQL condition that a grant is worth something now; ``used``: also when its last use is being had."""
+    alive = Grant.revoked_at.is_(None) & or_(Grant.expires_at.is_(None), Grant.expires_at > now)
+    return alive if used else alive & or_(Grant.uses_left.is_(None), Grant.uses_left > 0)
 
 
 def _existing(session: Session, ids: set[str]) -> set[str]:

@@ -14,7 +14,7 @@ from grid.node import Context, Service, handles
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages import budget as b
 
-__all__ = ["BudgetService", "spend_budget"]
+__all__ = ["BudgetService", "add_budget", "epsilon_of", "spend_budget", "take_back_budget", "units_of"]
 
 _UNITS = 10**9
 _MOST = 10**18
@@ -26,7 +26,7 @@ def spend_budget(session: Session, user_id: str, epsilon: float) -> None:
     One conditional update: two calls that race for the last of it cannot both have it.
     Raises :class:`Forbidden`, and the transaction must not commit, when there is less left.
     """
-    units = _units(epsilon)
+    units = units_of(epsilon)
     spent = session.execute(
         update(PrivacyBudget)
         .where(PrivacyBudget.user_id == user_id, PrivacyBudget.spent <= PrivacyBudget.granted - units)
@@ -42,10 +42,41 @@ def spend_budget(session: Session, user_id: str, epsilon: float) -> None:
         )
 
 
-def _units(epsilon: float) -> int:
+def units_of(epsilon: float) -> int:
     """Billionths, rounded up; digits beyond the twelfth are those of binary fractions, and no one's price."""
     exact = Decimal(f"{epsilon:.12g}") * _UNITS
     return min(int(exact.to_integral_value(ROUND_CEILING)), _MOST + 1)
+
+
+def epsilon_of(units: int) -> float:
+    """Billionths as an epsilon."""
+    return units / _UNITS
+
+
+def add_budget(session: Session, user_id: str, units: int, *, by: str, now: float) -> None:
+    """Let the user spend so many billionths more."""
+    row = _locked(session, user_id)
+    if row is None:
+        row = PrivacyBudget(user_id=user_id, granted=0, spent=0)
+        session.add(row)
+    if row.granted + units > _MOST:
+        raise Conflict("so large a budget means nothing", granted=row.granted / _UNITS)
+    row.granted, row.changed_at, row.changed_by = row.granted + units, now, by
+    session.flush()
+
+
+def take_back_budget(session: Session, user_id: str, units: int, *, by: str, now: float) -> None:
+    """Take so many billionths back; what is spent of them stays spent."""
+    row = _locked(session, user_id)
+    if row is not None:
+        row.granted = max(row.spent, row.granted - units)
+        row.changed_at, row.changed_by = now, by
+        session.flush()
+
+
+def _locked(session: Session, user_id: str) -> PrivacyBudget | None:
+    found = select(PrivacyBudget).where(PrivacyBudget.user_id == user_id)
+    return session.scalars(found.with_for_update()).one_or_none()
 
 
 class BudgetService(Service):
@@ -76,9 +107,8 @@ class BudgetService(Service):
     def _grant(self, session: Session, by: str, message: b.GrantBudget) -> b.BudgetView:
         if session.get(User, message.user_id) is None:
             raise NotFound("there is no such user", id=message.user_id)
-        units = _units(message.granted)
-        found = select(PrivacyBudget).where(PrivacyBudget.user_id == message.user_id)
-        row = session.scalars(found.with_for_update()).one_or_none()
+        units = units_of(message.granted)
+        row = _locked(session, message.user_id)
         if row is None:
             row = PrivacyBudget(user_id=message.user_id, spent=0)
             session.add(row)

@@ -117,4 +117,11 @@ def _view(grant: Grant, now: float) -> GrantView:
         max_output_bytes=grant.max_output_bytes,
         revoked_at=grant.revoked_at,
         state=state,
+        plan_id=grant.plan_id,
+        inputs=[_given(name, to) for name, to in grant.inputs.items()],
     )
+
+
+def _given(name: str, to: dict[str, str]) -> str:
+    """As in a request: ``input=object_id`` or ``input=object_id:tensor``."""
+    return f"{name}={to['object_id']}" + (f":{to['tensor']}" if to["tensor"] else "")

@@ -42,5 +42,9 @@ class PolicyService(Service):
 
 def _check(policy: p.SitePolicy) -> None:
     """Raise :class:`BadRequest` for what no service could apply."""
-    if policy.statistics_epsilon is not None and not math.isfinite(policy.statistics_epsilon):
-        raise BadRequest("statistics_epsilon is not a finite number", field="statistics_epsilon")
+    for name in ("statistics_epsilon", "clip_norm", "noise_multiplier"):
+        value = getattr(policy, name)
+        if value is not None and not math.isfinite(value):
+            raise BadRequest(f"{name} is not a finite number", field=name)
+    if policy.noise_multiplier is not None and policy.clip_norm is None:
+        raise BadRequest("noise_multiplier is in units of clip_norm: set that, too", field="noise_multiplier")

@@ -2,87 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from grid.governance.plan_service import PlanRequestService, RuleService
+from grid.governance.request_service import GrantService, RequestService
+from grid.node import Service
 
-from grid.catalogue.access import Viewer, viewer_of
-from grid.governance.grants import GrantManager, Look
-from grid.governance.requests import RequestManager
-from grid.node import Context, Node, Service, handles
-from syft_ext.messages import grants as g
-from syft_ext.messages import requests as r
-
-__all__ = ["SERVICES", "GrantService", "RequestService"]
-
-
-def _look(ctx: Context) -> Look:
-    def look(session: Session) -> tuple[Viewer, bool]:
-        return viewer_of(session, ctx.principal), "can_triage_requests" in ctx.principal.flags
-
-    return look
-
-
-class GrantService(Service):
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self._grants = GrantManager(node.db, node.clock)
-
-    @handles(g.CreateGrant)
-    def create(self, ctx: Context, message: g.CreateGrant) -> g.GrantView:
-        ctx.note(message.object_id, user=message.user_id, scope=message.scope)
-        view = self._grants.create(_look(ctx), message)
-        ctx.note(grant=view.id)
-        return view
-
-    @handles(g.ListGrants)
-    def list(self, ctx: Context, message: g.ListGrants) -> g.GrantList:
-        return g.GrantList(grants=self._grants.all(_look(ctx), message))
-
-    @handles(g.RevokeGrant)
-    def revoke(self, ctx: Context, message: g.RevokeGrant) -> g.GrantView:
-        view = self._grants.revoke(_look(ctx), message.grant_id)
-        ctx.note(view.object_id, grant=view.id)
-        return view
-
-
-class RequestService(Service):
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self._requests = RequestManager(node.db, node.clock)
-
-    @handles(r.CreateRequest)
-    def create(self, ctx: Context, message: r.CreateRequest) -> r.RequestView:
-        ctx.note(message.object_id, scope=message.scope)
-        return self._requests.create(_look(ctx), message)
-
-    @handles(r.ListRequests)
-    def list(self, ctx: Context, message: r.ListRequests) -> r.RequestList:
-        return r.RequestList(requests=self._requests.all(_look(ctx), message))
-
-    @handles(r.GetRequest)
-    def get(self, ctx: Context, message: r.GetRequest) -> r.RequestView:
-        return self._requests.get(_look(ctx), message.request_id, message.wait)
-
-    @handles(r.ApproveRequest)
-    def approve(self, ctx: Context, message: r.ApproveRequest) -> r.RequestView:
-        return _noted(ctx, self._requests.approve(_look(ctx), message))
-
-    @handles(r.DenyRequest)
-    def deny(self, ctx: Context, message: r.DenyRequest) -> r.RequestView:
-        return _noted(ctx, self._requests.deny(_look(ctx), message))
-
-    @handles(r.RevokeRequest)
-    def revoke(self, ctx: Context, message: r.RevokeRequest) -> r.RequestView:
-        return _noted(ctx, self._requests.revoke(_look(ctx), message.request_id))
-
-    @handles(r.WithdrawRequest)
-    def withdraw(self, ctx: Context, message: r.WithdrawRequest) -> r.RequestView:
-        return _noted(ctx, self._requests.withdraw(_look(ctx), message.request_id))
-
-
-def _noted(ctx: Context, view: r.RequestView) -> r.RequestView:
-    ctx.note(view.object_id, grant=view.grant_id or "", user=view.user_id, state=view.state)
-    return view
-
+__all__ = ["SERVICES", "GrantService", "PlanRequestService", "RequestService", "RuleService"]
 
 #: What a Domain needs to govern its data.
-SERVICES: tuple[type[Service], ...] = (GrantService, RequestService)
+SERVICES: tuple[type[Service], ...] = (GrantService, RequestService, PlanRequestService, RuleService)

@@ -14,8 +14,10 @@ from syft_ext.messages import grants as grants
 from syft_ext.messages import network as network
 from syft_ext.messages import objects as objects
 from syft_ext.messages import own_account as own_account
+from syft_ext.messages import plan_requests as plan_requests
 from syft_ext.messages import policy as policy
 from syft_ext.messages import requests as requests
+from syft_ext.messages import rules as rules
 from syft_ext.messages import statistics as statistics
 from syft_ext.messages import worker as worker
 from syft_ext.messages.node import GetMetadata, NodeMetadata

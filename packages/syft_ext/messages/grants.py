@@ -20,8 +20,9 @@ class GrantView(Reply):
     """A grant.
 
     Attributes:
-        scope: read (which includes the others), compute or statistics.
+        scope: read (which includes the others), compute, statistics or plan: to run an approved one.
         state: live, expired, used up or revoked.
+        plan_id, inputs: which plan, and what each input of it is given.
         uses_left, max_output_bytes, expires_at: None where there is no such condition.
     """
 
@@ -36,6 +37,8 @@ class GrantView(Reply):
     max_output_bytes: int | None
     revoked_at: float | None
     state: str
+    plan_id: str = ""
+    inputs: list[str] = []
 
 
 class GrantList(Reply):

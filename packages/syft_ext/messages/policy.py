@@ -27,6 +27,10 @@ class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froze
             that the owner gave in the column's schema; each costs the user's privacy budget as much.
             Statistics without a mechanism are refused then.
         required_approvals: how many different reviewers must approve a request.
+        clip_norm: all results of a run of an approved plan, together, are clipped to this L2 norm.
+        noise_multiplier: Gaussian noise with a standard deviation of this, times ``clip_norm``, is added to them.
+
+    ``min_rows`` also refuses runs of plans on inputs of fewer rows (of the first dimension).
     """
 
     allowed_operations: Annotated[list[Name], msgspec.Meta(max_length=1000)] | None = None
@@ -34,6 +38,8 @@ class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froze
     max_output_bytes: Size | None = None
     statistics_epsilon: _Positive | None = None
     required_approvals: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    clip_norm: _Positive | None = None
+    noise_multiplier: _Positive | None = None
 
 
 class PolicyView(Reply):

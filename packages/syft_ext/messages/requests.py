@@ -9,9 +9,11 @@ import msgspec
 from syft_ext.messages.fields import Id, Limit, Note, Offset, Size
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER
+from syft_ext.messages.plan_facts import PlanFacts
 
 __all__ = [
     "ApproveRequest",
+    "CreateBudgetRequest",
     "CreateRequest",
     "DecisionView",
     "DenyRequest",
@@ -23,27 +25,33 @@ __all__ = [
     "WithdrawRequest",
 ]
 
+Epsilon = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 State = Literal["", "pending", "approved", "denied", "withdrawn", "revoked"]
 
 
 class DecisionView(msgspec.Struct, kw_only=True):
-    """What one reviewer said: his id, and his e-mail address while he is here."""
+    """What one reviewer said: his id, and his e-mail address while he is here. ``rule``: a standing rule of
+    his said it."""
 
     reviewer: str
     name: str
     approved: bool
     reason: str
     at: float
+    rule: str = ""
 
 
 class RequestView(Reply):
     """A request.
 
     Attributes:
+        kind: permission, plan or budget.
         state: pending, approved, denied, withdrawn, or revoked (after it was approved).
         object: what its author was shown of it: dataset and asset, or the object's description.
-        needed: how many different reviewers must approve it.
-        grant_id: what came of it, when it was approved.
+        objects: all whose owners have to agree (several only where a plan has several inputs).
+        needed: how many different reviewers must approve it, for each of the objects.
+        grant_id: what came of it, when it was approved: the (first) grant.
+        plan: what is to run. epsilon: the budget asked for. given: what was added to it.
     """
 
     id: str
@@ -58,6 +66,11 @@ class RequestView(Reply):
     needed: int
     decisions: list[DecisionView]
     grant_id: str | None
+    kind: str = "permission"
+    objects: list[str] = []
+    plan: PlanFacts | None = None
+    epsilon: float | None = None
+    given: float | None = None
 
 
 class RequestList(Reply):
@@ -76,6 +89,16 @@ class CreateRequest(Message):
 
     object_id: Id
     scope: Literal["read", "compute", "statistics"] = "read"
+    reason: Note = ""
+
+
+@operation(
+    "requests.create_budget", rest="POST /requests/budget", reply=RequestView, permission=USER, status=201
+)
+class CreateBudgetRequest(Message):
+    """Ask for more privacy budget: what noisy statistics cost. Whoever may triage requests decides."""
+
+    epsilon: Epsilon
     reason: Note = ""
 
 
@@ -102,10 +125,12 @@ class GetRequest(Message):
 class ApproveRequest(Message):
     """Approve a request for an object of yours, or, if you may triage requests, anybody else's.
 
-    When the site's policy asks for several reviewers, the strictest of their conditions hold.
+    When the site's policy asks for several reviewers, the strictest of their conditions hold. A plan needs
+    the word of the owner of each object's data, or of reviewers.
 
     Attributes:
-        expires_in: seconds. uses: downloads or analyses. max_output_bytes: of one download.
+        expires_in: seconds. uses: downloads, analyses or runs. max_output_bytes: of one download or run.
+        epsilon: of a request for budget: add this much, if it is less than was asked for.
     """
 
     request_id: Id
@@ -113,6 +138,7 @@ class ApproveRequest(Message):
     expires_in: Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86_400)] | None = None
     uses: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
     max_output_bytes: Size | None = None
+    epsilon: Epsilon | None = None
 
 
 @operation("requests.deny", rest="POST /requests/{request_id}/denial", reply=RequestView, permission=USER)

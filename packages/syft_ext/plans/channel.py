@@ -24,7 +24,21 @@ from syft_ext.plans.itemsizes import ITEMSIZES
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arena", "Done", "Failed", "Load", "Ready", "Run", "Slot", "Step", "layout", "receive", "send"]
+__all__ = [
+    "Arena",
+    "Done",
+    "Failed",
+    "Load",
+    "Price",
+    "Priced",
+    "Ready",
+    "Run",
+    "Slot",
+    "Step",
+    "layout",
+    "receive",
+    "send",
+]
 
 _ALIGNMENT = 64
 _MAX_MESSAGE = 80 << 20
@@ -69,6 +83,20 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     cpu_seconds: float
 
 
+class Price(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: what would one run of this plan cost, at these sizes?"""
+
+    plan: bytes
+    limits: dict[str, int]
+    sizes: dict[str, int]
+
+
+class Priced(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the fields of :class:`syft_ext.plans.limits.Cost`."""
+
+    cost: dict[str, int]
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """Child to parent, once: warm, and locked down by these means."""
 
@@ -86,7 +114,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     extra: dict[str, str | int | float | bool | None]
 
 
-Message: TypeAlias = Load | Run | Ready | Done | Failed
+Message: TypeAlias = Load | Run | Price | Ready | Done | Priced | Failed
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 

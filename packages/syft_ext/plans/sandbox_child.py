@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from syft_ext.plans.lockdown import drop_network, enter, limit_cpu
 
 if TYPE_CHECKING:
-    from syft_ext.plans.channel import Arena, Load, Run
+    from syft_ext.plans.channel import Arena, Load, Price, Priced, Run
     from syft_ext.plans.ir import Plan
 
 __all__ = ["main"]
@@ -98,7 +98,7 @@ def _warm_up() -> None:
 
 def _serve(channel: socket.socket, arena: Arena) -> None:
     from syft_ext.errors import GridError
-    from syft_ext.plans.channel import Done, Failed, Load, Run, receive, send
+    from syft_ext.plans.channel import Done, Failed, Load, Price, Run, receive, send
 
     plans: OrderedDict[str, Plan] = OrderedDict()
     while (message := receive(channel)) is not None:
@@ -107,7 +107,7 @@ def _serve(channel: socket.socket, arena: Arena) -> None:
                 _load(message, plans)
             elif isinstance(message, Run):
                 _run(message, plans, arena)
-            send(channel, Done())
+            send(channel, _price(message) if isinstance(message, Price) else Done())
         except GridError as error:
             plain = {k: v for k, v in error.extra.items() if v is None or isinstance(v, str | int | float)}
             send(channel, Failed(error.detail, plain))
@@ -128,6 +128,17 @@ def _load(message: Load, plans: OrderedDict[str, Plan]) -> None:
     plans[plan.id] = plan
     while len(plans) > _MAX_PLANS:
         plans.popitem(last=False)
+
+
+def _price(message: Price) -> Priced:
+    from dataclasses import asdict
+
+    from syft_ext.plans.channel import Priced
+    from syft_ext.plans.ir import Plan
+    from syft_ext.plans.limits import Limits
+
+    plan = Plan.loads(message.plan, Limits(**message.limits))
+    return Priced(asdict(plan.check(None, **message.sizes)))
 
 
 def _run(message: Run, plans: OrderedDict[str, Plan], arena: Arena) -> None:

@@ -32,10 +32,24 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from syft_ext.errors import DeadlineExceeded, GridError, InvalidPlan, Unavailable
-from syft_ext.plans.channel import Arena, Done, Failed, Load, Ready, Run, Slot, Step, layout, receive, send
+from syft_ext.plans.channel import (
+    Arena,
+    Done,
+    Failed,
+    Load,
+    Price,
+    Priced,
+    Ready,
+    Run,
+    Slot,
+    Step,
+    layout,
+    receive,
+    send,
+)
 from syft_ext.plans.document import Document, decode
 from syft_ext.plans.expr import eval_shape
-from syft_ext.plans.limits import Limits
+from syft_ext.plans.limits import Cost, Limits
 
 __all__ = ["Raw", "SandboxProcess"]
 
@@ -88,6 +102,21 @@ class SandboxProcess:
             self._ask(child, Load(plan, self._limits(), True), self.seconds)
             child.remember(blake3(plan).hexdigest())
         return document
+
+    def price(
+        self, plan: bytes, inputs: Sequence[tuple[str, Sequence[int]]]
+    ) -> tuple[Document, dict[str, int], Cost]:
+        """Structure, sizes and cost of one run on flat inputs of these dtypes and shapes. Nothing is run.
+
+        Raises :class:`InvalidPlan` when the inputs do not fit the plan, or the run would pass a limit.
+        """
+        _, document = self._describe(plan)
+        nothing = np.empty(0, np.uint8)
+        sizes = _bind(document, [(dtype, shape, nothing) for dtype, shape in inputs])
+        with self._lock:
+            reply = self._ask(self._ready(), Price(plan, self._limits(), sizes), self.seconds)
+        assert isinstance(reply, Priced)
+        return document, sizes, Cost(**reply.cost)
 
     def run_raw(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
         """Run ``plan`` on flat inputs, in its order; the results likewise, in memory of their own.
@@ -234,15 +263,17 @@ class SandboxProcess:
             child.protections = reply.protections
         return child
 
-    def _ask(self, child: _Child, message: Load | Run, seconds: float) -> None:
+    def _ask(self, child: _Child, message: Load | Run | Price, seconds: float) -> Done | Priced:
         reply = self._converse(child, message, seconds)
         if isinstance(reply, Failed):
             raise InvalidPlan(reply.detail, **reply.extra)
-        if not isinstance(reply, Done):
+        if not isinstance(reply, Priced if isinstance(message, Price) else Done):
             self._discard()
             raise InvalidPlan("the plan crashed its sandbox (a fault in a kernel, or too much memory)")
+        assert isinstance(reply, Done | Priced)
+        return reply
 
-    def _converse(self, child: _Child, message: Load | Run | None, seconds: float) -> Any:
+    def _converse(self, child: _Child, message: Load | Run | Price | None, seconds: float) -> Any:
         """Send ``message`` and read the reply; None if the child died."""
         deadline = time.monotonic() + seconds
         try:
