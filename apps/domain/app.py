@@ -8,6 +8,7 @@ from pathlib import Path
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
+from grid.compute.service import ComputeService
 from grid.config import DomainSettings
 from grid.federated.service import SERVICES as FEDERATED
 from grid.governance.budget import BudgetService
@@ -43,6 +44,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
             PolicyService,
             BudgetService,
             StatisticsService,
+            partial(ComputeService, settings=settings),
             *FEDERATED,
             ModelSearchService,
             partial(

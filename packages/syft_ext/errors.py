@@ -5,7 +5,8 @@
     │   ├── InvalidEnvelope     400  a message that cannot be read as an envelope
     │   ├── InvalidTensors      400  a tensor file that contradicts itself or what was asked for
     │   ├── InvalidPlan         400  a plan that does not pass its checks
-    │   └── InvalidConfig       400  a training configuration that cannot be honoured
+    │   ├── InvalidConfig       400  a training configuration that cannot be honoured
+    │   └── OperationFailed     400  a remote operation failed on the values that it was given
     ├── Unauthenticated         401  no identity, or one that does not verify
     │   ├── BadSignature        401  the signature does not match the sender's key
     │   ├── ExpiredMessage      401  outside the time window
@@ -16,6 +17,7 @@
     ├── Forbidden               403  the identity is known and lacks the permission
     ├── NotFound                404
     ├── Conflict                409  it exists already, or its state does not allow this
+    ├── SessionLost             410  the compute session, and the values in it, are gone
     ├── TooLarge                413
     ├── Unsupported             422  understood, and not offered here
     ├── TooManyRequests         429
@@ -49,8 +51,10 @@ __all__ = [
     "InvalidToken",
     "NotFound",
     "NotLoggedIn",
+    "OperationFailed",
     "Problem",
     "ReplayedMessage",
+    "SessionLost",
     "TooLarge",
     "TooManyRequests",
     "TotpRequired",
@@ -115,6 +119,10 @@ class InvalidConfig(BadRequest):
     code, title = "invalid-config", "The configuration cannot be honoured"
 
 
+class OperationFailed(BadRequest):
+    code, title = "operation-failed", "The operation failed on these values"
+
+
 class Unauthenticated(GridError):
     code, status, title = "unauthenticated", 401, "Authentication is needed"
 
@@ -153,6 +161,10 @@ class NotFound(GridError):
 
 class Conflict(GridError):
     code, status, title = "conflict", 409, "The current state does not allow this"
+
+
+class SessionLost(GridError):
+    code, status, title = "session-lost", 410, "The compute session is gone"
 
 
 class TooLarge(GridError):

@@ -126,6 +126,37 @@ class DomainSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fiel
     """A Domain: governs data and models, runs trainings, provisions Workers."""
 
     port: Port = 5001
+    compute_sessions: Annotated[
+        int, Meta(ge=0, le=10_000, description="Sessions of remote computation that may be open at once.")
+    ] = 16
+    compute_sessions_per_user: Annotated[
+        int, Meta(ge=1, le=10_000, description="Sessions of remote computation that one user may have.")
+    ] = 4
+    compute_memory: Annotated[
+        int, Meta(ge=1 << 20, description="Bytes that the values of one session may take.")
+    ] = 2 << 30
+    compute_threads: Annotated[
+        int, Meta(ge=1, le=1024, description="Threads that the operations of one session may use.")
+    ] = 1
+    compute_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds that a few (64) operations or one plan may take before the session is ended."
+        ),
+    ] = 60.0
+    compute_idle: Annotated[
+        Seconds, Meta(description="Seconds without a call after which a session is closed.")
+    ] = 1800.0
+    compute_payload: Annotated[
+        int, Meta(ge=0, description="Largest payload in bytes of one batch of operations or plan.")
+    ] = 1 << 30
+    compute_quota: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Bytes of kept results that a user who may not upload data may have.",
+        ),
+    ] = 1 << 30
 
 
 class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):

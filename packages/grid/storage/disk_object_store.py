@@ -7,7 +7,7 @@ be larger than the memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -67,9 +67,15 @@ class DiskObjectStore(ObjectStore):
             info = ObjectInfo(**described(obj), size=blob.size, dtype=obj.dtype, shape=obj.shape)
             return self._keep(info, blob)
 
-    def put_stream(self, info: ObjectInfo, chunks: Iterable[bytes | bytearray | memoryview]) -> ObjectInfo:
+    def put_stream(
+        self,
+        info: ObjectInfo,
+        chunks: Iterable[bytes | bytearray | memoryview],
+        also: Callable[[Session, ObjectInfo], None] | None = None,
+    ) -> ObjectInfo:
+        """``also`` is done in the transaction that makes the object; what it raises undoes it."""
         with self._blobs.put(chunks) as blob:
-            return self.put_blob(info, blob)
+            return self._keep(self._measure(info, blob), blob, also)
 
     def put_blob(self, info: ObjectInfo, blob: Blob) -> ObjectInfo:
         """As :meth:`put_stream`, with content that is in the blob store already (a finished upload)."""
@@ -105,13 +111,17 @@ class DiskObjectStore(ObjectStore):
             decode(info.kind, content)
         return replace(info, size=blob.size, dtype=dtype, shape=shape)
 
-    def _keep(self, info: ObjectInfo, blob: Blob) -> ObjectInfo:
+    def _keep(
+        self, info: ObjectInfo, blob: Blob, also: Callable[[Session, ObjectInfo], None] | None = None
+    ) -> ObjectInfo:
         """Commit the description of a held content; drop the content that it replaces."""
 
         def write(session: Session) -> str | None:
             record(session, blob)
             previous = session.scalar(select(ObjectRow.blob_digest).where(ObjectRow.id == info.id))
             upsert(session, info, blob.digest)
+            if also is not None:
+                also(session, info)
             return previous
 
         previous = self._db.run(write)

@@ -7,6 +7,7 @@ themselves are imported from their modules (``syft_ext.messages.federated.HostTr
 from syft_ext.messages import accounts as accounts  # each of these declares its operations
 from syft_ext.messages import audit as audit
 from syft_ext.messages import budget as budget
+from syft_ext.messages import compute as compute
 from syft_ext.messages import dashboard as dashboard
 from syft_ext.messages import datasets as datasets
 from syft_ext.messages import federated as federated

@@ -9,6 +9,7 @@ Sources: unshare(2), setrlimit(2), Documentation/userspace-api/landlock.rst and 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -16,6 +17,7 @@ import platform
 import resource
 import struct
 import sys
+from collections.abc import Set
 from pathlib import Path
 
 __all__ = ["drop_network", "enter", "limit_cpu"]
@@ -28,16 +30,22 @@ _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 4, 38, 22
 def drop_network() -> list[str]:
     """Move to an empty network namespace. Must run while the process has one thread, before torch is imported."""
     flags = _CLONE_NEWNET | _CLONE_NEWIPC
-    if _libc.unshare(flags) == 0 or _libc.unshare(flags | _CLONE_NEWUSER) == 0:
+    user = os.getuid()
+    if _libc.unshare(flags) == 0:
+        return ["network"]
+    if _libc.unshare(flags | _CLONE_NEWUSER) == 0:
+        with contextlib.suppress(OSError):  # without it, every peer of a socket looks like nobody
+            Path("/proc/self/uid_map").write_text(f"{user} {user} 1\n")
         return ["network"]
     return []
 
 
-def enter(memory_bytes: int) -> list[str]:
+def enter(memory_bytes: int, *, accept: bool = False) -> list[str]:
     """Give up everything but computing; returns the names of the protections in force.
 
     ``memory_bytes`` is how much address space may be added to what the process has now. Called after all
-    imports and warm-up, with the channel to the parent open.
+    imports and warm-up, with the channel to the parent open. With ``accept`` the process may go on taking
+    connections on sockets that listen already.
     """
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no core, no ptrace by other processes of this user
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -54,7 +62,7 @@ def enter(memory_bytes: int) -> list[str]:
     done = ["rlimits"]
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         done += ["landlock"] if _landlock() else []
-        done += ["seccomp"] if _seccomp() else []
+        done += ["seccomp"] if _seccomp({"accept4"} if accept else set()) else []
     return done
 
 
@@ -63,6 +71,8 @@ def limit_cpu(seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = int(used.ru_utime + used.ru_stime + seconds) + 2
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
@@ -156,7 +166,7 @@ def _flag_rule(call: int, argument: int, mask: int, *, deny_if_set: bool) -> lis
     ]
 
 
-def _seccomp() -> bool:
+def _seccomp(needed: Set[str]) -> bool:
     machine = platform.machine()
     if machine not in _ARCHITECTURES or sys.byteorder != "little":
         return False
@@ -169,8 +179,9 @@ def _seccomp() -> bool:
         _statement(_JUMP_GREATER_EQUAL, 0x40000000, 0, 1),  # the x32 numbers of x86_64
         _statement(_RETURN, _KILL),
     ]
-    for numbers in _DENIED.values():
-        program += _denied(numbers[index])
+    for name, numbers in _DENIED.items():
+        if name not in needed:
+            program += _denied(numbers[index])
     # glibc asks for clone3 and openat2 first and takes the older call when they do not exist.
     program += _denied(_CLONE3[index], errno.ENOSYS) + _denied(_OPENAT2[index], errno.ENOSYS)
     program += _flag_rule(_CLONE[index], 0, _CLONE_THREAD, deny_if_set=False)

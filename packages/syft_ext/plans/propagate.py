@@ -21,7 +21,7 @@ from syft_ext.plans.limits import Cost, Limits
 from syft_ext.plans.ops import ALLOWED
 from syft_ext.plans.validate import references
 
-__all__ = ["Propagation", "ValueType", "propagate"]
+__all__ = ["Propagation", "ValueType", "flops_of", "propagate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Run:
             results = [result] if node.outs == 1 else list(result)
             for tensor in results:
                 self._define(self._static(tensor))
-            self.ledger.work(_flops(name, args, kwargs, result, results))
+            self.ledger.work(flops_of(name, args, kwargs, result, results))
         except GridError as error:
             raise InvalidPlan(
                 f"node {index} ({name}): {error.detail}", **{**error.extra, "node": index, "op": name}
@@ -220,7 +220,7 @@ class _Run:
         return Propagation(tuple(self.types), cost)
 
 
-def _flops(name: str, args: list[Any], kwargs: dict[str, Any], result: Any, results: list[Any]) -> int:
+def flops_of(name: str, args: list[Any], kwargs: dict[str, Any], result: Any, results: list[Any]) -> int:
     """Multiply-adds of matrix products and convolutions; for the rest, elements read or written."""
     from torch.utils.flop_counter import flop_registry
 

@@ -11,19 +11,10 @@ node's server process uses; :class:`~syft_ext.plans.sandbox.PlanSandbox` adds te
 
 from __future__ import annotations
 
-import contextlib
-import os
-import posix
-import shutil
-import signal
-import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +38,7 @@ from syft_ext.plans.channel import (
     receive,
     send,
 )
+from syft_ext.plans.child import CHILD_SOCKET, FOLDER, ChildProcess
 from syft_ext.plans.document import Document, decode
 from syft_ext.plans.expr import eval_shape
 from syft_ext.plans.limits import Cost, Limits
@@ -56,12 +48,6 @@ __all__ = ["Raw", "SandboxProcess"]
 Raw = tuple[str, Sequence[int], NDArray[np.uint8]]
 """A tensor as bytes: dtype ("f32"), shape, and its flat little-endian bytes."""
 
-# The child's own argv is all that varies; "-I" keeps the environment and the current directory out of sys.path.
-_BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from syft_ext.plans.sandbox_child import main; main(sys.argv[2:])"
-)
-_CHILD_SOCKET, _CHILD_ARENA = 3, 4
 _START_SECONDS = 120.0
 _DESCRIBED = 8
 
@@ -297,45 +283,21 @@ class SandboxProcess:
             self._child = None
 
 
-class _Child:
-    """One child process with its socket, shared memory and empty directory.
-
-    Spawned with ``posix.posix_spawn``: gevent patches ``subprocess`` and ``os`` so that children can be started
-    from the main thread only, and fork is unsafe in a process with threads.
-    """
+class _Child(ChildProcess):
+    """The child with its shared memory, and which plans it keeps."""
 
     _KEPT_PLANS = 32  # as many as the child keeps
 
     def __init__(self, memory_bytes: int, threads: int) -> None:
         self.arena = Arena.create()
-        self.directory = tempfile.mkdtemp(prefix="plan-sandbox-")
         self.protections: list[str] | None = None
         self.loaded: dict[str, None] = {}
-        self.socket, other = socket.socketpair()
-        packages = str(Path(__file__).resolve().parents[2])
-        arguments = [
-            *(sys.executable, "-I", "-c", _BOOTSTRAP, packages),
-            *(str(_CHILD_SOCKET), str(_CHILD_ARENA), self.directory, str(memory_bytes), str(threads)),
-        ]
-        # Duplicates above the targets, so that no dup2 overwrites a descriptor still to be passed on.
-        spare = [_above(other.fileno()), _above(self.arena.fd)]
-        try:
-            self.pid = posix.posix_spawn(
-                sys.executable,
-                arguments,
-                {"OMP_NUM_THREADS": str(threads), "LC_ALL": "C.UTF-8"},
-                file_actions=[
-                    *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)),
-                    (os.POSIX_SPAWN_DUP2, spare[0], _CHILD_SOCKET),
-                    (os.POSIX_SPAWN_DUP2, spare[1], _CHILD_ARENA),
-                ],
-                setpgroup=0,  # Ctrl-C in the parent's terminal is not for it
-            )
-        finally:
-            for fd in spare:
-                os.close(fd)
-            other.close()
-        self._pidfd = os.pidfd_open(self.pid)
+        super().__init__(
+            "syft_ext.plans.sandbox_child",
+            [str(CHILD_SOCKET), str(CHILD_SOCKET + 1), FOLDER, str(memory_bytes), str(threads)],
+            descriptors=[self.arena.fd],
+            threads=threads,
+        )
 
     def remember(self, plan_id: str) -> None:
         """Keep the same plans in mind as the child: the latest ones, by the time of loading."""
@@ -343,33 +305,9 @@ class _Child:
         while len(self.loaded) > self._KEPT_PLANS:
             del self.loaded[next(iter(self.loaded))]
 
-    def gone(self) -> bool:
-        """Whether the process has ended (it is then reaped)."""
-        try:
-            return posix.waitpid(self.pid, os.WNOHANG)[0] != 0
-        except ChildProcessError:  # someone else's SIGCHLD handler reaped it
-            return True
-
     def kill(self) -> None:
-        """End the process and release everything. Idempotent."""
-        if self._pidfd < 0:
-            return
-        # By pidfd: the number may belong to another process by now.
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            posix.waitpid(self.pid, 0)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        self.socket.close()
+        super().kill()
         self.arena.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _above(fd: int) -> int:
-    import fcntl
-
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
 def _bind(document: Document, inputs: Sequence[Raw]) -> dict[str, int]:

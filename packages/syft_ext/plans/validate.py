@@ -18,7 +18,7 @@ from syft_ext.plans.document import Const, Document, Node
 from syft_ext.plans.dtypes import DTYPES
 from syft_ext.plans.expr import check_expr
 
-__all__ = ["references", "tree_leaves", "validate"]
+__all__ = ["check_call", "references", "tree_leaves", "validate"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,127}")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
@@ -141,7 +141,7 @@ def _check_nodes(document: Document) -> int:
             raise InvalidPlan(f"node {index}: no such operation in the op table")
         name = document.ops[node.op]
         try:
-            _check_call(name, node, defined, document.symbols)
+            check_call(name, node, defined, document.symbols)
         except InvalidPlan as error:
             raise InvalidPlan(f"node {index} ({name}): {error.detail}", node=index, op=name) from error
         defined += node.outs
@@ -161,7 +161,11 @@ def _signature(name: str) -> tuple[list[tuple[str, str, bool]], dict[str, tuple[
     return positional, by_name
 
 
-def _check_call(name: str, node: Node, defined: int, symbols: Mapping[str, Any]) -> None:
+def check_call(name: str, node: Node, defined: int, symbols: Mapping[str, Any]) -> None:
+    """Raise :class:`InvalidPlan` unless the node's arguments fit the operation ``name``, one of the op set.
+
+    Values are known that are smaller than ``defined``.
+    """
     if node.outs != ops.result_count(name):
         raise InvalidPlan("wrong number of results")
     positional, by_name = _signature(name)

@@ -1,0 +1,5 @@
+"""Remote computation: users' sessions, the processes in which their values live, and what may leave them.
+
+The node's process decides (``service.py`` and what it uses) and never imports torch; kernels run in host processes
+(``host.py``), which know nothing of users, databases or networks. Both import ``protocol.py``.
+"""

@@ -1,0 +1,131 @@
+"""The check before an operation: what its results will be, from its operands' layouts alone.
+
+Nothing here sees an element, so whatever it refuses may be told to anybody. Results are kept by operation, layouts
+and literals: the check of a repeated operation costs one look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from grid.compute.values import Layout
+from syft_ext.errors import BadRequest, GridError, TooLarge
+from syft_ext.plans.document import Node
+from syft_ext.plans.dtypes import DTYPES
+from syft_ext.plans.guards import GUARDS
+from syft_ext.plans.limits import Limits
+from syft_ext.plans.ops import ALLOWED, result_count
+from syft_ext.plans.propagate import flops_of
+from syft_ext.plans.validate import check_call
+
+__all__ = ["Announced", "Checker", "Result"]
+
+_CAPACITY = 4096
+_EVERY_VALUE = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one result will be.
+
+    ``shares`` is the place of the operand whose memory it is a view of (earlier results are counted on behind the
+    operands), or -1; ``nbytes`` is what its own memory takes.
+    """
+
+    layout: Layout
+    shares: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What an operation will give; None for a result that its kernel does not compute."""
+
+    results: tuple[Result | None, ...]
+    nbytes: int
+
+
+class Checker:
+    """Keeps what it found; shared by the sessions of a process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._found: dict[Any, Announced] = {}
+
+    def check(
+        self, key: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], operands: Sequence[Layout]
+    ) -> Announced:
+        """What the call will give; ``operands`` are the layouts of its references, in their order.
+
+        Raises :class:`BadRequest` or :class:`TooLarge`. ``key`` says everything that the answer depends on.
+        """
+        found = self._found.get(key)
+        if found is None:
+            found = self._infer(name, args, kwargs, operands)
+            if len(self._found) >= _CAPACITY:
+                self._found.clear()
+            self._found[key] = found
+        return found
+
+    def _infer(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], operands: Sequence[Layout]
+    ) -> Announced:
+        try:
+            check_call(name, Node(0, list(args), kwargs, result_count(name)), _EVERY_VALUE, {})
+            with FakeTensorMode(allow_non_fake_inputs=False):
+                return self._run(name, args, kwargs, operands)
+        except TooLarge:
+            raise
+        except GridError as error:
+            raise BadRequest(f"{name}: {error.detail}") from None
+        except Exception as error:  # whatever a meta kernel raises means: these operands do not fit
+            raise BadRequest(
+                f"{name}: {str(error).splitlines()[0][:200] if str(error) else error!r}"
+            ) from None
+
+    def _run(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], operands: Sequence[Layout]
+    ) -> Announced:
+        fakes = [torch.empty_strided(shape, stride, dtype=dtype) for dtype, shape, stride in operands]
+        waiting = iter(fakes)
+        real = [_fill(argument, waiting) for argument in args]
+        named = {key: _fill(argument, waiting) for key, argument in kwargs.items()}
+        if name in GUARDS:
+            GUARDS[name](*real, **named)
+        given = ALLOWED[name](*real, **named)
+        several = [given] if result_count(name) == 1 else list(given)
+        flops = flops_of(name, real, named, given, several)
+        if flops > self.limits.max_flops:
+            raise TooLarge(f"{name}: {flops} operations of arithmetic, limit {self.limits.max_flops}")
+        places = {tensor.untyped_storage()._cdata: index for index, tensor in enumerate(fakes)}
+        results = [
+            self._result(name, tensor, places, len(fakes) + index) for index, tensor in enumerate(several)
+        ]
+        return Announced(tuple(results), sum(each.nbytes for each in results if each is not None))
+
+    def _result(self, name: str, tensor: Any, places: dict[int, int], place: int) -> Result | None:
+        if tensor is None:
+            return None
+        if not isinstance(tensor, torch.Tensor) or not all(type(size) is int for size in tensor.shape):
+            raise BadRequest("the shape of the result depends on data")
+        if tensor.numel() > self.limits.max_numel:
+            raise TooLarge(f"{name}: a tensor of {tensor.numel()} elements, limit {self.limits.max_numel}")
+        layout = (tensor.dtype, tuple(tensor.shape), tensor.stride())
+        storage = tensor.untyped_storage()
+        shares = places.setdefault(storage._cdata, place)
+        return Result(layout, shares, 0) if shares != place else Result(layout, -1, storage.nbytes())
+
+
+def _fill(argument: Any, waiting: Iterator[torch.Tensor]) -> Any:
+    if type(argument) is not list:
+        return argument
+    if argument[0] == "r":
+        return next(waiting)
+    if argument[0] == "l":
+        return [_fill(part, waiting) for part in argument[1:]]
+    return DTYPES[argument[1]]

@@ -1,0 +1,117 @@
+"""What a host process does with the requests that reach it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import msgspec
+import torch
+
+from grid.compute import protocol as p
+from grid.compute.checking import Checker
+from grid.compute.hosted import HostedSession
+from grid.compute.values import Budget
+from syft_ext.errors import GridError, NotFound
+from syft_ext.messages.compute import Call, Drop, Put
+from syft_ext.plans.limits import Limits
+
+__all__ = ["Desk", "warm_up"]
+
+
+class Desk:
+    """Holds the sessions of this process.
+
+    Args:
+        memory: bytes that all values may take together.
+        limit: called with the seconds that the coming kernels may take.
+    """
+
+    def __init__(self, memory: int, limit: Callable[[float], None] = lambda _: None) -> None:
+        self._whole = Budget(memory)
+        self._limit = limit
+        self._checker = Checker(Limits(max_bytes=memory))
+        self._sessions: dict[str, HostedSession] = {}
+        self.protections: list[str] = []
+
+    def greet(self, channel: socket.socket) -> None:
+        p.send(channel, p.Ready(self.protections, self._whole.limit))
+
+    def serve(self, channel: socket.socket) -> bool:
+        """Answer one request; False when the other side is gone or does not speak the protocol."""
+        try:
+            header = p.read_header(channel)
+            if header is None:
+                return False
+            body = bytearray(header.body)
+            if not p.exactly(channel, memoryview(body)):
+                return False
+            message = p.REQUESTS.decode(body)
+            if isinstance(message, p.Piece):
+                return p.exactly(channel, self._session(message.session_id).room(message.area, header.bulk))
+            reply, bulk = self._answer(message)
+            p.send(channel, reply, bulk)
+        except (OSError, GridError, msgspec.MsgspecError):
+            return False
+        return True
+
+    def _answer(self, message: p.Request) -> tuple[p.Reply, list[memoryview]]:
+        try:
+            return self._do(message)
+        except GridError as error:
+            return p.Failed(error.code, error.detail), []
+        except MemoryError:
+            return p.Failed("too-large", "the process has no more memory"), []
+        except RuntimeError as error:  # torch's allocator, while bytes are staged or a file is written
+            return p.Failed("too-large", str(error).splitlines()[0][:200]), []
+
+    def _do(self, message: p.Request) -> tuple[p.Reply, list[memoryview]]:
+        if isinstance(message, p.Attach):
+            return p.Sessions([session.state() for session in self._sessions.values()]), []
+        if isinstance(message, p.Begin):
+            self._sessions[message.session_id] = HostedSession(message, self._checker, self._whole)
+            return p.Done(), []
+        session = self._session(message.session_id)
+        match message:
+            case p.End():
+                self._sessions.pop(message.session_id).end()
+            case p.Stage():
+                session.stage(message.area, message.size)
+            case p.Run():
+                self._limit(message.seconds)
+                return session.run(message), []
+            case p.KeepPlan():
+                self._limit(message.seconds)
+                session.keep_plan(message.plan_id)
+            case p.Inspect():
+                return session.types(message.values), []
+            case p.Prepare():
+                return session.prepare(message)
+            case p.Read():
+                return p.Bytes(), session.read(message)
+        return p.Done(), []
+
+    def _session(self, session_id: str) -> HostedSession:
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise NotFound("there is no such session")
+        return session
+
+
+def warm_up() -> None:
+    """Load what torch imports lazily (fake tensors, FLOP formulas) and start its threads, while that is cheap."""
+    desk = Desk(1 << 30)
+    session = HostedSession(p.Begin("", "", 0.0, 1 << 30), desk._checker, desk._whole)
+    session.stage("payload", 4 * 512 * 512)
+    session.room("payload", 4 * 512 * 512)
+    steps: list[p.Step] = [
+        Put(0, "f32", [512, 512], 0),
+        Call([1], "aten.t.default", [["r", 0]], {}),
+        Call([2], "aten.mm.default", [["r", 0], ["r", 1]], {}),
+        Call([3], "aten._softmax.default", [["r", 2], 1, False], {}),
+        Call([4], "aten.sum.default", [["r", 3]], {}),
+        Call([5], "aten.mm.default", [["r", 0], ["r", 4]], {}),  # refused: errors are imported lazily, too
+        Drop([0, 1, 2, 3, 4, 5]),
+    ]
+    assert [each.action for each in session.run(p.Run("", 0, 1.0, steps)).failures] == [5]
+    torch.set_grad_enabled(False)

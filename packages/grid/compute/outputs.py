@@ -1,0 +1,180 @@
+"""What leaves a session: values on their way to a user or into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from blake3 import blake3
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from grid.catalogue.access import EVERYBODY, Viewer, viewer_of
+from grid.catalogue.objects import view_of
+from grid.compute import protocol as p
+from grid.compute.permission import require_compute
+from grid.compute.session import ComputeSession
+from grid.governance.access import allowed, require, spend
+from grid.governance.policy import check_output, current_policy
+from grid.governance.tables import ObjectSource
+from grid.node import Context, Download, Node
+from grid.storage.dialect import table_of
+from grid.storage.disk_object_store import DiskObjectStore
+from grid.storage.tables import ObjectRow
+from syft_ext.errors import BadRequest, OperationFailed, TooLarge
+from syft_ext.ids import new_id
+from syft_ext.messages.compute import CheckValues, FetchValues, KeepValues, RanActions, ValueAccess
+from syft_ext.messages.objects import ObjectView
+from syft_ext.store.objects import ObjectInfo
+
+__all__ = ["Outputs"]
+
+_PIECE = 1 << 20
+_UPLOAD_FLAG = "can_upload_data"
+
+
+class Outputs:
+    """Args: ``quota``: bytes that the objects of a user who may not upload data may take."""
+
+    def __init__(self, node: Node, *, quota: int) -> None:
+        self._node, self._quota = node, quota
+        self._store = DiskObjectStore(node.db, node.blobs)
+
+    # -- to the user --------------------------------------------------------------------------------
+
+    def check(self, ctx: Context, session: ComputeSession, message: CheckValues) -> ValueAccess:
+        session.wait_for(message.after)
+        objects = _sources(session, message.values)
+        session.link.call(p.Inspect(session.id, message.values), p.Types)  # tells of refused actions
+        with self._node.db.read() as db:
+            viewer = viewer_of(db, ctx.principal)
+            may = allowed(db, viewer, "read", objects, now=self._node.clock.now())
+        missing = sorted(set(objects) - may.keys())
+        return ValueAccess(readable=not missing, missing=missing)
+
+    def fetch(self, ctx: Context, session: ComputeSession, message: FetchValues) -> Download:
+        """Compute the bytes first, then permit, spend and hand out: what is refused costs nothing."""
+        session.wait_for(message.after)
+        reply = RanActions(done=session.done, failures=list(session.failed(0, message.after)))
+        if not message.values:
+            return Download(reply, lambda start, stop: (), 0, blake3(b"").hexdigest())
+        objects = _sources(session, message.values)
+        ctx.note(*objects)
+        with self._node.db.read() as db:
+            viewer = viewer_of(db, ctx.principal)
+            require(db, viewer, "read", objects, now=self._node.clock.now())
+        names = [str(index) for index in range(len(message.values))]
+        prepared, inline = self._prepare(session, message.values, names, blank=False)
+        for grant in self._permit(ctx, objects, prepared):
+            ctx.note(grant=grant)
+        return Download(reply, _reader(session, prepared, inline), prepared.size, prepared.digest)
+
+    def _permit(self, ctx: Context, objects: Sequence[str], prepared: p.Prepared) -> frozenset[str]:
+        """The grants that it rests on, each of which lost a use; or else what stands in the way."""
+        now = self._node.clock.now()
+
+        def look(db: Session) -> frozenset[str]:
+            viewer = viewer_of(db, ctx.principal)
+            grants = require(db, viewer, "read", objects, now=now, output_bytes=prepared.size)
+            if objects:
+                check_output(current_policy(db), prepared.size)
+            if prepared.failure:  # he may read all that it was computed from
+                raise OperationFailed(prepared.failure)
+            return grants
+
+        with self._node.db.read() as db:
+            grants = look(db)
+        if grants:
+            with self._node.db.transaction() as db:
+                grants = look(db)
+                spend(db, grants, now=now)
+        return grants
+
+    @staticmethod
+    def _prepare(
+        session: ComputeSession, values: Sequence[int], names: Sequence[str], *, blank: bool
+    ) -> tuple[p.Prepared, bytearray]:
+        request = p.Prepare(session.id, list(values), list(names), blank)
+        return session.link.ask(request, p.Prepared, seconds=120.0)
+
+    # -- into the store -----------------------------------------------------------------------------
+
+    def keep(self, ctx: Context, session: ComputeSession, message: KeepValues) -> ObjectView:
+        session.wait_for(message.after)
+        kind, names = _names(message)
+        sources = session.labels.behind(session.labels.join(message.values))
+        ctx.note(
+            *(source.object_id for source in sources), **({"note": message.note} if message.note else {})
+        )
+        with self._node.db.read() as db:
+            viewer = viewer_of(db, ctx.principal)
+            ids = [source.object_id for source in sources]
+            require_compute(db, viewer, ids, session.spent, now=self._node.clock.now())
+        prepared, inline = self._prepare(session, message.values, names, blank=True)
+        info = self._described(viewer, message, kind, prepared.size, own=not sources)
+        roots = sorted({root for source in sources for root in source.roots})
+        chunks = _reader(session, prepared, inline)(0, prepared.size)
+        kept = self._store.put_stream(info, chunks, self._also(ctx, roots))
+        return view_of(kept, viewer)
+
+    def _described(
+        self, viewer: Viewer, message: KeepValues, kind: str, size: int, *, own: bool
+    ) -> ObjectInfo:
+        """Who computed it finds it; he reads it by its sources only, unless it has none."""
+        return ObjectInfo(
+            id=new_id(),
+            kind=kind,
+            description=message.description,
+            tags=tuple(message.tags),
+            size=size,
+            read_permissions=frozenset({viewer.user_id} if own else ()),
+            search_permissions=frozenset({viewer.user_id, *([EVERYBODY] if message.searchable else [])}),
+            owner=viewer.user_id,
+            created_at=self._node.clock.now(),
+        )
+
+    def _also(self, ctx: Context, roots: Sequence[str]) -> Callable[[Session, ObjectInfo], None]:
+        """In the transaction that makes the object: its sources, and what its owner may have."""
+
+        def write(db: Session, info: ObjectInfo) -> None:
+            if roots:
+                rows = [{"object_id": info.id, "source_id": root} for root in roots]
+                db.execute(insert(table_of(ObjectSource)), rows)
+            if _UPLOAD_FLAG not in ctx.principal.flags:
+                mine = select(func.sum(ObjectRow.size)).where(ObjectRow.owner == ctx.principal.id)
+                if (db.scalar(mine) or 0) > self._quota:
+                    detail = f"your kept results would take more than {self._quota} bytes"
+                    raise TooLarge(detail, limit=self._quota)
+
+        return write
+
+
+def _sources(session: ComputeSession, values: Sequence[int]) -> list[str]:
+    return session.labels.objects(session.labels.join(values))
+
+
+def _names(message: KeepValues) -> tuple[str, list[str]]:
+    """The kind of the object, and the names of its tensors."""
+    count, names = len(message.values), message.names
+    if count == 0:
+        raise BadRequest("there is nothing to keep")
+    if names is None:
+        return ("tensor", [""]) if count == 1 else ("list", [str(index) for index in range(count)])
+    if len(names) != count or len(set(names)) != count or "__metadata__" in names:
+        raise BadRequest("each value needs a name of its own")
+    return "tensors", list(names)
+
+
+def _reader(
+    session: ComputeSession, prepared: p.Prepared, inline: bytearray
+) -> Callable[[int, int], Iterator[bytes | memoryview]]:
+    def chunks(start: int, stop: int) -> Iterator[bytes | memoryview]:
+        if not prepared.ticket:
+            yield memoryview(inline)[start:stop]
+            return
+        with session.used():
+            for first in range(start, stop, _PIECE):
+                last = min(first + _PIECE, stop)
+                request = p.Read(session.id, prepared.ticket, first, last, last == stop)
+                yield memoryview(session.link.ask(request, p.Bytes)[1])
+
+    return chunks

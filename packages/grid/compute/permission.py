@@ -1,0 +1,77 @@
+"""Who may compute on what: asked before every few actions, so that what was revoked stops the very next ones.
+
+One use of a grant for computing is one session that loads the object. It is spent at the first load; from then
+on the grant counts in this session until it is revoked or expires, also when that was its last use. Grants for
+reading allow computing too, and lose no use by it: theirs are counted where something is handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from grid.catalogue.access import Viewer
+from grid.governance.access import allowed, require, sources_of
+from grid.governance.tables import Grant
+from grid.storage.tables import ObjectRow
+
+__all__ = ["may_compute", "require_compute", "to_spend"]
+
+
+def may_compute(
+    session: Session, viewer: Viewer, object_ids: Collection[str], spent: Collection[str], *, now: float
+) -> set[str]:
+    """Which of the objects the viewer may compute on now; ``spent``: grants that this session has spent."""
+    if not object_ids:
+        return set()
+    found = set(allowed(session, viewer, "compute", object_ids, now=now))
+    rest = set(object_ids) - found
+    if not rest or not spent:
+        return found
+    covered = _covered(session, viewer, spent, now)
+    there = select(ObjectRow.id).where(ObjectRow.id.in_(rest & covered))
+    found.update(session.scalars(there))
+    for object_id in (rest - found) & allowed(session, viewer, "find", rest, now=now).keys():
+        sources = sources_of(session, [object_id])[object_id]
+        needed = sources - covered
+        held = set(session.scalars(select(ObjectRow.id).where(ObjectRow.id.in_(sources & covered))))
+        if object_id in sources or held != sources & covered:
+            continue
+        if needed <= allowed(session, viewer, "compute", needed, now=now).keys():
+            found.add(object_id)
+    return found
+
+
+def _covered(session: Session, viewer: Viewer, spent: Collection[str], now: float) -> set[str]:
+    statement = select(Grant.object_id).where(
+        Grant.id.in_(spent),
+        Grant.user_id == viewer.user_id,
+        Grant.revoked_at.is_(None),
+        or_(Grant.expires_at.is_(None), Grant.expires_at > now),
+    )
+    return set(session.scalars(statement))
+
+
+def require_compute(
+    session: Session, viewer: Viewer, object_ids: Iterable[str], spent: Collection[str], *, now: float
+) -> frozenset[str]:
+    """The grants that it rests on; raises as :func:`grid.governance.access.require`."""
+    ids = list(object_ids)
+    missing = set(ids) - may_compute(session, viewer, ids, spent, now=now)
+    if missing:
+        require(session, viewer, "compute", sorted(missing), now=now)
+    found = allowed(session, viewer, "compute", ids, now=now)
+    return frozenset().union(*(each.grants for each in found.values()))
+
+
+def to_spend(session: Session, grants: Collection[str], spent: Collection[str]) -> list[str]:
+    """Those of the grants that a load costs a use of: counted ones, for computing, not yet spent here."""
+    fresh = set(grants) - set(spent)
+    if not fresh:
+        return []
+    statement = select(Grant.id).where(
+        Grant.id.in_(fresh), Grant.scope == "compute", Grant.uses_left.is_not(None)
+    )
+    return sorted(session.scalars(statement))

@@ -1,0 +1,273 @@
+"""A batch of actions on its way to the host: what is refused, and what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from grid.catalogue.access import viewer_of
+from grid.compute import protocol as p
+from grid.compute.contents import Content, short_dtype
+from grid.compute.permission import may_compute, require_compute, to_spend
+from grid.compute.session import MAX_FAILURES, ComputeSession
+from grid.governance.access import require, sources_of, spend
+from grid.governance.policy import check_operation, current_policy
+from grid.node import Context, Node
+from grid.storage.tables import ObjectRow
+from syft_ext.errors import BadRequest, Conflict, GridError, TooLarge
+from syft_ext.messages.compute import Action, Call, Drop, Load, Put, RanActions, RunActions, RunPlan
+from syft_ext.transport import PayloadReader
+
+__all__ = ["CHUNK", "Runner"]
+
+CHUNK = 64
+"""Actions that run between two looks at what is allowed."""
+_ACTIONS = msgspec.msgpack.Decoder(Annotated[list[Action], msgspec.Meta(max_length=1 << 16)])
+_UNSIZED = 16 << 20
+
+
+@dataclass(slots=True)
+class _Planned:
+    """An action with the values that it defines and the sources behind them; ``error``: it is refused."""
+
+    action: Action
+    outs: Sequence[int]
+    label: int
+    error: GridError | None = None
+
+
+class Runner:
+    """Args: ``seconds`` for each chunk; ``payload``: the largest, in bytes."""
+
+    def __init__(self, node: Node, *, seconds: float, payload: int) -> None:
+        self._node, self._seconds, self._payload = node, seconds, payload
+
+    def run(self, ctx: Context, session: ComputeSession, message: RunActions) -> RanActions:
+        """Run what has not run yet, in its turn."""
+        actions = _decode(message.actions)
+        stop = message.first + len(actions)
+        with session.turn(message.first):
+            rest = actions[session.done - message.first :]
+            if rest:
+                self._run(ctx, session, rest)
+            else:
+                ctx.body.drain()
+        return RanActions(done=session.done, failures=list(session.failed(message.first, stop)))
+
+    def _run(self, ctx: Context, session: ComputeSession, actions: Sequence[Action]) -> None:
+        if len(session.failures) >= MAX_FAILURES:
+            raise Conflict(f"{MAX_FAILURES} actions of this session were refused; close it and open another")
+        missing = self._stage(ctx.body, session)
+        touched = 0
+        for chunk in _chunks(actions):
+            if isinstance(chunk, Load):
+                touched |= self._load(ctx, session, chunk)
+            else:
+                touched |= self._chunk(ctx, session, chunk, missing)
+        ctx.note(*session.labels.objects(touched), operations=len(actions))
+        session.link.call(p.Stage(session.id, "payload", 0), p.Done)
+
+    def _stage(self, body: PayloadReader, session: ComputeSession) -> GridError | None:
+        """Bring the payload to the host before anything runs: it is the signed one when it was read to its end.
+
+        Returns why it is not there, when the session has no room for it: a failure of those who need it.
+        """
+        if body.size == 0:
+            return None
+        try:
+            if body.size is None:
+                data = body.read_all(min(self._payload, _UNSIZED))
+                session.link.stage(session.id, "payload", len(data), [data])
+            elif body.size > self._payload:
+                raise TooLarge(f"a payload of {body.size} bytes", limit=self._payload)
+            else:
+                session.link.stage(session.id, "payload", body.size, body)
+        except TooLarge as error:
+            body.drain()
+            return error
+        return None
+
+    # -- what runs ----------------------------------------------------------------------------------
+
+    def _chunk(
+        self, ctx: Context, session: ComputeSession, actions: Sequence[Action], missing: GridError | None
+    ) -> int:
+        labels, before = session.labels, session.labels.last
+        planned = []
+        try:
+            for action in actions:
+                planned.append(self._plan(session, action))
+            if missing is not None:
+                for each in planned:
+                    if isinstance(each.action, Put):
+                        each.error = each.error or missing
+            with self._node.db.read() as db:
+                touched = self._judge(db, ctx, session, planned)
+        except BaseException:  # nothing of it has run: it may be sent again
+            labels.undo(before, (out for each in planned for out in each.outs))
+            raise
+        self._send(session, [_step(each) for each in planned])
+        for action in actions:
+            if isinstance(action, Drop):
+                labels.drop(action)
+        return touched
+
+    @staticmethod
+    def _plan(session: ComputeSession, action: Action) -> _Planned:
+        labels = session.labels
+        outs: Sequence[int] = ()
+        try:
+            outs = labels.outs(action)
+            labels.room(len(outs))
+        except GridError as error:
+            return _Planned(action, (), 0, error)
+        try:
+            label = labels.join(labels.operands(action))
+        except GridError as error:
+            labels.define(outs, 0)
+            return _Planned(action, outs, 0, error)
+        labels.define(outs, label)
+        return _Planned(action, outs, label)
+
+    def _judge(self, db: Session, ctx: Context, session: ComputeSession, planned: Sequence[_Planned]) -> int:
+        """Refuse what is not allowed now; returns the sources that were touched."""
+        policy, labels = current_policy(db), session.labels
+        touched = 0
+        for each in planned:
+            touched |= each.label
+        refusals: dict[str, GridError] = {}
+        allowed = touched
+        if touched:
+            now, viewer = self._node.clock.now(), viewer_of(db, ctx.principal)
+            objects = labels.objects(touched)
+            may = may_compute(db, viewer, objects, session.spent, now=now)
+            allowed = labels.bits(may)
+            for object_id in set(objects) - may:
+                try:
+                    require(db, viewer, "compute", [object_id], now=now)
+                except GridError as error:
+                    refusals[object_id] = type(error)(f"{error.detail} ({object_id})")
+        for each in planned:
+            if each.error is not None:
+                continue
+            if each.label & ~allowed:
+                object_id = labels.objects(each.label & ~allowed)[0]
+                each.error = refusals[object_id]
+                continue
+            try:
+                for name in _operations(session, each.action):
+                    check_operation(policy, name)
+            except GridError as error:
+                each.error = error
+        return touched
+
+    def _send(self, session: ComputeSession, steps: list[p.Step]) -> None:
+        run = p.Run(session.id, session.done, self._seconds, steps)
+        session.ran(session.link.call(run, p.Ran, seconds=self._seconds))
+
+    # -- loading ------------------------------------------------------------------------------------
+
+    def _load(self, ctx: Context, session: ComputeSession, action: Load) -> int:
+        """Bring a stored tensor to the host; returns its label."""
+        labels = session.labels
+        outs: Sequence[int] = ()
+        number = -1
+        step: p.Step
+        try:
+            outs = labels.outs(action)
+            labels.room(1)
+            number = labels.next_source(action.object_id)
+            step = self._loaded(ctx, session, action, number)
+            labels.add_source(number, step.object)
+            session.spent.update(step.grants)
+        except GridError as error:
+            number = -1
+            step = p.Refused(list(outs), error.code, error.detail)
+        label = 1 << number if number >= 0 else 0
+        labels.define(outs, label)
+        self._send(session, [step])
+        return label
+
+    def _loaded(self, ctx: Context, session: ComputeSession, action: Load, number: int) -> p.Loaded:
+        ctx.note(action.object_id)
+        object_id = action.object_id
+        with self._node.db.read() as db:
+            viewer = viewer_of(db, ctx.principal)
+            require_compute(db, viewer, [object_id], session.spent, now=self._node.clock.now())
+            row = db.get_one(ObjectRow, object_id)
+            digest, kind = row.blob_digest, row.kind
+        with Content(self._node.blobs, digest, kind) as content:
+            spec = content.find(action.name)
+            size = spec.stop - spec.start
+            session.link.stage(session.id, "content", size, content.pieces(spec))
+        grants = self._spend(ctx, session, object_id)
+        with self._node.db.read() as db:
+            roots = sorted(sources_of(db, [object_id])[object_id])
+        source = p.Source(object_id, roots)
+        return p.Loaded(action.out, short_dtype(spec), list(spec.shape), number, source, grants)
+
+    def _spend(self, ctx: Context, session: ComputeSession, object_id: str) -> list[str]:
+        """Count the use, if the grant is counted; the permission is asked again in the same transaction."""
+        now = self._node.clock.now()
+
+        def look(db: Session) -> list[str]:
+            viewer = viewer_of(db, ctx.principal)
+            grants = require_compute(db, viewer, [object_id], session.spent, now=now)
+            for grant in grants:
+                ctx.note(grant=grant)
+            return to_spend(db, grants, session.spent)
+
+        with self._node.db.read() as db:
+            if not look(db):
+                return []
+        with self._node.db.transaction() as db:
+            grants = look(db)
+            spend(db, grants, now=now)
+        return grants
+
+
+def _decode(data: bytes) -> list[Action]:
+    try:
+        actions: list[Action] = _ACTIONS.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadRequest(f"the actions cannot be read: {str(error)[:200]}") from error
+    return actions
+
+
+def _chunks(actions: Sequence[Action]) -> Iterator[list[Action] | Load]:
+    """A few actions at a time; a load by itself, because its label is known only when it is permitted."""
+    chunk: list[Action] = []
+    for action in actions:
+        if isinstance(action, Load):
+            if chunk:
+                yield chunk
+                chunk = []
+            yield action
+            continue
+        chunk.append(action)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _operations(session: ComputeSession, action: Action) -> Sequence[str]:
+    """The operations that an action means, as the site's policy names them."""
+    if isinstance(action, Call):
+        return (action.op,)
+    if isinstance(action, RunPlan):
+        return sorted(session.plans.get(action.plan_id, ()))
+    return ()
+
+
+def _step(planned: _Planned) -> p.Step:
+    if planned.error is not None:
+        return p.Refused(list(planned.outs), planned.error.code, planned.error.detail)
+    action = planned.action
+    assert not isinstance(action, Load)
+    return action

@@ -1,0 +1,91 @@
+"""What a host process holds of a session: values, the storages behind them, and what they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+
+from syft_ext.errors import TooLarge
+
+__all__ = ["OVERHEAD", "Budget", "Layout", "Poison", "Storage", "Value", "blank"]
+
+#: Counted for each value beside its elements: what Python and torch need to hold it.
+OVERHEAD = 512
+
+Layout: TypeAlias = tuple[torch.dtype, tuple[int, ...], tuple[int, ...]]
+"""dtype, shape and strides: all that the check of an operation knows of an operand."""
+
+
+@dataclass(slots=True)
+class Storage:
+    """Memory that one or more values share; ``users`` counts them."""
+
+    nbytes: int
+    users: int = 0
+
+
+@dataclass(slots=True)
+class Value:
+    """A tensor that is never changed.
+
+    Attributes:
+        layout: as announced by the check before the kernel ran; depends on no element.
+        label: which of the session's sources it was computed from, as bits.
+        failure: that a kernel failed on its operands' elements: says something about them, so it is as
+            confidential as the value. The tensor is then a blank of the announced layout.
+    """
+
+    tensor: torch.Tensor
+    layout: Layout
+    storage: Storage
+    label: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """There is no value, because an action was refused; says nothing about any data."""
+
+    code: str
+    detail: str
+
+
+class Budget:
+    """Bytes of a session, beside those of all sessions of the process."""
+
+    def __init__(self, limit: int, whole: Budget | None = None) -> None:
+        self.limit, self.used, self._whole = limit, 0, whole
+
+    def check(self, size: int) -> None:
+        """Raise :class:`TooLarge` unless there is room for ``size`` more."""
+        if self.used + size > self.limit:
+            raise TooLarge(
+                f"this needs {size} bytes; the session holds {self.used} of {self.limit}", limit=self.limit
+            )
+        if self._whole is not None and self._whole.used + size > self._whole.limit:
+            raise TooLarge("all your sessions in this environment need more than its memory")
+
+    def add(self, size: int) -> None:
+        self.used += size
+        if self._whole is not None:
+            self._whole.used += size
+
+    def hold(self, storage: Storage) -> None:
+        """One more value on ``storage``."""
+        self.add(OVERHEAD + (0 if storage.users else storage.nbytes))
+        storage.users += 1
+
+    def drop(self, storage: Storage) -> None:
+        storage.users -= 1
+        self.add(-OVERHEAD - (0 if storage.users else storage.nbytes))
+
+
+def blank(layout: Layout) -> torch.Tensor:
+    """A tensor of this layout, of NaN where there is one, else 0."""
+    dtype, shape, strides = layout
+    room = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    fill = float("nan") if dtype.is_floating_point else 0
+    memory = torch.full((0 if 0 in shape else room,), fill, dtype=dtype)
+    return memory.as_strided(shape, strides)
