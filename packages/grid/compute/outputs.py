@@ -64,6 +64,7 @@ class Outputs:
             require(db, viewer, "read", objects, now=self._node.clock.now())
         names = [str(index) for index in range(len(message.values))]
         prepared, inline = self._prepare(session, message.values, names, blank=False)
+        objects = _sources(session, message.values)  # they have run: this label is for ever
         for grant in self._permit(ctx, objects, prepared):
             ctx.note(grant=grant)
         return Download(reply, _reader(session, prepared, inline), prepared.size, prepared.digest)
@@ -101,15 +102,15 @@ class Outputs:
     def keep(self, ctx: Context, session: ComputeSession, message: KeepValues) -> ObjectView:
         session.wait_for(message.after)
         kind, names = _names(message)
+        prepared, inline = self._prepare(session, message.values, names, blank=True)
         sources = session.labels.behind(session.labels.join(message.values))
-        ctx.note(
-            *(source.object_id for source in sources), **({"note": message.note} if message.note else {})
-        )
+        ctx.note(*(source.object_id for source in sources))
+        if message.note:
+            ctx.note(note=message.note)
         with self._node.db.read() as db:
             viewer = viewer_of(db, ctx.principal)
             ids = [source.object_id for source in sources]
             require_compute(db, viewer, ids, session.spent, now=self._node.clock.now())
-        prepared, inline = self._prepare(session, message.values, names, blank=True)
         info = self._described(viewer, message, kind, prepared.size, own=not sources)
         roots = sorted({root for source in sources for root in source.roots})
         chunks = _reader(session, prepared, inline)(0, prepared.size)

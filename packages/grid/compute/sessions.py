@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import defaultdict
 
 from grid.compute import protocol as p
 from grid.compute.hosts import ChildHosts, Environments
@@ -30,7 +31,7 @@ class Sessions:
         self._children = ChildHosts(settings.compute_memory, settings.compute_threads)
         self.environments: Environments | None = None
         self._lock = threading.Lock()
-        self._adopting = threading.Lock()
+        self._connecting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._sessions: dict[str, ComputeSession] = {}
         self._links: dict[str, Link] = {}  # of environments
         self._opening: list[str] = []
@@ -76,7 +77,7 @@ class Sessions:
         """The connection to an environment, with the sessions that its host kept while nobody was connected."""
         if self.environments is None:
             raise NotFound("this node has no compute environments")
-        with self._adopting:
+        with self._connecting[environment]:
             link = self._links.get(environment)
             if link is not None and not link.over:
                 return link

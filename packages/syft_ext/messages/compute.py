@@ -174,7 +174,7 @@ class ValueAccess(Reply):
 @operation("compute.open", rest="POST /compute/sessions", reply=SessionView, permission=USER, status=201)
 class OpenSession(Message):
     """Begin a session. It ends when it is closed, when nobody used it for a while, or when the node stops
-    (in an environment: not before the environment is destroyed)."""
+    (in an environment: not before the environment is destroyed). What is gone answers ``session-lost``."""
 
     environment: EnvironmentId = ""
 
@@ -215,7 +215,7 @@ class RunActions(Message):
 
     session_id: Id
     first: Size
-    actions: Annotated[bytes, msgspec.Meta(max_length=16 << 20)]
+    actions: Annotated[bytes, msgspec.Meta(max_length=4 << 20)]
 
 
 @operation(
@@ -273,6 +273,7 @@ class KeepValues(Message):
     """Make values a stored object: one without ``names`` is a tensor; several are a mapping (``names``) or a list.
 
     The object keeps the values' sources: it is readable for whoever may read all of them, and on request.
+    ``note`` goes into the audit log.
     """
 
     session_id: Id
