@@ -131,8 +131,7 @@ def _serve_all(desk: Desk, listener: socket.socket, lease: float) -> None:
         for each in ready:
             if each is listener:
                 channel, _ = listener.accept()
-                if _same_user(channel):
-                    desk.greet(channel)
+                if _same_user(channel) and _greeted(desk, channel):
                     channels.append(channel)
                 else:
                     channel.close()
@@ -140,6 +139,15 @@ def _serve_all(desk: Desk, listener: socket.socket, lease: float) -> None:
                 channels.remove(each)
                 each.close()
                 deadline = time.monotonic() + lease
+
+
+def _greeted(desk: Desk, channel: socket.socket) -> bool:
+    """False when the node is gone already: it died, and the values here must not die with it."""
+    try:
+        desk.greet(channel)
+    except OSError:
+        return False
+    return True
 
 
 def _same_user(channel: socket.socket) -> bool:
