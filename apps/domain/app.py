@@ -10,6 +10,7 @@ from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
+from grid.environments.service import EnvironmentService
 from grid.federated.service import SERVICES as FEDERATED
 from grid.governance.budget import BudgetService
 from grid.governance.policy_service import PolicyService
@@ -45,6 +46,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
             BudgetService,
             StatisticsService,
             partial(ComputeService, settings=settings),
+            partial(EnvironmentService, settings=settings),
             *FEDERATED,
             ModelSearchService,
             partial(

@@ -7,6 +7,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from grid.accounts.tables import Group, Role, User, UserSession
 from grid.catalogue.tables import DatasetRow
+from grid.environments.tables import EnvironmentRow
 from grid.federated.tables import Process
 from grid.governance.request_tables import RequestRow
 from grid.network.tables import Association
@@ -45,6 +46,7 @@ class DashboardService(Service):
                 counters.objects = _count(session, ObjectRow)
                 counters.trainings = _by(session, Process.status)
                 counters.requests = _by(session, RequestRow.state)
+                counters.environments = _by(session, EnvironmentRow.state)
         return counters
 
 

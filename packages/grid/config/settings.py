@@ -25,6 +25,11 @@ __all__ = [
 _SECRET = {"secret": True}
 Port = Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+_INSTANCE_TYPES = (
+    "small threads=1 memory=2147483648 cpu_seconds=14400 seconds=86400",
+    "medium threads=2 memory=8589934592 cpu_seconds=86400 seconds=172800",
+    "large threads=4 memory=17179869184 cpu_seconds=345600 seconds=345600",
+)
 
 
 class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -157,6 +162,29 @@ class DomainSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fiel
             description="Bytes of kept results that a user who may not upload data may have.",
         ),
     ] = 1 << 30
+    environment_provider: Annotated[
+        str, Meta(description='What makes compute environments: "local" processes; "" for none.')
+    ] = "local"
+    environment_types: Annotated[
+        list[str],
+        Meta(
+            description="What environments may be made of, each as: NAME threads=N memory=BYTES cpu_seconds=N "
+            "seconds=N. CPU time is that of the whole life, seconds how long it may last."
+        ),
+    ] = msgspec.field(default_factory=lambda: list(_INSTANCE_TYPES))
+    max_environments: Annotated[
+        int, Meta(ge=0, le=10_000, description="Compute environments that may be there at once.")
+    ] = 8
+    environment_idle: Annotated[
+        Seconds, Meta(description="Seconds after which an environment in which nothing ran is destroyed.")
+    ] = 7200.0
+    environment_lease: Annotated[
+        Seconds,
+        Meta(description="Seconds that an environment outlives a Domain which does not come back."),
+    ] = 900.0
+    environment_interval: Annotated[
+        Seconds, Meta(description="Seconds between two looks at how the environments are.")
+    ] = 5.0
 
 
 class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@
 import grid.accounts.tables
 import grid.audit.tables
 import grid.catalogue.tables
+import grid.environments.tables
 import grid.federated.policy_tables
 import grid.federated.tables
 import grid.governance.budget_tables

@@ -10,6 +10,7 @@ from syft_ext.messages import budget as budget
 from syft_ext.messages import compute as compute
 from syft_ext.messages import dashboard as dashboard
 from syft_ext.messages import datasets as datasets
+from syft_ext.messages import environments as environments
 from syft_ext.messages import federated as federated
 from syft_ext.messages import grants as grants
 from syft_ext.messages import network as network

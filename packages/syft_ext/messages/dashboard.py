@@ -17,7 +17,7 @@ class Dashboard(Reply):
         sessions: logins that have not expired.
         associations: by state, incoming and outgoing ones together.
         objects: stored objects, those of datasets included.
-        trainings: by state. requests: by state.
+        trainings: by state. requests: by state. environments: by state.
     """
 
     users: int
@@ -31,6 +31,7 @@ class Dashboard(Reply):
     objects: int | None = None
     trainings: dict[str, int] | None = None
     requests: dict[str, int] | None = None
+    environments: dict[str, int] | None = None
 
 
 @operation("dashboard.get", rest="GET /dashboard", reply=Dashboard, permission=flag("can_triage_requests"))

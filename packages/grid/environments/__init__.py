@@ -1,0 +1,1 @@
+"""Compute environments: processes (or machines) of their own in which one user's sessions run."""

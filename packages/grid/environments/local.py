@@ -1,0 +1,227 @@
+"""The local provider: each environment is a compute host in a process of its own on the Domain's machine.
+
+The host confines itself before it runs anything (:mod:`syft_ext.plans.lockdown`: no network, no files, bounded
+memory and CPU time). It is started detached, so that it outlives the node, with an empty environment and no open
+file of ours; it ends by itself when no node was connected to it for the *lease*. Everything that belongs to an
+environment is in ``HOME/environments/ID`` (0700): its socket, its log, and ``process``, which tells the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from grid.environments.processes import End, Process, command_of, ended_as, processes, spawn
+from grid.environments.provider import Handle, Status
+from syft_ext.errors import Unavailable
+from syft_ext.messages.environments import InstanceType
+
+__all__ = ["LocalProvider"]
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 120.0
+LOG_BYTES = 1 << 20
+_LONGEST = 107  # bytes of a Unix socket's path (unix(7))
+SOCKET, LOG, PROCESS = "host.sock", "log", "process"
+
+# The first thing that the process does: close what it inherited, bound its log (the kernel stops whoever writes
+# more), and be in its own folder: the path of a Unix socket may have 107 bytes only, a folder's may be longer.
+_BOOTSTRAP = """
+import os, resource, sys
+from importlib import import_module
+packages, folder, log_bytes = sys.argv[1:4]
+os.closerange(3, 1 << 20)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(log_bytes), int(log_bytes)))
+os.umask(0o077)
+os.chdir(folder)
+sys.path.insert(0, packages)
+import_module("grid.compute.host").main(sys.argv[4:])
+"""
+
+
+class LocalProvider:
+    """Makes environments in ``folder``; ``lease`` is how long one outlives the node, in seconds."""
+
+    name = "local"
+
+    def __init__(self, folder: Path, lease: float) -> None:
+        self._folder, self._lease = folder.resolve(), lease
+        self._lock = threading.Lock()
+        self._ended: dict[str, End] = {}  # how what this process started has ended
+        self._opened: dict[str, int] = {}  # folders whose sockets have long paths
+        self._held: dict[str, socket.socket] = {}  # while one is open, the lease does not run
+
+    # -- the provider's methods ---------------------------------------------------------------------
+
+    def create(self, environment_id: str, instance: InstanceType) -> Handle:
+        folder = self._of(environment_id)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        process = spawn(
+            self._command(folder, instance),
+            {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": str(instance.threads)},
+            folder / LOG,
+        )
+        (folder / PROCESS).write_bytes(msgspec.json.encode(process))
+        self._wait_until_it_is_ready(environment_id, process)
+        return {"pid": process.pid, "started": process.started, "boot": process.boot}
+
+    def status(self, environment_id: str, handle: Handle) -> Status:
+        process = msgspec.convert(handle, Process)
+        usage = process.usage
+        if usage is not None:
+            self._hold(environment_id)
+            return Status(True, "", usage.cpu_seconds, usage.memory)
+        end = self._end(environment_id, process)
+        return Status(False) if end is None else Status(False, _in_words(end.status), end.cpu_seconds)
+
+    def endpoint(self, environment_id: str, handle: Handle) -> Path:
+        path = self._of(environment_id) / SOCKET
+        if len(os.fsencode(path)) < _LONGEST:
+            return path
+        with self._lock:
+            if environment_id not in self._opened:
+                self._opened[environment_id] = _open(self._of(environment_id))
+            return Path(f"/proc/self/fd/{self._opened[environment_id]}") / SOCKET
+
+    def destroy(self, environment_id: str, handle: Handle | None) -> None:
+        known = msgspec.convert(handle, Process) if handle else None
+        for process in {known, self._written(environment_id), *self._found(environment_id)} - {None}:
+            assert process is not None
+            process.kill()
+            self._end(environment_id, process)
+        self.tidy(environment_id)
+
+    def tidy(self, environment_id: str) -> None:
+        self._release(environment_id)
+        shutil.rmtree(self._of(environment_id), ignore_errors=True)
+        self._ended.pop(environment_id, None)
+
+    def running(self) -> set[str]:
+        if not self._folder.is_dir():
+            return set()
+        folders = {Path(argument) for process in processes() for argument in command_of(process)[:8]}
+        named = {path.name for path in folders if path.parent == self._folder}
+        return named | {path.name for path in self._folder.iterdir()}
+
+    def close(self) -> None:
+        for environment_id in {*self._held, *self._opened}:
+            self._release(environment_id)
+
+    # -- the process --------------------------------------------------------------------------------
+
+    def _of(self, environment_id: str) -> Path:
+        return self._folder / environment_id
+
+    def _command(self, folder: Path, instance: InstanceType) -> list[str]:
+        packages = str(Path(__file__).resolve().parents[2])
+        return [
+            *(sys.executable, "-I", "-c", _BOOTSTRAP, packages, str(folder), str(LOG_BYTES)),
+            *("--listen", SOCKET, "--directory", ".", "--lease", f"{self._lease:g}"),
+            *("--memory", str(instance.memory), "--cpu-seconds", str(instance.cpu_seconds)),
+            *("--threads", str(instance.threads)),
+        ]
+
+    def _wait_until_it_is_ready(self, environment_id: str, process: Process) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not (self._hold(environment_id) and self._greeted(environment_id)):
+            if process.usage is None:
+                end = self._end(environment_id, process)
+                self._log_tail(environment_id)
+                raise Unavailable(
+                    f"the environment did not start: {_in_words(end.status) if end else 'it ended'}"
+                )
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the environment did not start within {START_SECONDS:g} s")
+            time.sleep(0.05)
+
+    def _written(self, environment_id: str) -> Process | None:
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode((self._of(environment_id) / PROCESS).read_bytes(), type=Process)
+        return None
+
+    def _found(self, environment_id: str) -> list[Process]:
+        """What runs in the environment's folder, whatever was written down: a node can die in between."""
+        folder = str(self._of(environment_id))
+        return [process for process in processes() if folder in command_of(process)[:8]]
+
+    def _end(self, environment_id: str, process: Process) -> End | None:
+        """How the process has ended. Only who started it can know; it remembers."""
+        with self._lock:
+            if environment_id not in self._ended and (end := ended_as(process)) is not None:
+                self._ended[environment_id] = end
+            return self._ended.get(environment_id)
+
+    def _log_tail(self, environment_id: str) -> None:
+        with contextlib.suppress(OSError):
+            tail = (self._of(environment_id) / LOG).read_bytes()[-2000:].decode(errors="replace")
+            logger.warning("environment %s did not start: %s", environment_id, tail)
+
+    # -- the connection that keeps it --------------------------------------------------------------
+
+    def _hold(self, environment_id: str) -> bool:
+        """Have a connection to it; False while it does not listen."""
+        if environment_id in self._held:
+            return True
+        channel = socket.socket(socket.AF_UNIX)
+        channel.settimeout(1.0)
+        try:
+            with _short(self._of(environment_id)) as folder:
+                channel.connect(f"{folder}/{SOCKET}")
+        except OSError:
+            channel.close()
+            return False
+        if self._held.setdefault(environment_id, channel) is not channel:
+            channel.close()  # another thread was faster
+        return True
+
+    def _greeted(self, environment_id: str) -> bool:
+        """Whether it said that it is warm and locked down. It says so once, before anything else."""
+        with contextlib.suppress(OSError):
+            return bool(self._held[environment_id].recv(1, socket.MSG_PEEK))
+        return False
+
+    def _release(self, environment_id: str) -> None:
+        channel = self._held.pop(environment_id, None)
+        if channel is not None:
+            channel.close()
+        folder = self._opened.pop(environment_id, None)
+        if folder is not None:
+            os.close(folder)
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def _short(folder: Path) -> Iterator[str]:
+    """A short path of an existing folder."""
+    descriptor = _open(folder)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _in_words(status: int) -> str:
+    if status == 0:
+        return "nobody was connected to it for its lease"
+    if not os.WIFSIGNALED(status):
+        return f"it ended with exit status {os.waitstatus_to_exitcode(status)}"
+    number = os.WTERMSIG(status)
+    if number == signal.SIGXCPU:
+        return "an operation took longer than it may"
+    return f"it was ended by {signal.Signals(number).name}"
