@@ -57,6 +57,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "grants": ("apps.cli_requests", "grants", "What was allowed to whom."),
     "policy": ("apps.cli_policy", "policy", "What a Domain demands of all that leaves it."),
     "budget": ("apps.cli_policy", "budget", "What noisy statistics may cost whom."),
+    "environments": (
+        "apps.cli_environments",
+        "environments",
+        "Compute environments of a Domain: sandboxed processes for users.",
+    ),
     "training": ("apps.cli_data", "training", "List, watch and cancel trainings."),
     "config": ("apps.cli_config", "config", "A node's settings, and where each comes from."),
     "doctor": ("apps.cli_doctor", "doctor", "Check this machine, a node's home, and a node."),

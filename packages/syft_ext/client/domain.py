@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.datasets import Datasets, Found
+from syft_ext.client.environments import Environments
 from syft_ext.client.grants import Grants
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.objects import Objects
@@ -48,6 +49,11 @@ class DomainClient(NodeClient):
     def grants(self) -> Grants:
         """What was allowed to whom: yours, and those that you may decide on."""
         return Grants(self)
+
+    @property
+    def workers(self) -> Environments:
+        """Your compute environments here; who manages infrastructure makes and ends them for others."""
+        return Environments(self)
 
     @property
     def policy(self) -> Policy:
