@@ -46,7 +46,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("apps.cli_audit", "audit", "Who did what to which object by which grant."),
     "dashboard": ("apps.cli_settings", "dashboard", "How much a node has of what."),
     "search": ("apps.cli_data", "search", "Search a Network (all its Domains) or one Domain."),
-    "dataset": ("apps.cli_data", "dataset", "Add and list datasets of a Domain."),
+    "dataset": ("apps.cli_datasets", "dataset", "Add, describe and list datasets of a Domain."),
     "analyze": (
         "apps.cli_statistics",
         "analyze",

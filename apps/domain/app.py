@@ -18,7 +18,7 @@ from grid.governance.service import SERVICES as GOVERNANCE
 from grid.network.associations import AssociationService, opener
 from grid.network.hub import HubService
 from grid.network.monitor import MonitorService
-from grid.network.published import ModelSearchService, counts_of
+from grid.network.published import counts_of
 from grid.network.requester import RequesterService
 from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
@@ -48,7 +48,6 @@ def build(home: Path, settings: DomainSettings) -> Node:
             partial(ComputeService, settings=settings),
             partial(EnvironmentService, settings=settings),
             *FEDERATED,
-            ModelSearchService,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)
             ),

@@ -29,6 +29,7 @@ __all__ = [
     "header_size",
     "iter_tensors",
     "read_layout",
+    "tensor_header",
 ]
 
 # torch is imported by the functions that need it, not by the module: a node's server process reads
@@ -107,19 +108,25 @@ class Layout:
 
 
 def _header(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None) -> bytes:
+    entries = []
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _names():
+            raise InvalidTensors(f"tensor {name!r}: {tensor.dtype} cannot be sent")
+        entries.append((name, _names()[tensor.dtype], tuple(tensor.shape)))
+    return tensor_header(entries, metadata)
+
+
+def tensor_header(
+    entries: Iterable[tuple[str, str, Sequence[int]]], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """What precedes the data in a tensor file of these (name, dtype as in the format, shape), in this order."""
     header: dict[str, Any] = {}
     if metadata:
         header["__metadata__"] = dict(metadata)
     offset = 0
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _names():
-            raise InvalidTensors(f"tensor {name!r}: {tensor.dtype} cannot be sent")
-        size = tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": _names()[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, offset + size],
-        }
+    for name, dtype, shape in entries:
+        size = math.prod(shape) * DTYPES[dtype][1]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

@@ -62,7 +62,8 @@ def found(house: House, connection: Connection, **query: object) -> list[str]:
     return [entry.name for entry in entries if entry.kind == "dataset"]
 
 
-def published(house: House, **query: object) -> list[SearchEntry]:
+def published(house: House, kind: str = "", **query: object) -> list[SearchEntry]:
+    query["kinds"] = [kind] if kind else []
     reply = house.node.dispatch(Context(NETWORK), SearchPublished(**query))
     entries: list[SearchEntry] = reply.entries
     return entries

@@ -267,6 +267,7 @@ def test_abandoned_uploads_are_removed(house: House) -> None:
     house.clock.advance(8 * 86400.0)
     owner = house.log_in()
     other = owner.call(BeginUpload(size=4))
+    assert sum(service.tidy() for service in house.node.services) == 1  # as housekeeping does every hour
     with pytest.raises(NotFound):
         owner.call(UploadStatus(upload_id=begun.upload_id))
     owner.call(UploadStatus(upload_id=other.upload_id))

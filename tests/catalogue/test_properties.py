@@ -223,7 +223,12 @@ def secrets(who: str, spec: DatasetSpec, number: int) -> list[str]:
 
 
 def check_search(world: World, who: str, question: dict[str, object]) -> None:
-    message = SearchPublished(**question) if who == "network" else SearchQuery(**question)
+    if who == "network":
+        kind = question["kind"]
+        rest = {name: value for name, value in question.items() if name != "kind"}
+        message: object = SearchPublished(**rest, kinds=[kind] if kind else [])
+    else:
+        message = SearchQuery(**question)
     entries = world.ask(who, message).entries
     expected = {
         key for key, (spec, n) in world.ids.items() if may_find(who, spec) and fits(question, spec, n)

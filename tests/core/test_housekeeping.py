@@ -32,6 +32,11 @@ def test_contents_without_a_reference_go_and_held_ones_stay(node: Node) -> None:
         assert node.blobs.exists(held.digest)
 
 
+def test_services_remove_what_users_abandoned(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.service(MetadataService), "tidy", lambda: 3)
+    assert node.service(HousekeepingService).sweep() == 3
+
+
 def test_it_sweeps_at_start(node: Node) -> None:
     with node.blobs.put([b"left by a crash"]) as lost:
         pass

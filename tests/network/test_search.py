@@ -43,7 +43,7 @@ class Shelf(Service):
             SearchEntry(kind=kind, id="0" * 32, name=f"{self.node.name}-{kind}", description="", tags=[],
                         created_at=0.0)
             for kind in ("dataset", "model", "object")
-            if message.kind in ("", kind)
+            if not message.kinds or kind in message.kinds
         ]  # fmt: skip
         return SearchResults(entries=entries)
 

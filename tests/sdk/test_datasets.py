@@ -17,8 +17,7 @@ from grid.accounts.service import PASSWORDS
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.node.metadata import MetadataService
-from syft_ext.client import objects as objects_module
-from syft_ext.client.tabular import as_data
+from syft_ext.client import upload as upload_module
 from syft_ext.clock import SystemClock
 from syft_ext.errors import BadRequest, Forbidden, NotFound, Unavailable
 from syft_ext.plans import make_plan
@@ -132,10 +131,9 @@ def test_a_refused_dataset_leaves_no_data_behind(owner: sy.DomainClient) -> None
     assert len(owner.store) == 0
 
 
-def test_nullable_and_boolean_columns_become_numbers() -> None:
+def test_nullable_and_boolean_columns_become_numbers(owner: sy.DomainClient) -> None:
     frame = pandas.DataFrame({"n": pandas.array([1, None], dtype="Int64"), "b": [True, False]})
-    data = as_data(frame, "t")
-    assert isinstance(data, dict)
+    data = owner.datasets.create("t", frame)["data"].data
     assert data["n"][0] == 1 and data["n"][1].isnan()
     assert data["b"].dtype is torch.bool
 
@@ -202,9 +200,9 @@ def test_who_may_read_is_the_owners_to_say(owner: sy.DomainClient, scientist: sy
 def test_large_uploads_go_in_parts_and_survive_a_broken_line(
     owner: sy.DomainClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects_module, "RESUMABLE", 1000)
-    monkeypatch.setattr(objects_module, "PART", 700)
-    monkeypatch.setattr(objects_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(upload_module, "RESUMABLE", 1000)
+    monkeypatch.setattr(upload_module, "PART", 700)
+    monkeypatch.setattr(upload_module.time, "sleep", lambda seconds: None)
     line = owner.connection.transport
     exchange, sent = line.exchange, list[str]()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 from sqlalchemy import select
@@ -11,25 +11,30 @@ from sqlalchemy.orm import Session
 
 from grid.accounts.tables import User
 from grid.catalogue.access import Viewer
-from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetViewer
+from grid.catalogue.column_statistics import shown, ticked
+from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion, DatasetViewer
 from grid.storage.tables import ObjectRow
-from syft_ext.messages.datasets import AssetView, Column, DatasetView, SearchEntry
+from syft_ext.messages.datasets import AssetView, Column, DatasetView, SearchEntry, VersionView
+from syft_ext.messages.policy import SitePolicy
 
-__all__ = ["Loaded", "entry_of", "load", "published_text", "view_of"]
+__all__ = ["Loaded", "Published", "load", "published_of", "view_of"]
+
+_ALL = frozenset({"description", "tags", "assets", "schema", "size", "mock", "owner", "subjects", "versions"})
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A dataset with all that belongs to it."""
+    """A dataset with all that belongs to it. ``versions``: by asset, with whether the content is still there."""
 
     row: DatasetRow
     owner: str
     assets: list[tuple[DatasetAsset, ObjectRow]]
     viewers: list[str]
+    versions: Mapping[str, list[tuple[DatasetVersion, bool]]] = field(default_factory=dict)
 
 
 def load(session: Session, rows: Sequence[DatasetRow]) -> list[Loaded]:
-    """A page of datasets, in three queries for the whole page."""
+    """A page of datasets, in four queries for the whole page."""
     ids = [row.id for row in rows]
     owners = select(User.id, User.email).where(User.id.in_({row.owner_id for row in rows}))
     emails = dict(session.execute(owners).all())
@@ -45,24 +50,56 @@ def load(session: Session, rows: Sequence[DatasetRow]) -> list[Loaded]:
     viewers: dict[str, list[str]] = {}
     for viewer in session.scalars(select(DatasetViewer).where(DatasetViewer.dataset_id.in_(ids))):
         viewers.setdefault(viewer.dataset_id, []).append(viewer.subject)
+    versions = _versions(session, ids)
     return [
-        Loaded(row, emails.get(row.owner_id, ""), assets.get(row.id, []), sorted(viewers.get(row.id, [])))
+        Loaded(
+            row,
+            emails.get(row.owner_id, ""),
+            assets.get(row.id, []),
+            sorted(viewers.get(row.id, [])),
+            versions.get(row.id, {}),
+        )
         for row in rows
     ]
 
 
-def view_of(dataset: Loaded, viewer: Viewer) -> DatasetView:
-    """What ``viewer``, who may find the dataset, sees of it."""
+def _versions(
+    session: Session, ids: Sequence[str]
+) -> dict[str, dict[str, list[tuple[DatasetVersion, bool]]]]:
+    statement = (
+        select(DatasetVersion, ObjectRow.id)
+        .outerjoin(ObjectRow, ObjectRow.id == DatasetVersion.object_id)
+        .where(DatasetVersion.dataset_id.in_(ids))
+        .order_by(DatasetVersion.number)
+    )
+    found: dict[str, dict[str, list[tuple[DatasetVersion, bool]]]] = {}
+    for version, object_id in session.execute(statement):
+        listed = found.setdefault(version.dataset_id, {}).setdefault(version.asset, [])
+        listed.append((version, object_id is not None))
+    return found
+
+
+def view_of(dataset: Loaded, viewer: Viewer, policy: SitePolicy) -> DatasetView:
+    """What ``viewer``, who may find the dataset, sees of it under the site's policy."""
     row = dataset.row
     mine = viewer.may_change(row.owner_id)
-    shown = {*row.published, *(_ALL if mine else ())}
+    fields = _ALL if mine else frozenset(row.published)
+    assets = _assets(dataset, fields)
+    for view, (asset, _) in zip(assets, dataset.assets, strict=bool(assets)):
+        if "schema" in fields:
+            view.statistics = shown(asset.statistics, policy)
+        view.ticked = ticked(asset.statistics) if mine else {}
+        if "versions" in fields:
+            view.version = asset.version
+            view.versions = [_version(each, there, fields) for each, there in _of(dataset, asset)]
     return DatasetView(
         id=row.id,
         name=row.name,
-        description=row.description if "description" in shown else "",
-        tags=list(row.tags) if "tags" in shown else [],
-        assets=_assets(dataset, shown),
-        owner=dataset.owner if "owner" in shown else "",
+        description=row.description if "description" in fields else "",
+        tags=list(row.tags) if "tags" in fields else [],
+        subjects=row.subjects if "subjects" in fields else "",
+        assets=assets,
+        owner=dataset.owner if "owner" in fields else "",
         created_at=row.created_at,
         updated_at=row.updated_at,
         visibility=row.visibility if mine else "",
@@ -71,52 +108,89 @@ def view_of(dataset: Loaded, viewer: Viewer) -> DatasetView:
     )
 
 
-_ALL = ("description", "tags", "assets", "schema", "size", "mock", "owner")
+def _of(dataset: Loaded, asset: DatasetAsset) -> list[tuple[DatasetVersion, bool]]:
+    return dataset.versions.get(asset.name, [])
 
 
-def _assets(dataset: Loaded, shown: Iterable[str]) -> list[AssetView]:
-    if "assets" not in shown:
+def _version(version: DatasetVersion, there: bool, fields: Collection[str]) -> VersionView:
+    sized = "size" in fields
+    return VersionView(
+        number=version.number,
+        created_at=version.created_at,
+        note=version.note,
+        changed=list(version.changed),
+        object_id=version.object_id if there else "",
+        size=version.size if sized else None,
+        rows=version.rows if sized else None,
+    )
+
+
+def _assets(dataset: Loaded, fields: Collection[str]) -> list[AssetView]:
+    if "assets" not in fields:
         return []
-    sized = "size" in shown
+    sized = "size" in fields
     return [
         AssetView(
             name=asset.name,
             description=asset.description,
             object_id=asset.object_id,
-            columns=msgspec.convert(asset.columns, list[Column]) if "schema" in shown else [],
+            columns=msgspec.convert(asset.columns, list[Column]) if "schema" in fields else [],
             kind=private.kind,
             dtype=private.dtype if sized else None,
             shape=private.shape if sized else None,
             size=private.size if sized else None,
-            has_mock=asset.mock_id is not None and "mock" in shown,
+            rows=asset.rows if sized else None,
+            has_mock=asset.mock_id is not None and "mock" in fields,
         )
         for asset, private in dataset.assets
     ]
 
 
-def entry_of(dataset: Loaded) -> SearchEntry:
-    """What a search shows: only what is published, to the owner as well."""
-    row, shown = dataset.row, dataset.row.published
-    details: dict[str, object] = {"assets": msgspec.to_builtins(_assets(dataset, shown))}
-    if "owner" in shown:
-        details["owner"] = dataset.owner
-    return SearchEntry(
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a search shows of a dataset and looks into, to the owner as well.
+
+    Attributes:
+        entry: without what changes by itself: the owner's address and statistics, which are added to an answer.
+        columns: names, as their owner wrote them.
+        size, rows: bytes of all assets, and rows of the longest; None when not published or not known.
+    """
+
+    entry: SearchEntry
+    text: str
+    tags: list[str]
+    columns: list[str]
+    size: int | None
+    rows: int | None
+
+
+def published_of(dataset: Loaded) -> Published:
+    row, fields = dataset.row, frozenset(dataset.row.published)
+    assets = _assets(dataset, fields)
+    details: dict[str, object] = {"assets": msgspec.to_builtins(assets)}
+    if "subjects" in fields and row.subjects:
+        details["subjects"] = row.subjects
+    entry = SearchEntry(
         kind="dataset",
         id=row.id,
         name=row.name,
-        description=row.description if "description" in shown else "",
-        tags=list(row.tags) if "tags" in shown else [],
+        description=row.description if "description" in fields else "",
+        tags=list(row.tags) if "tags" in fields else [],
         created_at=row.created_at,
         details=details,
     )
-
-
-def published_text(dataset: Loaded) -> str:
-    """The text that a search looks into."""
-    entry = entry_of(dataset)
-    words = [entry.name, entry.description, *entry.tags]
-    for asset in _assets(dataset, dataset.row.published):
+    words = [entry.name, entry.description, *entry.tags, str(details.get("subjects", ""))]
+    for asset in assets:
         words += [asset.name, asset.description]
         for column in asset.columns:
-            words += [column.name, column.description, column.unit]
-    return "\n".join(words)
+            words += [column.name, column.description, column.unit, *column.categories]
+    sized = [(private.size, asset.rows) for asset, private in dataset.assets] if "size" in fields else []
+    rows = [rows for _, rows in sized if rows is not None]
+    return Published(
+        entry=entry,
+        text="\n".join(words),
+        tags=entry.tags,
+        columns=[column.name for asset in assets for column in asset.columns],
+        size=sum(size for size, _ in sized) if sized and assets else None,
+        rows=max(rows) if rows and assets else None,
+    )

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select, true
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from grid.catalogue.access import Viewer
+from grid.catalogue.assets import AssetWriter, as_message
 from grid.catalogue.content import download
-from grid.catalogue.dataset_views import entry_of, load, published_text, view_of
-from grid.catalogue.search import Query
-from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetTag, DatasetViewer
-from grid.governance.access import governs
+from grid.catalogue.dataset_views import load, published_of, view_of
+from grid.catalogue.forms import form_of
+from grid.catalogue.search import folded_column
+from grid.catalogue.tables import (
+    DatasetAsset,
+    DatasetColumn,
+    DatasetRow,
+    DatasetTag,
+    DatasetVersion,
+    DatasetViewer,
+)
+from grid.catalogue.visibility import changeable, findable, newest, shown_as, visible
+from grid.governance.policy import current_policy
 from grid.node import Download
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
 from grid.storage.tables import ObjectRow
 from syft_ext.clock import Clock
-from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
+from syft_ext.errors import Conflict, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages.datasets import (
-    Asset,
     CreateDataset,
     DatasetView,
     ListDatasets,
     MockView,
-    SearchEntry,
+    UpdateAsset,
     UpdateDataset,
 )
 from syft_ext.store.objects import fold
 
-__all__ = ["DatasetManager", "shown_as"]
+__all__ = ["DatasetManager", "asset_of", "shown_as"]
 
 Look = Callable[[Session], Viewer]
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class DatasetManager:
-    """Also the search source of datasets."""
-
-    kind = "dataset"
-
     def __init__(self, db: Database, blobs: BlobStore, clock: Clock) -> None:
         self._db = db
         self._blobs = blobs
@@ -53,36 +60,25 @@ class DatasetManager:
     def get(self, look: Look, dataset_id: str) -> DatasetView:
         with self._db.read() as session:
             viewer = look(session)
-            return view_of(load(session, [_visible(session, viewer, dataset_id)])[0], viewer)
+            (found,) = load(session, [visible(session, viewer, dataset_id)])
+            return view_of(found, viewer, current_policy(session))
 
     def all(self, look: Look, message: ListDatasets) -> list[DatasetView]:
         with self._db.read() as session:
             viewer = look(session)
-            query = select(DatasetRow).where(_findable(viewer))
+            query = select(DatasetRow).where(findable(viewer))
             if message.mine:
                 query = query.where(DatasetRow.owner_id == viewer.user_id)
             if message.name:
                 query = query.where(DatasetRow.name == message.name)
-            page = session.scalars(_newest(query).limit(message.limit).offset(message.offset)).all()
-            return [view_of(view, viewer) for view in load(session, page)]
-
-    def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
-        conditions = [
-            DatasetRow.search_text.contains(word, autoescape=True) for word in fold(query.text).split()
-        ]
-        for tag in query.tags:
-            conditions.append(exists().where(DatasetTag.dataset_id == DatasetRow.id, DatasetTag.tag == tag))
-        if query.name:
-            conditions.append(DatasetRow.name == query.name)
-        found = select(DatasetRow).where(_findable(viewer), *conditions)
-        with self._db.read() as session:
-            page = session.scalars(_newest(found).limit(query.limit)).all()
-            return [entry_of(view) for view in load(session, page)]
+            page = session.scalars(newest(query).limit(message.limit).offset(message.offset)).all()
+            policy = current_policy(session)
+            return [view_of(view, viewer, policy) for view in load(session, page)]
 
     def mock(self, look: Look, dataset_id: str, asset: str) -> Download:
         with self._db.read() as session:
             viewer = look(session)
-            row = _visible(session, viewer, dataset_id)
+            row = visible(session, viewer, dataset_id)
             shown = viewer.may_change(row.owner_id) or {"assets", "mock"} <= set(row.published)
             part = session.get(DatasetAsset, (dataset_id, asset)) if shown else None
             mock = session.get(ObjectRow, part.mock_id) if part and part.mock_id else None
@@ -96,157 +92,121 @@ class DatasetManager:
 
     def create(self, look: Look, message: CreateDataset) -> DatasetView:
         now = self._clock.now()
-        try:
-            with self._db.transaction() as session:
-                viewer = look(session)
-                row = DatasetRow(
-                    id=new_id(),
-                    owner_id=viewer.user_id,
-                    name=message.name,
-                    description=message.description,
-                    tags=list(message.tags),
-                    visibility=message.visibility,
-                    published=_fields(message.published),
-                    search_text="",
-                    created_at=now,
-                    updated_at=now,
-                )
-                session.add(row)
-                session.flush()
-                _set_assets(session, row, message.assets)
-                _set_viewers(session, row, message.viewers)
-                return self._finish(session, viewer, row)
-        except IntegrityError as error:
-            raise Conflict(f"you have a dataset {message.name!r} already") from error
+        with self._changing(f"you have a dataset {message.name!r} already") as session:
+            viewer = look(session)
+            row = DatasetRow(
+                id=new_id(),
+                owner_id=viewer.user_id,
+                name=message.name,
+                description=message.description,
+                tags=list(message.tags),
+                subjects=message.subjects,
+                visibility=message.visibility,
+                published=sorted(set(message.published)),
+                search_text="",
+                created_at=now,
+                updated_at=now,
+            )
+            session.add(row)
+            session.flush()
+            AssetWriter(session, self._blobs, row, now).set_all(message.assets)
+            _set_viewers(session, row, message.viewers)
+            return self.finish(session, viewer, row)
 
     def update(self, look: Look, message: UpdateDataset) -> DatasetView:
+        with self._changing("there is such a dataset of this owner already") as session:
+            viewer = look(session)
+            row = changeable(session, viewer, message.dataset_id, content=message.assets is not None)
+            for name in ("name", "description", "subjects", "visibility"):
+                if getattr(message, name) is not None:
+                    setattr(row, name, getattr(message, name))
+            if message.tags is not None:
+                row.tags = list(message.tags)
+            if message.published is not None:
+                row.published = sorted(set(message.published))
+            if message.viewers is not None:
+                _set_viewers(session, row, message.viewers)
+            row.updated_at = self._clock.now()
+            session.flush()
+            if message.assets is not None:
+                writer = AssetWriter(session, self._blobs, row, row.updated_at)
+                writer.set_all(message.assets, message.note)
+            return self.finish(session, viewer, row)
+
+    def update_asset(self, look: Look, message: UpdateAsset) -> tuple[DatasetView, str]:
+        """The dataset, and the id of the content that the asset had before."""
+        with self._changing("the dataset was changed meanwhile") as session:
+            viewer = look(session)
+            row = changeable(session, viewer, message.dataset_id, content=True)
+            before = asset_of(session, row, message.asset).object_id
+            listed = select(DatasetAsset).where(DatasetAsset.dataset_id == row.id)
+            assets = session.scalars(listed.order_by(DatasetAsset.position)).all()
+            changed = [as_message(each, message) for each in assets]
+            row.updated_at = self._clock.now()
+            session.flush()
+            AssetWriter(session, self._blobs, row, row.updated_at).set_all(changed, message.note)
+            return self.finish(session, viewer, row), before
+
+    @contextmanager
+    def _changing(self, conflict: str) -> Iterator[Session]:
         try:
             with self._db.transaction() as session:
-                viewer = look(session)
-                row = _changeable(session, viewer, message.dataset_id)
-                for name in ("name", "description", "visibility"):
-                    if getattr(message, name) is not None:
-                        setattr(row, name, getattr(message, name))
-                if message.tags is not None:
-                    row.tags = list(message.tags)
-                if message.published is not None:
-                    row.published = _fields(message.published)
-                if message.assets is not None:
-                    if not viewer.owns(row.owner_id):
-                        # A manager could show another's private data as a "mock" of something else.
-                        raise Forbidden("what a dataset is made of is for its owner to say", id=row.id)
-                    _set_assets(session, row, message.assets)
-                if message.viewers is not None:
-                    _set_viewers(session, row, message.viewers)
-                row.updated_at = self._clock.now()
-                return self._finish(session, viewer, row)
+                yield session
         except IntegrityError as error:
-            raise Conflict("there is such a dataset of this owner already") from error
+            raise Conflict(conflict) from error
 
-    def _finish(self, session: Session, viewer: Viewer, row: DatasetRow) -> DatasetView:
-        """Bring what search looks into up to date with what is published."""
+    def finish(self, session: Session, viewer: Viewer, row: DatasetRow) -> DatasetView:
+        """Bring what a search sees up to date with what is published; call it at the end of every change."""
         session.flush()
-        (view,) = load(session, [row])
-        row.search_text = fold(published_text(view))
+        (dataset,) = load(session, [row])
+        published = published_of(dataset)
+        row.entry, row.search_text = _encode(published.entry), fold(published.text)
+        row.published_bytes, row.published_rows = published.size, published.rows
+        row.has_statistics = {"assets", "schema"} <= set(row.published) and any(
+            asset.statistics.get("found") for asset, _ in dataset.assets
+        )
         session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == row.id))
-        if "tags" in row.published:
-            session.add_all(DatasetTag(dataset_id=row.id, tag=tag) for tag in dict.fromkeys(row.tags))
+        session.add_all(DatasetTag(dataset_id=row.id, tag=tag) for tag in dict.fromkeys(published.tags))
+        session.execute(delete(DatasetColumn).where(DatasetColumn.dataset_id == row.id))
+        columns = dict.fromkeys(folded_column(name) for name in published.columns)
+        session.add_all(DatasetColumn(dataset_id=row.id, name=name) for name in columns)
         session.flush()
-        return view_of(view, viewer)
+        return view_of(dataset, viewer, current_policy(session))
 
     def delete(self, look: Look, dataset_id: str) -> list[str]:
-        """Delete the dataset; returns the ids of the objects that it referred to."""
+        """Delete the dataset; returns the ids of the objects that it referred to, earlier versions included."""
         with self._db.transaction() as session:
-            row = _changeable(session, look(session), dataset_id)
+            row = changeable(session, look(session), dataset_id)
             assets = session.scalars(select(DatasetAsset).where(DatasetAsset.dataset_id == row.id))
             ids = [object_id for asset in assets for object_id in (asset.object_id, asset.mock_id)]
+            earlier = select(DatasetVersion.object_id).where(DatasetVersion.dataset_id == row.id)
+            ids += session.scalars(earlier)
             session.execute(delete(DatasetRow).where(DatasetRow.id == row.id))
-        return [object_id for object_id in ids if object_id]
+        return list(dict.fromkeys(object_id for object_id in ids if object_id))
+
+    def reindex(self) -> None:
+        """Fill in what an older release did not keep beside its datasets."""
+        with self._db.read() as session:
+            stale = session.scalars(select(DatasetRow.id).where(DatasetRow.entry == b"")).all()
+        for dataset_id in stale:
+            with self._db.transaction() as session:
+                row = session.get(DatasetRow, dataset_id)
+                if row is None:
+                    continue
+                (dataset,) = load(session, [row])
+                for asset, private in dataset.assets:
+                    asset.rows = form_of(self._blobs, private.blob_digest, private.kind).rows
+                self.finish(session, Viewer(row.owner_id, frozenset()), row)
 
 
-def shown_as(session: Session, viewer: Viewer, object_id: str) -> str | None:
-    """Dataset and asset under which the viewer is shown that there is this object; None if he is not."""
-    rows = session.execute(
-        select(DatasetRow, DatasetAsset.name)
-        .join(DatasetAsset, DatasetAsset.dataset_id == DatasetRow.id)
-        .where(DatasetAsset.object_id == object_id, _findable(viewer))
-        .order_by(DatasetRow.created_at.desc(), DatasetRow.id)
-    )
-    for row, asset in rows:
-        if "assets" in row.published or viewer.may_change(row.owner_id):
-            return f"{row.name}: {asset}"
-    return None
-
-
-def _newest(query: Select[DatasetRow]) -> Select[DatasetRow]:
-    return query.order_by(DatasetRow.created_at.desc(), DatasetRow.id)
-
-
-def _findable(viewer: Viewer) -> ColumnElement[bool]:
-    if viewer.manager:
-        return true()
-    if viewer.is_network:
-        return DatasetRow.visibility == "public"
-    named = exists().where(
-        DatasetViewer.dataset_id == DatasetRow.id, DatasetViewer.subject.in_(viewer.subjects)
-    )
-    return or_(DatasetRow.visibility.in_(("public", "users")), DatasetRow.owner_id == viewer.user_id, named)
-
-
-def _visible(session: Session, viewer: Viewer, dataset_id: str) -> DatasetRow:
-    found = select(DatasetRow).where(DatasetRow.id == dataset_id, _findable(viewer))
-    row = session.scalars(found).one_or_none()
-    if row is None:
-        raise NotFound("there is no such dataset", id=dataset_id)
-    return row
-
-
-def _changeable(session: Session, viewer: Viewer, dataset_id: str) -> DatasetRow:
-    row = _visible(session, viewer, dataset_id)
-    if not viewer.may_change(row.owner_id):
-        raise Forbidden("this dataset is not yours", id=dataset_id)
-    return row
-
-
-def _fields(names: Sequence[str]) -> list[str]:
-    return sorted(set(names))
+def asset_of(session: Session, row: DatasetRow, name: str) -> DatasetAsset:
+    """Raises :class:`NotFound`."""
+    asset = session.get(DatasetAsset, (row.id, name))
+    if asset is None:
+        raise NotFound(f"the dataset has no asset {name[:80]!r}", id=row.id)
+    return asset
 
 
 def _set_viewers(session: Session, row: DatasetRow, subjects: Sequence[str]) -> None:
     session.execute(delete(DatasetViewer).where(DatasetViewer.dataset_id == row.id))
     session.add_all(DatasetViewer(dataset_id=row.id, subject=subject) for subject in set(subjects))
-
-
-def _set_assets(session: Session, row: DatasetRow, assets: Sequence[Asset]) -> None:
-    """Replace the assets. Raises :class:`BadRequest` or :class:`NotFound` for what cannot be one."""
-    if len({asset.name for asset in assets}) != len(assets):
-        raise BadRequest("two assets have the same name")
-    session.execute(delete(DatasetAsset).where(DatasetAsset.dataset_id == row.id))
-    for position, asset in enumerate(assets):
-        private = _own(session, row, asset.object_id)
-        if asset.mock_id is not None:
-            mock = _own(session, row, asset.mock_id)
-            if mock.blob_digest == private.blob_digest:
-                raise BadRequest(f"the mock of {asset.name!r} holds the private data itself")
-            if mock.kind != private.kind:
-                raise BadRequest(f"the mock of {asset.name!r} is a {mock.kind}, the data a {private.kind}")
-        session.add(
-            DatasetAsset(
-                dataset_id=row.id,
-                name=asset.name,
-                position=position,
-                description=asset.description,
-                object_id=asset.object_id,
-                mock_id=asset.mock_id,
-                columns=msgspec.to_builtins(asset.columns),
-            )
-        )
-    session.flush()
-
-
-def _own(session: Session, row: DatasetRow, object_id: str) -> ObjectRow:
-    """An object of the dataset's owner, made of his own data: nobody publishes (a mock of) others' data."""
-    found = session.get(ObjectRow, object_id)
-    if found is None or found.owner != row.owner_id or not governs(session, row.owner_id, object_id):
-        raise NotFound("there is no such object of yours", id=object_id)
-    return found

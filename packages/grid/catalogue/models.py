@@ -1,9 +1,12 @@
 """Models hosted for federated training, as search finds them.
 
-Whoever hosts a training wants workers to come, and every user may list them: they are public.
+Whoever hosts a training wants workers to come, and every user may list them: they are public. ``description``
+and ``tags`` are those of the training's ``client_config``, if its host gave any.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import select
 
@@ -25,8 +28,8 @@ class ModelSource:
         self._db = db
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
-        """Trainings that have their model, by name and version."""
-        if query.tags:  # trainings have none
+        """Trainings that have their model, newest first. They have no columns and no rows."""
+        if query.columns:
             return []
         # Compared here: neither engine folds case and accents as `fold` does.
         statement = (
@@ -37,6 +40,7 @@ class ModelSource:
                 Process.status,
                 Process.latest_checkpoint,
                 Process.model_size,
+                Process.client_config,
                 Process.created_at,
             )
             .where(Process.latest_checkpoint > 0)
@@ -47,23 +51,27 @@ class ModelSource:
         found: list[SearchEntry] = []
         with self._db.read() as session:
             for row in session.execute(statement.execution_options(yield_per=_PAGE)):
-                details = {
-                    "version": row.version,
-                    "status": row.status,
-                    "checkpoint": row.latest_checkpoint,
-                    "size": row.model_size,
-                }
-                entry = SearchEntry(
-                    kind="model",
-                    id=row.id,
-                    name=row.name,
-                    description="",
-                    tags=[],
-                    created_at=row.created_at,
-                    details=details,
-                )
-                if query.matches(entry, row.version):
+                entry = _entry(row)
+                if query.matches(entry, row.version) and query.fits(row.model_size, None):
                     found.append(entry)
                     if len(found) == query.limit:
                         break
         return found
+
+
+def _entry(row: Any) -> SearchEntry:
+    description, tags = row.client_config.get("description"), row.client_config.get("tags")
+    return SearchEntry(
+        kind="model",
+        id=row.id,
+        name=row.name,
+        description=description if isinstance(description, str) else "",
+        tags=[each for each in tags if isinstance(each, str)] if isinstance(tags, list) else [],
+        created_at=row.created_at,
+        details={
+            "version": row.version,
+            "status": row.status,
+            "checkpoint": row.latest_checkpoint,
+            "size": row.model_size,
+        },
+    )

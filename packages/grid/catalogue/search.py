@@ -7,42 +7,88 @@ A service that has things to be found registers a source when it starts::
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Select
 
 from grid.catalogue.access import NETWORK, Viewer, listed, viewer_of
 from grid.node import Context, Node, Service, handles
 from grid.storage.object_rows import infos_of, matching
+from grid.storage.tables import ObjectRow
 from syft_ext.messages.datasets import SearchEntry, SearchPublished, SearchQuery, SearchResults
-from syft_ext.store.objects import fold
+from syft_ext.store.objects import ObjectInfo, fold
 
-__all__ = ["ObjectSource", "Query", "SearchService", "SearchSource"]
+__all__ = ["ObjectSource", "Query", "SearchService", "SearchSource", "folded_column"]
+
+_PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A search, ready to be compared.
 
     Attributes:
         text: words that all must occur, whatever their case and accents.
         tags: tags that all must be there, letter by letter.
+        columns: folded names of columns that all must be there.
         name: the exact name, or "".
+        min_bytes, max_bytes, min_rows, max_rows: bounds of what is published; what is not, fits none.
         limit: how many entries at most.
     """
 
-    text: str
-    tags: tuple[str, ...]
-    name: str
-    limit: int
+    text: str = ""
+    tags: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    name: str = ""
+    min_bytes: int | None = None
+    max_bytes: int | None = None
+    min_rows: int | None = None
+    max_rows: int | None = None
+    limit: int = 100
+
+    @property
+    def words(self) -> list[str]:
+        return fold(self.text).split()
 
     def matches(self, entry: SearchEntry, more: str = "") -> bool:
-        """Whether an entry fits; ``more`` is published text that the entry does not show as such."""
+        """Whether an entry fits by text, tags and name; ``more`` is published text that it does not show."""
         text = fold("\n".join((entry.name, entry.description, more, *entry.tags)))
         return (
-            all(word in text for word in fold(self.text).split())
+            all(word in text for word in self.words)
             and set(self.tags) <= set(entry.tags)
             and self.name in ("", entry.name)
         )
+
+    def fits(self, size: int | None, rows: int | None) -> bool:
+        """Whether something of so many bytes and rows fits; None is "not said"."""
+        return _within(size, self.min_bytes, self.max_bytes) and _within(rows, self.min_rows, self.max_rows)
+
+
+def _within(value: int | None, low: int | None, high: int | None) -> bool:
+    if low is None and high is None:
+        return True
+    return value is not None and (low is None or low <= value) and (high is None or value <= high)
+
+
+def query_of(message: SearchQuery | SearchPublished) -> Query:
+    return Query(
+        text=message.text,
+        tags=tuple(message.tags),
+        columns=tuple(folded_column(name) for name in message.columns),
+        name=message.name,
+        min_bytes=message.min_bytes,
+        max_bytes=message.max_bytes,
+        min_rows=message.min_rows,
+        max_rows=message.max_rows,
+        limit=message.limit,
+    )
+
+
+def folded_column(name: str) -> str:
+    """The form in which names of columns are compared: as much of it as an index takes."""
+    return fold(name)[:255]
 
 
 class SearchSource(Protocol):
@@ -66,18 +112,20 @@ class SearchService(Service):
     def query(self, ctx: Context, message: SearchQuery) -> SearchResults:
         with self.node.db.read() as session:
             viewer = viewer_of(session, ctx.principal)
-        return self._search(message, viewer)
+        return self._search(message, viewer, {message.kind} if message.kind else set())
 
     @handles(SearchPublished)
     def published(self, ctx: Context, message: SearchPublished) -> SearchResults:
-        return self._search(message, NETWORK)
+        return self._search(message, NETWORK, set(message.kinds))
 
-    def _search(self, message: SearchQuery | SearchPublished, viewer: Viewer) -> SearchResults:
-        query = Query(message.text, tuple(message.tags), message.name, message.limit)
+    def _search(
+        self, message: SearchQuery | SearchPublished, viewer: Viewer, kinds: Collection[str]
+    ) -> SearchResults:
+        query = query_of(message)
         entries = [
             entry
             for source in self._sources
-            if message.kind in ("", source.kind)
+            if not kinds or source.kind in kinds
             for entry in source.search(query, viewer)
         ]
         entries.sort(key=lambda entry: entry.created_at, reverse=True)
@@ -93,25 +141,54 @@ class ObjectSource:
         self._node = node
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
-        if query.name:
+        if query.name or query.columns:
             return []
-        statement = matching(query.text, query.tags, None, None).where(listed(viewer, "search"))
+        statement = matching(query.text, query.tags, None, None).where(
+            listed(viewer, "search"), *_sizes(query, ObjectRow.size)
+        )
+        by_rows = query.min_rows is not None or query.max_rows is not None
+        if by_rows:  # which are a number in a list, in the database
+            return self._by_rows(statement, query)
         with self._node.db.read() as session:
             infos = infos_of(session, session.scalars(statement.limit(query.limit)).all())
-        return [
-            SearchEntry(
-                kind="object",
-                id=info.id,
-                name="",
-                description=info.description,
-                tags=list(info.tags),
-                created_at=info.created_at,
-                details={
-                    "kind": info.kind,
-                    "size": info.size,
-                    "dtype": info.dtype,
-                    "shape": None if info.shape is None else list(info.shape),
-                },
-            )
-            for info in infos
-        ]
+        return [_object_entry(info) for info in infos]
+
+    def _by_rows(self, statement: Select[str], query: Query) -> list[SearchEntry]:
+        found: list[SearchEntry] = []
+        with self._node.db.read() as session:
+            for page in session.scalars(statement.where(ObjectRow.shape.is_not(None))).partitions(_PAGE):
+                infos = infos_of(session, page)
+                found += [
+                    _object_entry(info)
+                    for info in infos
+                    if info.shape and query.fits(info.size, info.shape[0])
+                ]
+                if len(found) >= query.limit:
+                    break
+        return found[: query.limit]
+
+
+def _sizes(query: Query, size: Any) -> list[ColumnElement[bool]]:
+    bounds = []
+    if query.min_bytes is not None:
+        bounds.append(size >= query.min_bytes)
+    if query.max_bytes is not None:
+        bounds.append(size <= query.max_bytes)
+    return bounds
+
+
+def _object_entry(info: ObjectInfo) -> SearchEntry:
+    return SearchEntry(
+        kind="object",
+        id=info.id,
+        name="",
+        description=info.description,
+        tags=list(info.tags),
+        created_at=info.created_at,
+        details={
+            "kind": info.kind,
+            "size": info.size,
+            "dtype": info.dtype,
+            "shape": None if info.shape is None else list(info.shape),
+        },
+    )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy.orm import Session
 
 from grid.catalogue.access import Viewer, viewer_of
+from grid.catalogue.dataset_search import DatasetSource
 from grid.catalogue.datasets import DatasetManager
+from grid.catalogue.derived import DerivedManager
 from grid.catalogue.models import ModelSource
 from grid.catalogue.objects import ObjectManager
 from grid.catalogue.search import ObjectSource, SearchService
 from grid.catalogue.uploads import UploadService
 from grid.node import Context, Download, Node, Service, handles
-from syft_ext.errors import Conflict, NotFound
+from syft_ext.errors import Conflict, GridError, NotFound
 from syft_ext.messages import Empty
 from syft_ext.messages import datasets as d
 from syft_ext.messages import objects as o
@@ -66,11 +69,13 @@ class DatasetService(Service):
         super().__init__(node)
         self._objects = ObjectManager(node.db, node.blobs, node.clock)
         self._datasets = DatasetManager(node.db, node.blobs, node.clock)
+        self._derived = DerivedManager(node.db, node.blobs, self._datasets)
 
     def start(self) -> None:
+        self._datasets.reindex()
         search = self.node.service(SearchService)
         assert isinstance(search, SearchService)
-        search.add(self._datasets)
+        search.add(DatasetSource(self.node.db))
         search.add(ObjectSource(self.node))
         search.add(ModelSource(self.node.db))
 
@@ -92,17 +97,59 @@ class DatasetService(Service):
 
     @handles(d.UpdateDataset)
     def update(self, ctx: Context, message: d.UpdateDataset) -> d.DatasetView:
-        return self._datasets.update(_look(ctx), message)
+        view = self._datasets.update(_look(ctx), message)
+        return view if message.assets is None else self._refreshed(ctx, view)
+
+    @handles(d.UpdateAsset)
+    def update_asset(self, ctx: Context, message: d.UpdateAsset) -> d.DatasetView:
+        view, before = self._datasets.update_asset(_look(ctx), message)
+        ctx.note(before, *([message.object_id] if message.object_id else []))
+        if message.delete_old and message.object_id not in (None, before):
+            self._delete_unused(ctx, before)
+        return self._refreshed(ctx, view)
+
+    def _refreshed(self, ctx: Context, view: d.DatasetView) -> d.DatasetView:
+        """With the ticked statistics of new content, and what else is new."""
+        self._derived.refresh(view.id)
+        return self._datasets.get(_look(ctx), view.id)
+
+    @handles(d.PublishStatistics)
+    def publish_statistics(self, ctx: Context, message: d.PublishStatistics) -> d.DatasetView:
+        named = ",".join(f"{column}:{'+'.join(names)}" for column, names in message.statistics.items())
+        ctx.note(asset=message.asset, statistics=named[:1000])
+        view, object_id = self._derived.publish(_look(ctx), message)
+        ctx.note(object_id)
+        return view
+
+    @handles(d.MakeMock)
+    def make_mock(self, ctx: Context, message: d.MakeMock) -> d.DatasetView:
+        made = self._derived.mock(_look(ctx), message)
+        described = o.PutObject(kind=made.content.kind, description=made.label)
+        info = self._objects.store.put_stream(
+            self._objects.describe_new(ctx.principal.id, described), made.content.pieces()
+        )
+        ctx.note(info.id)
+        change = d.UpdateAsset(dataset_id=message.dataset_id, asset=message.asset, mock_id=info.id)
+        try:
+            view, _ = self._datasets.update_asset(_look(ctx), change)
+        except GridError:
+            self._delete_unused(ctx, info.id)
+            raise
+        if made.replaces is not None:
+            self._delete_unused(ctx, made.replaces)
+        return view
 
     @handles(d.DeleteDataset)
     def delete(self, ctx: Context, message: d.DeleteDataset) -> Empty:
         objects = self._datasets.delete(_look(ctx), message.dataset_id)
         for object_id in objects if message.objects else []:
-            try:
-                self._objects.delete(_look(ctx), object_id)
-            except (Conflict, NotFound):
-                continue  # another dataset uses it, or two assets shared it
+            self._delete_unused(ctx, object_id)
         return Empty()
+
+    def _delete_unused(self, ctx: Context, object_id: str) -> None:
+        """Unless another dataset uses it, or it is gone already."""
+        with suppress(Conflict, NotFound):
+            self._objects.delete(_look(ctx), object_id)
 
 
 #: What a Domain needs to have data.

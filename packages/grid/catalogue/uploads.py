@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from functools import partial
 
 from grid.catalogue.access import Viewer
+from grid.catalogue.conversion import convert
 from grid.catalogue.objects import ObjectManager, view_of
 from grid.node import Context, Node, Service, handles
+from grid.offload import offload
+from grid.storage.references import collect
 from grid.storage.uploads import Uploads
 from syft_ext.errors import NotFound
 from syft_ext.messages import Empty
 from syft_ext.messages import objects as m
 
 __all__ = ["UploadService"]
-
-_SWEEP_EVERY = 3600.0
 
 
 class UploadService(Service):
@@ -24,24 +26,12 @@ class UploadService(Service):
         super().__init__(node)
         self._uploads = Uploads(node.db, node.blobs, node.clock)
         self._objects = ObjectManager(node.db, node.blobs, node.clock)
-        self._swept_at = 0.0
-        self._sweeping = threading.Lock()
 
-    def start(self) -> None:
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Remove abandoned uploads, at most once an hour."""
-        now = self.node.clock.now()
-        with self._sweeping:
-            if now - self._swept_at < _SWEEP_EVERY:
-                return
-            self._swept_at = now
-        self._uploads.sweep()
+    def tidy(self) -> int:
+        return offload(self._uploads.sweep)
 
     @handles(m.BeginUpload)
     def begin(self, ctx: Context, message: m.BeginUpload) -> m.UploadView:
-        self._sweep()
         upload_id = self._uploads.begin(message.size, owner=ctx.principal.id, digest=message.digest or None)
         return m.UploadView(upload_id=upload_id, size=message.size, received=0)
 
@@ -55,12 +45,27 @@ class UploadService(Service):
     def status(self, ctx: Context, message: m.UploadStatus) -> m.UploadView:
         return self._own(ctx, message.upload_id)
 
+    @handles(m.ListUploads)
+    def list(self, ctx: Context, message: m.ListUploads) -> m.UploadList:
+        found = self._uploads.unfinished(ctx.principal.id, message.digest or None)
+        return m.UploadList(
+            uploads=[
+                m.UploadView(upload_id=each.id, size=each.size, received=each.received) for each in found
+            ]
+        )
+
     @handles(m.FinishUpload)
     def finish(self, ctx: Context, message: m.FinishUpload) -> m.ObjectView:
+        return self._made(ctx, message, partial(self._finish, message=message))
+
+    def _made(
+        self, ctx: Context, message: m.FinishUpload | m.ConvertUpload, make: Callable[[Viewer], m.ObjectView]
+    ) -> m.ObjectView:
+        """What ``make`` makes of an upload, or what it made before: the object takes the upload's id."""
         viewer = Viewer(ctx.principal.id, frozenset({ctx.principal.id}))
         try:
             self._own(ctx, message.upload_id)
-            return self._finish(viewer, message)
+            return make(viewer)
         except NotFound:
             made = self._objects.made_from(viewer, message.upload_id)
             if made is None:
@@ -74,6 +79,28 @@ class UploadService(Service):
             stored = self._objects.store.put_blob(info, blob)
             with self.node.db.transaction() as session:
                 self._uploads.forget(session, message.upload_id)
+        return view_of(stored, viewer)
+
+    @handles(m.ConvertUpload)
+    def convert(self, ctx: Context, message: m.ConvertUpload) -> m.ObjectView:
+        return self._made(ctx, message, partial(self._convert, message=message))
+
+    def _convert(self, viewer: Viewer, message: m.ConvertUpload) -> m.ObjectView:
+        described = m.PutObject(
+            kind="tensor" if message.format == "npy" else "tensors",
+            description=message.description,
+            tags=message.tags,
+            searchable=message.searchable,
+            readers=message.readers,
+            finders=message.finders,
+        )
+        with self._uploads.finish(message.upload_id) as uploaded:
+            with convert(self.node.blobs, uploaded, message) as table:
+                info = self._objects.describe_new(viewer.user_id, described, object_id=message.upload_id)
+                stored = self._objects.store.put_blob(info, table)
+            with self.node.db.transaction() as session:
+                self._uploads.forget(session, message.upload_id)
+        collect(self.node.db, self.node.blobs, [uploaded.digest])
         return view_of(stored, viewer)
 
     @handles(m.AbortUpload)

@@ -29,7 +29,9 @@ __all__ = ["NetworkSearchService"]
 
 logger = logging.getLogger(__name__)
 
-KINDS: tuple[Literal["dataset", "model"], ...] = ("dataset", "model")
+Kind = Literal["dataset", "model", "object"]
+#: What a search without a kind is for.
+KINDS: tuple[Kind, ...] = ("dataset", "model")
 #: Seconds that a suspect may still be at it after everybody else; its late answer closes its circuit.
 PROBE_TIMEOUT = 10.0
 
@@ -142,14 +144,21 @@ class NetworkSearchService(Service):
 
     def _entries(self, domain: Association, message: SearchNetwork, timeout: float) -> list[SearchEntry]:
         connection = self.associations.links.connect(domain.address, domain.verify_key)
-        entries: list[SearchEntry] = []
-        for kind in (message.kind,) if message.kind else KINDS:
-            query = SearchPublished(
-                text=message.text, tags=message.tags, name=message.name, kind=kind, limit=message.limit
-            )
-            reply: SearchResults = connection.call(query, timeout=timeout)
-            entries += [entry for entry in reply.entries if entry.kind == kind]
-        return entries
+        kinds: list[Kind] = [message.kind] if message.kind else list(KINDS)
+        query = SearchPublished(
+            text=message.text,
+            tags=message.tags,
+            columns=message.columns,
+            name=message.name,
+            kinds=kinds,
+            min_bytes=message.min_bytes,
+            max_bytes=message.max_bytes,
+            min_rows=message.min_rows,
+            max_rows=message.max_rows,
+            limit=message.limit,
+        )
+        reply: SearchResults = connection.call(query, timeout=timeout)
+        return [entry for entry in reply.entries if entry.kind in kinds]
 
     def _ask_standing(self, domain: Association) -> None:
         try:

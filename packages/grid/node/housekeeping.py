@@ -45,14 +45,16 @@ class HousekeepingService(Service):
             raise Unavailable("the disk is full", reserve=RESERVE)
 
     def sweep(self) -> int:
-        """Remove contents that nothing refers to and nobody holds, and files of dead writers; how many."""
-        return offload(self.node.blobs.sweep) + offload(references.sweep, self.node.db, self.node.blobs)
+        """Remove what users abandoned, contents that nobody needs, and files of dead writers; how many."""
+        abandoned = sum(service.tidy() for service in self.node.services)
+        left = offload(self.node.blobs.sweep)
+        return abandoned + left + offload(references.sweep, self.node.db, self.node.blobs)
 
     def _sweep_until_stopped(self) -> None:
         while not self._stopping.is_set():
             try:
                 if removed := self.sweep():
-                    logger.info("removed %d contents that nothing refers to", removed)
+                    logger.info("removed %d uploads and contents that nobody needs", removed)
             except Exception:
                 logger.exception("the sweep failed")
             self._stopping.wait(INTERVAL)

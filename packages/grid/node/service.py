@@ -113,6 +113,10 @@ class Service:
     def stop(self) -> None:
         """End background work; called once, also after a failed start."""
 
+    def tidy(self) -> int:
+        """Remove what users abandoned, and say how much that was; called at start and every hour."""
+        return 0
+
     def check(self) -> None:
         """Raise when this service cannot do its work now (``/readyz`` asks)."""
 

@@ -18,7 +18,7 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,19 @@ class Uploads:
             except FileNotFoundError:
                 received = 0
         return UploadStatus(row.id, row.owner, row.size, received, row.blob_digest)
+
+    def unfinished(self, owner: str, digest: str | None = None) -> list[UploadStatus]:
+        """The owner's uploads that are not finished (of the content with this digest), newest first."""
+        statement = select(UploadRow.id).where(UploadRow.owner == owner, UploadRow.blob_digest.is_(None))
+        if digest is not None:
+            statement = statement.where(UploadRow.digest == check_digest(digest))
+        with self._db.read() as session:
+            found = session.scalars(statement.order_by(UploadRow.touched_at.desc(), UploadRow.id)).all()
+        statuses = []
+        for upload in found:
+            with suppress(NotFound):  # it ended meanwhile
+                statuses.append(self.status(upload))
+        return [status for status in statuses if status.digest is None]
 
     def finish(self, upload: str) -> Blob:
         """Make the complete upload a blob, held for the caller. It may be repeated.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.collection import Collection
 from syft_ext.client.display import Table, fields_table, size, when
+from syft_ext.client.home import user_home
 from syft_ext.client.objects import Objects, RemoteObject
-from syft_ext.client.tabular import as_data, schema_of
-from syft_ext.client.transfer import download
+from syft_ext.client.transfer import download, save
 from syft_ext.errors import BadRequest, GridError, NotFound
 from syft_ext.messages.datasets import (
     PUBLISHED,
     Asset,
     AssetView,
+    Column,
     CreateDataset,
     DatasetList,
     DatasetView,
@@ -23,18 +25,28 @@ from syft_ext.messages.datasets import (
     GetDataset,
     GetMock,
     ListDatasets,
+    MakeMock,
     MockView,
-    SearchEntry,
+    PublishStatistics,
+    UpdateAsset,
     UpdateDataset,
 )
+from syft_ext.messages.objects import GetObject
+from syft_ext.sources.content import PartsContent
+from syft_ext.sources.frames import content_of
+from syft_ext.sources.opening import open_source
+from syft_ext.sources.parts import Said
 from syft_ext.store.content import decode
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.requests import DataRequest
 
-__all__ = ["Dataset", "DatasetAsset", "Datasets", "Found"]
+__all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets", "open_content"]
 
 PAGE = 1000
+GENERATE = "generate"
+"""As a mock: let the Domain make one from the schema."""
 
 
 class DatasetAsset:
@@ -68,16 +80,134 @@ class DatasetAsset:
         """Download the private data: for their owner, and whoever he lets read them."""
         return Objects(self.client).get(self.object_id)
 
+    def save(self, path: str | Path) -> Path:
+        """Download the private data to a file (safetensors) without holding them in memory."""
+        return save(self.client, GetObject(object_id=self.object_id), Path(path), self.name)
+
+    def request(self, reason: str, scope: Literal["read", "statistics"] = "read") -> DataRequest:
+        """Ask its owner (or a reviewer) to let you read it, or have statistics of it."""
+        from syft_ext.client.requests import Requests
+
+        return Requests(self.client).create(self.object_id, reason, scope)
+
+    @property
+    def statistics(self) -> dict[str, dict[str, float | None]]:
+        """Column → statistic → number, of those that the owner publishes."""
+        return self.view.statistics
+
+    @property
+    def versions(self) -> Table:
+        """When its content changed, and what of it."""
+        rows = [
+            (
+                each.number,
+                when(each.created_at),
+                each.changed,
+                each.note,
+                each.rows,
+                each.object_id or "deleted",
+            )
+            for each in self.view.versions
+        ]
+        title = f"Versions of {self._dataset.name}/{self.name}"
+        return Table(title, ("version", "from", "changed", "note", "rows", "object"), rows)
+
+    # -- for its owner ------------------------------------------------------------------------------
+
+    def update(
+        self,
+        data: Any = None,
+        *,
+        mock: Any = None,
+        note: str = "",
+        description: str | None = None,
+        schema: Said | None = None,
+        columns: Sequence[str] | None = None,
+        delete_old: bool = False,
+    ) -> DatasetAsset:
+        """Put other content in its place (a new version), or another mock, or change what is said of it.
+
+        Args:
+            data, mock, schema, columns: as of :meth:`Datasets.create`. What the schema said of columns is kept
+                unless ``schema`` says otherwise.
+            note: what is new in this version.
+            delete_old: delete the content that this replaces. Otherwise it stays for whoever was given it.
+        """
+        label, store, kept = f"{self._dataset.name}/{self.name}", Objects(self.client), list[RemoteObject]()
+        said = _said(self.view) if schema is None else schema
+        changes: dict[str, Any] = {"note": note, "delete_old": delete_old, "description": description}
+        try:
+            if data is not None:
+                content = open_content(data, said, label, columns)
+                kept.append(store.put_content(content, description=label))
+                changes |= {"object_id": kept[-1].id, "columns": content.columns}
+            elif schema is not None:
+                changes["columns"] = [
+                    _with(column, schema.get(column.name, {})) for column in self.view.columns
+                ]
+            if mock is not None and mock != GENERATE:
+                stand_in = open_content(mock, said, f"mock of {label}", None)
+                kept.append(store.put_content(stand_in, description=f"mock of {label}"))
+                changes["mock_id"] = kept[-1].id
+            message = UpdateAsset(dataset_id=self._dataset.id, asset=self.name, **changes)
+            self._take(self.client.call(message, timeout=600.0))
+        except BaseException:
+            for item in kept:
+                _forget(item)
+            raise
+        return self.make_mock() if isinstance(mock, str) and mock == GENERATE else self
+
+    def make_mock(self, rows: int = 100, seed: int = 0) -> DatasetAsset:
+        """Let the Domain make a mock from the schema: the right types and shapes, made-up numbers within the
+        published bounds and categories."""
+        message = MakeMock(dataset_id=self._dataset.id, asset=self.name, rows=rows, seed=seed)
+        return self._take(self.client.call(message))
+
+    def publish_statistics(self, statistics: Mapping[str, Sequence[str]] | Sequence[str]) -> DatasetAsset:
+        """Let everybody who sees the schema see these statistics; they replace what was published before.
+
+        Args:
+            statistics: column → some of count, missing, sum, mean, variance, std, min, max; a list: of every
+                column of numbers; ``{}``: none any more.
+        """
+        if not isinstance(statistics, Mapping):
+            single = [column.name for column in self.view.columns if not column.shape]
+            statistics = {name: list(statistics) for name in single}
+        message = PublishStatistics(
+            dataset_id=self._dataset.id,
+            asset=self.name,
+            statistics={name: list(each) for name, each in statistics.items()},  # type: ignore[arg-type]
+        )
+        return self._take(self.client.call(message, timeout=600.0))
+
+    def _take(self, dataset: DatasetView) -> DatasetAsset:
+        self._dataset = dataset
+        self.view = next(view for view in dataset.assets if view.name == self.name)
+        return self
+
+    # -- showing itself -----------------------------------------------------------------------------
+
     def table(self) -> Table:
         view = self.view
         rows = [
-            (c.name, c.dtype, "×".join(map(str, c.shape)) or "scalar", c.unit, c.description)
-            for c in view.columns
+            (
+                column.name,
+                column.dtype,
+                "×".join(map(str, column.shape)) or "scalar",
+                column.unit,
+                column.description or _words(column.categories),
+                [f"{name} {_number(value)}" for name, value in view.statistics.get(column.name, {}).items()],
+            )
+            for column in view.columns
         ]
         form = f"{view.dtype} {view.shape}, " if view.dtype else ""
-        title = f"{self._dataset.name}/{self.name}: {form}{size(view.size or 0)}"
+        count = f"{view.rows:,} rows, " if view.rows is not None else ""
+        title = f"{self._dataset.name}/{self.name}: {form}{count}{size(view.size or 0)}"
         note = "a mock can be downloaded: .mock" if view.has_mock else ""
-        return Table(title, ("column", "type", "shape", "unit", "description"), rows, note)
+        if (view.version or 1) > 1:
+            note = "; ".join(filter(None, [note, f"version {view.version}: .versions"]))
+        headings = ("column", "type", "shape", "unit", "description", "statistics")
+        return Table(title, headings, rows, note)
 
     def __repr__(self) -> str:
         return repr(self.table())
@@ -122,7 +252,7 @@ class Dataset:
         raise NotFound(f"dataset {self.name!r} has no asset {name!r}; it has: {names or 'none'}")
 
     def update(self, **changes: Any) -> Dataset:
-        """Change ``name``, ``description``, ``tags``, ``visibility``, ``published`` or ``viewers``."""
+        """Change name, description, tags, subjects, visibility, published or viewers."""
         self.view = self.client.call(UpdateDataset(dataset_id=self.id, **changes))
         return self
 
@@ -139,6 +269,7 @@ class Dataset:
         fields = [
             ("description", view.description),
             ("tags", view.tags),
+            *([("about", view.subjects)] if view.subjects else []),
             ("owner", view.owner),
             ("assets", "; ".join(assets)),
             ("columns", [column.name for asset in view.assets for column in asset.columns]),
@@ -185,7 +316,12 @@ class Datasets(Collection[Dataset]):
         mock: Any = None,
         description: str = "",
         tags: Sequence[str] = (),
-        schema: Mapping[str, Mapping[str, Any]] | None = None,
+        subjects: str = "",
+        schema: Said | None = None,
+        columns: Sequence[str] | None = None,
+        statistics: Mapping[str, Sequence[str]] | Sequence[str] = (),
+        mock_rows: int = 100,
+        mock_seed: int = 0,
         visibility: str = "public",
         published: Sequence[str] = PUBLISHED,
         viewers: Sequence[str] = (),
@@ -193,68 +329,99 @@ class Datasets(Collection[Dataset]):
         """Upload data of yours and describe them, so that others find them. Nobody else may read the data.
 
         Args:
-            assets: the data: a tensor, an array or a data frame; or several by name. None: the data stay with
-                the owner's Workers; the Domain keeps the mock, and no rows of data in the mock's form.
-            mock: made-up data of the same form, which others may download; for several assets by name.
-            schema: what there is to say of columns: name → ``{"unit": …, "description": …}``.
+            assets: the data: a tensor, an array, a data frame (pandas, Polars), a torch dataset, a
+                :class:`~pathlib.Path` of a file (CSV, Parquet, .npy, .npz, safetensors) or of a folder of images;
+                or several of these by name. None: the data stay with the owner's Workers; the Domain keeps the
+                mock, and no rows of data in the mock's form. Files are read and sent a few megabytes at a time;
+                what was interrupted goes on where it stopped when this is called again.
+            mock: made-up data of the same form, which others may download, for several assets by name;
+                "generate": the Domain makes one for each, from the schema alone.
+            subjects: a note on whom the data are about.
+            schema: what there is to say of columns: name → ``{"unit": …, "description": …, "low": …, "high": …,
+                "categories": […]}``. A column of text needs its categories, whose numbers are then kept.
+            columns: only these columns (of files and frames).
+            statistics: what everybody may see who sees the schema: see :meth:`DatasetAsset.publish_statistics`.
+                Needs a single asset.
+            mock_rows, mock_seed: of a generated mock.
             visibility: "public" (Networks find it too), "users", or "private" (you and ``viewers``).
             published: what others see of it (:data:`syft_ext.messages.datasets.PUBLISHED`).
 
         Raises:
             BadRequest: the data are no numbers, or do not have the same columns as the mock.
-            Forbidden: your role may not upload data.
+            Forbidden: your role may not upload data, or the site's policy does not let such statistics out.
         """
-        parts, mocks = _parts(assets), _parts(mock)
+        generate = isinstance(mock, str) and mock == GENERATE
+        parts, mocks = _parts(assets), {} if generate else _parts(mock)
         if assets is not None and not set(mocks) <= set(parts):
             raise BadRequest(f"mock: by name, as the data are: {', '.join(parts)}")
+        if statistics and len(parts) != 1:
+            raise BadRequest("statistics: of several assets, publish them one by one")
         store, kept = Objects(self.client), list[RemoteObject]()
+        made: Dataset | None = None
         try:
-            described = [
-                self._asset(store, kept, name, part, parts.get(part), mocks.get(part), schema or {})
+            contents = {
+                part: self._opened(name, part, parts.get(part), mocks.get(part), schema or {}, columns)
                 for part in parts or mocks
-            ]
-            known = {column.name for asset in described for column in asset.columns}
+            }
+            known = {column.name for content, _ in contents.values() for column in content.columns}
             if not set(schema or {}) <= known:
                 raise BadRequest(f"schema: the columns are {', '.join(sorted(known))}")
             message = CreateDataset(
                 name=name,
                 description=description,
                 tags=list(tags),
-                assets=described,
+                subjects=subjects,
+                assets=[self._asset(store, kept, name, part, *each) for part, each in contents.items()],
                 visibility=visibility,  # type: ignore[arg-type]  # the node checks both
                 published=list(published),  # type: ignore[arg-type]
                 viewers=list(viewers),
             )
-            return Dataset(self.client, self.client.call(message))
+            made = Dataset(self.client, self.client.call(message))
+            for asset in made.assets:
+                if statistics:
+                    asset.publish_statistics(statistics)
+                if generate:
+                    asset.make_mock(mock_rows, mock_seed)
+            return self.get(made.id) if statistics or generate else made
         except BaseException:
+            if made is not None:
+                _forget(made)
             for item in kept:  # no data without a dataset stay behind
                 _forget(item)
             raise
 
+    @staticmethod
+    def _opened(
+        dataset: str, part: str, value: Any, mock: Any, said: Said, columns: Sequence[str] | None
+    ) -> tuple[PartsContent, PartsContent | None]:
+        """An asset's data and mock; nothing is uploaded yet."""
+        label = f"{dataset}/{part}"
+        stand_in = None if mock is None else open_content(mock, said, f"mock of {label}", columns)
+        if value is None and stand_in is not None:
+            content = stand_in.without_rows()
+        else:
+            content = open_content(value, said, label, columns)
+        if stand_in is not None and _form(content) != _form(stand_in):
+            raise BadRequest(f"the mock of {label} has other columns, types or shapes than the data")
+        return content, stand_in
+
+    @staticmethod
     def _asset(
-        self,
         store: Objects,
         kept: list[RemoteObject],
         dataset: str,
         part: str,
-        value: Any,
-        mock: Any,
-        said: Mapping[str, Mapping[str, Any]],
+        content: PartsContent,
+        stand_in: PartsContent | None,
     ) -> Asset:
         """Upload one asset and its mock; what was uploaded goes into ``kept``."""
         label = f"{dataset}/{part}"
-        stand_in = None if mock is None else as_data(mock, f"mock of {label}")
-        content = as_data(value, label) if value is not None or stand_in is None else _no_rows(stand_in)
-        columns = schema_of(content, part, said)
-        if stand_in is not None and _form(columns) != _form(schema_of(stand_in, part, {})):
-            raise BadRequest(f"the mock of {label} has other columns, types or shapes than the data")
-        data = store.put(content, description=label)
-        kept.append(data)
-        mock_id = None
+        kept.append(store.put_content(content, description=label))
+        data, mock_id = kept[-1], None
         if stand_in is not None:
-            kept.append(store.put(stand_in, description=f"mock of {label}"))
+            kept.append(store.put_content(stand_in, description=f"mock of {label}"))
             mock_id = kept[-1].id
-        return Asset(name=part, object_id=data.id, mock_id=mock_id, columns=columns)
+        return Asset(name=part, object_id=data.id, mock_id=mock_id, columns=content.columns)
 
     def update(self, dataset_id: str, **changes: Any) -> Dataset:
         return self.get(dataset_id).update(**changes)
@@ -270,18 +437,20 @@ class Datasets(Collection[Dataset]):
         return (item.name, item.description, item.tags, [view.name for view in item.view.assets], item.id)
 
 
-class Found(list[SearchEntry]):
-    """What a search at a Domain found, newest first."""
+def open_content(value: Any, said: Said, label: str, columns: Sequence[str] | None) -> PartsContent:
+    """What :meth:`Datasets.create` takes as the data of one asset, ready to be read.
 
-    def table(self) -> Table:
-        rows = [(e.name, e.kind, e.tags, e.description, e.id) for e in self]
-        return Table(f"{len(self)} found", ("name", "kind", "tags", "description", "id"), rows)
-
-    def __repr__(self) -> str:
-        return repr(self.table())
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+    What must be written again before it can be sent, goes through the user's own folder on disk.
+    """
+    if isinstance(value, str):
+        raise BadRequest(f"{label}: give a file as a pathlib.Path: Path({value!r})")
+    if isinstance(value, Path):
+        spool = user_home() / "spool"
+        spool.mkdir(mode=0o700, exist_ok=True)
+        return open_source(value, said, spool=spool, columns=columns)
+    if columns is not None:
+        value = {column: value[column] for column in columns}
+    return content_of(value, said, label)
 
 
 def _parts(value: Any) -> Mapping[str, Any]:
@@ -291,16 +460,32 @@ def _parts(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {"data": value}
 
 
-def _no_rows(mock: Any) -> Any:
-    if isinstance(mock, Mapping):
-        return {name: _no_rows(tensor) for name, tensor in mock.items()}
-    return mock[:0] if mock.ndim else mock
+def _form(content: PartsContent) -> list[tuple[Any, ...]]:
+    return [(part.name, part.dtype, len(part.shape), part.shape[1:]) for part in content.parts]
 
 
-def _form(columns: list[Any]) -> list[tuple[Any, ...]]:
-    return [(column.name, column.dtype, column.shape) for column in columns]
+def _said(view: AssetView) -> dict[str, dict[str, Any]]:
+    """What the schema says of columns, beyond their form."""
+    return {column.name: _about(column) for column in view.columns}
 
 
-def _forget(item: RemoteObject) -> None:
+def _about(column: Column) -> dict[str, Any]:
+    names = ("unit", "description", "low", "high", "categories")
+    return {name: value for name in names if (value := getattr(column, name)) not in ("", None, [])}
+
+
+def _with(column: Column, said: Mapping[str, Any]) -> Column:
+    return Column(name=column.name, dtype=column.dtype, shape=column.shape, **{**_about(column), **said})
+
+
+def _words(categories: Sequence[str]) -> str:
+    return ", ".join(f"{place} {word}" for place, word in enumerate(categories))
+
+
+def _number(value: float | None) -> str:
+    return "kept back" if value is None else f"{value:.6g}"
+
+
+def _forget(item: RemoteObject | Dataset) -> None:
     with suppress(GridError):  # the error that brought us here says more
         item.delete()

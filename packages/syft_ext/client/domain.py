@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client.datasets import Datasets, Found
+from syft_ext.client.datasets import Datasets
 from syft_ext.client.environments import Environments
+from syft_ext.client.found import Found, Hit, Source
 from syft_ext.client.grants import Grants
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.objects import Objects
@@ -70,22 +71,43 @@ class DomainClient(NodeClient):
         text: str = "",
         *,
         tags: Sequence[str] = (),
+        columns: Sequence[str] = (),
         name: str = "",
         kind: Any = "",
+        min_bytes: int | None = None,
+        max_bytes: int | None = None,
+        min_rows: int | None = None,
+        max_rows: int | None = None,
         limit: int = 100,
     ) -> Found:
-        """Search the datasets, models and objects that you may find.
+        """Search the datasets, models and objects that you may find, in what is published of them.
+
+        ``found[0].request("why")`` asks for what was found.
 
         Args:
             text: words that all occur in name, description, tags or column names.
             tags: tags that are all there.
+            columns: names of columns that are all there.
             kind: "dataset", "model", "object", or "" for all.
+            min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
         """
         if kind not in ("", "dataset", "model", "object"):
             raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
-        message = SearchQuery(text=text, tags=list(tags), name=name, kind=kind, limit=limit)
+        message = SearchQuery(
+            text=text,
+            tags=list(tags),
+            columns=list(columns),
+            name=name,
+            kind=kind,
+            min_bytes=min_bytes,
+            max_bytes=max_bytes,
+            min_rows=min_rows,
+            max_rows=max_rows,
+            limit=limit,
+        )
         reply: SearchResults = self.call(message)
-        return Found(reply.entries)
+        here = Source(self.name, self.address, self.id, None, self)
+        return Found(Hit(here, entry) for entry in reply.entries)
 
     def analyze(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> Analysis:
         """Statistics of tables, here or at several Domains: see :func:`syft_ext.statistics.analyze.analyze`."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from syft_ext.client import credentials
 from syft_ext.client.address import NodeAddress
 from syft_ext.client.collection import Collection
 from syft_ext.client.credentials import Session
-from syft_ext.client.display import Table, fields_table, when
+from syft_ext.client.display import when
 from syft_ext.client.domain import DomainClient
+from syft_ext.client.found import Found, FoundAsset, Hit, Source
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.session import connect, enter, login
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages import NodeMetadata
-from syft_ext.messages.network import DomainList, DomainView, Found, ListDomains, SearchNetwork, SearchReply
+from syft_ext.messages.datasets import SearchEntry
+from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchReply
 from syft_ext.transport import Connection
 
 if TYPE_CHECKING:
@@ -24,115 +28,25 @@ if TYPE_CHECKING:
 __all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "SearchResults"]
 
 
-class Hit:
-    """One dataset or model that a search found, and where it is."""
-
-    def __init__(self, network: NetworkClient, found: Found) -> None:
-        self._network, self.found = network, found
-
-    @property
-    def name(self) -> str:
-        return self.found.name
-
-    @property
-    def kind(self) -> str:
-        """ "dataset" or "model"."""
-        return self.found.kind
-
-    @property
-    def description(self) -> str:
-        return str(self.found.item.get("description", ""))
-
-    @property
-    def tags(self) -> list[str]:
-        return [str(tag) for tag in self.found.item.get("tags", [])]
-
-    @property
-    def item(self) -> dict[str, Any]:
-        """The Domain's own description of it."""
-        return self.found.item
-
-    @property
-    def domain_name(self) -> str:
-        return self.found.domain_name
-
-    @property
-    def domain_address(self) -> str:
-        return self.found.domain_address
-
-    def domain(self, email: str = "", password: str = "", *, direct: bool = False) -> DomainClient:
-        """Connect to the Domain that has it: see :meth:`NetworkClient.connect`."""
-        return self._network.connect(self.found.domain_id, email, password, direct=direct)
-
-    def row(self) -> tuple[Any, ...]:
-        return (self.name, self.kind, self.domain_name, self.tags, self.description)
-
-    def __repr__(self) -> str:
-        return f"<Hit {self.kind} {self.name!r} at {self.domain_name}>"
-
-    def _repr_html_(self) -> str:
-        fields = [*self.item.items(), ("domain", f"{self.domain_name} ({self.domain_address})")]
-        return fields_table(f"{self.kind.capitalize()} {self.name}", fields)._repr_html_()
-
-
-class FoundAsset:
-    """An asset of a dataset that a search found: what an analysis takes as a table.
-
-    Attributes:
-        object_id: names the private data.
-    """
-
-    def __init__(self, network: NetworkClient, found: Found, asset: dict[str, Any]) -> None:
-        self._network, self.found, self.item = network, found, asset
-        self.object_id = str(asset["object_id"])
-
-    @property
-    def name(self) -> str:
-        return f"{self.found.name}/{self.item['name']}"
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that its owner published."""
-        return [str(column["name"]) for column in self.item.get("columns", [])]
-
-    @property
-    def client(self) -> DomainClient:
-        """The Domain that has it, as you are logged in there, through the Network."""
-        return self._network.logged_in(self.found.domain_id)
-
-    def __repr__(self) -> str:
-        return f"<FoundAsset {self.name!r} at {self.found.domain_name}: {', '.join(self.columns) or '?'}>"
-
-
-class SearchResults(list[Hit]):
+class SearchResults(Found):
     """Hits of a search. ``notes`` says which Domains could not answer, and why."""
 
     def __init__(self, network: NetworkClient, reply: SearchReply) -> None:
-        super().__init__(Hit(network, found) for found in reply.results)
-        self._network = network
+        super().__init__(
+            Hit(
+                Source(found.domain_name, found.domain_address, found.domain_id, network, None),
+                msgspec.convert(found.item, SearchEntry),
+            )
+            for found in reply.results
+        )
         self.notes = reply.notes
         self.asked, self.seconds = reply.asked, reply.seconds
 
-    @property
-    def assets(self) -> list[FoundAsset]:
-        """The assets of the datasets that were found, as their owners publish them."""
-        return [
-            FoundAsset(self._network, hit.found, asset)
-            for hit in self
-            if hit.kind == "dataset"
-            for asset in hit.item.get("details", {}).get("assets", [])
-        ]
+    def title(self) -> str:
+        return f"{len(self)} found at {self.asked} domains in {self.seconds:.2f} s"
 
-    def table(self) -> Table:
-        note = "; ".join(f"{note.domain} did not answer: {note.error}" for note in self.notes)
-        title = f"{len(self)} found at {self.asked} domains in {self.seconds:.2f} s"
-        return Table(title, ("name", "kind", "domain", "tags", "description"), [h.row() for h in self], note)
-
-    def __repr__(self) -> str:
-        return repr(self.table())
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+    def note(self) -> str:
+        return "; ".join(f"{note.domain} did not answer: {note.error}" for note in self.notes)
 
 
 class Domains(Collection[DomainView]):
@@ -172,26 +86,40 @@ class NetworkClient(NodeClient):
         text: str = "",
         *,
         tags: Sequence[str] = (),
+        columns: Sequence[str] = (),
         name: str = "",
         kind: str = "",
+        min_bytes: int | None = None,
+        max_bytes: int | None = None,
+        min_rows: int | None = None,
+        max_rows: int | None = None,
         limit: int = 100,
         deadline: float | None = None,
     ) -> SearchResults:
         """Search what all Domains publish; they are asked at the same time.
 
+        ``found[0].request("why")`` asks for what was found, at the Domain that has it.
+
         Args:
-            text: words that must occur in name or description.
+            text: words that must occur in name, description, tags or column names.
             tags: tags that must all be there.
-            kind: "dataset", "model", or "" for both.
+            columns: names of columns that must all be there.
+            kind: "dataset", "model" or "object"; "" for datasets and models.
+            min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
             deadline: seconds to wait at most; Domains that are slower become a note.
         """
-        if kind not in ("", "dataset", "model"):
-            raise BadRequest(f"kind is dataset or model, not {kind!r}")
+        if kind not in ("", "dataset", "model", "object"):
+            raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
         message = SearchNetwork(
             text=text,
             tags=list(tags),
+            columns=list(columns),
             name=name,
             kind=kind,  # type: ignore[arg-type]  # checked above
+            min_bytes=min_bytes,
+            max_bytes=max_bytes,
+            min_rows=min_rows,
+            max_rows=max_rows,
             limit=limit,
             deadline=deadline,
         )

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.collection import Collection
 from syft_ext.client.display import Table, fields_table, size, when
-from syft_ext.client.progress import track
-from syft_ext.client.transfer import download, upload
-from syft_ext.errors import DeadlineExceeded, Unavailable
+from syft_ext.client.transfer import download, save
+from syft_ext.client.upload import put_content
 from syft_ext.messages.objects import (
-    AppendUpload,
-    BeginUpload,
     DeleteObject,
     DescribeObject,
-    FinishUpload,
     GetObject,
     ListObjects,
     ObjectList,
     ObjectView,
-    PutObject,
     UpdateObject,
-    UploadStatus,
-    UploadView,
 )
-from syft_ext.store.content import decode, encode, kind_of
+from syft_ext.sources.content import Content, PartsContent, ValueContent
+from syft_ext.sources.frames import tensor_part
+from syft_ext.store.content import TENSOR_KINDS, decode, is_tensor, kind_of
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
     from syft_ext.client.requests import DataRequest
 
-__all__ = ["Objects", "RemoteObject"]
-
-RESUMABLE = 64 << 20  # above, an upload goes in parts and survives a broken line
-PART = 16 << 20
-ATTEMPTS = 8
+__all__ = ["Objects", "RemoteObject", "encoded"]
 
 
 class RemoteObject:
@@ -53,6 +44,10 @@ class RemoteObject:
         """Download the content. Raises :class:`~syft_ext.errors.Forbidden` when you may not read it."""
         view, content = download(self.client, GetObject(object_id=self.id), self.view.description or "object")
         return decode(view.kind, memoryview(content))
+
+    def save(self, path: str | Path) -> Path:
+        """Download the content to a file without holding it in memory: tensors as safetensors."""
+        return save(self.client, GetObject(object_id=self.id), Path(path), self.view.description or "object")
 
     def update(self, **changes: Any) -> RemoteObject:
         """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders``, ``analysts`` or
@@ -127,23 +122,22 @@ class Objects(Collection[RemoteObject]):
         """
         kind = kind or kind_of(data)
         fields: dict[str, Any] = {
-            "kind": kind,
             "description": description,
             "tags": list(tags),
             "searchable": searchable,
             "readers": list(readers),
             "finders": list(finders),
         }
-        pieces = list(encode(data, kind))
-        total = sum(len(piece) for piece in pieces)
-        label = description[:40] or kind
-        view: ObjectView
-        if total <= RESUMABLE:
-            view = upload(self.client, PutObject(**fields), pieces, label)
-        else:
-            upload_id = _in_parts(self.client, pieces, total, label)
-            view = self.client.call(FinishUpload(upload_id=upload_id, **fields), timeout=600.0)
-        return RemoteObject(self.client, view)
+        return self.put_content(encoded(data, kind), **fields)
+
+    def put_content(self, content: Content, **fields: Any) -> RemoteObject:
+        """Upload what :mod:`syft_ext.sources` has opened; ``fields`` as of :meth:`put`, without its kind.
+
+        More than 64 MiB go in parts: after a broken line, a restart of the node or the death of this process,
+        calling this again (in another process, too) goes on where it stopped.
+        """
+        label = str(fields.get("description", ""))[:40] or content.kind
+        return RemoteObject(self.client, put_content(self.client, content, fields, label))
 
     def describe(self, object_id: str) -> RemoteObject:
         """The object without its content."""
@@ -168,49 +162,14 @@ class Objects(Collection[RemoteObject]):
         return (view.description, view.kind, view.shape, size(view.size), view.tags, readable, view.id)
 
 
-def _in_parts(client: NodeClient, pieces: Sequence[memoryview], total: int, label: str) -> str:
-    """Upload part by part; after a break, go on from what the node has safely stored."""
-    begun: UploadView = client.call(BeginUpload(size=total))
-    with track(label, total, unit="B") as advance:
-        done, failures = 0, 0
-        while done < total:
-            try:
-                for part in _parts(pieces, done):
-                    message = AppendUpload(upload_id=begun.upload_id, offset=done)
-                    state: UploadView = client.call(message, part, timeout=600.0)
-                    advance(state.received - done)
-                    done, failures = state.received, 0
-            except (Unavailable, DeadlineExceeded):
-                failures += 1
-                if failures >= ATTEMPTS:
-                    raise
-                time.sleep(min(0.2 * 2**failures, 10.0))
-                done = _received(client, begun.upload_id, done)
-    return begun.upload_id
+def encoded(data: Any, kind: str) -> Content:
+    """The content of a value that a store keeps; tensors are read when they are sent."""
+    if kind not in TENSOR_KINDS or kind != kind_of(data):
+        return ValueContent(data, kind)
+    named: Mapping[str, Any] = data if isinstance(data, Mapping) else dict(_numbered(data))
+    parts = [tensor_part(name, tensor, {}, f"tensor {name!r}") for name, tensor in named.items()]
+    return PartsContent(kind, parts)
 
 
-def _received(client: NodeClient, upload_id: str, known: int) -> int:
-    try:
-        state: UploadView = client.call(UploadStatus(upload_id=upload_id))
-    except (Unavailable, DeadlineExceeded):
-        return known
-    return state.received
-
-
-def _parts(pieces: Sequence[memoryview], start: int) -> Iterator[list[memoryview]]:
-    """The bytes from ``start`` on, about :data:`PART` at a time; nothing is copied."""
-    part: list[memoryview] = []
-    length = position = 0
-    for piece in pieces:
-        view = piece[max(start - position, 0) :]
-        position += len(piece)
-        while len(view):
-            room = view[: PART - length]
-            part.append(room)
-            length += len(room)
-            view = view[len(room) :]
-            if length == PART:
-                yield part
-                part, length = [], 0
-    if part:
-        yield part
+def _numbered(data: Any) -> list[tuple[str, Any]]:
+    return [("", data)] if is_tensor(data) else [(str(place), each) for place, each in enumerate(data)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from syft_ext.client.progress import track
@@ -11,7 +13,7 @@ from syft_ext.messages import Message, operation_of
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
 
-__all__ = ["download", "upload"]
+__all__ = ["download", "save", "upload"]
 
 WORTH_SHOWING = 4 << 20
 CHUNK = 1 << 20
@@ -43,6 +45,23 @@ def download(client: NodeClient, message: Message, label: str) -> tuple[Any, byt
             position += len(piece)
             advance(len(piece))
     return reply, data
+
+
+def save(client: NodeClient, message: Message, path: Path, label: str) -> Path:
+    """Send ``message``; write the bytes that follow its answer to ``path``, which then is there as a whole."""
+    frame = client.open(message)
+    with client.explained():
+        frame.envelope.reply_as(operation_of(message).reply)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with track(label, frame.payload.size, unit="B") as advance, temporary.open("xb") as file:
+            for piece in frame.payload:
+                file.write(piece)
+                advance(len(piece))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
 
 
 class _Tracked(Sequence[Piece]):

@@ -17,12 +17,24 @@ from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import NODE, USER, flag
 
 Visibility = Literal["public", "users", "private"]
-Field = Literal["description", "tags", "assets", "schema", "size", "mock", "owner"]
+Field = Literal["description", "tags", "assets", "schema", "size", "mock", "owner", "subjects", "versions"]
+ColumnStatistic = Literal["count", "missing", "sum", "mean", "variance", "std", "min", "max"]
 Kind = Literal["", "dataset", "model", "object"]
+
+Columns = Annotated[list[Name], msgspec.Meta(max_length=64)]
 
 _UPLOAD = flag("can_upload_data")
 #: What others see of a dataset unless its owner says otherwise. Its name they always see.
-PUBLISHED: tuple[Field, ...] = ("description", "tags", "assets", "schema", "size", "mock")
+PUBLISHED: tuple[Field, ...] = (
+    "description",
+    "tags",
+    "assets",
+    "schema",
+    "size",
+    "mock",
+    "subjects",
+    "versions",
+)
 
 
 class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +44,7 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         shape: of one entry; empty for a scalar.
         unit: physical unit, if it has one.
         low, high: bounds that the owner vouches for (a statistic with noise clips values to them); both or none.
+        categories: what the numbers 0, 1, … stand for, where they stand for words.
     """
 
     name: Name
@@ -41,6 +54,7 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     description: Note = ""
     low: float | None = None
     high: float | None = None
+    categories: Annotated[list[Note], msgspec.Meta(max_length=10_000)] = []
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -50,13 +64,35 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Asset(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a dataset is made of: ``object_id`` is the private data, ``mock_id`` the mock. Both are yours."""
+    """What a dataset is made of: ``object_id`` is the private data, ``mock_id`` the mock. Both are yours.
+
+    What ``columns`` leave open of the data's form (types, shapes) is taken from the data.
+    """
 
     name: Name
     object_id: Id
     mock_id: Id | None = None
     description: Note = ""
     columns: Annotated[list[Column], msgspec.Meta(max_length=10000)] = []
+
+
+class VersionView(msgspec.Struct, kw_only=True):
+    """One version of an asset's content.
+
+    Attributes:
+        number: from 1 on. created_at: seconds since the epoch. note: what its owner says of it.
+        changed: which of content, schema and mock are not as they were in the version before.
+        object_id: names its content; "" when that was deleted.
+        size, rows: of the content, if the dataset's size is published.
+    """
+
+    number: int
+    created_at: float
+    note: str
+    changed: list[str]
+    object_id: str
+    size: int | None
+    rows: int | None
 
 
 Assets = Annotated[list[Asset], msgspec.Meta(max_length=1000)]
@@ -67,8 +103,12 @@ class AssetView(Reply):
 
     Attributes:
         object_id: names the private data in plans and requests; it does not let you read it.
-        kind, dtype, shape, size: of the private data (size in bytes).
+        kind, dtype, shape, size: of the private data (size in bytes); rows: entries that all its columns have.
         has_mock: whether there is a mock that you may download.
+        statistics: column → statistic → number, of those that the owner ticked. A number is None where the
+            site's policy keeps it back.
+        ticked: what the owner ticked, for whoever may change it.
+        version, versions: of the content, oldest first.
     """
 
     name: str
@@ -80,12 +120,18 @@ class AssetView(Reply):
     shape: list[int] | None
     size: int | None
     has_mock: bool
+    rows: int | None = None
+    statistics: dict[str, dict[str, float | None]] = {}
+    ticked: dict[str, list[str]] = {}
+    version: int | None = None
+    versions: list[VersionView] = []
 
 
 class DatasetView(Reply):
     """A dataset as you may see it.
 
     Attributes:
+        subjects: whom the data are about, as their owner puts it.
         owner: e-mail of its owner, if he publishes it.
         visibility, published, viewers: shown to whoever may change them.
         created_at, updated_at: seconds since the epoch.
@@ -99,6 +145,7 @@ class DatasetView(Reply):
     owner: str
     created_at: float
     updated_at: float
+    subjects: str = ""
     visibility: str = ""
     published: list[str] = []
     viewers: list[str] = []
@@ -152,6 +199,7 @@ class CreateDataset(Message):
         assets: upload private data and mocks first (``objects.put``, ``uploads.*``); every id must be yours.
         visibility: who finds it: "public" (the associated Networks too), "users" (everybody logged in here)
             or "private" (you and ``viewers``).
+        subjects: a note on the people (or things) that the data are about.
         published: what others see of it.
         viewers: who finds a private dataset (user ids, ``group:`` + group id).
     """
@@ -159,6 +207,7 @@ class CreateDataset(Message):
     name: Name
     description: Description = ""
     tags: Tags = []
+    subjects: Note = ""
     assets: Assets = []
     visibility: Visibility = "public"
     published: list[Field] = msgspec.field(default_factory=lambda: list(PUBLISHED))
@@ -198,13 +247,18 @@ class GetMock(Message):
 
 @operation("datasets.update", rest="PATCH /datasets/{dataset_id}", reply=DatasetView, permission=USER)
 class UpdateDataset(Message):
-    """Change a dataset of yours; what is None stays. Lists are replaced whole."""
+    """Change a dataset of yours; what is None stays. Lists are replaced whole.
+
+    An asset that gets other content has a new version; ``note`` is said of it.
+    """
 
     dataset_id: Id
     name: Name | None = None
     description: Description | None = None
     tags: Tags | None = None
+    subjects: Note | None = None
     assets: Assets | None = None
+    note: Note = ""
     visibility: Visibility | None = None
     published: list[Field] | None = None
     viewers: Subjects | None = None
@@ -218,6 +272,79 @@ class DeleteDataset(Message):
     objects: bool = False
 
 
+# -- assets --------------------------------------------------------------------------------------------
+
+
+@operation(
+    "datasets.update_asset",
+    rest="PATCH /datasets/{dataset_id}/assets/{asset}",
+    reply=DatasetView,
+    permission=USER,
+)
+class UpdateAsset(Message):
+    """Change an asset of a dataset of yours; what is None stays. Another ``object_id`` is a new version.
+
+    Whoever may read the old content still may, and nobody gets the new one by that. The statistics that are
+    ticked are computed of the new content.
+
+    Attributes:
+        note: what is new in this version.
+        delete_old: delete the content that this replaces.
+    """
+
+    dataset_id: Id
+    asset: Name
+    object_id: Id | None = None
+    mock_id: Id | None = None
+    description: Note | None = None
+    columns: Annotated[list[Column], msgspec.Meta(max_length=10000)] | None = None
+    note: Note = ""
+    delete_old: bool = False
+
+
+@operation(
+    "datasets.publish_statistics",
+    rest="PUT /datasets/{dataset_id}/assets/{asset}/statistics",
+    reply=DatasetView,
+    permission=USER,
+)
+class PublishStatistics(Message):
+    """Tick the statistics of an asset's columns that others may see; what is not named is no longer shown.
+
+    The node computes them now, under the site's policy, and again when the content changes. Whoever sees the
+    schema sees them, in views and in search. Columns are named as ``statistics.describe`` names them.
+    """
+
+    dataset_id: Id
+    asset: Name
+    statistics: Annotated[
+        dict[Name, Annotated[list[ColumnStatistic], msgspec.Meta(max_length=8)]],
+        msgspec.Meta(max_length=1000),
+    ]
+
+
+@operation(
+    "datasets.make_mock",
+    rest="POST /datasets/{dataset_id}/assets/{asset}/mock",
+    reply=DatasetView,
+    permission=_UPLOAD,
+)
+class MakeMock(Message):
+    """Make a mock for an asset of yours from its form: the right types and shapes, made-up numbers.
+
+    Numbers lie within the bounds and categories of the schema, and the ticked minimum and maximum, if these are
+    published; nothing else of the private data has any influence on it.
+
+    Attributes:
+        rows: how many entries the mock has. seed: the same seed makes the same mock.
+    """
+
+    dataset_id: Id
+    asset: Name
+    rows: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
+
+
 # -- search --------------------------------------------------------------------------------------------
 
 
@@ -228,14 +355,22 @@ class SearchQuery(Message):
     Attributes:
         text: words that all occur in name, description, tags or column names, whatever case and accents.
         tags: tags that are all there, letter by letter.
+        columns: names of columns that are all there, whatever case and accents.
         name: the exact name.
         kind: dataset, model or object; "" is all of them.
+        min_bytes, max_bytes, min_rows, max_rows: of all assets together (rows: of the longest); nothing is
+            found by a size that is not published.
     """
 
     text: Words = ""
     tags: Tags = []
+    columns: Columns = []
     name: Words = ""
     kind: Kind = ""
+    min_bytes: Size | None = None
+    max_bytes: Size | None = None
+    min_rows: Size | None = None
+    max_rows: Size | None = None
     limit: Limit = 100
 
 
@@ -243,10 +378,18 @@ class SearchQuery(Message):
     "search.published", rest="POST /search/published", reply=SearchResults, permission=NODE, audited=False
 )
 class SearchPublished(Message):
-    """As ``search.query``, for an associated Network: only what its owners made public."""
+    """As ``search.query``, for an associated Network: only what its owners made public.
+
+    ``kinds``: only these; all when empty.
+    """
 
     text: Words = ""
     tags: Tags = []
+    columns: Columns = []
     name: Words = ""
-    kind: Kind = ""
+    kinds: Annotated[list[Literal["dataset", "model", "object"]], msgspec.Meta(max_length=3)] = []
+    min_bytes: Size | None = None
+    max_bytes: Size | None = None
+    min_rows: Size | None = None
+    max_rows: Size | None = None
     limit: Limit = 100

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from syft_ext.messages.fields import Size
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import NODE, SIGNED, USER, flag
 
@@ -314,16 +315,23 @@ class SearchNetwork(Message):
     """Search the datasets and models that all Domains publish.
 
     Attributes:
-        text: words that must occur in name or description.
+        text: words that must occur in name, description, tags or column names.
         tags: tags that must all be there.
+        columns: names of columns that must all be there.
         name: the exact name.
-        kind: "dataset" or "model"; both when empty.
+        kind: "dataset", "model" or "object"; datasets and models when empty.
+        min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
         deadline: seconds to wait at most, within the Network's own limit.
     """
 
     text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     tags: Annotated[list[str], msgspec.Meta(max_length=32)] = []
     name: Annotated[str, msgspec.Meta(max_length=256)] = ""
-    kind: Literal["", "dataset", "model"] = ""
+    columns: Annotated[list[Name], msgspec.Meta(max_length=64)] = []
+    kind: Literal["", "dataset", "model", "object"] = ""
+    min_bytes: Size | None = None
+    max_bytes: Size | None = None
+    min_rows: Size | None = None
+    max_rows: Size | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     deadline: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None

@@ -7,11 +7,11 @@ may neither find nor read does not exist for you.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from syft_ext.messages.fields import Description, Id, Limit, Name, Offset, Size, Tags, Words
+from syft_ext.messages.fields import Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER, flag
 
@@ -61,6 +61,12 @@ class UploadView(Reply):
     upload_id: Id
     size: int
     received: int
+
+
+class UploadList(Reply):
+    """Newest first."""
+
+    uploads: list[UploadView]
 
 
 @operation(
@@ -154,6 +160,13 @@ class BeginUpload(Message):
     digest: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
 
+@operation("uploads.list", rest="GET /uploads", reply=UploadList, permission=_UPLOAD)
+class ListUploads(Message):
+    """Your unfinished uploads; with ``digest`` those of that content, so that another process can go on."""
+
+    digest: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+
 @operation(
     "uploads.append",
     rest="PATCH /uploads/{upload_id}",
@@ -192,6 +205,38 @@ class FinishUpload(Message):
 
     upload_id: Id
     kind: Name = "bytes"
+    description: Description = ""
+    tags: Tags = []
+    searchable: bool = False
+    readers: Subjects = []
+    finders: Subjects = []
+
+
+@operation(
+    "uploads.convert",
+    rest="POST /uploads/{upload_id}/table",
+    reply=ObjectView,
+    permission=_UPLOAD,
+    status=201,
+)
+class ConvertUpload(Message):
+    """Make a complete upload of yours, a CSV, Parquet or .npy file, an object of kind tensors (tensor for .npy).
+
+    The SDK and the command line convert on their own machine, and know more formats; this is for those who have
+    neither. The upload is used up. Repeated, it answers with the same object.
+
+    Attributes:
+        columns: only these, in this order; empty: all.
+        categories: column → the words that its numbers 0, 1, … stand for. Other text is refused.
+        The other fields are those of :class:`PutObject`.
+    """
+
+    upload_id: Id
+    format: Literal["csv", "parquet", "npy"] = "csv"
+    columns: Annotated[list[Name], msgspec.Meta(max_length=10_000)] = []
+    categories: Annotated[
+        dict[Name, Annotated[list[Note], msgspec.Meta(max_length=10_000)]], msgspec.Meta(max_length=1000)
+    ] = {}
     description: Description = ""
     tags: Tags = []
     searchable: bool = False

@@ -1,0 +1,86 @@
+"""Uploaded tables as tensor files: a child process converts, with bounds on what it may take.
+
+Parsing hostile or merely large text in the node's own process would hold up everybody else. The child's own
+files have no names, so that they go with it; what it answers is written as every other content is.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from grid.offload import offload
+from grid.storage.blob import Blob
+from grid.storage.blobs import BlobWriter, FileBlobStore
+from syft_ext.errors import BadRequest, GridError, Problem, TooLarge, from_problem
+from syft_ext.messages.objects import ConvertUpload
+from syft_ext.sources.convert import Job
+
+__all__ = ["convert"]
+
+_PIECE = 1 << 20
+
+
+def convert(blobs: FileBlobStore, blob: Blob, message: ConvertUpload) -> Blob:
+    """The table in ``blob`` as a content of kind tensors, held for the caller.
+
+    Raises what :func:`syft_ext.sources.opening.open_source` raises, and :class:`TooLarge` when the child took more
+    memory or time than it may.
+    """
+    job = Job(
+        path=str(blobs.path(blob.digest)),
+        format=message.format,
+        columns=list(message.columns),
+        categories=message.categories,
+        spool=str(blobs.temporary),
+    )
+    command = [sys.executable, "-m", "syft_ext.sources.convert"]
+    with blobs.create() as writer:
+        _run(command, msgspec.json.encode(job), writer)
+        return writer.commit()
+
+
+def _run(command: Sequence[str], job: bytes, writer: BlobWriter) -> None:
+    """Run the child and take what it writes: first the answer's head, then the content."""
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # Nothing of the node's environment: passwords and database addresses are in it.
+        env={
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": "1",
+            "LC_ALL": "C.UTF-8",
+        },
+        cwd=Path("/"),
+    )
+    assert child.stdin is not None and child.stdout is not None
+    try:
+        with child.stdin, child.stdout:
+            child.stdin.write(job + b"\n")
+            child.stdin.flush()  # and left open: its end tells the child that we are gone
+            head = child.stdout.readline(1 << 16)
+            if head != b"ok\n":
+                raise _error(head)
+            while piece := child.stdout.read(_PIECE):
+                writer.write(piece)
+        if child.wait() != 0:
+            raise TooLarge("the table could not be converted within the node's limits")
+    finally:
+        child.kill()
+        offload(child.wait)
+
+
+def _error(head: bytes) -> GridError:
+    try:
+        return from_problem(msgspec.json.decode(head, type=Problem))
+    except (msgspec.MsgspecError, ValueError):
+        if head:
+            return BadRequest("the table could not be converted")
+        return TooLarge("the table could not be converted within the node's limits")

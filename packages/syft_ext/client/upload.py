@@ -1,0 +1,129 @@
+"""Uploads of any size: in parts that are read when they are sent, and continued after any kind of break.
+
+Where another process stopped, this one goes on: the node is asked for an unfinished upload of the same content
+(by its BLAKE3 digest), so nothing has to be remembered here. What nobody goes on with, the node removes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from syft_ext.client.progress import track
+from syft_ext.client.transfer import upload
+from syft_ext.errors import Conflict, DeadlineExceeded, Unavailable
+from syft_ext.messages.objects import (
+    AppendUpload,
+    BeginUpload,
+    FinishUpload,
+    ListUploads,
+    ObjectView,
+    PutObject,
+    UploadList,
+    UploadStatus,
+    UploadView,
+)
+
+if TYPE_CHECKING:
+    from syft_ext.client.node_client import NodeClient
+    from syft_ext.sources.content import Content
+
+__all__ = ["put_content"]
+
+RESUMABLE = 64 << 20  # above, an upload goes in parts and survives the death of either side
+PART = 16 << 20  # held in memory at a time
+ATTEMPTS = 12
+_LONGEST = 10.0  # seconds between two attempts
+TIMEOUT = 600.0
+
+
+def put_content(client: NodeClient, content: Content, fields: dict[str, Any], label: str) -> ObjectView:
+    """Upload ``content`` as a new object; ``fields`` are the others of ``objects.put``."""
+    view: ObjectView
+    if content.size <= RESUMABLE:
+        pieces = [bytes(piece) for piece in content.pieces()]
+        view = upload(client, PutObject(kind=content.kind, **fields), pieces, label)
+        return view
+    begun = _begin(client, content, label)
+    _send(client, content, begun, label)
+    message = FinishUpload(upload_id=begun.upload_id, kind=content.kind, **fields)
+    view = _patiently(lambda: client.call(message, timeout=TIMEOUT))
+    return view
+
+
+def _begin(client: NodeClient, content: Content, label: str) -> UploadView:
+    """An upload of the same content that was begun before, else a new one."""
+    with track(f"{label}: digest", content.size, unit="B") as advance:
+        digest = _digest(content, advance)
+    known: UploadList = client.call(ListUploads(digest=digest))
+    mine = [each for each in known.uploads if each.size == content.size]
+    if mine:
+        return max(mine, key=lambda each: each.received)
+    begun: UploadView = client.call(BeginUpload(size=content.size, digest=digest))
+    return begun
+
+
+def _digest(content: Content, advance: Any) -> str:
+    from blake3 import blake3
+
+    hasher = blake3()
+    for piece in content.pieces():
+        hasher.update(piece)
+        advance(len(piece))
+    return hasher.hexdigest()
+
+
+def _send(client: NodeClient, content: Content, begun: UploadView, label: str) -> None:
+    """Send what is missing, part by part; after a break, go on from what the node has safely stored."""
+    with track(label, content.size, unit="B") as advance:
+        done, failures = begun.received, 0
+        advance(done)
+        while done < content.size:
+            try:
+                for part in _parts(content.pieces(done)):
+                    message = AppendUpload(upload_id=begun.upload_id, offset=done)
+                    state: UploadView = client.call(message, [part], timeout=TIMEOUT)
+                    advance(state.received - done)
+                    done, failures = state.received, 0
+            except (Unavailable, DeadlineExceeded, Conflict):
+                # A conflict: an earlier part is still being written, or arrived without our hearing of it.
+                failures += 1
+                if failures >= ATTEMPTS:
+                    raise
+                time.sleep(min(0.1 * 2**failures, _LONGEST))
+                done = _received(client, begun.upload_id, done)
+
+
+def _received(client: NodeClient, upload_id: str, known: int) -> int:
+    try:
+        state: UploadView = client.call(UploadStatus(upload_id=upload_id))
+    except (Unavailable, DeadlineExceeded):
+        return known
+    return state.received
+
+
+def _parts(pieces: Iterator[memoryview]) -> Iterator[memoryview]:
+    """The same bytes, :data:`PART` at a time in one buffer: a part is good until the next one."""
+    buffer, filled = bytearray(PART), 0
+    for piece in pieces:
+        while len(piece):
+            room = piece[: PART - filled]
+            buffer[filled : filled + len(room)] = room
+            filled += len(room)
+            piece = piece[len(room) :]
+            if filled == PART:
+                yield memoryview(buffer)
+                filled = 0
+    if filled:
+        yield memoryview(buffer)[:filled]
+
+
+def _patiently(call: Any) -> Any:
+    """Repeat what may be repeated while the node is away."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return call()
+        except (Unavailable, DeadlineExceeded):
+            time.sleep(min(0.1 * 2**attempt, _LONGEST))
+    return call()

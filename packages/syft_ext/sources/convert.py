@@ -1,0 +1,77 @@
+"""A process that converts one file: ``python -m syft_ext.sources.convert``, a job on standard input.
+
+It answers on standard output with the line "ok" and the content, or with one problem document. It ends when its
+parent does, and has bounds on its memory. Nothing is looked up on the network, nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from syft_ext.errors import BadRequest, GridError
+
+__all__ = ["Job"]
+
+MEMORY = 4 << 30  # address space, bytes
+LONGEST_JOB = 64 << 20
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """Attributes:
+    path: the file. format: see :data:`syft_ext.sources.opening.FORMATS`.
+    columns: only these; empty: all. categories: column → words.
+    spool: a folder for unnamed files.
+    """
+
+    path: str
+    format: str
+    columns: list[str] = []
+    categories: dict[str, list[str]] = {}
+    spool: str
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    job = msgspec.json.decode(sys.stdin.buffer.readline(LONGEST_JOB), type=Job)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    output = sys.stdout.buffer
+    try:
+        from syft_ext.sources.opening import open_source
+
+        said = {name: {"categories": words} for name, words in job.categories.items()}
+        content = open_source(
+            Path(job.path), said, spool=Path(job.spool), columns=job.columns or None, kind=job.format
+        )
+    except GridError as error:
+        output.write(msgspec.json.encode(_named(error, Path(job.path).name).to_problem()) + b"\n")
+        return
+    output.write(b"ok\n")
+    for piece in content.pieces():
+        output.write(piece)
+    output.flush()
+
+
+def _named(error: GridError, stored: str) -> GridError:
+    """The uploader does not know under which name his file is kept here."""
+    return type(error)(error.detail.replace(stored, "the upload"), **error.extra)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (MemoryError, OSError) as failed:
+        raise SystemExit(1) from failed
+    except msgspec.MsgspecError as failed:
+        raise SystemExit(str(BadRequest(str(failed)))) from failed
