@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "FoundAsset", "Hit", "Source"]
 
-Scope = Literal["read", "statistics"]
+Scope = Literal["read", "compute", "statistics"]
 HEADINGS = ("name", "kind", "domain", "tags", "size", "assets", "description")
 
 
@@ -77,7 +77,7 @@ class FoundAsset:
         return found
 
     def request(self, reason: str, scope: Scope = "read") -> DataRequest:
-        """Ask its owner (or a reviewer) to let you read it, or have statistics of it."""
+        """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
         return self.client.requests.create(self.object_id, reason, scope)
 
     def __repr__(self) -> str:

@@ -56,7 +56,7 @@ class RemoteObject:
         return self
 
     def request(self, reason: str, scope: Literal["read", "compute", "statistics"] = "read") -> DataRequest:
-        """Ask its owner (or a reviewer) to let you read it, or have statistics of it."""
+        """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
         from syft_ext.client.requests import Requests
 
         return Requests(self.client).create(self.id, reason, scope)
