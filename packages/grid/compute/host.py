@@ -55,8 +55,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> None:
-    """Serve until the node closes its end, or the lease ends."""
+def _main(arguments: list[str]) -> None:
     options = _parse(arguments)
     os.chdir(options.directory)
     listener = _listen(options.listen) if options.listen else None
@@ -70,6 +69,8 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)  # a process that is forked must have no other threads
     warm_up()
     channel = _fork_hosts(options.nursery) if listener is None else None
+    if listener is None and channel is None:
+        return
     torch.set_num_threads(options.threads)
     desk = Desk(options.memory, limit=lambda seconds: limit_cpu(seconds * options.threads))
     if options.cpu_seconds:
@@ -154,6 +155,14 @@ def _same_user(channel: socket.socket) -> bool:
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return bool(user == os.getuid())
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the node closes its end, or the lease ends."""
+    try:
+        _main(arguments)
+    finally:
+        os._exit(0 if sys.exc_info()[0] is None else 1)  # torch takes a second to be torn down
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class ChildHosts:
             if self._closed:
                 raise Unavailable("the node is stopping")
             try:
-                channel, handle = self._fork(self._ready())
+                channel, handle = self._host()
             except OSError as error:
                 self._discard()
                 raise Unavailable("no process could be started for this session; try again") from error
@@ -94,23 +94,28 @@ class ChildHosts:
 
     # -- the nursery --------------------------------------------------------------------------------
 
+    def _host(self) -> tuple[socket.socket, int]:
+        if self._nursery is not None:
+            try:
+                return self._fork(self._nursery)
+            except OSError:  # it has died; a new one is as good
+                self._discard()
+        return self._fork(self._ready())
+
     def _ready(self) -> ChildProcess:
-        if self._nursery is not None and self._nursery.gone():
-            self._discard()
-        if self._nursery is None:
-            nursery = ChildProcess(
-                "grid.compute.host",
-                [
-                    *("--nursery", str(CHILD_SOCKET), "--directory", FOLDER),
-                    *("--memory", str(self._memory), "--threads", str(self._threads)),
-                ],
-                threads=self._threads,
-            )
-            self._nursery = nursery
-            nursery.socket.settimeout(_START_SECONDS)
-            if nursery.socket.recv(1) != b"R":
-                raise OSError("the nursery ended at once")
-        return self._nursery
+        """A new nursery, once it has imported torch."""
+        nursery = self._nursery = ChildProcess(
+            "grid.compute.host",
+            [
+                *("--nursery", str(CHILD_SOCKET), "--directory", FOLDER),
+                *("--memory", str(self._memory), "--threads", str(self._threads)),
+            ],
+            threads=self._threads,
+        )
+        nursery.socket.settimeout(_START_SECONDS)
+        if nursery.socket.recv(1) != b"R":
+            raise OSError("the nursery ended at once")
+        return nursery
 
     @staticmethod
     def _fork(nursery: ChildProcess) -> tuple[socket.socket, int]:
