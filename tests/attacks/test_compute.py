@@ -1,4 +1,4 @@
-"""Holes 5 and 6 of the original PyGrid, tried on remote computation: other people's values, leaks by containers."""
+"""Holes 5 and 6 of the original PyGrid, tried on remote computation: others' values, leaks by containers."""
 
 from __future__ import annotations
 

