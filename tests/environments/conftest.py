@@ -13,7 +13,6 @@ from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
-from grid.environments.local import LocalProvider
 from grid.environments.processes import command_of, processes
 from grid.environments.service import EnvironmentService
 from grid.governance.service import SERVICES as GOVERNANCE
@@ -57,10 +56,3 @@ def house(tmp_path: Path, sqlite_url: str, no_process_is_left: None) -> Iterator
     house = House(tmp_path / "home", sqlite_url, services=services)
     yield house
     house.node.stop()
-    end_all(tmp_path / "home")
-
-
-def end_all(home: Path) -> None:
-    provider = LocalProvider(home / "environments", 60.0)
-    for environment_id in provider.running():
-        provider.destroy(environment_id, None)

@@ -150,8 +150,11 @@ def test_strays_and_what_is_past_its_time_are_ended(house: House) -> None:
     folder = house.home.resolve() / "environments" / ("a" * 32)
     folder.mkdir(parents=True)
     stray = spawn([sys.executable, "-c", "import time; time.sleep(60)", str(folder)], {}, folder / "log")
-    made = create(owner)
+    made, unwanted = create(owner), create(owner)
+    owner.call(m.DestroyEnvironment(environment_id=unwanted.id))  # while it is being made
+    assert seen(owner, unwanted.id, "destroyed").ended_at is not None
     seen(owner, made.id)
+    assert process_in(house.home, unwanted.id) is None
     house.restart()  # the first round of a node's life looks for strays
     deadline = time.monotonic() + 20
     while stray.usage is not None or folder.exists():

@@ -8,7 +8,7 @@ import stat
 import time
 from pathlib import Path
 
-from grid.environments.local import LocalProvider
+from grid.environments.local import LocalProvider, confined
 from syft_ext.messages.environments import InstanceType
 
 SMALL = InstanceType(
@@ -56,3 +56,10 @@ def _leads_to(descriptor: str, folder: Path) -> bool:
         return str(folder) in os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
         return False
+
+
+def test_without_confinement_there_is_no_environment() -> None:
+    everything = ["network", "rlimits", "landlock", "seccomp"]
+    assert confined(everything) and confined(everything[:3]) and confined(["rlimits", "seccomp"])
+    for too_little in ([], everything[:2], ["rlimits", "landlock"], ["network", "landlock", "seccomp"]):
+        assert not confined(too_little)

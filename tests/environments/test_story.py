@@ -17,7 +17,6 @@ from syft_ext.messages.compute import Call, KeepValues, ListSessions, Load
 from tests.apps.conftest import grid
 
 from .bench import Desk, process_in
-from .conftest import end_all
 
 OWNER, PASSWORD = "owner@hospital.org", "correct horse battery staple"
 TINY = "tiny threads=1 memory=268435456 cpu_seconds=3600 seconds=3600"
@@ -64,7 +63,6 @@ def site(
     site = Site(tmp_path / "home", database_url)
     yield site
     site.node.kill()
-    end_all(tmp_path / "home")
 
 
 def test_from_creating_to_destroying(site: Site) -> None:
@@ -111,6 +109,7 @@ def test_from_creating_to_destroying(site: Site) -> None:
     (refused,) = desk.run([Call([4], "aten.neg.default", [["r", 3]], {})]).failures
     assert refused.code in ("forbidden", "not-found")  # also there, what is revoked stops the next operation
 
+    assert owner.dashboard().view.environments == {"failed": 1, "running": 1}
     check_command_line(site, worker.id, half.id)
     gone = owner.workers.destroy(worker.id)
     assert gone.state == "destroyed" and process_in(site.home, worker.id) is None

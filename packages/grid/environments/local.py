@@ -17,17 +17,18 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
+from grid.compute.protocol import REPLIES, Ready, exactly, read_header
 from grid.environments.processes import End, Process, command_of, ended_as, processes, spawn
 from grid.environments.provider import Handle, Status
 from syft_ext.errors import Unavailable
 from syft_ext.messages.environments import InstanceType
 
-__all__ = ["LocalProvider"]
+__all__ = ["LocalProvider", "confined"]
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class LocalProvider:
 
     def _wait_until_it_is_ready(self, environment_id: str, process: Process) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not (self._hold(environment_id) and self._greeted(environment_id)):
+        while not (self._hold(environment_id) and (said := self._greeting(environment_id))):
             if process.usage is None:
                 end = self._end(environment_id, process)
                 self._log_tail(environment_id)
@@ -146,6 +147,8 @@ class LocalProvider:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the environment did not start within {START_SECONDS:g} s")
             time.sleep(0.05)
+        if not confined(said):
+            raise Unavailable("this machine's kernel cannot keep an environment from its network and files")
 
     def _written(self, environment_id: str) -> Process | None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
@@ -187,11 +190,17 @@ class LocalProvider:
             channel.close()  # another thread was faster
         return True
 
-    def _greeted(self, environment_id: str) -> bool:
-        """Whether it said that it is warm and locked down. It says so once, before anything else."""
+    def _greeting(self, environment_id: str) -> list[str]:
+        """By what it is locked down, once it is warm; it says so before anything else. Empty until then."""
+        channel = self._held.get(environment_id)
+        if channel is None:  # it is being destroyed
+            return []
         with contextlib.suppress(OSError):
-            return bool(self._held[environment_id].recv(1, socket.MSG_PEEK))
-        return False
+            if channel.recv(1, socket.MSG_PEEK) and (header := read_header(channel)) is not None:
+                body = bytearray(header.body)
+                if exactly(channel, memoryview(body)) and isinstance(ready := REPLIES.decode(body), Ready):
+                    return ready.protections
+        return []
 
     def _release(self, environment_id: str) -> None:
         channel = self._held.pop(environment_id, None)
@@ -200,6 +209,12 @@ class LocalProvider:
         folder = self._opened.pop(environment_id, None)
         if folder is not None:
             os.close(folder)
+
+
+def confined(protections: Collection[str]) -> bool:
+    """Whether these are enough: bounded memory and time, no network, no files; seccomp alone refuses both."""
+    means = set(protections)
+    return "rlimits" in means and ("seccomp" in means or {"network", "landlock"} <= means)
 
 
 def _open(folder: Path) -> int:

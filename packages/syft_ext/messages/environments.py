@@ -36,7 +36,8 @@ class InstanceType(msgspec.Struct, kw_only=True):
 
     Attributes:
         provider: who makes it: "local" is a process on the Domain's own machine.
-        threads: CPU threads. memory: bytes. cpu_seconds: of CPU time, over its whole life.
+        threads: CPU threads. memory: bytes that all values in it may take.
+        cpu_seconds: of CPU time, over its whole life, its start (some seconds) included.
         seconds: how long it may live.
     """
 
