@@ -6,13 +6,18 @@ The rules are written down here a second time, in plain Python over plain data; 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import msgspec
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
+from grid.catalogue.published_index import changed
 from grid.catalogue.tables import DatasetRow
 from grid.node import Context, Principal
 from grid.storage.tables import ObjectRow
@@ -25,14 +30,17 @@ from syft_ext.messages.datasets import (
     GetDataset,
     GetMock,
     ListDatasets,
+    PublishStatistics,
     SearchPublished,
     SearchQuery,
+    UpdateAsset,
 )
 from syft_ext.messages.objects import DescribeObject, GetObject, ListObjects, PutObject
+from syft_ext.sources.frames import content_of
 from syft_ext.transport import PayloadReader
 from tests.accounts.people import PASSWORD, House
 
-FIELDS = ["description", "tags", "assets", "schema", "size", "mock", "owner"]
+FIELDS = ["description", "tags", "assets", "schema", "size", "mock", "owner", "subjects", "versions"]
 #: Who asks: two uploaders, a plain user in a group, a manager, and an associated Network.
 ASKERS = ["una", "udo", "ann", "max", "network"]
 OWNERS = ["una", "udo"]
@@ -46,6 +54,8 @@ class DatasetSpec:
     viewers: frozenset[str]
     tags: tuple[str, ...]
     has_mock: bool
+    ticked: bool
+    versions: int
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ _datasets = st.builds(
     viewers=_subjects,
     tags=st.lists(st.sampled_from(["tagred", "tagblue"]), unique=True).map(tuple),
     has_mock=st.booleans(),
+    ticked=st.booleans(),
+    versions=st.integers(1, 2),
 )
 _objects = st.builds(
     ObjectSpec,
@@ -82,6 +94,8 @@ def _questions(draw: st.DrawFn) -> dict[str, object]:
         f"asset{number}",
         f"column{number}",
         f"unit{number}",
+        f"subjects{number}",
+        f"word{number}",
         "tagred",
         "dataset",
         "",
@@ -92,8 +106,30 @@ def _questions(draw: st.DrawFn) -> dict[str, object]:
         "tags": draw(st.sampled_from([[], [], ["tagred"], ["tagred", "tagblue"]])),
         "name": draw(st.sampled_from(["", "", "", f"dataset{number}"])),
         "kind": draw(st.sampled_from(["", "dataset", "object", "model"])),
+        "columns": draw(st.sampled_from([[], [], [], [f"COLUMN{number}"]])),
+        "min_rows": draw(st.sampled_from([None, None, ROWS, ROWS + 1])),
+        "max_rows": draw(st.sampled_from([None, None, ROWS, ROWS - 1])),
+        "min_bytes": draw(st.sampled_from([None, None, None, 8 * ROWS, 1 << 20])),
         "limit": 100,
     }
+
+
+#: Entries that every asset has, and what its only column holds: numbers that occur nowhere else.
+ROWS = 23
+
+
+def values(number: int) -> float:
+    return 70_000.25 + number
+
+
+def table(number: int, rows: int = ROWS) -> bytes:
+    content = content_of({f"column{number}": np.full(rows, values(number))}, {}, "t")
+    return b"".join(map(bytes, content.pieces()))
+
+
+def mock_table(number: int) -> bytes:
+    content = content_of({f"column{number}": np.full(2, 5.0 + number)}, {}, "t")
+    return b"".join(map(bytes, content.pieces()))
 
 
 @dataclass
@@ -133,6 +169,7 @@ def fill(world: World, datasets: list[DatasetSpec], objects: list[ObjectSpec]) -
     with world.house.node.db.transaction() as session:
         session.execute(delete(DatasetRow))
         session.execute(delete(ObjectRow))
+        changed(session)
     world.ids.clear()
     world.parts.clear()
 
@@ -142,21 +179,12 @@ def fill(world: World, datasets: list[DatasetSpec], objects: list[ObjectSpec]) -
         return str(reply.id)
 
     for number, spec in enumerate(datasets):
-        private = put(spec.owner, b"private%d" % number)
-        mock = put(spec.owner, b"mock%d!" % number) if spec.has_mock else None
-        world.parts.update(dict.fromkeys(filter(None, (private, mock)), spec.owner))
-        columns = [Column(name=f"column{number}", unit=f"unit{number}")]
-        asset = Asset(name=f"asset{number}", object_id=private, mock_id=mock, columns=columns)
-        message = CreateDataset(
-            name=f"dataset{number}",
-            description=f"describes{number}",
-            tags=list(spec.tags),
-            assets=[asset],
-            visibility=spec.visibility,
-            published=list(spec.published),
-            viewers=[world.subject(name) for name in spec.viewers],
+        viewers = [world.subject(name) for name in spec.viewers]
+        dataset_id, parts = register(
+            number, spec, viewers, partial(put, spec.owner, kind="tensors"), partial(world.ask, spec.owner)
         )
-        world.ids[world.ask(spec.owner, message).id] = (spec, number)
+        world.parts.update(dict.fromkeys(parts, spec.owner))
+        world.ids[dataset_id] = (spec, number)
     for number, spec in enumerate(objects):
         object_id = put(
             spec.owner,
@@ -166,6 +194,40 @@ def fill(world: World, datasets: list[DatasetSpec], objects: list[ObjectSpec]) -
             finders=[world.subject(name) for name in spec.finders],
         )
         world.ids[object_id] = (spec, number)
+
+
+def register(
+    number: int,
+    spec: DatasetSpec,
+    viewers: list[str],
+    put: Callable[[bytes], str],
+    ask: Callable[[Any], Any],
+) -> tuple[str, list[str]]:
+    """A dataset as its owner registers it; its id, and those of the objects in it."""
+    private = put(table(number, ROWS + 9 if spec.versions > 1 else ROWS))
+    mock = put(mock_table(number)) if spec.has_mock else None
+    column = Column(name=f"column{number}", unit=f"unit{number}", categories=[f"word{number}"])
+    asset = Asset(name=f"asset{number}", object_id=private, mock_id=mock, columns=[column])
+    message = CreateDataset(
+        name=f"dataset{number}",
+        description=f"describes{number}",
+        tags=list(spec.tags),
+        subjects=f"subjects{number}",
+        assets=[asset],
+        visibility=spec.visibility,
+        published=list(spec.published),
+        viewers=viewers,
+    )
+    dataset_id = str(ask(message).id)
+    parts = [each for each in (private, mock) if each]
+    if spec.ticked:
+        ticks = {f"column{number}": ["mean"]}
+        ask(PublishStatistics(dataset_id=dataset_id, asset=f"asset{number}", statistics=ticks))
+    if spec.versions > 1:
+        parts.append(put(table(number)))
+        note = f"version of {number}"
+        ask(UpdateAsset(dataset_id=dataset_id, asset=f"asset{number}", object_id=parts[-1], note=note))
+    return dataset_id, parts
 
 
 # -- the rules -----------------------------------------------------------------------------------------
@@ -186,7 +248,8 @@ def may_find(who: str, spec: DatasetSpec | ObjectSpec) -> bool:
 def fits(question: dict[str, object], spec: DatasetSpec | ObjectSpec, number: int) -> bool:
     if isinstance(spec, ObjectSpec):
         text, tags, name, kind = f"object{number}", set(), "", "object"
-        if question["name"]:
+        rows, size = None, len(b"object%d" % number)
+        if question["name"] or question["columns"]:
             return False
     else:
         shown = spec.published
@@ -194,15 +257,33 @@ def fits(question: dict[str, object], spec: DatasetSpec | ObjectSpec, number: in
         parts += [f"describes{number}"] if "description" in shown else []
         parts += list(spec.tags) if "tags" in shown else []
         parts += [f"asset{number}"] if "assets" in shown else []
-        parts += [f"column{number}", f"unit{number}"] if {"assets", "schema"} <= shown else []
+        parts += [f"subjects{number}"] if "subjects" in shown else []
+        schema = {"assets", "schema"} <= shown
+        parts += [f"column{number}", f"unit{number}", f"word{number}"] if schema else []
         text, name, kind = "\n".join(parts), f"dataset{number}", "dataset"
+        sized = {"assets", "size"} <= shown
+        rows, size = (ROWS, len(table(number))) if sized else (None, None)
+        if question["columns"] and not (schema and question["columns"] == [f"COLUMN{number}"]):
+            return False
         tags = set(spec.tags) if "tags" in shown else set()
     return (
         str(question["text"]) in text
         and set(question["tags"]) <= tags
         and question["name"] in ("", name)
         and question["kind"] in ("", kind)
+        and within(rows, question["min_rows"], question["max_rows"])
+        and within(size, question["min_bytes"], None)
     )
+
+
+def within(value: int | None, low: Any, high: Any) -> bool:
+    if low is None and high is None:
+        return True
+    return value is not None and value >= (low or 0) and (high is None or value <= high)
+
+
+def shows_statistics(spec: DatasetSpec) -> bool:
+    return spec.ticked and {"assets", "schema"} <= spec.published
 
 
 def secrets(who: str, spec: DatasetSpec, number: int) -> list[str]:
@@ -212,11 +293,15 @@ def secrets(who: str, spec: DatasetSpec, number: int) -> list[str]:
     hidden = {
         "description": [f"describes{number}"],
         "tags": list(spec.tags),
-        "assets": [f"asset{number}", f"column{number}", f"unit{number}"],
-        "schema": [f"column{number}", f"unit{number}"],
+        "assets": [f"asset{number}", f"column{number}", f"unit{number}", f"version of {number}"],
+        "schema": [f"column{number}", f"unit{number}", f"word{number}"],
         "owner": [f"{spec.owner}@x.org"],
+        "subjects": [f"subjects{number}"],
+        "versions": [f"version of {number}"],
+        "size": [f'"rows":{ROWS}', f'"rows":{ROWS + 9}', f'"size":{len(table(number))}'],
     }
-    return [word for name, words in hidden.items() if name not in spec.published for word in words]
+    found = [word for name, words in hidden.items() if name not in spec.published for word in words]
+    return found if shows_statistics(spec) else [*found, str(values(number))]
 
 
 # -- the property --------------------------------------------------------------------------------------
@@ -242,6 +327,7 @@ def check_search(world: World, who: str, question: dict[str, object]) -> None:
         spec, number = world.ids[entry.id]
         if isinstance(spec, DatasetSpec):
             told = msgspec.json.encode(entry).decode()
+            assert (str(values(number)) in told) == shows_statistics(spec)
             # What search tells is published, to whomever: managers and owners too.
             assert not [word for word in secrets("nobody", spec, number) if word in told]
 
@@ -269,7 +355,7 @@ def check_dataset(world: World, who: str, key: str) -> None:
         assert not expected
     else:
         assert expected
-        assert b"".join(answer.chunks(0, answer.size)) == b"mock%d!" % number
+        assert b"".join(answer.chunks(0, answer.size)) == mock_table(number)
 
 
 def check_object(world: World, who: str, key: str) -> None:
@@ -332,7 +418,7 @@ def test_nobody_is_told_what_he_may_not_know(house: House) -> None:
 
 def test_private_objects_of_datasets_are_nobody_elses(house: House) -> None:
     world = make_world(house)
-    spec = DatasetSpec("una", "public", frozenset(FIELDS), frozenset(), (), True)
+    spec = DatasetSpec("una", "public", frozenset(FIELDS), frozenset(), (), True, True, 1)
     fill(world, [spec], [])
     (key,) = world.ids
     object_id = world.ask("ann", GetDataset(dataset_id=key)).assets[0].object_id

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import pandas
 import pytest
+import safetensors.torch
 import torch
 from argon2 import PasswordHasher
 
@@ -16,10 +17,12 @@ import syft_ext as sy
 from grid.accounts.service import PASSWORDS
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
+from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node.metadata import MetadataService
 from syft_ext.client import upload as upload_module
 from syft_ext.clock import SystemClock
 from syft_ext.errors import BadRequest, Forbidden, NotFound, Unavailable
+from syft_ext.messages.objects import ListUploads
 from syft_ext.plans import make_plan
 from syft_ext.transport import LocalTransport
 from tests.accounts.people import OWNER, PASSWORD, House
@@ -31,7 +34,7 @@ MOCK = pandas.DataFrame({"age": [50], "radius": [10.0]})
 @pytest.fixture
 def domain(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-    services = (MetadataService, *ACCOUNTS, *CATALOGUE)
+    services = (MetadataService, *ACCOUNTS, *CATALOGUE, *GOVERNANCE)
     house = House(tmp_path / "home", sqlite_url, clock=SystemClock(), services=services)
     house.set_up()
     yield house
@@ -222,3 +225,105 @@ def test_large_uploads_go_in_parts_and_survive_a_broken_line(
         k: v.tolist() for k, v in data.items()
     }
     assert sent.count("uploads.status") == 2
+
+
+def test_another_process_goes_on_with_an_upload(
+    domain: House, owner: sy.DomainClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that died left nothing but what the node has; the next one finds it by the content."""
+    monkeypatch.setattr(upload_module, "RESUMABLE", 1000)
+    monkeypatch.setattr(upload_module, "PART", 700)
+    numpy.save(tmp_path / "x.npy", numpy.arange(1000.0))
+    line, exchange = owner.connection.transport, owner.connection.transport.exchange
+    sent = list[str]()
+
+    def dying(envelope: Any, payload: Any = (), *, timeout: float | None = None) -> Any:
+        sent.append(envelope.operation)
+        if sent.count("uploads.append") == 5:
+            raise KeyboardInterrupt
+        return exchange(envelope, payload, timeout=timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(line, "exchange", dying)
+        with pytest.raises(KeyboardInterrupt):
+            owner.datasets.create("x", tmp_path / "x.npy")
+    assert len(owner.datasets) == len(owner.store) == 0
+    (left,) = owner.call(ListUploads()).uploads
+    assert left.received == 4 * 700
+    again, offsets = client(domain, OWNER), list[int]()
+    exchange = again.connection.transport.exchange
+
+    def watching(envelope: Any, payload: Any = (), *, timeout: float | None = None) -> Any:
+        if envelope.operation == "uploads.append":
+            offsets.append(envelope.payload_size)
+        return exchange(envelope, payload, timeout=timeout)
+
+    monkeypatch.setattr(again.connection.transport, "exchange", watching)
+    made = again.datasets.create("x", tmp_path / "x.npy")
+    assert sum(offsets) == made["data"].view.size - 4 * 700, "nothing is sent twice"
+    assert made["data"].data.tolist() == list(range(1000))
+    assert owner.call(ListUploads()).uploads == []
+
+
+def test_a_file_with_statistics_and_a_made_up_mock(
+    owner: sy.DomainClient, scientist: sy.DomainClient, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("age,sex\n61,f\n47,m\n70,f\n")
+    owner.datasets.create(
+        "visits",
+        tmp_path / "t.csv",
+        subjects="adults",
+        schema={"sex": {"categories": ["f", "m"]}, "age": {"low": 0.0, "high": 120.0}},
+        statistics={"age": ["count", "mean"]},
+        mock="generate",
+        mock_rows=20,
+    )
+    seen = scientist.datasets["visits"]["data"]
+    assert seen.statistics == {"age": {"count": 3.0, "mean": pytest.approx(178 / 3)}}
+    assert set(seen.mock["sex"].tolist()) == {0, 1} and len(seen.mock["age"]) == 20
+    assert "adults" in repr(scientist.datasets["visits"].table())
+    assert "mean 59.3333" in repr(seen) and "0 f, 1 m" in repr(seen)
+    path = owner.datasets["visits"]["data"].save(tmp_path / "back.safetensors")
+    assert safetensors.torch.load_file(path)["age"].tolist() == [61, 47, 70]
+    assert [each.name for each in tmp_path.glob("*.part")] == []
+    with pytest.raises(BadRequest, match=r"pathlib\.Path"):
+        owner.datasets.create("text", "t.csv")
+    with pytest.raises(BadRequest, match="no column"):
+        owner.datasets.create("bad", tmp_path / "t.csv", columns=["age"], statistics={"height": ["mean"]})
+    assert len(owner.datasets) == 1, "a dataset whose statistics are refused is not there"
+
+
+def test_versions_of_an_asset(owner: sy.DomainClient, scientist: sy.DomainClient) -> None:
+    owner.datasets.create("d", FRAME, schema={"age": {"unit": "years"}}, statistics=["max"])
+    asset = owner.datasets["d"]["data"].update(FRAME[:2], note="one left", mock="generate")
+    assert asset.data["age"].tolist() == [61, 47]
+    seen = scientist.datasets["d"]["data"]
+    assert [(v.number, v.note, v.rows) for v in seen.view.versions] == [(1, "", 3), (2, "one left", 2)]
+    assert seen.statistics["age"] == {"max": 61.0}
+    assert seen.view.columns[0].unit == "years" and seen.view.has_mock
+    assert "one left" in repr(seen.versions)
+    with pytest.raises(BadRequest, match="other columns"):
+        asset.update(mock=MOCK[["age"]])
+    assert asset.update(schema={"age": {"unit": "months"}}).view.columns[0].unit == "months"
+    assert asset.view.version == 2, "the content is the same"
+
+
+def test_a_hit_leads_to_a_request(owner: sy.DomainClient, scientist: sy.DomainClient) -> None:
+    created = owner.datasets.create("biopsies", FRAME, description="Breast biopsies")
+    (hit,) = scientist.search("breast", columns=["radius"], min_rows=3)
+    assert hit.domain_name == owner.name and hit["data"].columns == ["age", "radius"]
+    asked = hit.request("for the paper", "statistics")
+    assert asked.view.object_id == created["data"].object_id
+    owner.requests[0].approve()
+    assert asked.refresh().state == "approved"
+    thing = owner.store.put(torch.ones(7), description="weights", searchable=True)
+    (found,) = scientist.search("weights", kind="object", min_rows=7)
+    assert found.assets[0].object_id == thing.id
+    assert found.request("why not").view.object_id == thing.id
+    assert scientist.search("weights", min_rows=8, kind="object") == []
+    two = owner.datasets.create("two", {"a": FRAME, "b": FRAME})
+    (hit,) = scientist.search(name="two")
+    with pytest.raises(BadRequest, match=r"several assets \(a, b\)"):
+        hit.request("both")
+    assert hit["b"].request("one").view.object_id == two["b"].object_id
+    assert "biopsies" in repr(scientist.search()) and "radius" in scientist.search("breast")[0]._repr_html_()

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from grid.catalogue.tables import DatasetAsset, DatasetRow
+from grid.governance.policy import current_policy
 from grid.offload import offload
 from grid.statistics.beginning import Beginning
 from grid.statistics.rules import check_policy
@@ -18,10 +23,11 @@ from grid.statistics.sweep import Opened
 from grid.storage.blobs import BlobStore
 from syft_ext.errors import Forbidden, GridError
 from syft_ext.ids import new_id
+from syft_ext.messages.datasets import SearchEntry
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin, ColumnPartial
 
-__all__ = ["compute", "shown", "ticked"]
+__all__ = ["compute", "published_statistics", "shown", "ticked", "with_statistics"]
 
 Ticked = Mapping[str, list[str]]
 _AT_ONCE = 256  # columns of one reading
@@ -67,6 +73,32 @@ def shown(statistics: Mapping[str, Any], policy: SitePolicy) -> dict[str, dict[s
         if allowed:
             found[column] = {name: numbers[name] for name in allowed}
     return found
+
+
+def published_statistics(session: Session, ids: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """What the policy lets be seen now of what is published, by dataset and asset; of these datasets, or (None) of
+    all that have any."""
+    if ids is not None and not ids:
+        return {}
+    policy = current_policy(session)
+    statement = (
+        select(DatasetAsset.dataset_id, DatasetAsset.name, DatasetAsset.statistics)
+        .join(DatasetRow, DatasetRow.id == DatasetAsset.dataset_id)
+        .where(DatasetRow.has_statistics)
+    )
+    if ids is not None:
+        statement = statement.where(DatasetRow.id.in_(ids))
+    found: dict[str, dict[str, Any]] = {}
+    for row in session.execute(statement):
+        found.setdefault(row.dataset_id, {})[row.name] = shown(row.statistics, policy)
+    return found
+
+
+def with_statistics(entry: SearchEntry, numbers: Mapping[str, Any] | None) -> SearchEntry:
+    """A dataset's entry of a search, with the statistics of each asset."""
+    for asset in entry.details.get("assets", ()) if numbers else ():
+        asset["statistics"] = numbers.get(asset["name"], {}) if numbers else {}
+    return entry
 
 
 def _check(policy: SitePolicy, names: Iterable[str]) -> None:

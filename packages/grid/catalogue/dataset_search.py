@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from grid.accounts.tables import User
 from grid.catalogue.access import Viewer
-from grid.catalogue.column_statistics import shown
+from grid.catalogue.column_statistics import published_statistics, with_statistics
+from grid.catalogue.published_index import PublishedIndex
 from grid.catalogue.search import Query
-from grid.catalogue.tables import DatasetAsset, DatasetColumn, DatasetRow, DatasetTag
+from grid.catalogue.tables import DatasetColumn, DatasetRow, DatasetTag
 from grid.catalogue.visibility import findable
-from grid.governance.policy import current_policy
 from grid.storage.database import Database
 from syft_ext.messages.datasets import SearchEntry
 
@@ -29,8 +29,18 @@ class DatasetSource:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._index = PublishedIndex(db)
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
+        found = self._index.search(query) if viewer.is_network else None
+        if found is None:
+            return self._ask(query, viewer)
+        if not any("owner" in row.published for row in found.rows):
+            return found.entries
+        with self._db.read() as session:
+            return _with_owners(session, found.rows, found.entries)
+
+    def _ask(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
         statement = (
             select(
                 DatasetRow.id,
@@ -45,10 +55,9 @@ class DatasetSource:
         )
         with self._db.read() as session:
             rows = session.execute(statement).all()
-            entries = [_decode(row.entry) for row in rows]
-            _add_owners(session, rows, entries)
-            _add_statistics(session, rows, entries)
-        return entries
+            numbers = published_statistics(session, [row.id for row in rows if row.has_statistics])
+            entries = [with_statistics(_decode(row.entry), numbers.get(row.id)) for row in rows]
+            return _with_owners(session, rows, entries)
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:
@@ -73,27 +82,15 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     return found
 
 
-def _add_owners(session: Session, rows: Sequence[Any], entries: Sequence[SearchEntry]) -> None:
+def _with_owners(session: Session, rows: Sequence[Any], entries: Sequence[SearchEntry]) -> list[SearchEntry]:
+    """The entries with the addresses of their owners, where these are published; what is given stays as it is."""
     named = {row.owner_id for row in rows if "owner" in row.published}
     if not named:
-        return
+        return list(entries)
     emails = dict(session.execute(select(User.id, User.email).where(User.id.in_(named))).all())
-    for row, entry in zip(rows, entries, strict=True):
-        if "owner" in row.published:
-            entry.details["owner"] = emails.get(row.owner_id, "")
-
-
-def _add_statistics(session: Session, rows: Sequence[Any], entries: Sequence[SearchEntry]) -> None:
-    """Those that are ticked, as the site's policy lets them be seen now."""
-    having = [row.id for row in rows if row.has_statistics]
-    if not having:
-        return
-    policy = current_policy(session)
-    statement = select(DatasetAsset.dataset_id, DatasetAsset.name, DatasetAsset.statistics).where(
-        DatasetAsset.dataset_id.in_(having)
-    )
-    found = {(each.dataset_id, each.name): each.statistics for each in session.execute(statement)}
-    for entry in entries:
-        for asset in entry.details.get("assets", []):
-            if (entry.id, asset["name"]) in found:
-                asset["statistics"] = shown(found[entry.id, asset["name"]], policy)
+    return [
+        msgspec.structs.replace(entry, details={**entry.details, "owner": emails.get(row.owner_id, "")})
+        if "owner" in row.published
+        else entry
+        for row, entry in zip(rows, entries, strict=True)
+    ]

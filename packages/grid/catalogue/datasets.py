@@ -15,6 +15,7 @@ from grid.catalogue.assets import AssetWriter, as_message
 from grid.catalogue.content import download
 from grid.catalogue.dataset_views import load, published_of, view_of
 from grid.catalogue.forms import form_of
+from grid.catalogue.published_index import changed
 from grid.catalogue.search import folded_column
 from grid.catalogue.tables import (
     DatasetAsset,
@@ -141,10 +142,10 @@ class DatasetManager:
             before = asset_of(session, row, message.asset).object_id
             listed = select(DatasetAsset).where(DatasetAsset.dataset_id == row.id)
             assets = session.scalars(listed.order_by(DatasetAsset.position)).all()
-            changed = [as_message(each, message) for each in assets]
+            listing = [as_message(each, message) for each in assets]
             row.updated_at = self._clock.now()
             session.flush()
-            AssetWriter(session, self._blobs, row, row.updated_at).set_all(changed, message.note)
+            AssetWriter(session, self._blobs, row, row.updated_at).set_all(listing, message.note)
             return self.finish(session, viewer, row), before
 
     @contextmanager
@@ -170,6 +171,7 @@ class DatasetManager:
         session.execute(delete(DatasetColumn).where(DatasetColumn.dataset_id == row.id))
         columns = dict.fromkeys(folded_column(name) for name in published.columns)
         session.add_all(DatasetColumn(dataset_id=row.id, name=name) for name in columns)
+        changed(session)
         session.flush()
         return view_of(dataset, viewer, current_policy(session))
 
@@ -182,6 +184,7 @@ class DatasetManager:
             earlier = select(DatasetVersion.object_id).where(DatasetVersion.dataset_id == row.id)
             ids += session.scalars(earlier)
             session.execute(delete(DatasetRow).where(DatasetRow.id == row.id))
+            changed(session)
         return list(dict.fromkeys(object_id for object_id in ids if object_id))
 
     def reindex(self) -> None:

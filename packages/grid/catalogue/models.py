@@ -14,11 +14,13 @@ from grid.catalogue.access import Viewer
 from grid.catalogue.search import Query
 from grid.federated.tables import Process
 from grid.storage.database import Database
+from grid.storage.prepared import Prepared
 from syft_ext.messages.datasets import SearchEntry
 
 __all__ = ["ModelSource"]
 
 _PAGE = 500
+_ANY = Prepared(select(Process.id).where(Process.latest_checkpoint > 0).limit(1))
 
 
 class ModelSource:
@@ -29,7 +31,7 @@ class ModelSource:
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
         """Trainings that have their model, newest first. They have no columns and no rows."""
-        if query.columns:
+        if query.columns or not self._any():
             return []
         # Compared here: neither engine folds case and accents as `fold` does.
         statement = (
@@ -57,6 +59,11 @@ class ModelSource:
                     if len(found) == query.limit:
                         break
         return found
+
+    def _any(self) -> bool:
+        """Whether there is any: most Domains have none, and this costs a tenth of asking for them."""
+        with self._db.reading() as connection:
+            return _ANY.run(connection).first() is not None
 
 
 def _entry(row: Any) -> SearchEntry:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     Double,
     ForeignKey,
     Integer,
@@ -19,7 +20,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from grid.storage.base import Base
 
-__all__ = ["DatasetAsset", "DatasetColumn", "DatasetRow", "DatasetTag", "DatasetVersion", "DatasetViewer"]
+__all__ = [
+    "CatalogueRevision",
+    "DatasetAsset",
+    "DatasetColumn",
+    "DatasetRow",
+    "DatasetTag",
+    "DatasetVersion",
+    "DatasetViewer",
+]
 
 
 class DatasetRow(Base):
@@ -119,3 +128,13 @@ class DatasetVersion(Base):
     object_id: Mapped[str] = mapped_column(String(32), index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class CatalogueRevision(Base):
+    """One row: a number that grows with every change of a dataset, so that an index of them knows its age."""
+
+    __tablename__ = "catalogue_revision"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int] = mapped_column(BigInteger)

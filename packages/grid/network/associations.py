@@ -71,8 +71,8 @@ class AssociationService(Service):
 
     def principal_of_key(self, verify_key: str) -> Principal | None:
         """An associated node is known by its key. Asked of the database each time: an end acts at once."""
-        row = self.registry.by_key(verify_key)
-        if row is None or row.status != "accepted":
+        row = self.registry.associated(verify_key)
+        if row is None:
             return None
         claims = {"node_kind": row.kind, "direction": row.direction}
         return Principal("node", row.node_id, verify_key, row.name, claims=claims)

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from grid.network.handshake import Transcript
 from grid.network.tables import Association
 from grid.storage.database import Database
+from grid.storage.prepared import Prepared
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound, TooManyRequests
 from syft_ext.identity import node_id_of
 from syft_ext.ids import new_id
 
 __all__ = ["Registry"]
+
+_ASSOCIATED = Prepared(
+    select(Association.node_id, Association.kind, Association.name, Association.direction)
+    .where(Association.verify_key == bindparam("verify_key"), Association.status == "accepted")
+    .order_by(Association.created_at, Association.id)
+    .limit(1)
+)
 
 
 class Registry:
@@ -50,6 +58,14 @@ class Registry:
         with self._db.read() as session:
             rows = session.scalars(query).all()
         return min(rows, key=lambda row: row.status != "accepted", default=None)
+
+    def associated(self, verify_key: str) -> Any:
+        """(node_id, kind, name, direction) of the accepted association with this key; None if there is none.
+
+        Asked for every message of another node, so with a prepared query.
+        """
+        with self._db.reading() as connection:
+            return _ASSOCIATED.run(connection, {"verify_key": verify_key}).first()
 
     def accepted(self, direction: str, kind: str = "") -> Sequence[Association]:
         conditions = [Association.direction == direction, Association.status == "accepted"]

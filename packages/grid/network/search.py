@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,7 +22,8 @@ from grid.network.breaker import Breaker
 from grid.network.tables import Association
 from grid.node import Context, Node, Service, handles
 from syft_ext.errors import GridError, Unauthenticated
-from syft_ext.messages.datasets import SearchEntry, SearchPublished, SearchResults
+from syft_ext.messages import Reply
+from syft_ext.messages.datasets import SearchPublished
 from syft_ext.messages.network import Found, SearchNetwork, SearchNote, SearchReply
 
 __all__ = ["NetworkSearchService"]
@@ -36,10 +37,26 @@ KINDS: tuple[Kind, ...] = ("dataset", "model")
 PROBE_TIMEOUT = 10.0
 
 
+class _Entry(Reply):
+    """A :class:`SearchEntry` whose details are read only if it is among those that are answered with."""
+
+    kind: str
+    id: str
+    name: str
+    description: str
+    tags: list[str]
+    created_at: float
+    details: msgspec.Raw
+
+
+class _Answers(Reply):
+    entries: list[_Entry]
+
+
 @dataclass(slots=True)
 class _Answer:
     domain: Association
-    entries: Sequence[SearchEntry]
+    entries: Sequence[_Entry]
     error: str = ""
 
 
@@ -62,7 +79,8 @@ class NetworkSearchService(Service):
         deadline = begun + min(message.deadline or self._deadline, self._deadline)
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         waiting, notes = self._ask_all(message, answers, deadline - begun)
-        asked, results = len(waiting) + len(notes), []
+        asked = len(waiting) + len(notes)
+        results: list[tuple[Association, _Entry]] = []
         trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
         while waiting:
             # Suspects are not waited for; whoever of them was as quick as the others is heard.
@@ -75,15 +93,15 @@ class NetworkSearchService(Service):
             trusted.discard(answer.domain.verify_key)
             if answer.error:
                 notes.append(_note(answer.domain, answer.error))
-            results += [_found(answer.domain, entry) for entry in answer.entries]
+            results += [(answer.domain, entry) for entry in answer.entries]
         for domain, suspect in waiting.values():
             late = "did not answer lately; asked again" if suspect else "did not answer in time"
             notes.append(_note(domain, late))
             if not suspect:
                 self.breaker.failed(domain.verify_key, time.monotonic(), "did not answer in time")
-        results.sort(key=lambda found: (found.name, found.domain_name))
+        results.sort(key=lambda found: (found[1].name, found[0].name))
         return SearchReply(
-            results=results[: message.limit],
+            results=[_found(domain, entry) for domain, entry in results[: message.limit]],
             notes=sorted(notes, key=lambda note: note.domain),
             asked=asked,
             seconds=time.monotonic() - begun,
@@ -119,7 +137,7 @@ class NetworkSearchService(Service):
         answers: queue.SimpleQueue[_Answer],
     ) -> None:
         begun = time.monotonic()
-        entries: Sequence[SearchEntry] = ()
+        entries: Sequence[_Entry] = ()
         error = ""
         try:
             entries = self._entries(domain, message, timeout)
@@ -142,7 +160,7 @@ class NetworkSearchService(Service):
         elif seconds <= timeout:  # else whoever waited for it has noted that already
             self.breaker.failed(key, time.monotonic(), error or "did not answer in time")
 
-    def _entries(self, domain: Association, message: SearchNetwork, timeout: float) -> list[SearchEntry]:
+    def _entries(self, domain: Association, message: SearchNetwork, timeout: float) -> list[_Entry]:
         connection = self.associations.links.connect(domain.address, domain.verify_key)
         kinds: list[Kind] = [message.kind] if message.kind else list(KINDS)
         query = SearchPublished(
@@ -157,7 +175,9 @@ class NetworkSearchService(Service):
             max_rows=message.max_rows,
             limit=message.limit,
         )
-        reply: SearchResults = connection.call(query, timeout=timeout)
+        frame = connection.open(query, timeout=timeout)
+        frame.payload.drain()
+        reply: _Answers = frame.envelope.reply_as(_Answers)
         return [entry for entry in reply.entries if entry.kind in kinds]
 
     def _ask_standing(self, domain: Association) -> None:
@@ -171,12 +191,28 @@ def _note(domain: Association, error: str) -> SearchNote:
     return SearchNote(domain_id=domain.node_id, domain=domain.name, error=error)
 
 
-def _found(domain: Association, entry: SearchEntry) -> Found:
+def _found(domain: Association, entry: _Entry) -> Found:
     return Found(
         domain_id=domain.node_id,
         domain_name=domain.name,
         domain_address=domain.address,
         kind=entry.kind,
         name=entry.name,
-        item=msgspec.to_builtins(entry),
+        item={
+            "kind": entry.kind,
+            "id": entry.id,
+            "name": entry.name,
+            "description": entry.description,
+            "tags": entry.tags,
+            "created_at": entry.created_at,
+            "details": _details(entry.details),
+        },
     )
+
+
+def _details(raw: msgspec.Raw) -> dict[str, Any]:
+    """What a Domain says beyond that; one that says nonsense does not spoil the answers of the others."""
+    try:
+        return msgspec.msgpack.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return {}

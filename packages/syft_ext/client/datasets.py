@@ -134,6 +134,7 @@ class DatasetAsset:
             delete_old: delete the content that this replaces. Otherwise it stays for whoever was given it.
         """
         label, store, kept = f"{self._dataset.name}/{self.name}", Objects(self.client), list[RemoteObject]()
+        generate = isinstance(mock, str) and mock == GENERATE
         said = _said(self.view) if schema is None else schema
         changes: dict[str, Any] = {"note": note, "delete_old": delete_old, "description": description}
         try:
@@ -145,7 +146,7 @@ class DatasetAsset:
                 changes["columns"] = [
                     _with(column, schema.get(column.name, {})) for column in self.view.columns
                 ]
-            if mock is not None and mock != GENERATE:
+            if mock is not None and not generate:
                 stand_in = open_content(mock, said, f"mock of {label}", None)
                 kept.append(store.put_content(stand_in, description=f"mock of {label}"))
                 changes["mock_id"] = kept[-1].id
@@ -155,7 +156,7 @@ class DatasetAsset:
             for item in kept:
                 _forget(item)
             raise
-        return self.make_mock() if isinstance(mock, str) and mock == GENERATE else self
+        return self.make_mock() if generate else self
 
     def make_mock(self, rows: int = 100, seed: int = 0) -> DatasetAsset:
         """Let the Domain make a mock from the schema: the right types and shapes, made-up numbers within the

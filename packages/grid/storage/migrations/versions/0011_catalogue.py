@@ -60,6 +60,14 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("dataset_version", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_dataset_version_object_id"), ["object_id"], unique=False)
+    op.create_table(
+        "catalogue_revision",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_catalogue_revision_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_catalogue_revision")),
+    )
+    op.execute("INSERT INTO catalogue_revision (id, revision) VALUES (1, 0)")
     op.execute(
         "INSERT INTO dataset_version"
         " (dataset_id, asset, number, created_at, note, changed, object_id, size, rows)"
@@ -69,6 +77,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("catalogue_revision")
     op.drop_table("dataset_version")
     op.drop_table("dataset_column")
     with op.batch_alter_table("dataset_asset", schema=None) as batch_op:

@@ -1,0 +1,202 @@
+"""Search over many Domains behind a Network, warm; then with one Domain dead and one that does not answer.
+
+    python benchmarks/search.py [--domains 20] [--assets 500] [--searches 200]
+
+Every Domain and the Network are processes of their own and talk over loopback; the SDK asks the Network. They all
+share this machine's processors, so ``wall`` includes the work of all Domains (target: p95 < 50 ms); ``cpu`` is the
+processor time of all nodes for one search. Each asset is a dataset with a description, tags, twelve columns, sizes
+and published statistics. ``found`` is how many entries a search answers with. The floor is one round trip of the
+SDK to the Network (``network.domains``), measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import syft_ext as sy
+from benchmarks._harness import EMAIL, PASSWORD, megabytes, quiet_login
+from demo.processes import NodeProcess
+from grid.accounts.bootstrap import bootstrap_owner
+from grid.accounts.tables import User
+from grid.catalogue.access import Viewer
+from grid.catalogue.datasets import DatasetManager
+from grid.catalogue.derived import DerivedManager
+from grid.catalogue.objects import ObjectManager
+from grid.node import Node
+from syft_ext.messages.datasets import Asset, Column, CreateDataset, PublishStatistics
+from syft_ext.messages.network import ListDomains, RequestAssociation
+from syft_ext.messages.objects import PutObject
+from syft_ext.sources.frames import content_of
+
+WORDS = ["biopsy", "imaging", "cardiac", "diabetes", "genome", "sleep", "renal", "asthma", "stroke", "vision"]
+COLUMNS = [
+    "age",
+    "sex",
+    "bmi",
+    "pulse",
+    "dose",
+    "stage",
+    "weight",
+    "height",
+    "smoker",
+    "outcome",
+    "site",
+    "year",
+]
+
+
+def fill(home: Path, name: str, assets: int) -> None:
+    """A Domain's home with an owner and so many published assets, made without a server."""
+    from grid.accounts.service import SERVICES as ACCOUNTS
+
+    node = Node("domain", home, name, [*ACCOUNTS])
+    bootstrap_owner(node, EMAIL, PASSWORD)
+    with node.db.read() as session:
+        owner = session.query(User.id).scalar()
+    viewer = Viewer(owner, frozenset({owner, "*"}))
+
+    def look(session: Any) -> Viewer:
+        return viewer
+
+    objects, datasets = (kind(node.db, node.blobs, node.clock) for kind in (ObjectManager, DatasetManager))
+    derived = DerivedManager(node.db, node.blobs, datasets)
+    content = content_of({column: np.arange(100.0) for column in COLUMNS}, {}, "t")
+    stored = objects.put(viewer, PutObject(kind="tensors"), content.pieces())
+    schema = [Column(name=column, unit="unit", description=f"the {column} of a visit") for column in COLUMNS]
+    for number in range(assets):
+        topic, other = WORDS[number % 10], WORDS[number // 10 % 10]
+        message = CreateDataset(
+            name=f"{name}-{topic}-{number}",
+            description=f"{topic} and {other} of ward{number}, seen at {name}",
+            tags=[topic, f"tag{number % 50}"],
+            subjects="adults",
+            assets=[Asset(name="visits", object_id=stored.id, columns=schema)],
+        )
+        view = datasets.create(look, message)
+        if number % 5 == 0:
+            derived.publish(
+                look,
+                PublishStatistics(dataset_id=view.id, asset="visits", statistics={"age": ["count", "mean"]}),
+            )
+    node.stop()
+
+
+def start(kind: str, home: Path, *arguments: str) -> NodeProcess:
+    credentials = {"GRID_OWNER_EMAIL": EMAIL, "GRID_OWNER_PASSWORD": PASSWORD}
+    return NodeProcess(
+        kind,
+        home,
+        ["--host", "127.0.0.1", "--port", "0", "--name", home.name, *arguments],
+        environment=credentials,
+    )
+
+
+def associated(network: NodeProcess, domains: Sequence[NodeProcess]) -> sy.NetworkClient:
+    for domain in domains:
+        sy.login(domain.url, EMAIL, PASSWORD).call(RequestAssociation(address=network.url))
+    client = sy.login(network.url, EMAIL, PASSWORD)
+    assert isinstance(client, sy.NetworkClient)
+    return client
+
+
+def cpu_seconds(nodes: Sequence[NodeProcess]) -> float:
+    return sum(sum(psutil.Process(node.process.pid).cpu_times()[:2]) for node in nodes)
+
+
+def measure(call: Callable[[int], Any], times: int) -> tuple[list[float], Any]:
+    """Milliseconds of each call, and the last answer."""
+    taken, answer = [], None
+    for number in range(times):
+        begun = time.perf_counter()
+        answer = call(number)
+        taken.append((time.perf_counter() - begun) * 1e3)
+    return taken, answer
+
+
+def row(name: str, taken: Sequence[float], cpu: float, found: Any) -> list[str]:
+    cuts = statistics.quantiles(taken, n=20)
+    return [
+        name,
+        f"{statistics.median(taken):.1f} ms",
+        f"{cuts[18]:.1f} ms",
+        f"{cpu * 1e3:.1f} ms",
+        str(found),
+    ]
+
+
+SEARCHES: list[tuple[str, Callable[[int], dict[str, Any]]]] = [
+    ("a word that one asset of each Domain has", lambda n: {"text": f"ward{n * 7 % 500},"}),
+    ("two words and a tag", lambda n: {"text": f"{WORDS[n % 10]} seen", "tags": [f"tag{n % 50}"]}),
+    ("tag, columns and rows", lambda n: {"tags": [f"tag{n % 50}"], "columns": ["age", "bmi"], "min_rows": 50}),
+    ("everything of a topic (limit 100)", lambda n: {"text": WORDS[n % 10]}),
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--domains", type=int, default=20)
+    parser.add_argument("--assets", type=int, default=500)
+    parser.add_argument("--searches", type=int, default=200)
+    arguments = parser.parse_args()
+    quiet_login()
+    table = Table(title=f"{arguments.domains} Domains × {arguments.assets} assets behind a Network")
+    for heading in ("search", "p50", "p95", "cpu", "found"):
+        table.add_column(heading, justify="left" if heading == "search" else "right")
+    folder = Path(tempfile.mkdtemp(prefix="grid-search-"))
+    nodes: list[NodeProcess] = []
+    try:
+        fill(folder / "d0", "d", arguments.assets)
+        for number in range(1, arguments.domains):  # the same people and datasets, and a key of its own
+            copied = shutil.copytree(folder / "d0", folder / f"d{number}")
+            (copied / "node.key").unlink()
+        nodes.append(start("network", folder / "net", "--auto-accept", "--offline-after", "3600"))
+        nodes += [start("domain", folder / f"d{number}") for number in range(arguments.domains)]
+        client = associated(nodes[0], nodes[1:])
+        taken, _ = measure(lambda n: client.call(ListDomains()), 50)
+        table.add_row(*row("floor: one round trip to the Network", taken, 0.0, "–"))
+        for name, query in SEARCHES:
+            measure(lambda n, query=query: client.search(**query(n)), 20)  # type: ignore[misc]
+            before = cpu_seconds(nodes)
+            taken, last = measure(lambda n, query=query: client.search(**query(n)), arguments.searches)  # type: ignore[misc]
+            cpu = (cpu_seconds(nodes) - before) / arguments.searches
+            assert not last.notes, last.notes
+            table.add_row(*row(name, taken, cpu, len(last)))
+        memory = max(psutil.Process(node.process.pid).memory_info().rss for node in nodes)
+        nodes[1].kill()
+        nodes[2].process.send_signal(signal.SIGSTOP)
+        query = SEARCHES[0][1]
+        (first,), _ = measure(lambda n: client.search(**query(n)), 1)
+        taken, last = measure(lambda n: client.search(**query(n)), arguments.searches)
+        assert len(last.notes) == 2, last.notes
+        table.add_row(*row("the first, one Domain dead, one mute", taken, 0.0, len(last)))
+        console = Console()
+        console.print(table)
+        console.print(f"the first search after they fell silent took {first:,.0f} ms (the deadline is 2 s)")
+        console.print(f"memory: the largest node has {megabytes(memory)}; processors: {os.cpu_count()}")
+    finally:
+        for node in nodes:
+            if node.process.poll() is None:
+                node.process.send_signal(signal.SIGCONT)
+                node.kill()
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What associated Networks may find, ready in memory: a search over many Domains asks each of them every time.
+
+Everybody who asks for a Network is told the same. The index is good as long as the catalogue's revision and the
+site's policy are those that it was read at; both are looked up for each search, in the database, so that it holds
+for several replicas and what is no longer published is gone with the commit. Large catalogues have no index: the
+database answers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from grid.catalogue.access import NETWORK
+from grid.catalogue.column_statistics import published_statistics, with_statistics
+from grid.catalogue.search import Query
+from grid.catalogue.tables import CatalogueRevision, DatasetColumn, DatasetRow
+from grid.catalogue.visibility import findable
+from grid.governance.tables import PolicyRow
+from grid.storage.database import Database
+from grid.storage.prepared import Prepared
+from syft_ext.messages.datasets import SearchEntry
+
+__all__ = ["Hits", "PublishedIndex", "changed"]
+
+MAX_DATASETS = 5_000
+_ANSWERS = 256  # searches that are remembered until something changes
+
+_STATE = Prepared(
+    select(
+        CatalogueRevision.revision,
+        select(PolicyRow.document).where(PolicyRow.id == 1).scalar_subquery().label("policy"),
+    ).where(CatalogueRevision.id == 1)
+)
+_decode = msgspec.msgpack.Decoder(SearchEntry).decode
+State = tuple[Any, ...]  # the revision, and the policy as the driver gives it
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    row: Any
+    entry: SearchEntry
+    tags: frozenset[str]
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Rows (owner_id, published) and their entries, with statistics and without owners, newest first."""
+
+    rows: list[Any]
+    entries: list[SearchEntry]
+
+
+def changed(session: Session) -> None:
+    """Say that something of the catalogue changed, in the transaction that changes it."""
+    session.execute(
+        update(CatalogueRevision)
+        .where(CatalogueRevision.id == 1)
+        .values(revision=CatalogueRevision.revision + 1)
+    )
+
+
+class PublishedIndex:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._state: State | None = None
+        self._indexed: list[_Indexed] | None = None
+        self._answers: OrderedDict[Query, Hits] = OrderedDict()
+
+    def search(self, query: Query) -> Hits | None:
+        """What fits; None when there is no index, and the database has to be asked."""
+        with self._db.reading() as connection:
+            row = _STATE.run(connection).first()
+        if tuple(row) != self._state:
+            self._load()
+        indexed, answers = self._indexed, self._answers
+        if indexed is None:
+            return None
+        found = answers.get(query)
+        if found is None:
+            found = answers[query] = _select(indexed, query)
+            if len(answers) > _ANSWERS:
+                answers.popitem(last=False)
+        return found
+
+    def _load(self) -> None:
+        """One snapshot of the database, with the state that it was read at."""
+        with self._db.read() as session:
+            state = tuple(_STATE.run(session.connection()).first())
+            public = select(func.count()).select_from(DatasetRow).where(findable(NETWORK))
+            indexed = _read(session) if (session.scalar(public) or 0) <= MAX_DATASETS else None
+        self._indexed, self._answers = indexed, OrderedDict()
+        self._state = state
+
+
+def _read(session: Session) -> list[_Indexed]:
+    statement = (
+        select(
+            DatasetRow.id,
+            DatasetRow.owner_id,
+            DatasetRow.name,
+            DatasetRow.search_text,
+            DatasetRow.entry,
+            DatasetRow.published,
+            DatasetRow.published_bytes,
+            DatasetRow.published_rows,
+        )
+        .where(findable(NETWORK))
+        .order_by(DatasetRow.created_at.desc(), DatasetRow.id)
+    )
+    numbers = published_statistics(session, None)
+    columns: dict[str, set[str]] = {}
+    for dataset_id, name in session.execute(select(DatasetColumn.dataset_id, DatasetColumn.name)):
+        columns.setdefault(dataset_id, set()).add(name)
+    found = []
+    for row in session.execute(statement):
+        entry = with_statistics(_decode(row.entry), numbers.get(row.id))
+        found.append(_Indexed(row, entry, frozenset(entry.tags), frozenset(columns.get(row.id, ()))))
+    return found
+
+
+def _select(indexed: list[_Indexed], query: Query) -> Hits:
+    words, tags, columns = query.words, frozenset(query.tags), frozenset(query.columns)
+    rows, entries = [], []
+    for each in indexed:
+        text = each.row.search_text
+        if (
+            all(word in text for word in words)
+            and tags <= each.tags
+            and columns <= each.columns
+            and query.name in ("", each.row.name)
+            and query.fits(each.row.published_bytes, each.row.published_rows)
+        ):
+            rows.append(each.row)
+            entries.append(each.entry)
+            if len(entries) == query.limit:
+                break
+    return Hits(rows, entries)
