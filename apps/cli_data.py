@@ -31,7 +31,7 @@ Examples:
 @click.option("--name", default="", help="The exact name.")
 @click.option("--column", "columns", multiple=True, help="A column that must be there. Can be repeated.")
 @click.option(
-    "--kind", type=click.Choice(["dataset", "model", "object"]), default="", help="Only such things."
+    "--kind", type=click.Choice(["dataset", "model", "object"]), default=None, help="Only such things."
 )
 @click.option("--min-bytes", type=click.IntRange(0), default=None, help="Of a published size, at least this.")
 @click.option("--max-bytes", type=click.IntRange(0), default=None, help="Of a published size, at most this.")
@@ -44,6 +44,7 @@ Examples:
 @format_option
 def search(words: tuple[str, ...], url: str, form: str, **query: Any) -> None:
     query = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
+    query["kind"] = query["kind"] or ""
     with open_client(url, "network", "domain") as client:
         found = client.search(" ".join(words), **query)  # type: ignore[attr-defined]  # both of them have it
     for note in getattr(found, "notes", ()):

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from grid.offload import offload
 from grid.storage.blob import Blob
 from grid.storage.blobs import BlobWriter, FileBlobStore
 from syft_ext.errors import BadRequest, GridError, Problem, TooLarge, from_problem
@@ -74,7 +73,7 @@ def _run(command: Sequence[str], job: bytes, writer: BlobWriter) -> None:
             raise TooLarge("the table could not be converted within the node's limits")
     finally:
         child.kill()
-        offload(child.wait)
+        child.wait()  # cooperative under gevent; in one of its threads it would fail
 
 
 def _error(head: bytes) -> GridError:

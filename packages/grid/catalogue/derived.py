@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from sqlalchemy import select
@@ -21,7 +21,7 @@ from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
 from grid.storage.tables import ObjectRow
 from syft_ext.errors import BadRequest, Conflict, GridError, TooLarge
-from syft_ext.messages.datasets import Column, DatasetView, MakeMock, PublishStatistics
+from syft_ext.messages.datasets import Column, ColumnStatistic, DatasetView, MakeMock, PublishStatistics
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.sources.content import PartsContent
 
@@ -53,7 +53,9 @@ class DerivedManager:
             private, policy = session.get_one(ObjectRow, object_id), current_policy(session)
             digest, kind = private.blob_digest, private.kind
         wanted: dict[str, list[str]] = {
-            column: sorted(set(names)) for column, names in message.statistics.items() if names
+            column: [name for name in get_args(ColumnStatistic) if name in names]
+            for column, names in message.statistics.items()
+            if names
         }
         found = compute(self._blobs, digest, kind, wanted, policy)
         with self._db.transaction() as session:
