@@ -37,6 +37,10 @@ def _one_line(text: str) -> str:
 
 def set_up_logging(form: str, level: str) -> None:
     """Log to standard error. ``form`` is "pretty" or "json"; ``level`` the least severe level."""
+    # No line says which function, thread or process it is from: finding out costs more than the rest of it
+    # (the logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JSON() if form == "json" else _Pretty())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

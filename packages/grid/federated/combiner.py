@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -35,6 +36,12 @@ class Combiner(Generic[T, R]):
         entry: _Entry[T, R] = _Entry(item)
         with self._lock:
             self._pending.append(entry)
+        try:
+            time.sleep(0)  # whoever is as far as this caller joins him: one sync of the disk wakes many
+        except BaseException:
+            self._withdraw(entry)
+            raise
+        with self._lock:
             lead, self._leading = not self._leading, True
         if lead:
             self._lead()
@@ -42,6 +49,12 @@ class Combiner(Generic[T, R]):
         if isinstance(entry.result, BaseException):
             raise entry.result
         return entry.result  # type: ignore[return-value]
+
+    def _withdraw(self, entry: _Entry[T, R]) -> None:
+        """The caller was killed: nobody works for him, unless somebody does already."""
+        with self._lock:
+            if entry in self._pending:
+                self._pending.remove(entry)
 
     def _lead(self) -> None:
         while True:

@@ -178,6 +178,7 @@ class TaskAssignment:
             chosen = self._choose(unit, round_, candidates)
             if chosen:
                 self._admit(unit, round_, chosen)
+            round_.answer_twins()
         for waiter in waiters:
             waiter.seen = unit.cycle.id if unit.cycle else ""
         # Only now it is true.
@@ -223,7 +224,9 @@ class TaskAssignment:
                 round_.accept(waiter, row, self._model(unit, row.base_checkpoint))
             elif not round_.turned_away(unit, waiter, known[waiter.worker_id], holding):
                 other = candidates.setdefault(waiter.worker_id, waiter)
-                if other is not waiter:
+                if other is not waiter and other.idempotency_key == waiter.idempotency_key:
+                    round_.twins.append((waiter, other))
+                elif other is not waiter:
                     round_.reject(waiter, "taking-part", RETRY)
         return list(candidates.values())
 
@@ -320,6 +323,7 @@ class _Round:
     def __init__(self, hosted: Hosted, rng: random.Random, request_key: Any) -> None:
         self.hosted, self.rng, self._request_key = hosted, rng, request_key
         self.answers: list[tuple[Waiter, CheckInReply]] = []
+        self.twins: list[tuple[Waiter, Waiter]] = []
 
     def accept(self, waiter: Waiter, row: Any, model: tuple[str, int]) -> None:
         deadline = row.lease_until if row.deadline is None else min(row.lease_until, row.deadline)
@@ -349,6 +353,16 @@ class _Round:
                 client_config=dict(self.hosted.client_config),
             )
             self.answers.append((waiter, answer))
+
+    def answer_twins(self) -> None:
+        """A check-in that was repeated before its answer was there gets the same answer."""
+        given = {id(waiter): answer for waiter, answer in self.answers}
+        for twin, waiter in self.twins:
+            answer = given.get(id(waiter))
+            if answer is not None and (answer.status == "accepted" or not twin.patient):
+                self.answers.append((twin, answer))
+            else:
+                self.reject(twin, "taking-part", RETRY)
 
     def pause(self, unit: Unit) -> float:
         """Seconds until another check-in makes sense: at most until this cycle's time is up."""

@@ -48,7 +48,14 @@ class WaitingRoom:
         deadline = time.monotonic() + wait
         with self._lock:
             self._waiters.append(waiter)
-        self.deal()
+        try:
+            time.sleep(0)  # whoever is as far as this one joins him
+        except BaseException:
+            with self._lock:
+                self._waiters = [w for w in self._waiters if w is not waiter]
+            raise
+        if not waiter.done.is_set():
+            self.deal()
         if waiter.patient and not waiter.done.wait(max(deadline - time.monotonic(), 0)):
             waiter.patient = False
             self.deal()

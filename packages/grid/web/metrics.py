@@ -33,7 +33,9 @@ class Instruments:
         )
         self._received = Counter("grid_received_bytes", "Bytes of bodies received", registry=registry)
         self._sent = Counter("grid_sent_bytes", "Bytes of answers sent", registry=registry)
-        self._running = Gauge("grid_operations_in_flight", "Operations being handled now", registry=registry)
+        self._running = 0
+        in_flight = Gauge("grid_operations_in_flight", "Operations being handled now", registry=registry)
+        in_flight.set_function(lambda: self._running)
         self._sockets = Gauge("grid_websockets", "Open WebSocket connections", registry=registry)
 
         # labels() is a lock and a few allocations each; the combinations are few.
@@ -44,11 +46,11 @@ class Instruments:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        self._running.inc()
+        self._running += 1
         try:
             yield
         finally:
-            self._running.dec()
+            self._running -= 1
 
     def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None:
         """Count one finished exchange. Operation names come from the node's map, never from the caller."""
