@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from grid.catalogue.access import viewer_of
 from grid.compute import protocol as p
 from grid.compute.contents import Content, short_dtype
-from grid.compute.permission import may_compute, require_compute, to_spend
+from grid.compute.permission import all_listed, may_compute, require_compute, to_spend
 from grid.compute.session import MAX_FAILURES, ComputeSession
 from grid.governance.access import require, sources_of, spend
 from grid.governance.policy import check_operation, current_policy
@@ -105,8 +105,7 @@ class Runner:
                 for each in planned:
                     if isinstance(each.action, Put):
                         each.error = each.error or missing
-            with self._node.db.read() as db:
-                touched = self._judge(db, ctx, session, planned)
+            touched = self._judge(ctx, session, planned)
         except BaseException:  # nothing of it has run: it may be sent again
             labels.undo(before, (out for each in planned for out in each.outs))
             raise
@@ -133,37 +132,46 @@ class Runner:
         labels.define(outs, label)
         return _Planned(action, outs, label)
 
-    def _judge(self, db: Session, ctx: Context, session: ComputeSession, planned: Sequence[_Planned]) -> int:
+    def _judge(self, ctx: Context, session: ComputeSession, planned: Sequence[_Planned]) -> int:
         """Refuse what is not allowed now; returns the sources that were touched."""
-        policy, labels = current_policy(db), session.labels
         touched = 0
         for each in planned:
             touched |= each.label
+        with self._node.db.read() as db:
+            policy = current_policy(db)
+        refusals = self._refusals(ctx, session, session.labels.objects(touched))
+        refused = session.labels.bits(refusals)
+        allowed: set[str] = set()
+        for each in planned:
+            try:
+                if each.error is None and each.label & refused:
+                    raise refusals[session.labels.objects(each.label & refused)[0]]
+                for name in _operations(session, each.action):
+                    if name not in allowed:
+                        check_operation(policy, name)
+                        allowed.add(name)
+            except GridError as error:
+                each.error = each.error or error
+        return touched
+
+    def _refusals(
+        self, ctx: Context, session: ComputeSession, object_ids: Sequence[str]
+    ) -> dict[str, GridError]:
+        """The objects that the user may not compute on now, and why."""
+        if not object_ids:
+            return {}
+        with self._node.db.reading() as connection:
+            if all_listed(connection, ctx.principal.id, object_ids):
+                return {}
         refusals: dict[str, GridError] = {}
-        allowed = touched
-        if touched:
-            now, viewer = self._node.clock.now(), viewer_of(db, ctx.principal)
-            objects = labels.objects(touched)
-            may = may_compute(db, viewer, objects, session.spent, now=now)
-            allowed = labels.bits(may)
-            for object_id in set(objects) - may:
+        with self._node.db.read() as db:
+            viewer, now = viewer_of(db, ctx.principal), self._node.clock.now()
+            for object_id in set(object_ids) - may_compute(db, viewer, object_ids, session.spent, now=now):
                 try:
                     require(db, viewer, "compute", [object_id], now=now)
                 except GridError as error:
                     refusals[object_id] = type(error)(f"{error.detail} ({object_id})")
-        for each in planned:
-            if each.error is not None:
-                continue
-            if each.label & ~allowed:
-                object_id = labels.objects(each.label & ~allowed)[0]
-                each.error = refusals[object_id]
-                continue
-            try:
-                for name in _operations(session, each.action):
-                    check_operation(policy, name)
-            except GridError as error:
-                each.error = error
-        return touched
+        return refusals
 
     def _send(self, session: ComputeSession, steps: list[p.Step]) -> None:
         run = p.Run(session.id, session.done, self._seconds, steps)
