@@ -24,7 +24,7 @@ __all__ = ["cheap_hashes", "house", "no_process_is_left"]
 
 TYPES = [
     "tiny threads=1 memory=268435456 cpu_seconds=3600 seconds=3600",
-    "brief threads=1 memory=67108864 cpu_seconds=8 seconds=3600",
+    "brief threads=1 memory=67108864 cpu_seconds=7 seconds=3600",
 ]
 #: The keeper's rounds come when a test says so: ``node.service(EnvironmentService).keep()``.
 SETTINGS = DomainSettings(
