@@ -125,13 +125,21 @@ class UserService(AccountService):
     @handles(m.UpdateUser)
     def update(self, ctx: Context, message: m.UpdateUser) -> m.UserView:
         ctx.note(user=message.user_id, changed=changed_fields(message))
-        return self._managers.users.update(ctx.principal, message)
+        view = self._managers.users.update(ctx.principal, message)
+        if message.disabled:
+            self._tell_disabled(message.user_id)
+        return view
 
     @handles(m.DeleteUser)
     def delete(self, ctx: Context, message: m.DeleteUser) -> Empty:
         ctx.note(user=message.user_id)
         self._managers.users.delete(ctx.principal, message.user_id)
+        self._tell_disabled(message.user_id)
         return Empty()
+
+    def _tell_disabled(self, user_id: str) -> None:
+        for service in self.node.services:
+            service.user_disabled(user_id)
 
 
 #: What a node needs to have users.

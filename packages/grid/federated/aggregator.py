@@ -27,6 +27,7 @@ from grid.federated.machines import assignment as assignments
 from grid.federated.machines import cycle as cycles
 from grid.federated.model_updater import ModelUpdater
 from grid.federated.outbox import MAX_ATTEMPTS, Message, Outbox
+from grid.federated.site_policy import SitePolicies
 from grid.federated.store import TrainingStore, Unit
 from grid.offload import offload
 from grid.storage.prepared import Prepared
@@ -102,10 +103,12 @@ class AggregationJobs:
         make: Callable[[Hosted, TensorFile], Aggregator],
         wake_at: Callable[[str, float], None],
         garbage: Garbage,
+        policies: SitePolicies,
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
         self._outbox, self._updater, self._executor = outbox, updater, executor
         self._make, self._wake_at, self._garbage = make, wake_at, garbage
+        self._policies = policies
         self.collector: Collector  # set by the pipeline: the two know each other
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
@@ -160,7 +163,9 @@ class AggregationJobs:
     def _begin(self, process_id: str, cycle_id: str) -> _Running:
         digest = self._store.read(_BASE, {"cycle_id": cycle_id})[0][0]
         base = TensorFile(self._store.blobs.map(digest))
-        running = _Running(base, self._make(self._hosted.get(process_id), base))
+        hosted = self._hosted.get(process_id)
+        self._policies.check_cycle(hosted.server, hosted.averaging_plan is not None, cycle_id)
+        running = _Running(base, self._policies.aggregator(cycle_id, base) or self._make(hosted, base))
         with self._lock:
             self._running[cycle_id] = running
         return running
@@ -211,7 +216,7 @@ class AggregationJobs:
         """
         cycle_id, process_id = message.key, message.process_id
         running = self._advance(process_id, cycle_id)
-        if len(running.included) < (self._hosted.get(process_id).server.min_diffs or 1):
+        if len(running.included) < self._policies.fewest(self._hosted.get(process_id).server, cycle_id):
             self._too_few(message)
             return
         aggregate: Aggregate = running.run(running.aggregator.finish)

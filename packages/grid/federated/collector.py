@@ -20,6 +20,7 @@ from grid.federated.hosted import HostedTrainings
 from grid.federated.lifecycle import Lifecycle
 from grid.federated.machines import assignment as assignments
 from grid.federated.machines import cycle as cycles
+from grid.federated.site_policy import SitePolicies
 from grid.federated.store import TrainingStore, Unit
 from grid.federated.task_assignment import hash_key
 from grid.federated.tensor_stream import TensorStream
@@ -105,11 +106,12 @@ class Collector:
         store: TrainingStore,
         hosted: HostedTrainings,
         lifecycle: Lifecycle,
+        policies: SitePolicies,
         advance: Callable[[str, str], None],
         slots_changed: Callable[[str], None],
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._advance, self._slots_changed = advance, slots_changed
+        self._policies, self._advance, self._slots_changed = policies, advance, slots_changed
         self._lock = threading.Lock()
         self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
 
@@ -151,6 +153,7 @@ class Collector:
         metrics = metrics or Metrics()
         row = self.find_active(assignment_id, worker_id, request_key)
         self._check_metrics(row.process_id, metrics)
+        self._policies.check_samples(row.cycle_id, metrics.samples)
         layout = self._hosted.layout(row.process_id)
         stream = TensorStream(layout, 4 * layout.data_offset + (64 << 10) + layout.data_size)
         with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:

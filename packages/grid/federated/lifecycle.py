@@ -14,6 +14,7 @@ from grid.federated.machines import assignment as assignments
 from grid.federated.machines import cycle as cycles
 from grid.federated.machines import process as processes
 from grid.federated.outbox import Message, Outbox
+from grid.federated.site_policy import SitePolicies
 from grid.federated.store import CycleState, Unit
 from grid.storage.prepared import Prepared
 from syft_ext.ids import new_id
@@ -56,8 +57,15 @@ _MOVE = Prepared(
 class Lifecycle:
     """Training and cycle as their machines say, with history."""
 
-    def __init__(self, hosted: HostedTrainings, outbox: Outbox, reactions: Callable[[], Reactions]) -> None:
+    def __init__(
+        self,
+        hosted: HostedTrainings,
+        outbox: Outbox,
+        policies: SitePolicies,
+        reactions: Callable[[], Reactions],
+    ) -> None:
         self._hosted, self._outbox, self._reactions = hosted, outbox, reactions
+        self._policies = policies
 
     # -- the training
 
@@ -107,6 +115,7 @@ class Lifecycle:
             finished_at=None,
         )
         unit.open_cycle(cycle)
+        self._policies.opened(unit)
         unit.record("cycle", cycle.id, "", cycle.status, checkpoint=cycle.base_checkpoint)
         self._wake_at(unit, cycle.deadline)
         self._after(unit, lambda r: r.slots_changed(unit.process.id))
@@ -131,7 +140,7 @@ class Lifecycle:
         before = cycles.Status(cycle.status)
         facts = cycles.Facts(
             goal=config.goal,
-            min_diffs=config.min_diffs or 1,
+            min_diffs=self._policies.fewest(config, cycle.id, unit),
             min_workers=config.min_workers or 1,
             arrived=cycle.arrived,
             reported=cycle.reported,

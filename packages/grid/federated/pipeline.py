@@ -15,6 +15,7 @@ from grid.federated.model_updater import ModelUpdater
 from grid.federated.notifier import Notifier
 from grid.federated.outbox import Message, Outbox
 from grid.federated.scheduler import TaskScheduler
+from grid.federated.site_policy import SitePolicies
 from grid.federated.store import TrainingStore
 from grid.federated.stored_config import StoredConfigs
 from grid.federated.task_assignment import TaskAssignment
@@ -64,7 +65,8 @@ class TrainingPipeline:
         self.outbox = Outbox(self.store, replica)
         self.executor = SerialExecutor()
         self.garbage = Garbage(lambda digests: offload(collect, database, blobs, digests))
-        self.lifecycle = Lifecycle(self.hosted, self.outbox, lambda: self)
+        self.policies = SitePolicies(self.store)
+        self.lifecycle = Lifecycle(self.hosted, self.outbox, self.policies, lambda: self)
         self.scheduler = TaskScheduler(
             self.store, self.lifecycle, self.outbox, clock, self.work_waits, self.slots_changed
         )
@@ -86,12 +88,15 @@ class TrainingPipeline:
             lambda hosted, base: make_aggregator(hosted, base, blobs, plans),
             lambda _process_id, when: self.scheduler.timers.at("outbox", when),
             self.garbage,
+            self.policies,
         )
         self.collector = Collector(
-            self.store, self.hosted, self.lifecycle, self.jobs.advance, self.slots_changed
+            self.store, self.hosted, self.lifecycle, self.policies, self.jobs.advance, self.slots_changed
         )
         self.jobs.collector = self.collector
-        self.tasks = TaskManagement(self.store, self.hosted, self.lifecycle, plans, model_limit)
+        self.tasks = TaskManagement(
+            self.store, self.hosted, self.lifecycle, self.policies, plans, model_limit
+        )
         self.views = Views(self.store, self.hosted)
 
     def start(self) -> None:

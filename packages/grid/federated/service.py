@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import blake3
+from sqlalchemy import select
 
+from grid.accounts.tables import User
 from grid.catalogue.content import SharedContents, download
 from grid.federated.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
@@ -20,6 +23,7 @@ from syft_ext.messages import federated as m
 
 __all__ = ["SERVICES", "FederatedService"]
 
+logger = logging.getLogger(__name__)
 TOKEN_LIFETIME = 12 * 3600.0
 MAX_SAMPLE = 64 << 20
 _NOISE = hashlib.shake_256(b"grid speed test").digest(1 << 20)
@@ -41,6 +45,16 @@ class FederatedService(Service):
 
     def start(self) -> None:
         self.pipeline.start()
+        # A crash may have come between an account's end and that of its trainings.
+        with self.node.db.read() as session:
+            disabled = session.scalars(select(User.id).where(User.disabled_at.is_not(None))).all()
+        for user_id in disabled:
+            self.user_disabled(user_id)
+
+    def user_disabled(self, user_id: str) -> None:
+        paused = self.pipeline.tasks.pause_those_of(user_id)
+        if paused:
+            logger.warning("paused %d trainings of user %s, whose account was disabled", paused, user_id)
 
     def stop(self) -> None:
         self.pipeline.stop()

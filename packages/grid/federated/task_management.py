@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, not_, select
@@ -15,6 +15,7 @@ from grid.federated.config import ClientConfig, ServerConfig
 from grid.federated.hosted import HostedTrainings
 from grid.federated.lifecycle import Lifecycle
 from grid.federated.machines import process as processes
+from grid.federated.site_policy import SitePolicies
 from grid.federated.store import TrainingStore
 from grid.federated.tensor_stream import TensorStream
 from grid.storage.references import record
@@ -29,6 +30,9 @@ MAX_PLANS = 64
 _NAMED = (t.Process.name == bindparam("name"), t.Process.version == bindparam("version"))
 _GIVEN_UP = and_(t.Process.status == str(processes.Status.CANCELLED), t.Process.latest_checkpoint == 0)
 _EXISTS = select(t.Process.id).where(*_NAMED, not_(_GIVEN_UP))
+_RUNNING_OF = select(t.Process.id).where(
+    t.Process.owner == bindparam("owner"), t.Process.status == str(processes.Status.RUNNING)
+)
 _HUSK = select(t.Process.id).where(*_NAMED, _GIVEN_UP)
 
 
@@ -40,11 +44,12 @@ class TaskManagement:
         store: TrainingStore,
         hosted: HostedTrainings,
         lifecycle: Lifecycle,
+        policies: SitePolicies,
         plans: PlanRunner,
         model_limit: int,
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._plans, self._model_limit = plans, model_limit
+        self._policies, self._plans, self._model_limit = policies, plans, model_limit
 
     def create(
         self,
@@ -63,6 +68,7 @@ class TaskManagement:
         """
         server, client = ServerConfig.parse(server_config), ClientConfig.parse(client_config)
         check_strategy(server, averaging_plan is not None)
+        self._policies.check_hosting(server, averaging_plan is not None)
         names = {"name": client.name, "version": client.version}
         if self._store.read(_EXISTS, names):
             raise _exists(client)
@@ -180,7 +186,20 @@ class TaskManagement:
 
     def resume(self, process_id: str) -> None:
         """Go on. The time of the pause does not count. Raises :class:`Conflict` unless it is paused."""
-        self._apply(process_id, processes.Event.RESUME)
+        with self._store.unit(process_id) as unit:
+            self._lifecycle.process(unit, processes.Event.RESUME)
+            unit.process.reason = ""
+
+    def pause_those_of(self, owner: str) -> int:
+        """Pause every running training of an owner whose account was disabled; returns how many there were.
+
+        They hand out no assignments and make no models until he, or whoever may then, resumes them.
+        """
+        found = self._store.read(_RUNNING_OF, {"owner": owner})
+        for row in found:
+            with suppress(Conflict):  # it has ended meanwhile
+                self._apply(row.id, processes.Event.PAUSE, "the account of its owner was disabled")
+        return len(found)
 
     def cancel(self, process_id: str, reason: str = "") -> None:
         """End the training for good; its checkpoints stay. Raises :class:`Conflict` when it has ended."""

@@ -9,6 +9,8 @@ from sqlalchemy import bindparam, select
 
 from grid.federated import tables as t
 from grid.federated.hosted import Hosted, HostedTrainings
+from grid.federated.policy_tables import CyclePolicyRow
+from grid.federated.site_policy import policy_of
 from grid.federated.store import TrainingStore
 from syft_ext.errors import NotFound
 from syft_ext.messages.federated import CheckpointView, CycleMetrics, Event, EventsReply, ProcessView
@@ -30,13 +32,16 @@ _PROCESSES = (
         t.Cycle.status.label("cycle_status"),
         t.Cycle.admitted,
         t.Cycle.reported,
+        CyclePolicyRow.document.label("policy"),
     )
     .select_from(t.Process)
     .outerjoin(t.Cycle, (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle))
+    .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Cycle.id)
 )
 _ONE = _PROCESSES.where(t.Process.id == bindparam("process_id"))
 _CYCLES = (
-    select(*t.Cycle.__table__.c)
+    select(*t.Cycle.__table__.c, CyclePolicyRow.document.label("policy"))
+    .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Cycle.id)
     .where(t.Cycle.process_id == bindparam("process_id"))
     .order_by(t.Cycle.sequence)
 )
@@ -51,8 +56,10 @@ _EVENTS = (
     .order_by(t.History.seq)
     .limit(bindparam("count"))
 )
-_CHECKPOINT = select(*t.Checkpoint.__table__.c).where(
-    t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
+_CHECKPOINT = (
+    select(*t.Checkpoint.__table__.c, CyclePolicyRow.document.label("policy"))
+    .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Checkpoint.cycle_id)
+    .where(t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number"))
 )
 
 
@@ -97,6 +104,7 @@ class Views:
             protocols=hosted.names("protocol"),
             client_config=dict(hosted.client_config),
             reason=row.reason,
+            policy=policy_of(row.policy),
         )
 
     def metrics(self, process_id: str) -> list[CycleMetrics]:
@@ -119,6 +127,7 @@ class Views:
                 loss=found.get(row.id, {}).get("loss"),
                 accuracy=found.get(row.id, {}).get("accuracy"),
                 bytes_received=row.bytes_received,
+                policy=policy_of(row.policy),
             )
             for row in self._store.read(_CYCLES, {"process_id": process_id})
         ]
@@ -168,4 +177,5 @@ class Views:
             created_at=row.created_at,
             digest=row.blob_digest,
             size=row.size,
+            policy=policy_of(row.policy),
         )

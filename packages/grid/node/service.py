@@ -120,6 +120,9 @@ class Service:
     def check(self) -> None:
         """Raise when this service cannot do its work now (``/readyz`` asks)."""
 
+    def user_disabled(self, user_id: str) -> None:
+        """An account was disabled or deleted, and that is committed: end what goes on in its name."""
+
     def configured(self) -> bool:
         """False while this service waits for its one-time set-up."""
         return True

@@ -43,6 +43,7 @@ class Participant:
         self._lock = threading.Lock()
         self._meeting = threading.Lock()
         self._jobs: dict[tuple[str, str], FLJob] = {}
+        self.withdrawn: set[tuple[str, str]] = set()  # trainings that the owner said no to
         self.plans = SandboxedPlans(seconds=setup.plan_seconds, memory=setup.plan_memory)
         self.plans.warm_up()  # it starts while this process reads the data
         self.data = self._load()
@@ -109,10 +110,12 @@ class Participant:
     def obey(self, command: Command) -> None:
         key = (command.name, command.version)
         if command.action == "leave":
+            self.withdrawn.add(key)  # before the job can hear of it: what it is learning now stays here
             job = self._jobs.get(key)
             if job is not None:
                 job.stop()
         elif command.action == "join" and key not in self._jobs:
+            self.withdrawn.discard(key)
             job = self._jobs[key] = self.client.new_job(*key)
             threading.Thread(target=self._run, args=(job,), daemon=True).start()
 
@@ -151,12 +154,15 @@ class Participant:
 def _reporting(participant: Participant) -> Callable[[FLJob], None]:
     """The default local training over the owner's data; tells the node of every report."""
     from syft_ext.federated.batches import PlanTrainer
+    from syft_ext.federated.retry import Stopped
 
     seed = participant.setup.shuffle_seed
     trainer = PlanTrainer(*participant.data, seed=None if seed < 0 else seed)
 
     def train(job: FLJob) -> None:
         params = trainer(job)
+        if (job.model_name, job.model_version) in participant.withdrawn:
+            raise Stopped  # the assignment is given back
         job.report(params)
         account = job.account
         participant.tell(

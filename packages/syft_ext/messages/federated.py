@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from syft_ext.messages.operation import Empty, Message, Reply, operation
 from syft_ext.messages.permissions import ANYONE, USER, WORKER
 
 ProcessStatus = Literal["created", "running", "paused", "completed", "cancelled", "failed"]
 _KEY = {"request_key": "Grid-Request-Key"}
+
+
+class CyclePolicy(msgspec.Struct, kw_only=True, frozen=True):
+    """What the site's policy demands of a cycle, whatever the training does itself; see
+    :class:`syft_ext.messages.policy.SitePolicy`. These stood when the cycle was opened."""
+
+    min_participants: int = 1
+    clip_norm: float | None = None
+    noise_multiplier: float | None = None
+    min_rows: int = 1
 
 
 class ProcessView(Reply):
@@ -22,6 +34,7 @@ class ProcessView(Reply):
         cycles_completed, num_cycles: progress; ``num_cycles`` 0 means "until cancelled".
         cycle: sequence number of the current cycle, from 1; 0 before the model was uploaded.
         checkpoint: number of the latest checkpoint; 1 is the model as it was hosted.
+        policy: what the site demands of the current cycle; None: nothing.
     """
 
     process_id: str
@@ -42,6 +55,7 @@ class ProcessView(Reply):
     protocols: dict[str, str]
     client_config: dict[str, Any]
     reason: str = ""
+    policy: CyclePolicy | None = None
 
 
 class ProcessList(Reply):
@@ -49,7 +63,8 @@ class ProcessList(Reply):
 
 
 class CycleMetrics(Reply):
-    """One cycle's outcome. Means are weighted by samples where reports say how many they had."""
+    """One cycle's outcome, and the site's demands that it was under. Means are weighted by samples where
+    reports say how many they had."""
 
     cycle: int
     status: str
@@ -63,6 +78,7 @@ class CycleMetrics(Reply):
     loss: float | None
     accuracy: float | None
     bytes_received: int
+    policy: CyclePolicy | None = None
 
 
 class MetricsReply(Reply):
@@ -91,11 +107,14 @@ class EventsReply(Reply):
 
 
 class CheckpointView(Reply):
+    """A model. ``policy``: the site's demands under which its cycle released it; None: there were none."""
+
     process_id: str
     number: int
     created_at: float
     digest: str
     size: int
+    policy: CyclePolicy | None = None
 
 
 class WorkerView(Reply):

@@ -27,10 +27,16 @@ class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froze
             that the owner gave in the column's schema; each costs the user's privacy budget as much.
             Statistics without a mechanism are refused then.
         required_approvals: how many different reviewers must approve a request.
-        clip_norm: all results of a run of an approved plan, together, are clipped to this L2 norm.
-        noise_multiplier: Gaussian noise with a standard deviation of this, times ``clip_norm``, is added to them.
+        min_participants: a training's cycle with fewer reports releases no model.
+        clip_norm: what each participant of a training contributes (its difference to the model, all numbers
+            together) is clipped to this L2 norm, and so are all results of a run of an approved plan.
+        noise_multiplier: Gaussian noise with a standard deviation of this, times ``clip_norm``, is added once
+            to the sum of a cycle's contributions, and to the results of a run of an approved plan.
 
-    ``min_rows`` also refuses runs of plans on inputs of fewer rows (of the first dimension).
+    A cycle of a training is under the policy that stood when it was opened: a change acts on the very next
+    one. ``min_rows`` refuses reports that state fewer samples, and runs of plans on inputs of fewer rows (of
+    the first dimension). ``max_output_bytes`` is not for the models of trainings: their size is fixed when
+    they are hosted, and what they say of the data is what the three fields above are for.
     """
 
     allowed_operations: Annotated[list[Name], msgspec.Meta(max_length=1000)] | None = None
@@ -38,6 +44,7 @@ class SitePolicy(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, froze
     max_output_bytes: Size | None = None
     statistics_epsilon: _Positive | None = None
     required_approvals: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    min_participants: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     clip_norm: _Positive | None = None
     noise_multiplier: _Positive | None = None
 
