@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.conftest import Nodes, grid
-from tests.worker.test_training import _seen, data, eventually, host
+from apps.cli_client import open_worker
+from syft_ext.messages.worker import DecideTraining, ListSeenTrainings, SeenTrainingView
+from tests.apps.conftest import Nodes
+from tests.worker.test_training import data, eventually, host
 
 pytestmark = pytest.mark.slow
 
@@ -18,19 +20,24 @@ def test_what_is_being_learned_when_consent_ends_stays_with_its_owner(nodes: Nod
     nodes.login(domain)
     flags = ("--domain", domain.url, "--data", str(data(tmp_path)), "--target", "label")
     worker = nodes.start("worker", "w", *flags, "--training", "cancer")
-    client = host(domain.url, "cancer", cycles=1000, epochs=200)  # seconds of training in each cycle
-    training = client.training("cancer", "1.0")
-    eventually(lambda: training.refresh().view.cycles_completed >= 1, "a cycle", 120, worker, domain)
-    eventually(lambda: training.refresh().view.admitted == 1, "the next assignment", 60, worker, domain)
-    denied = grid("worker", "deny", "cancer/1.0", "--home", str(worker.home), "--format", "json")
-    assert denied.json["decision"] == "denied"
-    reports = int(_seen(worker)["cancer"]["reports"])  # type: ignore[call-overload]
-    eventually(lambda: _seen(worker)["cancer"]["state"] == "idle", "leaving", 60, worker)
-    view = training.refresh().view
-    assert int(_seen(worker)["cancer"]["reports"]) <= reports  # type: ignore[call-overload]
+    client = host(domain.url, "cancer", cycles=1000, epochs=60)  # a second or more of training in each cycle
+    training, owner = client.training("cancer", "1.0"), open_worker(worker.home)
+
+    def seen() -> SeenTrainingView:
+        (view,) = owner.call(ListSeenTrainings()).trainings
+        return view  # type: ignore[no-any-return]
+
+    def begun() -> bool:
+        view = training.refresh().view
+        return bool(view.cycles_completed >= 1 and view.admitted == 1 and not view.reported)
+
+    eventually(begun, "the next assignment", 120, worker, domain)
+    owner.call(DecideTraining(name="cancer", version="1.0", decision="denied"))
+    eventually(lambda: seen().state == "idle", "leaving", 60, worker)
+    reports, done = seen().reports, training.refresh().view.cycles_completed
     time.sleep(1.0)
-    after = training.refresh().view
-    assert (after.cycles_completed, after.reported) == (view.cycles_completed, 0)
+    view = training.refresh().view
+    assert (view.cycles_completed, view.reported, seen().reports) == (done, 0, reports)
     events = [each for each in training.history() if each.entity == "assignment"]
     assert events[-1].after == "failed-by-worker"  # given back, not reported
     assert worker.stop() == 0
