@@ -17,6 +17,7 @@ import pytest
 import syft_ext as sy
 import syft_ext.client
 import syft_ext.federated
+import syft_ext.pointers
 from apps.cli import cli
 from syft_ext.messages import operations
 
@@ -42,7 +43,7 @@ ROWS = {
     "Security holes of the original": 15,
     "Deployment": 6,
 }
-SDK_STARTS = {"domain": "DomainClient", "network": "NetworkClient", "pointer": "Pointer"}
+SDK_STARTS = {"domain": "DomainClient", "network": "NetworkClient", "pointer": "RemoteTensor"}
 
 
 def rows() -> list[tuple[str, list[str]]]:
@@ -123,7 +124,7 @@ def command_exists(words: list[str]) -> bool:
 def classes() -> dict[str, type]:
     """Every class of the SDK by its name."""
     found: dict[str, type] = {}
-    for package in (syft_ext.client, syft_ext.federated):
+    for package in (syft_ext.client, syft_ext.federated, syft_ext.pointers):
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(info.name)
             found.update({name: value for name, value in vars(module).items() if inspect.isclass(value)})

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from syft_ext._version import __version__
+from syft_ext.pointers.install import install as _install
 
 if TYPE_CHECKING:
     from syft_ext import errors
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
         set_remote_model_params,
         trace,
     )
+    from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable
+    from syft_ext.pointers.location import Location
+    from syft_ext.pointers.optims import Optims
+    from syft_ext.pointers.remote_plans import remote
+    from syft_ext.pointers.sending import send
+    from syft_ext.pointers.tensor import RemoteTensor
     from syft_ext.statistics.analyze import analyze
 
 _HOME = {
@@ -49,12 +56,18 @@ _HOME = {
     "Int": "syft_ext.plans",
     "List": "syft_ext.plans",
     "ModelCentricFLClient": "syft_ext.federated",
+    "Location": "syft_ext.pointers.location",
     "Module": "syft_ext.plans",
     "NetworkClient": "syft_ext.client.network",
     "NotLoggedIn": "syft_ext.errors",
+    "Optims": "syft_ext.pointers.optims",
     "Parameters": "syft_ext.federated",
     "Plan": "syft_ext.plans",
     "ROOT_CLIENT": "syft_ext.plans",
+    "RemoteDict": "syft_ext.pointers.containers",
+    "RemoteList": "syft_ext.pointers.containers",
+    "RemoteTable": "syft_ext.pointers.containers",
+    "RemoteTensor": "syft_ext.pointers.tensor",
     "TraceError": "syft_ext.plans",
     "Training": "syft_ext.client.trainings",
     "analyze": "syft_ext.statistics.analyze",
@@ -66,6 +79,8 @@ _HOME = {
     "login": "syft_ext.client.session",
     "logout": "syft_ext.client.session",
     "make_plan": "syft_ext.plans",
+    "remote": "syft_ext.pointers.remote_plans",
+    "send": "syft_ext.pointers.sending",
     "set_remote_model_params": "syft_ext.plans",
     "trace": "syft_ext.plans",
 }
@@ -81,12 +96,18 @@ __all__ = [
     "Identity",
     "Int",
     "List",
+    "Location",
     "ModelCentricFLClient",
     "Module",
     "NetworkClient",
     "NotLoggedIn",
+    "Optims",
     "Parameters",
     "Plan",
+    "RemoteDict",
+    "RemoteList",
+    "RemoteTable",
+    "RemoteTensor",
     "TraceError",
     "Training",
     "__version__",
@@ -99,6 +120,8 @@ __all__ = [
     "login",
     "logout",
     "make_plan",
+    "remote",
+    "send",
     "set_remote_model_params",
     "trace",
 ]
@@ -117,3 +140,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+_install()  # tensor.send(...), module.send(...): where torch is loaded already

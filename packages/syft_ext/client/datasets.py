@@ -84,8 +84,8 @@ class DatasetAsset:
         """Download the private data to a file (safetensors) without holding them in memory."""
         return save(self.client, GetObject(object_id=self.object_id), Path(path), self.name)
 
-    def request(self, reason: str, scope: Literal["read", "statistics"] = "read") -> DataRequest:
-        """Ask its owner (or a reviewer) to let you read it, or have statistics of it."""
+    def request(self, reason: str, scope: Literal["read", "compute", "statistics"] = "read") -> DataRequest:
+        """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
         from syft_ext.client.requests import Requests
 
         return Requests(self.client).create(self.object_id, reason, scope)
@@ -187,6 +187,12 @@ class DatasetAsset:
         return self
 
     # -- showing itself -----------------------------------------------------------------------------
+
+    def pointer(self, environment: str = "") -> Any:
+        """A pointer to the private data, to compute with where they are, if their owner lets you."""
+        from syft_ext.pointers.stored import pointer
+
+        return pointer(self.client, self.object_id, environment)
 
     def table(self) -> Table:
         view = self.view

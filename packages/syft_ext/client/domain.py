@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from syft_ext.client.compute import ComputeSessions
 from syft_ext.client.datasets import Datasets
 from syft_ext.client.environments import Environments
 from syft_ext.client.found import Found, Hit, Source
@@ -18,6 +19,7 @@ from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
 
 if TYPE_CHECKING:
+    from syft_ext.pointers.location import Location
     from syft_ext.statistics.result import Analysis
 
 __all__ = ["DomainClient"]
@@ -65,6 +67,24 @@ class DomainClient(NodeClient):
     def budget(self) -> Budgets:
         """What noisy statistics may cost you, and others."""
         return Budgets(self)
+
+    @property
+    def compute(self) -> ComputeSessions:
+        """Your sessions of remote computation here."""
+        return ComputeSessions(self)
+
+    @property
+    def location(self) -> Location:
+        """Where to send what is to be computed with the data here: ``x.send(domain)`` means it."""
+        from syft_ext.pointers.location import location_of
+
+        return location_of(self)
+
+    def pointer(self, object_id: str) -> Any:
+        """A pointer to a stored object that you may compute on, by its id."""
+        from syft_ext.pointers.stored import pointer
+
+        return pointer(self, object_id)
 
     def search(
         self,

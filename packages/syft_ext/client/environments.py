@@ -11,6 +11,7 @@ from syft_ext.messages import environments as m
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.pointers.location import Location
 
 __all__ = ["Environment", "Environments"]
 
@@ -28,6 +29,19 @@ class Environment:
     @property
     def id(self) -> str:
         return self.view.id
+
+    @property
+    def location(self) -> Location:
+        """Where to send what is to be computed there: ``x.send(environment)`` means it."""
+        from syft_ext.pointers.location import location_of
+
+        return location_of(self.client, self.id)
+
+    def pointer(self, object_id: str) -> Any:
+        """A pointer to a stored object of the Domain, loaded into this environment."""
+        from syft_ext.pointers.stored import pointer
+
+        return pointer(self.client, object_id, self.id)
 
     @property
     def state(self) -> str:

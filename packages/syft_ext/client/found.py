@@ -80,6 +80,10 @@ class FoundAsset:
         """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
         return self.client.requests.create(self.object_id, reason, scope)
 
+    def pointer(self) -> Any:
+        """A pointer to it, to compute with where it is, if its owner lets you."""
+        return self.client.pointer(self.object_id)
+
     def __repr__(self) -> str:
         return f"<FoundAsset {self.name!r} at {self.source.name}: {', '.join(self.columns) or '?'}>"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from syft_ext.client.account import Me
 from syft_ext.client.associations import Associations
@@ -28,6 +28,9 @@ from syft_ext.messages.dashboard import GetDashboard
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 
+if TYPE_CHECKING:
+    from syft_ext.pointers.location import Location
+
 __all__ = ["NodeClient"]
 
 
@@ -37,12 +40,14 @@ class NodeClient:
     Attributes:
         connection: for calling operations that have no method here: ``client.call(message)``.
         session: the login, or None.
+        locations: where your remote values at this node are, by environment (:mod:`syft_ext.pointers`).
     """
 
     def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
         self.connection = connection
         self.session = session
         self._metadata = metadata
+        self.locations: dict[str, Location] = {}
 
     # -- who it is ----------------------------------------------------------------------------------
 

@@ -49,6 +49,12 @@ class RemoteObject:
         """Download the content to a file without holding it in memory: tensors as safetensors."""
         return save(self.client, GetObject(object_id=self.id), Path(path), self.view.description or "object")
 
+    def pointer(self, environment: str = "") -> Any:
+        """A pointer to it, to compute with where it is (see :func:`syft_ext.pointers.stored.pointer`)."""
+        from syft_ext.pointers.stored import pointer
+
+        return pointer(self.client, self.id, environment)
+
     def update(self, **changes: Any) -> RemoteObject:
         """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders``, ``analysts`` or
         ``programmers``."""

@@ -170,6 +170,9 @@ def _client(connection: Connection, metadata: NodeMetadata, session: Session | N
     from syft_ext.client.domain import DomainClient
     from syft_ext.client.network import NetworkClient
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.pointers.install import install
+
+    install()
 
     kinds: dict[str, type[NodeClient]] = {"domain": DomainClient, "network": NetworkClient}
     return kinds.get(metadata.kind, NodeClient)(connection, metadata, session)

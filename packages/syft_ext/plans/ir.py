@@ -21,6 +21,8 @@ from syft_ext.plans.validate import validate
 
 __all__ = ["Plan"]
 
+_HERE = frozenset({torch.Tensor, torch.nn.Parameter})
+
 
 class Plan:
     """A versioned graph of allow-listed tensor operations, as data.
@@ -127,8 +129,16 @@ class Plan:
     # --- running -------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run on this machine, in this process. Results have the structure the function returned."""
-        return self.nest(self.run(self.flatten(args, kwargs)))
+        """Run on this machine, in this process; with pointers among the arguments, where they point.
+
+        Results have the structure the function returned.
+        """
+        flat = self.flatten(args, kwargs)
+        if not _HERE.issuperset(map(type, flat)):
+            for tensor in flat:
+                if hasattr(tensor, "run_plan"):  # a syft_ext.pointers.RemoteTensor
+                    return self.nest(tensor.run_plan(self, flat))
+        return self.nest(self.run(flat))
 
     def flatten(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

@@ -16,10 +16,10 @@ from syft_ext.plans.ops import ALLOWED, result_count
 from syft_ext.plans.trace_errors import TraceError, hint_for_op
 from syft_ext.plans.tracing import Traced
 
-__all__ = ["Lowered", "const_of", "lower", "shape_of"]
+__all__ = ["STORAGE", "Lowered", "const_of", "lower", "shape_of"]
 
 # Keywords that only say where and how a tensor is stored; the executor decides on those.
-_STORAGE = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
+STORAGE = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
 _OPERATORS = {
     "Add": "+",
     "Mul": "*",
@@ -145,7 +145,7 @@ class _Lowering:
         kwargs = {
             key: self._argument(argument, name)
             for key, argument in node.kwargs.items()
-            if key not in _STORAGE and argument is not None
+            if key not in STORAGE and argument is not None
         }
         outs = result_count(name)
         index = self.op_index.setdefault(name, len(self.op_index))

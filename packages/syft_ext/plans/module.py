@@ -63,15 +63,18 @@ class Module(torch.nn.Module):
         # torch calls modules(); the listings read modules.items(). Both must work on the same name.
         return _Modules(self, found) if name == "modules" else found
 
-    def send(self, client: RootClient, send_parameters: bool = True) -> Module:
-        """A copy of the structure for use inside a plan, so that recording leaves this module untouched.
+    def send(self, client: Any, send_parameters: bool = True, **options: Any) -> Module:
+        """To a Domain: in place, as any module (:func:`syft_ext.send`). To ``ROOT_CLIENT``: a copy of the
+        structure for use inside a plan, so that recording leaves this module untouched.
 
         With ``send_parameters=False`` the parameters must be set from the plan's arguments
         (:func:`set_remote_model_params`); with True the present values become constants of the plan, ready for
         ``loss.backward()``.
         """
         if not isinstance(client, RootClient):
-            raise InvalidPlan("a module is sent to ROOT_CLIENT, inside a plan")
+            from syft_ext.pointers.sending import send
+
+            return cast(Module, send(self, client, **options))
         return cast(Module, _copy(self, send_parameters))
 
 

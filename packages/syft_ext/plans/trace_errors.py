@@ -28,7 +28,7 @@ __all__ = [
 _OURS = (
     str(Path(torch.__file__).parents[1]),
     str(Path(linecache.__file__).parent),
-    str(Path(__file__).parent),
+    str(Path(__file__).parents[1]),
     "<",
 )
 

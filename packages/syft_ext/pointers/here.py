@@ -1,0 +1,64 @@
+"""Inside a rewriting rule, and while autograd runs, new tensors are made where the operands are."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from syft_ext.pointers.session import Session
+
+__all__ = ["current", "depth", "here"]
+
+aten = torch.ops.aten
+_FACTORIES = frozenset(
+    {
+        *(aten.full.default, aten.zeros.default, aten.ones.default, aten.scalar_tensor.default),
+        *(aten.arange.default, aten.arange.start, aten.arange.start_step, aten.empty.memory_format),
+        *(aten.empty_permuted.default, aten.empty_strided.default, aten.rand.default, aten.randn.default),
+        *(aten.eye.default, aten.eye.m, aten.linspace.default),
+    }
+)
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+
+
+_local = _Local()
+
+
+class _Here(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        if func not in _FACTORIES:
+            return func(*args, **(kwargs or {}))
+        from syft_ext.pointers.record import dispatch
+
+        return dispatch(func, args, kwargs or {})
+
+
+def current() -> Session | None:
+    """Where factories make tensors on this thread now; None: here."""
+    return _local.sessions[-1] if _local.sessions else None
+
+
+def depth() -> int:
+    """How many rules this thread is inside of."""
+    return len(_local.sessions)
+
+
+@contextlib.contextmanager
+def here(session: Session) -> Iterator[None]:
+    """Make tensors at ``session`` in this block, on this thread; torch functions are not looked at again."""
+    _local.sessions.append(session)
+    try:
+        with torch._C.DisableTorchFunctionSubclass(), _Here():  # type: ignore[no-untyped-call]
+            yield
+    finally:
+        _local.sessions.pop()

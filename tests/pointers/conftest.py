@@ -1,0 +1,38 @@
+"""Two Domains for the whole folder: a host process takes seconds to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+import syft_ext.client.credentials as credentials
+from grid.accounts.service import PASSWORDS
+from tests.pointers.site import Site
+
+
+@pytest.fixture(autouse=True, scope="package")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's folder is the tests' own, nobody is logged in, and passwords cost little."""
+    folder = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRID_USER_HOME", str(folder))
+        patch.setattr(credentials, "_sessions", {})
+        patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield folder
+
+
+@pytest.fixture(scope="package")
+def north(tmp_path_factory: pytest.TempPathFactory, own_folder: Path) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("north"), "north", compute_sessions_per_user=8)
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="package")
+def south(tmp_path_factory: pytest.TempPathFactory, own_folder: Path) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("south"), "south")
+    yield site
+    site.close()
