@@ -97,7 +97,7 @@ def check(reply: SearchReply, question: dict[str, Any], filled: Filled) -> None:
 def test_a_network_tells_only_what_is_published(world: World) -> None:
     network, domains = make(world)
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(_datasets, max_size=2),
         st.lists(_datasets, min_size=1, max_size=2),

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.large_dataset import walk
 
-SIZE = 192 << 20
-GROWTH = 96 << 20
+SIZE = 160 << 20
+GROWTH = 80 << 20
 """Bytes that the node's resident peak may grow by: buffers of a part, of a reading, and of the database."""
 
 
