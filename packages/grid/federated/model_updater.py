@@ -19,7 +19,7 @@ __all__ = ["ModelUpdater"]
 
 _INSERT = Prepared(insert(t.Checkpoint))
 WRITE = 4 * BLOCK
-"""Elements that are computed and written at a time (1 MB of float32)."""
+"""Elements that are computed and written at a time (4 MB of float32)."""
 
 
 class ModelUpdater:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from grid.federated.aggregation.base import Aggregate, Contribution, allocate
 from grid.federated.aggregation.numbers import BLOCK, add_weighted
 from grid.federated.aggregation.parallel import over_elements
-from grid.federated.aggregation.tensor_file import Run, TensorFile
+from grid.federated.aggregation.tensor_file import WORTH_RELEASING, Run, TensorFile
 from syft_ext.errors import Conflict, InvalidTensors
 
 __all__ = ["WeightedMean"]
 
-GROUP = 8
-"""Contributions that are added in one pass over the sums, at most."""
+GROUP, GROUP_OF_SMALL = 8, 32
+"""Contributions that are added in one pass over the sums, at most: every pass starts the threads anew, which
+shows where a contribution is small; of large ones a window of each is resident."""
 
 
 class WeightedMean:
@@ -45,7 +46,8 @@ class WeightedMean:
         factor = contribution.weight if contribution.kind == "diff" else -contribution.weight
         if contribution.file.places == self._base.places:
             self._pending.append((contribution.file, factor))
-            if len(self._pending) == GROUP:
+            small = self._base.layout.data_size < WORTH_RELEASING
+            if len(self._pending) == (GROUP_OF_SMALL if small else GROUP):
                 self.settle()
         else:
             self.settle()
