@@ -9,9 +9,11 @@ import torch
 
 from syft_ext.errors import Forbidden, NotFound, OperationFailed, TooLarge
 from syft_ext.messages import compute as c
+from syft_ext.messages.accounts import CreateGroup, UpdateGroup
 from syft_ext.messages.audit import ListAudit
 from syft_ext.messages.objects import DeleteObject, GetObject
 from syft_ext.messages.policy import SitePolicy
+from syft_ext.messages.statistics import Begin
 
 from .lab import Lab, Remote, ref
 
@@ -245,3 +247,30 @@ def test_the_content_of_an_object_is_not_had_by_computing(lab: Lab, remote: Remo
     kept = remote.keep(remote.do("aten.clone.default", ref(remote.load(secret))))
     with pytest.raises(Forbidden):
         lab.sue.get(kept.id)
+
+
+def test_statistics_of_a_result_are_no_way_around_reading(lab: Lab, remote: Remote) -> None:
+    """She may compute on a table and have statistics of it, and asks for the mean of one row, many times over."""
+    table = lab.owner.put(torch.arange(20.0))
+    lab.owner.share(table, programmers=[lab.sue.id], analysts=[lab.sue.id])
+    lab.policy(SitePolicy(min_rows=10))
+    assert lab.sue.call(Begin(object_id=table, statistics=["mean"], columns=["0"])).columns
+    row = remote.do("aten.slice.Tensor", ref(remote.load(table)), 0, 7, 8)
+    many = remote.do("aten.repeat.default", ref(row), ["l", 50])
+    kept = remote.keep(many)
+    with pytest.raises(Forbidden):
+        lab.sue.call(Begin(object_id=kept.id, statistics=["mean"], columns=["0"]))
+    lab.owner.share(table, readers=[lab.sue.id])
+    assert lab.sue.call(Begin(object_id=kept.id, statistics=["mean"], columns=["0"])).columns
+
+
+def test_members_of_a_group_compute_while_they_are_in_it(lab: Lab, remote: Remote) -> None:
+    group = lab.owner.call(CreateGroup(name="analysts", users=[lab.sue.id]))
+    secret = lab.owner.put(SECRET)
+    lab.owner.share(secret, programmers=[f"group:{group.id}"])
+    x = remote.load(secret)
+    remote.do("aten.sum.default", ref(x))
+    assert codes(remote) == []
+    lab.owner.call(UpdateGroup(group_id=group.id, users=[]))
+    remote.do("aten.sum.default", ref(x))
+    assert codes(remote) == ["not-found"]

@@ -85,7 +85,10 @@ def model(
     may = set()
     for number in range(5):
         made_from = {source for derived, source in sources if derived == number}
-        inherited = made_from and all(itself(source, scope, size) for source in made_from)
+        needed = (
+            "read" if scope == "statistics" else scope
+        )  # aggregates of what he chose to compute tell rows
+        inherited = made_from and all(itself(source, needed, size) for source in made_from)
         if itself(number, scope, size) or (inherited and scope != "find" and itself(number, "find", 0)):
             may.add(number)
     return may

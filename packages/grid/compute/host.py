@@ -65,6 +65,8 @@ def _main(arguments: list[str]) -> None:
 
     from grid.compute.desk import Desk, warm_up
 
+    with contextlib.suppress(OSError):  # where memory runs out, a session goes before the node does
+        Path("/proc/self/oom_score_adj").write_text("1000")
     logging.disable(logging.CRITICAL)  # torch writes a page for every operation that does not fit
     torch.set_num_threads(1)  # a process that is forked must have no other threads
     warm_up()

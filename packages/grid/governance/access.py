@@ -10,9 +10,10 @@ Scopes, each with its own list at the object and its own grants:
 
 Derived objects (with rows in ``object_source``) are nobody's by default: a viewer may do with one what he
 may do with *every one* of its sources, or what a list or a grant on itself says (an approved request for
-exactly this result). A source that is gone grants nothing. Owners are on the lists of what they put there;
-being the owner of a derived object grants nothing by itself. Managers see and decide, and read what they
-may read: no role reads everything.
+exactly this result). Statistics of a derived object need *read* on its sources: whoever chose what was
+computed chose what an aggregate of it tells. A source that is gone grants nothing. Owners are on the lists
+of what they put there; being the owner of a derived object grants nothing by itself. Managers see and
+decide, and read what they may read: no role reads everything.
 
 Who *governs* an object decides for others who reads it: whoever owns every one of its sources. Having
 computed something from somebody else's data is not governing it.
@@ -106,14 +107,18 @@ def allowed(
     every = _existing(session, ids.union(*sources.values()))
     direct = _direct(session, viewer, scope, every, now, output_bytes)
     result = {object_id: direct[object_id] for object_id in ids & direct.keys()}
+    # The mean of a column that repeats one row is that row: of what was computed, statistics are reading.
+    inherited = direct
+    if scope == "statistics" and any(object_id not in sources[object_id] for object_id in ids):
+        inherited = _direct(session, viewer, "read", every, now, output_bytes)
     derived = {
         object_id
         for object_id in (ids & every) - direct.keys()
-        if object_id not in sources[object_id] and sources[object_id] <= direct.keys()
+        if object_id not in sources[object_id] and sources[object_id] <= inherited.keys()
     }
     # That one may read all that it was made from does not let one find what somebody else made.
     for object_id in derived & _direct(session, viewer, "find", derived, now, 0).keys():
-        grants = frozenset().union(*(direct[source].grants for source in sources[object_id]))
+        grants = frozenset().union(*(inherited[source].grants for source in sources[object_id]))
         result[object_id] = Allowed(grants)
     return result
 

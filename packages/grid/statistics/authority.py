@@ -33,8 +33,6 @@ def require_still(
         return
     if covered and object_id in allowed(session, viewer, "find", [object_id], now=now):
         sources = sources_of(session, [object_id])[object_id] - covered
-        if object_id not in sources and sources <= set(
-            allowed(session, viewer, "statistics", sources, now=now)
-        ):
+        if object_id not in sources and sources <= set(allowed(session, viewer, "read", sources, now=now)):
             return
     require(session, viewer, "statistics", [object_id], now=now)
