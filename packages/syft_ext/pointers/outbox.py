@@ -70,6 +70,11 @@ class Outbox:
         """About how much memory what waits takes."""
         return self._bytes
 
+    @property
+    def busy(self) -> bool:
+        """Whether something waits or is on its way."""
+        return bool(self._waiting) or self._in_flight > 0
+
     # -- recording ----------------------------------------------------------------------------------
 
     def forget(self, number: int) -> None:

@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from syft_ext.errors import (
+    Conflict,
     DeadlineExceeded,
     GridError,
     Problem,
@@ -42,6 +43,7 @@ SENDERS = 4  # batches on their way at once
 IDLE = 5.0  # seconds after which a sending thread that has nothing to do ends
 ATTEMPTS = 6
 TIMEOUT = 600.0
+T = TypeVar("T")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -141,13 +143,25 @@ class Session:
         return after
 
     def _synchronise(self, message: m.FetchValues) -> bytearray:
-        with self._explaining(message.after), self.client.explained():
-            frame = self.client.connection.open(message, timeout=TIMEOUT)
-            reply: m.RanActions = frame.envelope.reply_as(m.RanActions)
-            data = frame.payload.read_all()
+        with self._explaining(message.after):
+            reply, data = self._patiently(lambda: self._download(message))
         self._note(reply.failures)
         self.raise_failure()
         return data
+
+    def _download(self, message: m.FetchValues) -> tuple[m.RanActions, bytearray]:
+        with self.client.explained():
+            found: tuple[m.RanActions, bytearray] = self.client.connection.download(message, timeout=TIMEOUT)
+        return found
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What waits for actions is refused after a while when they do not come; a slow line may need longer."""
+        while True:
+            try:
+                return ask()
+            except Conflict as error:
+                if "done" not in error.extra or not self.outbox.busy or self.outbox.error is not None:
+                    raise
 
     @contextmanager
     def _explaining(self, after: int) -> Iterator[None]:
@@ -168,7 +182,7 @@ class Session:
 
     def _call(self, message: Message, payload: Sequence[bytes] = (), *, after: int = 0) -> Any:
         with self._explaining(after):
-            return self.client.call(message, payload, timeout=TIMEOUT)
+            return self._patiently(lambda: self.client.call(message, payload, timeout=TIMEOUT))
 
     # -- failures -----------------------------------------------------------------------------------
 
@@ -236,7 +250,7 @@ class Session:
         """Send; what came twice does not run twice, so a broken line is no reason to give up at once."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self.client.call(message, batch.pieces, timeout=TIMEOUT)
+                return self._patiently(lambda: self.client.call(message, batch.pieces, timeout=TIMEOUT))
             except (Unavailable, DeadlineExceeded, TooManyRequests):
                 if attempt == ATTEMPTS:
                     raise
