@@ -3,7 +3,8 @@
 The host confines itself before it runs anything (:mod:`syft_ext.plans.lockdown`: no network, no files, bounded
 memory and CPU time). It is started detached, so that it outlives the node, with an empty environment and no open
 file of ours; it ends by itself when no node was connected to it for the *lease*. Everything that belongs to an
-environment is in ``HOME/environments/ID`` (0700): its socket, its log, and ``process``, which tells the process.
+environment is in ``HOME/environments/ID`` (0700): its socket and its log. The process is found by that folder,
+which is among its arguments; what is ended is only what has it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 120.0
 LOG_BYTES = 1 << 20
 _LONGEST = 107  # bytes of a Unix socket's path (unix(7))
-SOCKET, LOG, PROCESS = "host.sock", "log", "process"
+SOCKET, LOG = "host.sock", "log"
 
 # The first thing that the process does: close what it inherited, bound its log (the kernel stops whoever writes
 # more), and be in its own folder: the path of a Unix socket may have 107 bytes only, a folder's may be longer.
@@ -75,7 +76,6 @@ class LocalProvider:
             {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": str(instance.threads)},
             folder / LOG,
         )
-        (folder / PROCESS).write_bytes(msgspec.json.encode(process))
         self._wait_until_it_is_ready(environment_id, process)
         return {"pid": process.pid, "started": process.started, "boot": process.boot}
 
@@ -98,11 +98,11 @@ class LocalProvider:
             return Path(f"/proc/self/fd/{self._opened[environment_id]}") / SOCKET
 
     def destroy(self, environment_id: str, handle: Handle | None) -> None:
-        known = msgspec.convert(handle, Process) if handle else None
-        for process in {known, self._written(environment_id), *self._found(environment_id)} - {None}:
-            assert process is not None
+        for process in self._found(environment_id):
             process.kill()
             self._end(environment_id, process)
+        if handle is not None:
+            self._end(environment_id, msgspec.convert(handle, Process))
         self.tidy(environment_id)
 
     def tidy(self, environment_id: str) -> None:
@@ -150,13 +150,8 @@ class LocalProvider:
         if not confined(said):
             raise Unavailable("this machine's kernel cannot keep an environment from its network and files")
 
-    def _written(self, environment_id: str) -> Process | None:
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.json.decode((self._of(environment_id) / PROCESS).read_bytes(), type=Process)
-        return None
-
     def _found(self, environment_id: str) -> list[Process]:
-        """What runs in the environment's folder, whatever was written down: a node can die in between."""
+        """What runs in the environment's folder, whatever was written down: a node can die before it is."""
         folder = str(self._of(environment_id))
         return [process for process in processes() if folder in command_of(process)[:8]]
 
