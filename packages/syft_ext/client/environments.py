@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.display import Table, ago, fields_table, size, when
 from syft_ext.client.listing import Listing
-from syft_ext.errors import DeadlineExceeded, Unavailable
+from syft_ext.errors import BadRequest, DeadlineExceeded, Unavailable
 from syft_ext.messages import environments as m
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.objects import RemoteObject
     from syft_ext.pointers.location import Location
 
 __all__ = ["Environment", "Environments"]
@@ -29,19 +32,6 @@ class Environment:
     @property
     def id(self) -> str:
         return self.view.id
-
-    @property
-    def location(self) -> Location:
-        """Where to send what is to be computed there: ``x.send(environment)`` means it."""
-        from syft_ext.pointers.location import location_of
-
-        return location_of(self.client, self.id)
-
-    def pointer(self, object_id: str) -> Any:
-        """A pointer to a stored object of the Domain, loaded into this environment."""
-        from syft_ext.pointers.stored import pointer
-
-        return pointer(self.client, object_id, self.id)
 
     @property
     def state(self) -> str:
@@ -79,6 +69,58 @@ class Environment:
         """End it, with all that is in it."""
         self.view = self.client.call(m.DestroyEnvironment(environment_id=self.id), timeout=60.0)
         return self
+
+    # -- what is computed in it ---------------------------------------------------------------------
+
+    @property
+    def location(self) -> Location:
+        """Where to send what is to be computed there: ``x.send(environment)`` means it."""
+        from syft_ext.pointers.location import location_of
+
+        return location_of(self.client, self.id)
+
+    def pointer(self, object_id: str) -> Any:
+        """A pointer to a stored object of the Domain, loaded into this environment."""
+        from syft_ext.pointers.stored import pointer
+
+        return pointer(self.client, object_id, self.id)
+
+    def load(self, what: Any) -> Any:
+        """A pointer, here, to an object of the Domain's store that you may compute on.
+
+        Args:
+            what: the object or asset, its id, or a pointer to values elsewhere at this Domain: those become an
+                object of the store first.
+        """
+        from syft_ext.pointers.fetching import stored_object
+        from syft_ext.pointers.location import Location
+        from syft_ext.pointers.stored import pointer
+
+        if isinstance(there := getattr(what, "location", None), Location):
+            if there == self.location:
+                return what
+            if there.client.id != self.client.id:
+                raise BadRequest(f"those values are at {there.name}, not at {self.client.name}")
+            what = stored_object(what)
+        object_id = what if isinstance(what, str) else getattr(what, "object_id", None) or what.id
+        return pointer(self.client, object_id, self.id)
+
+    def save(
+        self, pointer: Any, *, description: str = "", tags: Sequence[str] = (), searchable: bool = False
+    ) -> RemoteObject:
+        """Make what a pointer stands for an object of the Domain's store, which survives this environment.
+
+        Whoever may read all that it was computed from may read it.
+        """
+        from syft_ext.client.objects import Objects
+        from syft_ext.pointers.fetching import keep
+
+        if getattr(pointer, "location", None) != self.location:
+            raise BadRequest("save what a pointer of this environment stands for: load it here first")
+        kept = keep(pointer, description=description, tags=list(tags), searchable=searchable)
+        return Objects(self.client).describe(kept.object_id)
+
+    # -- showing itself -----------------------------------------------------------------------------
 
     def table(self) -> Table:
         view = self.view
