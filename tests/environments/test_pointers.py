@@ -36,6 +36,11 @@ def log_in(served: ServedNode, email: str = OWNER) -> sy.DomainClient:
     return client
 
 
+@sy.make_plan
+def scale(xs: torch.Tensor = torch.zeros(2)) -> torch.Tensor:
+    return xs * 3
+
+
 def test_load_compute_save(served: ServedNode) -> None:
     owner = log_in(served)
     eve_id = owner.users.create("eve@x.org", PASSWORD).id
@@ -66,5 +71,8 @@ def test_load_compute_save(served: ServedNode) -> None:
     model = torch.nn.Linear(2, 1)
     model.send(worker)
     assert model(remote).location == worker.location
+    scaled = scale(xs=remote)  # plans run where their arguments are
+    kept = worker.save(scaled, searchable=True)
+    assert owner.store.get(kept.id).tolist() == [120.0, 150.0]
     assert worker.refresh().view.sessions == 1
     assert worker.destroy().state == "destroyed"
