@@ -14,7 +14,7 @@ from grid.node.metadata import MetadataService
 from grid.statistics.service import StatisticsService
 from tests.accounts.people import House, cheap_hashes
 
-__all__ = ["cheap_hashes", "desk", "house"]
+__all__ = ["cheap_hashes", "desk", "house", "sqlite_house"]
 
 SERVICES = (
     MetadataService,
@@ -31,6 +31,14 @@ SERVICES = (
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
     house = House(tmp_path / "home", database_url, services=SERVICES)
+    yield house
+    house.node.stop()
+
+
+@pytest.fixture
+def sqlite_house(tmp_path: Path, sqlite_url: str) -> Iterator[House]:
+    """For what does not depend on the engine."""
+    house = House(tmp_path / "home", sqlite_url, services=SERVICES)
     yield house
     house.node.stop()
 

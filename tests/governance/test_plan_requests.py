@@ -29,11 +29,18 @@ from tests.governance.plan_story import ROWS, PlanStory, mean_of_rows, other_mea
 
 
 @pytest.fixture
-def story(desk: object, house: House) -> PlanStory:
+def story(desk: object, sqlite_house: House) -> PlanStory:
+    return PlanStory(sqlite_house)
+
+
+@pytest.fixture
+def story_on_both(desk: object, house: House) -> PlanStory:
+    """For what leans on the database's own ways."""
     return PlanStory(house)
 
 
-def test_from_asking_to_the_results(story: PlanStory) -> None:
+def test_from_asking_to_the_results(story_on_both: PlanStory) -> None:
+    story = story_on_both
     asked = story.ask(values={"scale": 2.0})
     assert (asked.state, asked.view.kind, asked.view.objects) == ("pending", "plan", [story.table])
     with pytest.raises(Conflict, match="pending"):
@@ -64,7 +71,8 @@ def test_from_asking_to_the_results(story: PlanStory) -> None:
     assert grant.inputs == [f"xs={story.table}"]
 
 
-def test_what_was_kept_is_under_the_sources_of_the_inputs(story: PlanStory) -> None:
+def test_what_was_kept_is_under_the_sources_of_the_inputs(story_on_both: PlanStory) -> None:
+    story = story_on_both
     asked = story.ask()
     story.seen_by(story.ann, asked).approve()
     kept = asked.run_and_keep(description="means", tags=["derived"]).view.object_id
@@ -101,7 +109,8 @@ def test_who_sees_and_decides_and_runs(story: PlanStory) -> None:
         again.run()
 
 
-def test_each_owner_has_to_agree(story: PlanStory) -> None:
+def test_each_owner_has_to_agree(story_on_both: PlanStory) -> None:
+    story = story_on_both
     inputs = {"xs": story.table, "ys": story.labels}
     asked = story.ask(product, inputs)
     story.ann.call(ApproveRequest(request_id=asked.id, uses=5))
@@ -127,7 +136,8 @@ def test_each_owner_has_to_agree(story: PlanStory) -> None:
     story.officer.call(ApproveRequest(request_id=story.ask(product, inputs).id))  # one officer speaks for all
 
 
-def test_the_diff_against_the_earlier_plan(story: PlanStory) -> None:
+def test_the_diff_against_the_earlier_plan(story_on_both: PlanStory) -> None:
+    story = story_on_both
     first = story.ask()
     assert story.seen_by(story.ann, first).plan.diff() == ""
     story.seen_by(story.ann, first).approve()
@@ -297,8 +307,9 @@ def test_it_is_audited_with_plan_and_grant(story: PlanStory) -> None:
 
 
 def test_a_run_that_began_before_hands_nothing_out_afterwards(
-    story: PlanStory, desk: Any, monkeypatch: pytest.MonkeyPatch
+    story_on_both: PlanStory, desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    story = story_on_both
     run = desk.run
 
     def during(act: Any) -> None:

@@ -28,7 +28,13 @@ from tests.governance.plan_story import PlanStory, mean_of_rows, other_mean, pro
 
 
 @pytest.fixture
-def story(desk: object, house: House) -> PlanStory:
+def story(desk: object, sqlite_house: House) -> PlanStory:
+    return PlanStory(sqlite_house)
+
+
+@pytest.fixture
+def story_on_both(desk: object, house: House) -> PlanStory:
+    """For what leans on the database's own ways."""
     return PlanStory(house)
 
 
@@ -52,7 +58,8 @@ def ask(
     return view
 
 
-def test_a_rule_answers_at_once_and_survives_a_restart(story: PlanStory) -> None:
+def test_a_rule_answers_at_once_and_survives_a_restart(story_on_both: PlanStory) -> None:
+    story = story_on_both
     made = rule(story.ann, scope="statistics", uses=3, max_output_bytes=10, reason="any statistics")
     asked = ask(story, "statistics")
     assert asked.state == "approved" and asked.decisions[0].rule == made.id
@@ -109,7 +116,8 @@ def test_rules_for_plans_go_by_the_digest(story: PlanStory) -> None:
     assert story.ask(product, {"xs": story.table, "ys": story.labels}).state == "pending"  # Bob has a word
 
 
-def test_quota_and_end(story: PlanStory) -> None:
+def test_quota_and_end(story_on_both: PlanStory) -> None:
+    story = story_on_both
     made = rule(story.ann, scope="read", times=2, lifetime=100.0)
     assert [ask(story).state for _ in range(3)] == ["approved", "approved", "pending"]
     assert story.ann.call(ListRules()).rules[0].state == "used up"
@@ -149,7 +157,8 @@ def test_nobodys_rule_decides_on_his_own_request(story: PlanStory) -> None:
     assert ask(story).state == "approved"
 
 
-def test_several_reviewers_are_needed_all_the_same(story: PlanStory) -> None:
+def test_several_reviewers_are_needed_all_the_same(story_on_both: PlanStory) -> None:
+    story = story_on_both
     story.owner.call(SetPolicy(policy=SitePolicy(required_approvals=2)))
     rule(story.officer, uses=2)
     later(story)
