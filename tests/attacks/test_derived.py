@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from syft_ext.errors import Forbidden
 from syft_ext.messages.policy import SetPolicy, SitePolicy
+from syft_ext.messages.requests import CreateRequest, RequestView, WithdrawRequest
+from syft_ext.messages.rules import ClearRules, CreateRule
 from syft_ext.messages.statistics import Begin
 from tests.compute.lab import Person, ref
 
@@ -34,6 +37,13 @@ class Scene:
         remote.close()
         return kept
 
+    def ask(self, object_id: str, scope: Any) -> str:
+        """The state that Eve's request is in at once."""
+        asked: RequestView = self.eve.call(CreateRequest(object_id=object_id, scope=scope))
+        if asked.state == "pending":
+            self.eve.call(WithdrawRequest(request_id=asked.id))
+        return asked.state
+
     def mean(self, object_id: str) -> Any:
         return self.eve.call(Begin(object_id=object_id, statistics=["mean"], columns=["age"]))
 
@@ -41,6 +51,13 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(site: Site) -> Scene:
     return Scene(site)
+
+
+@pytest.fixture
+def rules(scene: Scene) -> Iterator[None]:
+    """Ann's rules do not outlive the test."""
+    yield
+    scene.ann.call(ClearRules())
 
 
 def test_statistics_of_chosen_rows_are_no_statistics(scene: Scene) -> None:
@@ -53,3 +70,36 @@ def test_statistics_of_chosen_rows_are_no_statistics(scene: Scene) -> None:
             scene.mean(scene.copies_of_a_row())
     finally:
         scene.owner.call(SetPolicy(policy=SitePolicy()))
+
+
+@pytest.mark.usefixtures("rules")
+def test_tags_that_were_chosen_open_no_standing_rule(scene: Scene) -> None:
+    scene.ann.call(CreateRule(action="accept", scope="read", tags=["open data"]))
+    kept = scene.copies_of_a_row(tags=["open data"])
+    assert scene.ask(kept, "read") == "pending"
+    with pytest.raises(Forbidden):
+        scene.eve.get(kept, "tensors")
+    scene.ann.share(scene.table, tags=["cohort", "open data"])  # what Ann says of her own data counts
+    try:
+        assert scene.ask(kept, "read") == "approved"
+    finally:
+        scene.ann.share(scene.table, tags=["cohort"])
+
+
+@pytest.mark.usefixtures("rules")
+def test_rows_that_were_chosen_are_not_what_a_rule_on_statistics_means(scene: Scene) -> None:
+    scene.ann.call(CreateRule(action="accept", scope="statistics", tags=["cohort"]))
+    scene.ann.call(CreateRule(action="accept", scope="statistics"))
+    assert scene.ask(scene.table, "statistics") == "approved"
+    kept = scene.copies_of_a_row(tags=["cohort"])
+    assert scene.ask(kept, "statistics") == "pending"
+    scene.ann.call(CreateRule(action="accept", scope="statistics", object_id=kept))  # that one she has seen
+    assert scene.ask(kept, "statistics") == "approved"
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_denial_is_not_avoided_by_computing_something_first(scene: Scene) -> None:
+    scene.ann.call(CreateRule(action="deny", tags=["cohort"]))
+    scene.ann.call(CreateRule(action="accept", elements=5000))
+    assert scene.ask(scene.table, "read") == "denied"
+    assert scene.ask(scene.copies_of_a_row(), "read") == "denied"

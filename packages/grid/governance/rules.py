@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from grid.accounts.tables import GroupMember
 from grid.catalogue.tables import DatasetAsset, DatasetRow
+from grid.governance.access import sources_of
 from grid.governance.deciding import approve, decides, objects_of
 from grid.governance.machine import Event, State, decide
 from grid.governance.request_tables import PlanRequest, RequestDecision, RequestRow, RequestRule
@@ -99,14 +100,29 @@ def _matching(session: Session, row: RequestRow, now: float) -> list[RequestRule
 
 
 def _about(session: Session, rule: RequestRule, row: RequestRow) -> bool:
-    """Whether the rule speaks of every object of the request."""
-    if not (rule.object_id or rule.dataset_id or rule.tags):
-        return True
+    """Whether the rule speaks of the request: one that accepts of every object, one that denies of any of them,
+    and of what these were computed from."""
     objects = objects_of(session, [row.id])[row.id]
-    return bool(objects) and all(_is_meant(session, rule, each) for each in objects)
+    named = bool(rule.object_id or rule.dataset_id or rule.tags)
+    if rule.action == "deny":
+        behind = sources_of(session, objects).values()
+        return not named or any(_is_meant(session, rule, each) for each in set(objects).union(*behind))
+    return (bool(objects) or not named) and all(_accepts(session, rule, row.scope, each) for each in objects)
+
+
+def _accepts(session: Session, rule: RequestRule, scope: str, object_id: str) -> bool:
+    """Whoever computed something chose its tags and its rows, so neither says anything: its sources do, all of
+    them, and a rule on statistics is none on statistics of rows that somebody chose. A rule may name it."""
+    sources = sources_of(session, [object_id])[object_id]
+    if object_id in sources or rule.object_id == object_id:
+        return _is_meant(session, rule, object_id)
+    if scope == rule.scope == "statistics":
+        return False
+    return not rule.object_id and all(_is_meant(session, rule, each) for each in sources)
 
 
 def _is_meant(session: Session, rule: RequestRule, object_id: str) -> bool:
+    """Whether the rule speaks of this object, by its id, datasets and tags."""
     if rule.object_id and rule.object_id != object_id:
         return False
     datasets = select(DatasetAsset.dataset_id).where(DatasetAsset.object_id == object_id)

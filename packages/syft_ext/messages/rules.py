@@ -69,8 +69,10 @@ class CreateRule(Message):
 
     Attributes:
         kind, scope: permission, plan or budget; read, compute or statistics. "" is any.
-        object_id, dataset_id, tags: of what is asked for (all of a plan's objects): this object, an asset of
-            this dataset, an object or dataset with all of these tags.
+        object_id, dataset_id, tags: of what is asked for: this object, an asset of this dataset, an object or
+            dataset with all of these tags. A rule that accepts speaks of a request only when all its objects are
+            meant, one that denies when any is. What was computed is meant by what it was computed from, whatever
+            tags it was given; a rule on statistics alone accepts none of it.
         user_id, group_id: who asks. plan_id: the digest of the plan.
         lifetime: seconds after which the rule is over.
         times: how many requests it answers. elements: how many elements it may give away in all (of the object
