@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from sqlalchemy import update
 
+from grid.accounts.tables import Setup, Totp
 from syft_ext.errors import BadRequest, Forbidden, NotFound
 from syft_ext.messages.accounts import CreateGroup, UpdateUser
 from syft_ext.messages.audit import ListAudit
@@ -148,6 +150,19 @@ def test_it_is_its_authors_word_while_he_could_say_it(story: PlanStory) -> None:
     assert ask(story).state == "approved"
     story.owner.call(UpdateUser(user_id=story.officer_view.id, disabled=True))
     assert ask(story).state == "pending"
+
+
+def test_who_has_no_second_factor_where_it_is_demanded_speaks_by_no_rule(story: PlanStory) -> None:
+    rule(story.officer)
+    assert ask(story).state == "approved"
+    with story.house.node.db.transaction() as session:
+        session.execute(update(Setup).values(require_totp=True))
+    with pytest.raises(Forbidden, match="no request"):
+        rule(story.officer, kind="budget")
+    assert ask(story).state == "pending"
+    with story.house.node.db.transaction() as session:
+        session.add(Totp(user_id=story.officer_view.id, sealed_secret="", enrolled_at=0.0, confirmed_at=1.0))
+    assert ask(story).state == "approved"
 
 
 def test_nobodys_rule_decides_on_his_own_request(story: PlanStory) -> None:

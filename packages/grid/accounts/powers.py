@@ -11,12 +11,12 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from grid.accounts.tables import Group, GroupMember, Role, User
+from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User
 from grid.node import Principal
 from syft_ext.errors import Forbidden
 from syft_ext.messages import FLAGS
 
-__all__ = ["OWNER", "flags_of", "flags_of_users", "require_covers", "require_touchable"]
+__all__ = ["OWNER", "acting_flags", "flags_of", "flags_of_users", "require_covers", "require_touchable"]
 
 OWNER = "Owner"
 
@@ -34,6 +34,15 @@ def flags_of_users(session: Session, user_ids: Collection[str]) -> dict[str, fro
     for user_id, group in session.execute(groups.where(GroupMember.user_id.in_(user_ids))):
         flags[user_id] |= flags_of(group)
     return flags
+
+
+def acting_flags(session: Session, user_id: str) -> frozenset[str]:
+    """The flags that this user could act with now: as at a call (:mod:`grid.accounts.who`), none while the node
+    demands one-time codes and he uses none."""
+    confirmed = select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
+    if session.scalar(select(Setup.require_totp)) and session.scalar(confirmed) is None:
+        return frozenset()
+    return flags_of_users(session, [user_id]).get(user_id, frozenset())
 
 
 def require_covers(actor: Principal, flags: frozenset[str], what: str) -> None:

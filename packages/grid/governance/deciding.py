@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from grid.accounts.powers import flags_of_users
+from grid.accounts.powers import acting_flags
 from grid.accounts.tables import User
 from grid.governance.access import governs
 from grid.governance.budget import add_budget, take_back_budget
@@ -83,7 +83,7 @@ def decides(session: Session, row: RequestRow, reviewer_id: str) -> frozenset[st
     enabled = select(User.id).where(User.id == reviewer_id, User.disabled_at.is_(None))
     if session.scalar(enabled) is None:
         return frozenset()
-    flags = flags_of_users(session, [reviewer_id])[reviewer_id]
+    flags = acting_flags(session, reviewer_id)
     return covered(session, row, reviewer_id, triages="can_triage_requests" in flags)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from grid.accounts.powers import OWNER, flags_of_users
+from grid.accounts.powers import OWNER, acting_flags
 from grid.accounts.tables import User
 from grid.governance.access import governed, governs
 from grid.governance.budget import epsilon_of, units_of
@@ -113,7 +113,7 @@ def _owns(session: Session, user_id: str, message: CreateRule) -> bool:
 def _views(session: Session, rules: list[RequestRule], now: float) -> list[RuleView]:
     authors = {rule.author_id for rule in rules}
     users = {user.id: user for user in session.scalars(select(User).where(User.id.in_(authors)))}
-    flags = flags_of_users(session, authors)
+    flags = {author: acting_flags(session, author) for author in authors}
     return [_view(session, rule, users[rule.author_id], flags[rule.author_id], now) for rule in rules]
 
 
