@@ -7,7 +7,7 @@ import secrets
 
 from syft_ext.errors import BadRequest
 
-__all__ = ["check_id", "new_id"]
+__all__ = ["check_id", "is_id", "new_id"]
 
 _PATTERN = re.compile(r"[0-9a-f]{32}")
 
@@ -17,8 +17,13 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+def is_id(value: str) -> bool:
+    """Whether this is an identifier."""
+    return _PATTERN.fullmatch(value) is not None
+
+
 def check_id(value: str) -> str:
     """Return ``value`` if it is an identifier, else raise :class:`BadRequest` (it may name a file)."""
-    if not _PATTERN.fullmatch(value):
+    if not is_id(value):
         raise BadRequest("an identifier is 32 lower-case hex digits", value=value[:64])
     return value

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from grid.environments.processes import command_of, processes
+from grid.environments.service import EnvironmentService
+from syft_ext.errors import BadRequest
 
 from .site import STRANGER, Site
 
@@ -35,3 +41,23 @@ def test_hole_11_nor_looks_at_or_ends_those_of_others(site: Site) -> None:
         path = "/environments/" + "0" * 32
         assert set(site.every_way(operation, method, path, nobodys, site.eve)) == {"not-found"}
         assert set(site.every_way(operation, method, path, nobodys)) == {"unauthenticated"}
+
+
+def test_what_a_command_line_names_is_not_removed(site: Site) -> None:
+    """The keeper ends what no environment belongs to, and finds it by command lines, which anybody writes: the
+    parent of the folder is none of it, however it is written."""
+    folder = site.home.resolve() / "environments"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    wait = "import time; time.sleep(60)"
+    service = site.domain.node.service(EnvironmentService)
+    with subprocess.Popen([sys.executable, "-c", wait, f"{folder}{os.sep}.."]) as bystander:
+        try:
+            service._keeper._next_strays = 0.0
+            service.keep()
+            assert bystander.poll() is None and (site.home / "node.key").exists()
+        finally:
+            bystander.kill()
+    for provider in service.manager.providers.values():
+        with pytest.raises(BadRequest):
+            provider.tidy("..")
+    assert (site.home / "node.key").exists()

@@ -27,6 +27,7 @@ from grid.compute.protocol import REPLIES, Ready, exactly, read_header
 from grid.environments.processes import End, Process, command_of, ended_as, processes, spawn
 from grid.environments.provider import Handle, Status
 from syft_ext.errors import Unavailable
+from syft_ext.ids import check_id, is_id
 from syft_ext.messages.environments import InstanceType
 
 __all__ = ["LocalProvider", "confined"]
@@ -115,7 +116,8 @@ class LocalProvider:
             return set()
         folders = {Path(argument) for process in processes() for argument in command_of(process)[:8]}
         named = {path.name for path in folders if path.parent == self._folder}
-        return named | {path.name for path in self._folder.iterdir()}
+        # Whatever somebody's command line says: "FOLDER/.." is no environment, and what is none is not removed.
+        return {name for name in named | {path.name for path in self._folder.iterdir()} if is_id(name)}
 
     def close(self) -> None:
         for environment_id in {*self._held, *self._opened}:
@@ -124,7 +126,7 @@ class LocalProvider:
     # -- the process --------------------------------------------------------------------------------
 
     def _of(self, environment_id: str) -> Path:
-        return self._folder / environment_id
+        return self._folder / check_id(environment_id)  # what is in there is removed
 
     def _command(self, folder: Path, instance: InstanceType) -> list[str]:
         packages = str(Path(__file__).resolve().parents[2])
