@@ -16,7 +16,7 @@ __all__ = ["SharedContents", "download"]
 CHUNK = 512 << 10
 SHARED = 2 << 20
 """Bytes of the largest content that is kept in memory for all who ask for it."""
-_KEPT = 32 << 20
+_KEPT = 8 << 20
 
 
 class _OpenContent:
