@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import torch
 
+from grid.compute.service import ComputeService
 from syft_ext.store.content import encode
 
 from .site import STRANGER, Site, Someone
@@ -19,6 +20,8 @@ SECRET = torch.tensor([41.0, 1.0])
 @pytest.fixture(scope="module")
 def tensor(site: Site) -> str:
     """Ann's: everybody finds it, Eve may compute on it, and nobody but Ann reads it."""
+    # The first session imports torch, which takes longer on a busy machine than these clients wait.
+    site.domain.node.service(ComputeService)._sessions._children.take().close()
     made = site.rest(
         "POST", "/objects?kind=tensor&searchable=true", b"".join(encode(SECRET, "tensor")), site.ann
     )
