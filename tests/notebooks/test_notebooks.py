@@ -39,6 +39,7 @@ SHOWS = {
     "01-data-scientist": "after 12 rounds",
     "02-data-owner": "cycle 10",
     "03-data-officer": "the log is intact",
+    "04-remote-data": "right on held-out biopsies",
 }
 
 

@@ -17,7 +17,7 @@ class ComputeSessions(Listing[SessionView]):
     Closing one frees what it holds; objects of the store stay.
     """
 
-    title = "ComputeSessions"
+    title = "Sessions"
     headings = ("environment", "actions", "values", "memory", "limit", "opened", "id")
 
     def _fetch(self) -> list[SessionView]:

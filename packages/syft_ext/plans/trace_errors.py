@@ -56,7 +56,8 @@ class Line:
         if not self.number:
             return "the function"
         text = linecache.getline(self.file, self.number).strip()
-        where = f"{Path(self.file).name}, line {self.number}"
+        name = "this notebook's cell" if "ipykernel_" in self.file else Path(self.file).name
+        where = f"{name}, line {self.number}"
         return f"{where} ({text})" if text else where
 
 
