@@ -79,7 +79,9 @@ class Sessions:
             raise NotFound("this node has no compute environments")
         with self._connecting[environment]:
             link = self._links.get(environment)
-            if link is not None and not link.over:
+            # Whose it is, is asked each time: somebody else may have connected before.
+            mine = environment in self.environments.of(user_id)
+            if link is not None and not link.over and mine:
                 return link
             link = self.environments.connect(environment, user_id)
             states = link.call(p.Attach(), p.Sessions).sessions
