@@ -3,8 +3,8 @@
     python benchmarks/search.py [--domains 20] [--assets 500] [--searches 200]
 
 Every Domain and the Network are processes of their own and talk over loopback; the SDK asks the Network. They all
-share this machine's processors, so the times include the work of all Domains (target: p95 < 50 ms); ``cpu`` is the
-processor time of the Network and of all Domains together for one search. Each asset is a dataset with a
+share this machine's processors, so the times include the work of all Domains (target: p95 < 50 ms). ``cpu`` is
+the processor time of the Network and of all Domains together for one search. Each asset is a dataset with a
 description, tags, twelve columns, sizes and published statistics. ``found`` is how many entries a search answers
 with. The floor is one round trip of the SDK to the Network (``network.domains``), measured in the same run.
 """
