@@ -184,10 +184,12 @@ def use_and_delete(site: Site, rows: int) -> None:
         asset.publish_statistics({"age": ["mean", "std"], "bmi": ["mean"], "sex": ["count"]})
     assert abs((asset.statistics["age"]["mean"] or 0) - 50) < 1
     with figures.timed("mean and deviation by sex, quantiles"):
-        result = client.analyze(asset, ["mean", "std", "quantile"], columns=["age", "bmi"], by="sex")
+        result = client.analyze(
+            asset, ["mean", "std", "quantile"], columns=["age", "bmi"], by="sex", timeout=600.0
+        )
     assert len(result.groups) == 2
     with figures.timed("mean of all 27 columns of x"):
-        client.analyze(asset, "mean", columns=[f"x[{index}]" for index in range(27)])
+        client.analyze(asset, "mean", columns=[f"x[{index}]" for index in range(27)], timeout=600.0)
     with figures.timed("delete"):
         client.datasets.delete("large", objects=True)
     figures.left = site.files()
