@@ -9,12 +9,13 @@ import torch
 from sqlalchemy import update
 
 from grid.governance.access import governs, sources_of
+from grid.governance.plan_requests import MAX_BYTES
 from grid.governance.request_tables import RequestRow
 from grid.storage.object_rows import infos_of, upsert
-from grid.storage.references import record
+from grid.storage.references import record, sweep
 from grid.storage.tables import ObjectRow
 from syft_ext.clock import ManualClock
-from syft_ext.errors import BadRequest, Conflict, Forbidden, InvalidPlan, NotFound, TooLarge
+from syft_ext.errors import BadRequest, Conflict, Forbidden, InvalidPlan, NotFound, TooLarge, TooManyRequests
 from syft_ext.messages.accounts import UpdateUser
 from syft_ext.messages.audit import ListAudit
 from syft_ext.messages.grants import ListGrants, RevokeGrant
@@ -294,6 +295,32 @@ def test_bad_requests_are_told_so(story: PlanStory) -> None:
         story.ask(product, {"xs": table})
     with pytest.raises(NotFound):
         story.sue.call(CreatePlanRequest(inputs=[f"xs={'0' * 32}"]), [plan])
+
+
+def test_nobody_fills_the_disk_by_asking(story: PlanStory, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = story.house.node.blobs
+    asked = story.ask(other_mean)
+    assert blobs.exists(other_mean.id)
+    asked.withdraw()
+    sweep(story.house.node.db, blobs)
+    assert not blobs.exists(other_mean.id)
+    with pytest.raises(NotFound, match="not for a plan"):
+        _ = asked.plan
+    with pytest.raises(TooLarge):
+        story.sue.call(CreatePlanRequest(inputs=[f"xs={story.table}"]), [bytes(MAX_BYTES + 1)])
+    monkeypatch.setattr("grid.governance.asking.MOST_PENDING", 2)
+    monkeypatch.setattr("grid.governance.asking.MOST_A_DAY", 4)
+    waiting = [story.ask(values={"scale": each}) for each in (1.0, 2.0)]
+    with pytest.raises(TooManyRequests, match="pending"):
+        story.ask(values={"scale": 3.0})
+    waiting[0].withdraw()
+    story.ask(values={"scale": 3.0})
+    waiting[1].withdraw()
+    with pytest.raises(TooManyRequests, match="within a day"):
+        story.ask(values={"scale": 4.0})
+    story.house.clock.advance(86_401)  # type: ignore[attr-defined]
+    story.sue = story.house.log_in("sue@lab.org")
+    story.ask(values={"scale": 4.0})
 
 
 def test_it_is_audited_with_plan_and_grant(story: PlanStory) -> None:

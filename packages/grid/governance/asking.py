@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from grid.catalogue.access import Viewer
@@ -14,11 +15,14 @@ from grid.governance.machine import State
 from grid.governance.request_tables import RequestDecision, RequestObject, RequestRow
 from grid.governance.rules import answer
 from grid.storage.tables import ObjectRow
+from syft_ext.errors import TooManyRequests
 from syft_ext.ids import new_id
 
 __all__ = ["ask", "label_of", "settle"]
 
 _LABEL = 500
+MOST_PENDING, MOST_A_DAY = 100, 300
+"""Requests of one user: anybody may make them, and each keeps something here (a plan: its bytes)."""
 
 
 def label_of(session: Session, viewer: Viewer, object_id: str, now: float) -> str:
@@ -44,7 +48,8 @@ def ask(
     epsilon: int | None = None,
 ) -> RequestRow:
     """Write a pending request down. ``same`` tells what must not be asked for twice at once; the transaction
-    fails with an IntegrityError when it is."""
+    fails with an IntegrityError when it is. Raises :class:`TooManyRequests`."""
+    _check_number(session, viewer.user_id, now)
     row = RequestRow(
         id=new_id(),
         user_id=viewer.user_id,
@@ -62,6 +67,15 @@ def ask(
     session.add_all(RequestObject(request_id=row.id, object_id=each) for each in set(objects))
     session.flush()
     return row
+
+
+def _check_number(session: Session, user_id: str, now: float) -> None:
+    """Raise :class:`TooManyRequests` for who asks without end."""
+    own = select(func.count()).where(RequestRow.user_id == user_id)
+    if (session.scalar(own.where(RequestRow.state == State.PENDING)) or 0) >= MOST_PENDING:
+        raise TooManyRequests(f"{MOST_PENDING} requests of yours are pending already")
+    if (session.scalar(own.where(RequestRow.created_at > now - 86_400)) or 0) >= MOST_A_DAY:
+        raise TooManyRequests(f"you made {MOST_A_DAY} requests within a day")
 
 
 def settle(session: Session, row: RequestRow, now: float) -> list[str]:

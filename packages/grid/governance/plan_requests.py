@@ -38,7 +38,7 @@ from syft_ext.tensors import Layout, read_layout
 
 __all__ = ["PlanRequests"]
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 32 << 20
 """Of a plan and the values that come with it."""
 
 

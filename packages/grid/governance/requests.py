@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from grid.governance.budget import units_of
 from grid.governance.deciding import approve, covered, objects_of, revoke
 from grid.governance.grants import Look
 from grid.governance.machine import Event, State, decide
-from grid.governance.request_tables import RequestDecision, RequestObject, RequestRow
+from grid.governance.request_tables import PlanRequest, RequestDecision, RequestObject, RequestRow
 from grid.governance.request_views import views
 from grid.storage.database import Database
 from grid.storage.tables import ObjectRow
@@ -91,7 +91,9 @@ class RequestManager:
             row = visible_request(session, viewer, reviewer, request_id, lock=True)
             if row.user_id != viewer.user_id:
                 raise Forbidden("this request is not yours", id=request_id)
-            view = self._move(session, row, decide(State(row.state), Event.WITHDRAW), viewer)
+            state = decide(State(row.state), Event.WITHDRAW)
+            session.execute(delete(PlanRequest).where(PlanRequest.request_id == row.id))  # and so its bytes
+            view = self._move(session, row, state, viewer)
         self._wake()
         return view
 
