@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -159,9 +160,10 @@ def _pool(driver: Driver, selection: str, version: str) -> list[int]:
         unit.cycle.slots_open = 2
 
     def arrive(i: int) -> Any:
-        while len(room) < i:
-            pass
-        return driver.check_in(workers[i], wait=0.7 if i < 7 else 0.0)
+        deadline = time.monotonic() + 60
+        while len(room) < i and time.monotonic() < deadline:
+            time.sleep(0.001)  # whoever spins keeps those from arriving whom he waits for
+        return driver.check_in(workers[i], wait=1.2 if i < 7 else 0.0)
 
     replies = together(8, arrive)
     return [i for i, reply in enumerate(replies) if reply.status == "accepted"]
