@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ import torch
 
 import syft_ext as sy
 from syft_ext.envelope import Envelope
-from syft_ext.errors import Unavailable
+from syft_ext.errors import NotLoggedIn, Unavailable
+from syft_ext.messages.accounts import Logout
 from syft_ext.pointers import outbox
 from syft_ext.transport import HTTPTransport, IncomingFrame
 from syft_ext.transport.base import Pieces
@@ -144,3 +146,28 @@ def test_sessions_are_listed_and_closed(client: sy.DomainClient, north: Site) ->
     client.location.close()
     assert mine.session_id not in [view.session_id for view in client.compute]
     del x
+
+
+def test_a_session_that_nothing_refers_to_ends(north: Site) -> None:
+    client = north.log_in(SUE)
+    x = seeded(4).send(client)
+    session_id = client.location.session.id
+    x.get()
+    assert session_id in [view.session_id for view in north.sue.compute]
+    del client, x
+    deadline = time.monotonic() + 30
+    while session_id in [view.session_id for view in north.sue.compute] and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.2)
+    assert session_id not in [view.session_id for view in north.sue.compute]
+
+
+def test_values_outlive_the_login(client: sy.DomainClient, north: Site) -> None:
+    x = seeded(4).send(client)
+    x.get_copy()
+    client.call(Logout())
+    y = x + 1
+    with pytest.raises(NotLoggedIn, match=r"sy.login"):
+        y.get_copy()
+    north.log_in(SUE)
+    assert torch.equal(y.get(), seeded(4) + 1)

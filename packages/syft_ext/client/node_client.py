@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from syft_ext.client.account import Me
@@ -14,7 +14,7 @@ from syft_ext.client.credentials import Session
 from syft_ext.client.display import Table, ago, fields_table
 from syft_ext.client.people import Groups, Roles, Users
 from syft_ext.client.settings import Counters, Settings
-from syft_ext.errors import InvalidToken, NotLoggedIn
+from syft_ext.errors import GridError, InvalidToken, NotLoggedIn
 from syft_ext.messages import GetMetadata, Message, NodeMetadata
 from syft_ext.messages.accounts import (
     CreateOwner,
@@ -166,7 +166,10 @@ class NodeClient:
             ) from error
 
     def close(self) -> None:
-        """Release the sockets."""
+        """End the sessions of remote computation, and release the sockets."""
+        for location in self.locations.values():
+            with suppress(GridError):
+                location.close()
         self.connection.close()
 
     def __enter__(self) -> Self:

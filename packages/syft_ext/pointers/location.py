@@ -8,7 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.errors import BadRequest, GridError
+from syft_ext.errors import BadRequest, GridError, TooManyRequests
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
@@ -47,13 +47,22 @@ class Location:
     @property
     def session(self) -> Session:
         """Your session here; opened at first use, and anew when the last one is over."""
-        from syft_ext.pointers.session import Session
-
         with self._lock:
             if self._session is None or not self._session.alive:
-                self._session = Session(self.client, self.environment)
+                self._session = self._opened()
                 _open.add(self._session)
             return self._session
+
+    def _opened(self) -> Session:
+        from syft_ext.pointers.session import Session
+
+        try:
+            return Session(self.client, self.environment)
+        except TooManyRequests as error:
+            raise TooManyRequests(
+                f"{error.detail}.\n  Instead: domain.compute shows them, domain.compute.close() ends them",
+                **error.extra,
+            ) from error
 
     def barrier(self) -> None:
         """Wait until everything that was recorded for this place has run; raises what went wrong."""

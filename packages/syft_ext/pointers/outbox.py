@@ -71,6 +71,11 @@ class Outbox:
         return self._bytes
 
     @property
+    def open(self) -> bool:
+        """Whether anything can still be sent."""
+        return self.error is None and not self._closed
+
+    @property
     def busy(self) -> bool:
         """Whether something waits or is on its way."""
         return bool(self._waiting) or self._in_flight > 0

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from syft_ext.client import credentials
 from syft_ext.errors import (
     Conflict,
     DeadlineExceeded,
@@ -21,6 +23,7 @@ from syft_ext.errors import (
     Problem,
     SessionLost,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
     from_problem,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from syft_ext.client.node_client import NodeClient
+    from syft_ext.transport import Connection
 
 __all__ = ["Session"]
 
@@ -43,6 +47,7 @@ SENDERS = 4  # batches on their way at once
 IDLE = 5.0  # seconds after which a sending thread that has nothing to do ends
 ATTEMPTS = 6
 TIMEOUT = 600.0
+RELOGIN = 1800.0  # seconds for which batches wait when the login is over
 T = TypeVar("T")
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -64,6 +69,8 @@ class Session:
         self._places: dict[int, Place] = {}  # of the actions that failed
         self._told: set[int] = set()
         self._plans: set[str] = set()
+        self._ending = weakref.finalize(self, _end, client.connection, self.id)
+        self._ending.atexit = False  # then the locations close what is open
 
     @property
     def id(self) -> str:
@@ -159,9 +166,25 @@ class Session:
         while True:
             try:
                 return ask()
+            except Unauthenticated:
+                if not self._logged_in_again():
+                    raise
             except Conflict as error:
                 if "done" not in error.extra or not self.outbox.busy or self.outbox.error is not None:
                     raise
+
+    def _logged_in_again(self) -> bool:
+        """Go on with a later login of the same user at this node, if there is one: the values are his."""
+        client = self.client
+        if client.session is None:
+            return False
+        found = credentials.load(client.session.address)
+        if found is None or found.user_id != client.session.user_id:
+            return False
+        if found.token == client.connection.token:
+            return False
+        client.session, client.connection.token = found, found.token
+        return True
 
     @contextmanager
     def _explaining(self, after: int) -> Iterator[None]:
@@ -248,21 +271,37 @@ class Session:
 
     def _insist(self, message: m.RunActions, batch: Batch) -> Any:
         """Send; what came twice does not run twice, so a broken line is no reason to give up at once."""
-        for attempt in range(1, ATTEMPTS + 1):
+        failures, patience = 0, time.monotonic() + RELOGIN
+        while True:
             try:
                 return self._patiently(lambda: self.client.call(message, batch.pieces, timeout=TIMEOUT))
             except (Unavailable, DeadlineExceeded, TooManyRequests):
-                if attempt == ATTEMPTS:
+                failures += 1
+                if failures == ATTEMPTS:
                     raise
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError
+                time.sleep(0.1 * 2**failures)
+            except Unauthenticated:  # whoever waits for a result is told to log in again
+                if not self.outbox.open or time.monotonic() > patience:
+                    raise
+                time.sleep(0.5)
 
     def close(self) -> None:
         """End it; its values are gone."""
         alive = self.alive
+        self._ending.detach()
         self.outbox.close()
         self.outbox.error = self.outbox.error or SessionLost(
             f"the session at {self.client.name} was closed; send and load the data again"
         )
         if alive:
             self.client.call(m.CloseSession(session_id=self.id), timeout=10.0)
+
+
+def _end(connection: Connection, session_id: str) -> None:
+    """Free what a session held that nothing here refers to any more. A finaliser must not wait."""
+
+    def close() -> None:
+        with suppress(GridError):
+            connection.call(m.CloseSession(session_id=session_id), timeout=10.0)
+
+    threading.Thread(target=close, name="grid-session-end", daemon=True).start()
