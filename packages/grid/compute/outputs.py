@@ -20,7 +20,7 @@ from grid.node import Context, Download, Node
 from grid.storage.dialect import table_of
 from grid.storage.disk_object_store import DiskObjectStore
 from grid.storage.tables import ObjectRow
-from syft_ext.errors import BadRequest, OperationFailed, TooLarge
+from syft_ext.errors import BadRequest, Forbidden, NotFound, OperationFailed, TooLarge
 from syft_ext.ids import new_id
 from syft_ext.messages.compute import CheckValues, FetchValues, KeepValues, RanActions, ValueAccess
 from syft_ext.messages.objects import ObjectView
@@ -61,7 +61,7 @@ class Outputs:
         ctx.note(*objects)
         with self._node.db.read() as db:
             viewer = viewer_of(db, ctx.principal)
-            require(db, viewer, "read", objects, now=self._node.clock.now())
+            _require_read(db, viewer, objects, now=self._node.clock.now())
         names = [str(index) for index in range(len(message.values))]
         prepared, inline = self._prepare(session, message.values, names, blank=False)
         objects = _sources(session, message.values)  # they have run: this label is for ever
@@ -75,7 +75,7 @@ class Outputs:
 
         def look(db: Session) -> frozenset[str]:
             viewer = viewer_of(db, ctx.principal)
-            grants = require(db, viewer, "read", objects, now=now, output_bytes=prepared.size)
+            grants = _require_read(db, viewer, objects, now=now, output_bytes=prepared.size)
             if objects:
                 check_output(current_policy(db), prepared.size)
             if prepared.failure:  # he may read all that it was computed from
@@ -151,6 +151,22 @@ class Outputs:
 
 def _sources(session: ComputeSession, values: Sequence[int]) -> list[str]:
     return session.labels.objects(session.labels.join(values))
+
+
+def _require_read(
+    db: Session, viewer: Viewer, objects: Sequence[str], *, now: float, output_bytes: int = 0
+) -> frozenset[str]:
+    """As :func:`require`. What he has loaded he knows of, also when the grant to compute that this rested on is
+    used up, and nothing else lets him find it: then he may not read it, and may ask."""
+    try:
+        return require(db, viewer, "read", objects, now=now, output_bytes=output_bytes)
+    except NotFound as error:
+        gone = str(error.extra.get("id", ""))
+        if db.get(ObjectRow, gone) is None:
+            raise
+        raise Forbidden(
+            "you may compute on this object, not read it; ask for what you computed", id=gone
+        ) from None
 
 
 def _names(message: KeepValues) -> tuple[str, list[str]]:
