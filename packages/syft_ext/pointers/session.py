@@ -164,24 +164,28 @@ class Session:
     def _patiently(self, ask: Callable[[], T]) -> T:
         """What waits for actions is refused after a while when they do not come; a slow line may need longer."""
         while True:
+            token = self.client.connection.token
             try:
                 return ask()
             except Unauthenticated:
-                if not self._logged_in_again():
+                if not self._logged_in_again(token):
                     raise
             except Conflict as error:
                 if "done" not in error.extra or not self.outbox.busy or self.outbox.error is not None:
                     raise
 
-    def _logged_in_again(self) -> bool:
-        """Go on with a later login of the same user at this node, if there is one: the values are his."""
+    def _logged_in_again(self, token: str) -> bool:
+        """Go on with a later login than ``token``'s of the same user at this node, if there is one: the values
+        are his."""
         client = self.client
         if client.session is None:
             return False
+        if client.connection.token != token:
+            return True  # another thread has seen it
         found = credentials.load(client.session.address)
         if found is None or found.user_id != client.session.user_id:
             return False
-        if found.token == client.connection.token:
+        if found.token == token:
             return False
         client.session, client.connection.token = found, found.token
         return True
