@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from blake3 import blake3
 from sqlalchemy import func, insert, select
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from grid.catalogue.access import EVERYBODY, Viewer, viewer_of
 from grid.catalogue.objects import view_of
 from grid.compute import protocol as p
-from grid.compute.permission import require_compute
+from grid.compute.permission import may_compute, require_compute
 from grid.compute.session import ComputeSession
 from grid.governance.access import allowed, require, spend
 from grid.governance.policy import check_output, current_policy
@@ -61,21 +61,23 @@ class Outputs:
         ctx.note(*objects)
         with self._node.db.read() as db:
             viewer = viewer_of(db, ctx.principal)
-            _require_read(db, viewer, objects, now=self._node.clock.now())
+            _require_read(db, viewer, objects, session.spent, now=self._node.clock.now())
         names = [str(index) for index in range(len(message.values))]
         prepared, inline = self._prepare(session, message.values, names, blank=False)
         objects = _sources(session, message.values)  # they have run: this label is for ever
-        for grant in self._permit(ctx, objects, prepared):
+        for grant in self._permit(ctx, objects, session.spent, prepared):
             ctx.note(grant=grant)
         return Download(reply, _reader(session, prepared, inline), prepared.size, prepared.digest)
 
-    def _permit(self, ctx: Context, objects: Sequence[str], prepared: p.Prepared) -> frozenset[str]:
+    def _permit(
+        self, ctx: Context, objects: Sequence[str], spent: Collection[str], prepared: p.Prepared
+    ) -> frozenset[str]:
         """The grants that it rests on, each of which lost a use; or else what stands in the way."""
         now = self._node.clock.now()
 
         def look(db: Session) -> frozenset[str]:
             viewer = viewer_of(db, ctx.principal)
-            grants = _require_read(db, viewer, objects, now=now, output_bytes=prepared.size)
+            grants = _require_read(db, viewer, objects, spent, now=now, output_bytes=prepared.size)
             if objects:
                 check_output(current_policy(db), prepared.size)
             if prepared.failure:  # he may read all that it was computed from
@@ -154,19 +156,22 @@ def _sources(session: ComputeSession, values: Sequence[int]) -> list[str]:
 
 
 def _require_read(
-    db: Session, viewer: Viewer, objects: Sequence[str], *, now: float, output_bytes: int = 0
+    db: Session,
+    viewer: Viewer,
+    objects: Sequence[str],
+    spent: Collection[str],
+    *,
+    now: float,
+    output_bytes: int = 0,
 ) -> frozenset[str]:
-    """As :func:`require`. What he has loaded he knows of, also when the grant to compute that this rested on is
-    used up, and nothing else lets him find it: then he may not read it, and may ask."""
+    """As :func:`require`. What he computes on he knows of, also when the grant had its last use by this session
+    (``spent``) and nothing else lets him find it: then he may not read it, and may ask."""
     try:
         return require(db, viewer, "read", objects, now=now, output_bytes=output_bytes)
-    except NotFound as error:
-        gone = str(error.extra.get("id", ""))
-        if db.get(ObjectRow, gone) is None:
+    except NotFound:
+        if set(objects) - may_compute(db, viewer, objects, spent, now=now):
             raise
-        raise Forbidden(
-            "you may compute on this object, not read it; ask for what you computed", id=gone
-        ) from None
+        raise Forbidden("you may compute on this, not read it; ask for what you computed") from None
 
 
 def _names(message: KeepValues) -> tuple[str, list[str]]:
