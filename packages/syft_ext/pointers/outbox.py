@@ -125,7 +125,7 @@ class Outbox:
 
     def _check(self) -> None:
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)  # the same error is raised many times
         if self._closed:
             raise GridError("the session is closed")
 

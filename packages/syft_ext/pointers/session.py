@@ -269,7 +269,12 @@ class Session:
         except SessionLost as error:
             self._lost(error)
         except GridError as error:
-            self.outbox.fail(error)
+            over = "the session cannot go on after that: send and load the data again"
+            self.outbox.fail(type(error)(f"{error.detail}\n  {over}", **error.extra))
+            self._ending()
+        except Exception as error:  # whoever waits must hear of it
+            self.outbox.fail(GridError(f"what was recorded cannot be sent: {error!r}"))
+            self._ending()
         finally:
             self.outbox.sent(batch)
 
