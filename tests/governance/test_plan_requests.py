@@ -190,7 +190,7 @@ def test_conditions_and_policy_hold_for_each_run(story: PlanStory) -> None:
     with pytest.raises(TooLarge, match="grant"):
         asked.run()
     asked = story.ask()
-    story.seen_by(story.ann, asked).approve(uses=3, expires_in=60.0)
+    story.seen_by(story.ann, asked).approve(uses=4, expires_in=60.0)
     refusals: dict[str, tuple[Any, type[Exception]]] = {
         "allowed_operations": (["aten.add.Tensor"], Forbidden),
         "min_rows": (ROWS + 1, Forbidden),
@@ -215,9 +215,10 @@ def test_conditions_and_policy_hold_for_each_run(story: PlanStory) -> None:
     story.owner.call(SetPolicy(policy=SitePolicy(clip_norm=0.5, noise_multiplier=2.0)))
     noisy = asked.run()
     assert not torch.allclose(noisy, clipped, atol=1e-4) and noisy.norm() < 20
+    assert torch.equal(asked.run(), noisy), "asking again must not average the noise away"
     assert isinstance(story.house.clock, ManualClock)
     with pytest.raises(Forbidden):
-        asked.run()  # three uses; what policy and data refused took none
+        asked.run()  # four uses; what policy and data refused took none
 
 
 def test_expiry_ends_it(story: PlanStory) -> None:

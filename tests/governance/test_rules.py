@@ -118,6 +118,14 @@ def test_rules_for_plans_go_by_the_digest(story: PlanStory) -> None:
     assert story.ask(product, {"xs": story.table, "ys": story.labels}).state == "pending"  # Bob has a word
 
 
+def test_no_rule_accepts_a_plan_with_values_of_who_asks(story: PlanStory) -> None:
+    """With a mask among its inputs the same plan gives one row after the other."""
+    rule(story.ann, kind="plan", plan_id=mean_of_rows.id)
+    assert story.ask(values={"scale": 2.0}).state == "pending"
+    rule(story.ann, "deny", kind="plan", plan_id=mean_of_rows.id)
+    assert story.ask(values={"scale": 3.0}).state == "denied"
+
+
 def test_quota_and_end(story_on_both: PlanStory) -> None:
     story = story_on_both
     made = rule(story.ann, scope="read", times=2, lifetime=100.0)

@@ -79,7 +79,8 @@ class AssetWriter:
         changed = ["content"] if before is None else _changed(before, asset, documents)
         if "content" in changed:
             added.version += 1
-            added.statistics = {**added.statistics, "found": {}}  # computed again after this transaction
+            # Counts and means of two versions tell the rows between them: whether to publish them is asked anew.
+            added.statistics = {}
             version = DatasetVersion(
                 dataset_id=self.row.id,
                 asset=asset.name,

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
-from sqlalchemy import select
 
-from grid.catalogue.access import Viewer
-from grid.catalogue.column_statistics import compute, shown, ticked
+from grid.catalogue.column_statistics import compute, shown
 from grid.catalogue.datasets import DatasetManager, Look, asset_of
 from grid.catalogue.forms import form_of
 from grid.catalogue.mocks import mock_content
-from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.catalogue.visibility import changeable
 from grid.governance.policy import current_policy
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
 from grid.storage.tables import ObjectRow
-from syft_ext.errors import BadRequest, Conflict, GridError, TooLarge
+from syft_ext.errors import BadRequest, Conflict, TooLarge
 from syft_ext.messages.datasets import Column, ColumnStatistic, DatasetView, MakeMock, PublishStatistics
-from syft_ext.messages.policy import SitePolicy
 from syft_ext.sources.content import PartsContent
 
 __all__ = ["DerivedManager", "MadeMock"]
@@ -66,41 +61,6 @@ class DerivedManager:
                 raise Conflict("the asset or the site's policy changed meanwhile; ask again")
             asset.statistics = {"ticked": wanted, "found": found}
             return self._datasets.finish(session, viewer, row), object_id
-
-    def refresh(self, dataset_id: str) -> None:
-        """Compute what is ticked of content that is new. What cannot be had of it is not shown."""
-        with self._db.read() as session:
-            policy = current_policy(session)
-            statement = (
-                select(DatasetAsset, ObjectRow)
-                .join(ObjectRow, ObjectRow.id == DatasetAsset.object_id)
-                .where(DatasetAsset.dataset_id == dataset_id)
-            )
-            waiting = [
-                (asset.name, asset.object_id, private.blob_digest, private.kind, ticked(asset.statistics))
-                for asset, private in session.execute(statement)
-                if ticked(asset.statistics) and not asset.statistics.get("found")
-            ]
-        for name, object_id, digest, kind, wanted in waiting:
-            found = self._possible(digest, kind, wanted, policy)
-            with self._db.transaction() as session:
-                row, asset = (
-                    session.get(DatasetRow, dataset_id),
-                    session.get(DatasetAsset, (dataset_id, name)),
-                )
-                if row is None or asset is None or asset.object_id != object_id:
-                    continue
-                asset.statistics = {**asset.statistics, "found": found}
-                self._datasets.finish(session, Viewer(row.owner_id, frozenset()), row)
-
-    def _possible(
-        self, digest: str, kind: str, wanted: dict[str, list[str]], policy: SitePolicy
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for column, names in wanted.items():
-            with suppress(GridError):  # the column is gone, or the policy does not allow it any more
-                found.update(compute(self._blobs, digest, kind, {column: names}, policy))
-        return found
 
     # -- mocks --------------------------------------------------------------------------------------
 

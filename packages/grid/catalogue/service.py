@@ -97,8 +97,7 @@ class DatasetService(Service):
 
     @handles(d.UpdateDataset)
     def update(self, ctx: Context, message: d.UpdateDataset) -> d.DatasetView:
-        view = self._datasets.update(_look(ctx), message)
-        return view if message.assets is None else self._refreshed(ctx, view)
+        return self._datasets.update(_look(ctx), message)
 
     @handles(d.UpdateAsset)
     def update_asset(self, ctx: Context, message: d.UpdateAsset) -> d.DatasetView:
@@ -106,11 +105,6 @@ class DatasetService(Service):
         ctx.note(before, *([message.object_id] if message.object_id else []))
         if message.delete_old and message.object_id not in (None, before):
             self._delete_unused(ctx, before)
-        return self._refreshed(ctx, view)
-
-    def _refreshed(self, ctx: Context, view: d.DatasetView) -> d.DatasetView:
-        """With the ticked statistics of new content, and what else is new."""
-        self._derived.refresh(view.id)
         return self._datasets.get(_look(ctx), view.id)
 
     @handles(d.PublishStatistics)

@@ -18,7 +18,7 @@ from grid.governance.access import require, sources_of, spend
 from grid.governance.policy import check_operation, current_policy
 from grid.node import Context, Node
 from grid.storage.tables import ObjectRow
-from syft_ext.errors import BadRequest, Conflict, GridError, TooLarge
+from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound, TooLarge
 from syft_ext.messages.compute import Action, Call, Drop, Load, Put, RanActions, RunActions, RunPlan
 from syft_ext.transport import PayloadReader
 
@@ -169,6 +169,9 @@ class Runner:
             for object_id in set(object_ids) - may_compute(db, viewer, object_ids, session.spent, now=now):
                 try:
                     require(db, viewer, "compute", [object_id], now=now)
+                except NotFound:  # the grant was what let him find it, too
+                    detail = "you may not compute on this object any more: what allowed it has ended"
+                    refusals[object_id] = Forbidden(f"{detail} ({object_id})")
                 except GridError as error:
                     refusals[object_id] = type(error)(f"{error.detail} ({object_id})")
         return refusals

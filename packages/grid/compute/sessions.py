@@ -77,18 +77,20 @@ class Sessions:
         """The connection to an environment, with the sessions that its host kept while nobody was connected."""
         if self.environments is None:
             raise NotFound("this node has no compute environments")
+        if environment not in self.environments.of(
+            user_id
+        ):  # asked each time: another may have connected before
+            self.environments.connect(environment, user_id).close()  # says what is in the way
         with self._connecting[environment]:
             link = self._links.get(environment)
-            # Whose it is, is asked each time: somebody else may have connected before.
-            mine = environment in self.environments.of(user_id)
-            if link is not None and not link.over and mine:
+            if link is not None and not link.over:
                 return link
             link = self.environments.connect(environment, user_id)
             states = link.call(p.Attach(), p.Sessions).sessions
             with self._lock:
                 self._links[environment] = link
                 self._forget(environment)
-                for state in states:
+                for state in (each for each in states if each.user_id == user_id):
                     self._sessions[state.session_id] = ComputeSession.restored(state, environment, link)
                     self._sessions[state.session_id].used_at = self._clock.now()
             return link

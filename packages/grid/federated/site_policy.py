@@ -96,9 +96,12 @@ class SitePolicies:
         _check(self.of_cycle(cycle_id), server, has_plan)
 
     def check_samples(self, cycle_id: str, samples: int | None) -> None:
-        """Raise :class:`BadRequest` for a report that states fewer samples than the policy's ``min_rows``."""
+        """Raise :class:`BadRequest` for a report that states fewer samples than the policy's ``min_rows``.
+
+        One that states none is refused, too, where the policy asks for more than one.
+        """
         needed = self.of_cycle(cycle_id).min_rows
-        if samples is not None and samples < needed:
+        if needed > 1 and (samples is None or samples < needed):
             raise BadRequest(
                 f"the site's policy demands at least {needed} samples behind a report", field="samples"
             )

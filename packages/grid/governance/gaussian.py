@@ -1,7 +1,8 @@
 """Clipping and Gaussian noise, as the site's policy demands them of what learns from data.
 
-The generator is seeded anew for each use from the operating system, so that nobody can draw the same noise
-again. What is noisy is rounded to the precision of the model: the sums are kept in float64, and floating-point
+The generator is seeded from the operating system for each use, so that nobody can draw the same noise again; or
+from a secret and the question, so that whoever asks the same again gets the same noise, and nothing by averaging.
+What is noisy is rounded to the precision of the model: the sums are kept in float64, and floating-point
 noise is not exact in its last bits (I. Mironov, "On significance of the least significant bits", 2012); where
 proven privacy of single numbers is needed, statistics with exact noise are the tool
 (:mod:`grid.statistics.noise`).
@@ -27,11 +28,15 @@ def clip_factor(squares: float, bound: float) -> float:
 
 
 class Noise:
-    """Independent Gaussian noise with standard deviation ``deviation``; 0 adds none."""
+    """Independent Gaussian noise with standard deviation ``deviation``; 0 adds none.
 
-    def __init__(self, deviation: float) -> None:
+    ``key``: 16 secret bytes that the noise follows from; None: fresh ones.
+    """
+
+    def __init__(self, deviation: float, key: bytes | None = None) -> None:
         self._deviation = deviation
-        self._random = np.random.Generator(np.random.Philox(key=randbits(128)))
+        number = randbits(128) if key is None else int.from_bytes(key[:16], "big")
+        self._random = np.random.Generator(np.random.Philox(key=number))
 
     def add(self, values: NDArray[Any]) -> None:
         """Add noise to a flat array of float64, in place."""

@@ -65,8 +65,10 @@ class _Approved:
 
 
 class PlanRuns:
-    def __init__(self, db: Database, blobs: BlobStore, clock: Clock, desk: PlanDesk) -> None:
-        self._db, self._blobs, self._clock, self._desk = db, blobs, clock, desk
+    """``secret``: 32 bytes of the node's, from which the noise of each question follows."""
+
+    def __init__(self, db: Database, blobs: BlobStore, clock: Clock, desk: PlanDesk, secret: bytes) -> None:
+        self._db, self._blobs, self._clock, self._desk, self._secret = db, blobs, clock, desk, secret
 
     def run(self, ctx: Context, look: Look, message: RunPlanRequest) -> Download:
         """The results. Raises :class:`Forbidden` without a live approval, :class:`Conflict` when the data changed,
@@ -81,7 +83,7 @@ class PlanRuns:
         while True:
             with self._db.read() as session:
                 policy = current_policy(session)
-            content = offload(_file, policy, approved.facts, results)
+            content = offload(_file, policy, approved.facts, results, self._noise_key(approved))
             with ExitStack() as held:
                 blob = held.enter_context(self._blobs.put([content])) if message.keep else None
                 with self._db.transaction() as session:
@@ -179,6 +181,13 @@ class PlanRuns:
         session.flush()
         return info.id
 
+    def _noise_key(self, approved: _Approved) -> bytes:
+        """The same for the same plan on the same contents and values, whoever asks."""
+        plan = approved.plan
+        contents = sorted((name, given["digest"], given["tensor"]) for name, given in plan.inputs.items())
+        question = msgspec.msgpack.encode((plan.plan_digest, contents, plan.values_digest))
+        return blake3(question, key=self._secret).digest()
+
     # -- the run itself -----------------------------------------------------------------------------
 
     def _compute(self, approved: _Approved) -> list[Raw]:
@@ -212,9 +221,9 @@ class PlanRuns:
         return inputs
 
 
-def _file(policy: SitePolicy, facts: PlanFacts, results: Sequence[Raw]) -> bytes:
+def _file(policy: SitePolicy, facts: PlanFacts, results: Sequence[Raw], noise_key: bytes) -> bytes:
     names = [output.name for output in facts.outputs]
-    return tensor_file(list(zip(names, release(policy, results), strict=True)))
+    return tensor_file(list(zip(names, release(policy, results, noise_key), strict=True)))
 
 
 def _holds(values: memoryview, name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from grid.catalogue.content import download
 from grid.governance.plan_desk import PlanDesk
 from grid.governance.plan_requests import PlanRequests
@@ -25,7 +27,8 @@ class PlanRequestService(Service):
         self.desk = PlanDesk()
         requests = node.service(RequestService).requests
         self._requests = PlanRequests(node.db, node.blobs, node.clock, self.desk, requests)
-        self._runs = PlanRuns(node.db, node.blobs, node.clock, self.desk)
+        secret = hashlib.sha256(b"grid noise of plans" + node.identity.private_pem()).digest()
+        self._runs = PlanRuns(node.db, node.blobs, node.clock, self.desk, secret)
 
     def stop(self) -> None:
         self.desk.close()

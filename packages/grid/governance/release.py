@@ -2,7 +2,8 @@
 
 All results of a run together are one vector: where the policy demands clipping, its L2 norm is clipped, and
 where it demands noise, each number gets Gaussian noise with a standard deviation of noise multiplier times
-clipping norm. Only numbers that noise can be added to may leave then.
+clipping norm. Only numbers that noise can be added to may leave then. The noise of a run follows from a secret of
+the node, the plan and what it was given: the mean of many runs is as noisy as one of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from blake3 import blake3
 
 from grid.federated.aggregation.numbers import narrow, wide_dtype, widen
 from grid.governance.gaussian import Noise, clip_factor
@@ -37,8 +39,8 @@ def check_releasable(policy: SitePolicy, dtypes: Sequence[str]) -> None:
             )
 
 
-def release(policy: SitePolicy, results: Sequence[Raw]) -> list[Raw]:
-    """The results as they may leave."""
+def release(policy: SitePolicy, results: Sequence[Raw], noise_key: bytes) -> list[Raw]:
+    """The results as they may leave; ``noise_key``: 32 secret bytes of this plan on these inputs."""
     if policy.clip_norm is None:
         return list(results)
     check_releasable(policy, [dtype for dtype, _, _ in results])
@@ -46,7 +48,9 @@ def release(policy: SitePolicy, results: Sequence[Raw]) -> list[Raw]:
     if not all(np.isfinite(values).all() for values in wide):
         raise Forbidden("the site's policy demands that results are clipped, and these are not finite")
     factor = clip_factor(sum(float(np.dot(values, values)) for values in wide), policy.clip_norm)
-    noise = Noise((policy.noise_multiplier or 0.0) * policy.clip_norm)
+    demanded = f"{policy.clip_norm} {policy.noise_multiplier}".encode()
+    key = blake3(demanded, key=noise_key).digest(16)
+    noise = Noise((policy.noise_multiplier or 0.0) * policy.clip_norm, key)
     released: list[Raw] = []
     for values, (dtype, shape, _) in zip(wide, results, strict=True):
         values *= factor

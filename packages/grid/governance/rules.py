@@ -96,7 +96,11 @@ def _matching(session: Session, row: RequestRow, now: float) -> list[RequestRule
         )
         .order_by(RequestRule.action.desc(), RequestRule.created_at, RequestRule.id)
     )
-    return [rule for rule in session.scalars(query) if _about(session, rule, row)]
+    found = [rule for rule in session.scalars(query) if _about(session, rule, row)]
+    if plan is not None and plan.values_digest:
+        # A plan that takes a mask from who asks is a different question with every mask: no rule accepts those.
+        found = [rule for rule in found if rule.action == "deny"]
+    return found
 
 
 def _about(session: Session, rule: RequestRule, row: RequestRow) -> bool:

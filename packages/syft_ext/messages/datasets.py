@@ -284,8 +284,8 @@ class DeleteDataset(Message):
 class UpdateAsset(Message):
     """Change an asset of a dataset of yours; what is None stays. Another ``object_id`` is a new version.
 
-    Whoever may read the old content still may, and nobody gets the new one by that. The statistics that are
-    ticked are computed of the new content.
+    Whoever may read the old content still may, and nobody gets the new one by that. No statistics of the new
+    content are published until its owner ticks some: beside those of the old one they may tell single rows.
 
     Attributes:
         note: what is new in this version.
@@ -311,8 +311,8 @@ class UpdateAsset(Message):
 class PublishStatistics(Message):
     """Tick the statistics of an asset's columns that others may see; what is not named is no longer shown.
 
-    The node computes them now, under the site's policy, and again when the content changes. Whoever sees the
-    schema sees them, in views and in search. Columns are named as ``statistics.describe`` names them.
+    The node computes them now, under the site's policy; they are of this version of the content. Whoever sees
+    the schema sees them, in views and in search. Columns are named as ``statistics.describe`` names them.
     """
 
     dataset_id: Id
