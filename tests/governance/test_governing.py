@@ -68,6 +68,15 @@ def test_who_derived_it_does_not_release_it(story: Story, derived: str) -> None:
     assert [each.object_id for each in story.ann.call(ListGrants()).grants] == [derived]
 
 
+def test_who_owns_the_data_finds_and_reads_what_was_derived(story: Story, derived: str) -> None:
+    """He decides on requests for it: he has to see what it is. Others who read the data do not find it."""
+    assert story.ann.call(DescribeObject(object_id=derived)).id == derived
+    assert read(story.ann, derived) == b"computed"
+    story.ann.call(UpdateObject(object_id=story.table, readers=[story.officer_view.id]))
+    with pytest.raises(NotFound):
+        story.officer.call(DescribeObject(object_id=derived))
+
+
 def test_who_derived_it_does_not_publish_it_as_a_mock(story: Story, house: House) -> None:
     dan, view = house.add_user(house.log_in(), "dan@lab.org", "Administrator")
     derived, own = given_to(story, view.id, story.table), given_to(story, view.id)

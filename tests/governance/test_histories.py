@@ -91,7 +91,10 @@ class World:
     def __init__(self, db: Database, blobs: FileBlobStore) -> None:
         self.db, self.model, self.clock = db, Model(), ManualClock(1000.0)
         self.grants, self.requests = GrantManager(db, self.clock), RequestManager(db, self.clock)
-        self.rules, self.runs = RuleBook(db, self.clock), PlanRuns(db, blobs, self.clock, PlanDesk())
+        self.rules, self.runs = (
+            RuleBook(db, self.clock),
+            PlanRuns(db, blobs, self.clock, PlanDesk(), bytes(32)),
+        )
         self.request_ids: list[str] = []
         self.rule_ids: dict[int, str] = {}
         with blobs.put([b"data"]) as content, blobs.put([PLAN]) as plan, db.transaction() as session:

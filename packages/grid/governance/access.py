@@ -3,7 +3,7 @@
 Scopes, each with its own list at the object and its own grants:
 
 - *find*: see that the object is there, and its description. Everything else includes it. A derived object
-  is found by its own lists only.
+  is found by its own lists, and by who governs it.
 - *statistics*: have aggregates of it, under the site's policy.
 - *compute*: name it in remote operations. What comes out is not readable for that: see below.
 - *read*: have its content; includes compute and statistics.
@@ -116,11 +116,23 @@ def allowed(
         for object_id in (ids & every) - direct.keys()
         if object_id not in sources[object_id] and sources[object_id] <= inherited.keys()
     }
-    # That one may read all that it was made from does not let one find what somebody else made.
-    for object_id in derived & _direct(session, viewer, "find", derived, now, 0).keys():
+    # Reading all that it was made from does not let one find what somebody else made; owning all of that does.
+    governing = _governed(session, viewer, {each for each in ids & every if each not in sources[each]})
+    if scope == "find":
+        result.update(dict.fromkeys(governing, Allowed()))
+        return result
+    for object_id in derived & (_direct(session, viewer, "find", derived, now, 0).keys() | governing):
         grants = frozenset().union(*(inherited[source].grants for source in sources[object_id]))
         result[object_id] = Allowed(grants)
     return result
+
+
+def _governed(session: Session, viewer: Viewer, derived: set[str]) -> set[str]:
+    """Those of the derived objects that the viewer governs: he finds what he is asked to decide about."""
+    if not derived or not viewer.user_id:
+        return set()
+    found = select(ObjectRow.id).where(ObjectRow.id.in_(derived), governed(viewer.user_id))
+    return set(session.scalars(found))
 
 
 def require(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.collection import Collection
 from syft_ext.client.display import Table, fields_table, size, when
+from syft_ext.client.found import to_be_asked_for
 from syft_ext.client.home import user_home
 from syft_ext.client.objects import Objects, RemoteObject
 from syft_ext.client.transfer import download, save
@@ -78,11 +79,13 @@ class DatasetAsset:
     @property
     def data(self) -> Any:
         """Download the private data: for their owner, and whoever he lets read them."""
-        return Objects(self.client).get(self.object_id)
+        with to_be_asked_for(self.name, "read"):
+            return Objects(self.client).get(self.object_id)
 
     def save(self, path: str | Path) -> Path:
         """Download the private data to a file (safetensors) without holding them in memory."""
-        return save(self.client, GetObject(object_id=self.object_id), Path(path), self.name)
+        with to_be_asked_for(self.name, "read"):
+            return save(self.client, GetObject(object_id=self.object_id), Path(path), self.name)
 
     def request(self, reason: str, scope: Literal["read", "compute", "statistics"] = "read") -> DataRequest:
         """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
@@ -192,7 +195,8 @@ class DatasetAsset:
         """A pointer to the private data, to compute with where they are, if their owner lets you."""
         from syft_ext.pointers.stored import pointer
 
-        return pointer(self.client, self.object_id, environment)
+        with to_be_asked_for(self.name, "compute"):
+            return pointer(self.client, self.object_id, environment)
 
     def table(self) -> Table:
         view = self.view

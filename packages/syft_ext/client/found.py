@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.display import Table, fields_table, size
-from syft_ext.errors import BadRequest
+from syft_ext.errors import BadRequest, Forbidden, NotFound
 from syft_ext.messages.datasets import SearchEntry
 
 if TYPE_CHECKING:
@@ -14,10 +15,21 @@ if TYPE_CHECKING:
     from syft_ext.client.network import NetworkClient
     from syft_ext.client.requests import DataRequest
 
-__all__ = ["Found", "FoundAsset", "Hit", "Source"]
+__all__ = ["Found", "FoundAsset", "Hit", "Source", "to_be_asked_for"]
 
 Scope = Literal["read", "compute", "statistics"]
 HEADINGS = ("name", "kind", "domain", "tags", "size", "assets", "description")
+
+
+@contextmanager
+def to_be_asked_for(name: str, scope: Scope) -> Iterator[None]:
+    """Whoever is shown an asset knows that it is there: what a node hides from him he has to ask for."""
+    try:
+        yield
+    except NotFound as error:
+        raise Forbidden(
+            f"you may see {name!r}, not {scope} it; ask: .request('why', {scope!r})", **error.extra
+        ) from error
 
 
 class Source:
@@ -82,7 +94,8 @@ class FoundAsset:
 
     def pointer(self) -> Any:
         """A pointer to it, to compute with where it is, if its owner lets you."""
-        return self.client.pointer(self.object_id)
+        with to_be_asked_for(self.name, "compute"):
+            return self.client.pointer(self.object_id)
 
     def __repr__(self) -> str:
         return f"<FoundAsset {self.name!r} at {self.source.name}: {', '.join(self.columns) or '?'}>"
