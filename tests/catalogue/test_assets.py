@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node import Context, Principal
-from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge
 from syft_ext.messages.datasets import (
     PUBLISHED,
     Asset,
@@ -391,3 +393,16 @@ def test_unfinished_uploads_are_listed_by_content(house: House, owner: Connectio
     assert owner.call(ListUploads(digest="b" * 64)).uploads == []
     admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
     assert admin.call(ListUploads()).uploads == []
+
+
+def test_a_table_that_blows_up_is_refused(house: House, owner: Connection) -> None:
+    """Millions of equal values are a few bytes of Parquet."""
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    file = io.BytesIO()
+    values = arrow.array(np.zeros(40_000_000, np.float32))
+    parquet.write_table(arrow.table({"x": values}), file, row_group_size=1_000_000)
+    assert len(file.getvalue()) < 200_000
+    upload_id = upload(owner, file.getvalue())
+    with pytest.raises(TooLarge):
+        owner.call(ConvertUpload(upload_id=upload_id, format="parquet"))
+    assert owner.call(ListObjects(mine=True)).objects == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,35 +17,48 @@ import msgspec
 
 from grid.storage.blob import Blob
 from grid.storage.blobs import BlobWriter, FileBlobStore
-from syft_ext.errors import BadRequest, GridError, Problem, TooLarge, from_problem
+from syft_ext.errors import BadRequest, GridError, Problem, TooLarge, TooManyRequests, from_problem
 from syft_ext.messages.objects import ConvertUpload
 from syft_ext.sources.convert import Job
 
 __all__ = ["convert"]
 
 _PIECE = 1 << 20
+_AT_ONCE = threading.BoundedSemaphore(2)
+_PATIENCE = 60.0
+_SECONDS = 3600
+_EXPANSION, _ALWAYS = 256, 64 << 20
+"""A table may be so many times as large as its file: Parquet writes a million equal values as one."""
 
 
 def convert(blobs: FileBlobStore, blob: Blob, message: ConvertUpload) -> Blob:
     """The table in ``blob`` as a content of kind tensors, held for the caller.
 
-    Raises what :func:`syft_ext.sources.opening.open_source` raises, and :class:`TooLarge` when the child took more
-    memory or time than it may.
+    Raises what :func:`syft_ext.sources.opening.open_source` raises, :class:`TooLarge` when the child took more
+    memory or time than it may, and :class:`TooManyRequests` while others convert.
     """
+    limit = _EXPANSION * blob.size + _ALWAYS
     job = Job(
         path=str(blobs.path(blob.digest)),
         format=message.format,
         columns=list(message.columns),
         categories=message.categories,
         spool=str(blobs.temporary),
+        limit=limit,
+        seconds=_SECONDS,
     )
     command = [sys.executable, "-m", "syft_ext.sources.convert"]
-    with blobs.create() as writer:
-        _run(command, msgspec.json.encode(job), writer)
-        return writer.commit()
+    if not _AT_ONCE.acquire(timeout=_PATIENCE):
+        raise TooManyRequests("this node converts other tables just now; try again later")
+    try:
+        with blobs.create() as writer:
+            _run(command, msgspec.json.encode(job), writer, limit)
+            return writer.commit()
+    finally:
+        _AT_ONCE.release()
 
 
-def _run(command: Sequence[str], job: bytes, writer: BlobWriter) -> None:
+def _run(command: Sequence[str], job: bytes, writer: BlobWriter, limit: int) -> None:
     """Run the child and take what it writes: first the answer's head, then the content."""
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
@@ -68,6 +82,9 @@ def _run(command: Sequence[str], job: bytes, writer: BlobWriter) -> None:
             if head != b"ok\n":
                 raise _error(head)
             while piece := child.stdout.read(_PIECE):
+                limit -= len(piece)
+                if limit < 0:
+                    raise TooLarge(f"the table is more than {_EXPANSION} times as large as its file")
                 writer.write(piece)
         if child.wait() != 0:
             raise TooLarge("the table could not be converted within the node's limits")

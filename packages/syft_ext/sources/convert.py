@@ -27,6 +27,7 @@ class Job(msgspec.Struct, kw_only=True):
     path: the file. format: see :data:`syft_ext.sources.opening.FORMATS`.
     columns: only these; empty: all. categories: column → words.
     spool: a folder for unnamed files.
+    limit: bytes that any of these may have. seconds: of processor time.
     """
 
     path: str
@@ -34,11 +35,15 @@ class Job(msgspec.Struct, kw_only=True):
     columns: list[str] = []
     categories: dict[str, list[str]] = {}
     spool: str
+    limit: int
+    seconds: int
 
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     job = msgspec.json.decode(sys.stdin.buffer.readline(LONGEST_JOB), type=Job)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job.limit, job.limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (job.seconds, job.seconds))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     output = sys.stdout.buffer
     try:
