@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syft_ext.errors import Unavailable
+from syft_ext.errors import TooLarge, Unavailable
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.files import OpenFile
 from syft_ext.sources.parts import NUMPY, Part, raw_part
@@ -41,7 +41,8 @@ class Spool:
     Args:
         directory: on a real disk: /tmp may be memory.
 
-    Raises :class:`Unavailable` when the disk has no room.
+    Raises :class:`Unavailable` when the disk has no room, :class:`TooLarge` when the file system (or the limit of
+    this process) takes no such file.
     """
 
     def __init__(self, columns: Sequence[Planned], rows: int, directory: Path) -> None:
@@ -55,7 +56,9 @@ class Spool:
             try:
                 os.posix_fallocate(self._file.fd, 0, size)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno == errno.EFBIG:
+                    raise TooLarge("the table is larger than it may be here", bytes=size) from error
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise Unavailable("the disk has no room to convert this", bytes=size) from error
                 raise
 
