@@ -44,6 +44,7 @@ State = tuple[Any, ...]  # the revision, and the policy as the driver gives it
 @dataclass(frozen=True, slots=True)
 class _Indexed:
     row: Any
+    text: str
     entry: SearchEntry
     tags: frozenset[str]
     columns: frozenset[str]
@@ -121,24 +122,23 @@ def _read(session: Session) -> list[_Indexed]:
     found = []
     for row in session.execute(statement):
         entry = with_statistics(_decode(row.entry), numbers.get(row.id))
-        found.append(_Indexed(row, entry, frozenset(entry.tags), frozenset(columns.get(row.id, ()))))
+        tags, names = frozenset(entry.tags), frozenset(columns.get(row.id, ()))
+        found.append(_Indexed(row, row.search_text, entry, tags, names))
     return found
 
 
 def _select(indexed: list[_Indexed], query: Query) -> Hits:
-    words, tags, columns = query.words, frozenset(query.tags), frozenset(query.columns)
-    rows, entries = [], []
-    for each in indexed:
-        text = each.row.search_text
-        if (
-            all(word in text for word in words)
-            and tags <= each.tags
-            and columns <= each.columns
-            and query.name in ("", each.row.name)
-            and query.fits(each.row.published_bytes, each.row.published_rows)
-        ):
-            rows.append(each.row)
-            entries.append(each.entry)
-            if len(entries) == query.limit:
-                break
-    return Hits(rows, entries)
+    """One condition after the other, each over what the ones before have left: most searches end with few."""
+    found = indexed
+    for tag in query.tags:
+        found = [each for each in found if tag in each.tags]
+    for column in query.columns:
+        found = [each for each in found if column in each.columns]
+    for word in query.words:
+        found = [each for each in found if word in each.text]
+    if query.name:
+        found = [each for each in found if each.row.name == query.name]
+    if not query.fits(None, None):  # it has bounds
+        found = [each for each in found if query.fits(each.row.published_bytes, each.row.published_rows)]
+    found = found[: query.limit]
+    return Hits([each.row for each in found], [each.entry for each in found])

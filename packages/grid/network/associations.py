@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from grid.network.links import Links
-from grid.network.registry import Registry
+from grid.network.registry import Peer, Registry
 from grid.network.tables import Association
 from grid.node import Context, Node, Principal, Service, handles
 from syft_ext.errors import GridError, NotFound
@@ -36,7 +36,7 @@ def opener(ca_file: str) -> Callable[[str], Transport]:
     return partial(open_transport, ca_file=ca_file or None)
 
 
-def online_status(row: Association, now: float, offline_after: float) -> str:
+def online_status(row: Association | Peer, now: float, offline_after: float) -> str:
     """online, busy or offline, by the last heartbeat; who was just accepted has time to send the first."""
     seen = row.last_seen if row.last_seen is not None else row.decided_at
     if seen is None or now - seen > offline_after:
@@ -141,7 +141,7 @@ class AssociationService(Service):
         except GridError as error:
             logger.info("%s %s will learn of it later: %s", row.kind, row.name, error)
 
-    def ask_standing(self, row: Association) -> None:
+    def ask_standing(self, row: Association | Peer) -> None:
         """Ask the peer what we are to it, and take its answer over. Raises when it cannot be reached."""
         connection = self.links.connect(row.address, row.verify_key)
         reply: StandingReply = connection.call(GetStanding(), timeout=NOTIFY_TIMEOUT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from syft_ext.errors import Conflict, NotFound, TooManyRequests
 from syft_ext.identity import node_id_of
 from syft_ext.ids import new_id
 
-__all__ = ["Registry"]
+__all__ = ["Peer", "Registry"]
 
 _ASSOCIATED = Prepared(
     select(Association.node_id, Association.kind, Association.name, Association.direction)
@@ -25,6 +25,37 @@ _ASSOCIATED = Prepared(
     .order_by(Association.created_at, Association.id)
     .limit(1)
 )
+_DOMAINS = Prepared(
+    select(
+        Association.kind,
+        Association.direction,
+        Association.node_id,
+        Association.verify_key,
+        Association.name,
+        Association.address,
+        Association.decided_at,
+        Association.last_seen,
+        Association.reported,
+    )
+    .where(
+        Association.direction == "incoming", Association.status == "accepted", Association.kind == "domain"
+    )
+    .order_by(Association.created_at.desc(), Association.id)
+)
+
+
+class Peer(NamedTuple):
+    """What of an :class:`Association` is needed to ask the peer something."""
+
+    kind: str
+    direction: str
+    node_id: str
+    verify_key: str
+    name: str
+    address: str
+    decided_at: float | None
+    last_seen: float | None
+    reported: str
 
 
 class Registry:
@@ -72,6 +103,11 @@ class Registry:
         if kind:
             conditions.append(Association.kind == kind)
         return self.list(*conditions)
+
+    def domains(self) -> Sequence[Peer]:
+        """The Domains that this Network accepted, newest first. Asked for every search, so as a prepared query."""
+        with self._db.reading() as connection:
+            return [Peer(*row) for row in _DOMAINS.run(connection).all()]
 
     # -- incoming -----------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import msgspec
 
 from grid.network.associations import AssociationService, online_status
 from grid.network.breaker import Breaker
-from grid.network.tables import Association
+from grid.network.registry import Peer
 from grid.node import Context, Node, Service, handles
 from syft_ext.errors import GridError, Unauthenticated
 from syft_ext.messages import Reply
@@ -55,7 +55,7 @@ class _Answers(Reply):
 
 @dataclass(slots=True)
 class _Answer:
-    domain: Association
+    domain: Peer
     entries: Sequence[_Entry]
     error: str = ""
 
@@ -80,7 +80,7 @@ class NetworkSearchService(Service):
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         waiting, notes = self._ask_all(message, answers, deadline - begun)
         asked = len(waiting) + len(notes)
-        results: list[tuple[Association, _Entry]] = []
+        results: list[tuple[Peer, _Entry]] = []
         trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
         while waiting:
             # Suspects are not waited for; whoever of them was as quick as the others is heard.
@@ -109,12 +109,12 @@ class NetworkSearchService(Service):
 
     def _ask_all(
         self, message: SearchNetwork, answers: queue.SimpleQueue[_Answer], timeout: float
-    ) -> tuple[dict[str, tuple[Association, bool]], list[SearchNote]]:
+    ) -> tuple[dict[str, tuple[Peer, bool]], list[SearchNote]]:
         """Begin to ask; by key, who was asked and whether it is suspect; and notes on who was not."""
-        waiting: dict[str, tuple[Association, bool]] = {}
+        waiting: dict[str, tuple[Peer, bool]] = {}
         notes = []
         now = self.node.clock.now()
-        for domain in self.associations.registry.accepted("incoming", "domain"):
+        for domain in self.associations.registry.domains():
             key = domain.verify_key
             if online_status(domain, now, self.associations.offline_after) == "offline":
                 notes.append(_note(domain, "offline"))
@@ -131,7 +131,7 @@ class NetworkSearchService(Service):
 
     def _ask(
         self,
-        domain: Association,
+        domain: Peer,
         message: SearchNetwork,
         timeout: float,
         answers: queue.SimpleQueue[_Answer],
@@ -160,7 +160,7 @@ class NetworkSearchService(Service):
         elif seconds <= timeout:  # else whoever waited for it has noted that already
             self.breaker.failed(key, time.monotonic(), error or "did not answer in time")
 
-    def _entries(self, domain: Association, message: SearchNetwork, timeout: float) -> list[_Entry]:
+    def _entries(self, domain: Peer, message: SearchNetwork, timeout: float) -> list[_Entry]:
         connection = self.associations.links.connect(domain.address, domain.verify_key)
         kinds: list[Kind] = [message.kind] if message.kind else list(KINDS)
         query = SearchPublished(
@@ -180,18 +180,18 @@ class NetworkSearchService(Service):
         reply: _Answers = frame.envelope.reply_as(_Answers)
         return [entry for entry in reply.entries if entry.kind in kinds]
 
-    def _ask_standing(self, domain: Association) -> None:
+    def _ask_standing(self, domain: Peer) -> None:
         try:
             self.associations.ask_standing(domain)
         except GridError as error:
             logger.info("%s did not say why it refuses us: %s", domain.name, error)
 
 
-def _note(domain: Association, error: str) -> SearchNote:
+def _note(domain: Peer, error: str) -> SearchNote:
     return SearchNote(domain_id=domain.node_id, domain=domain.name, error=error)
 
 
-def _found(domain: Association, entry: _Entry) -> Found:
+def _found(domain: Peer, entry: _Entry) -> Found:
     return Found(
         domain_id=domain.node_id,
         domain_name=domain.name,
