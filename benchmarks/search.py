@@ -105,6 +105,7 @@ def start(kind: str, home: Path, *arguments: str) -> NodeProcess:
         home,
         ["--host", "127.0.0.1", "--port", "0", "--name", home.name, *arguments],
         environment=credentials,
+        log_file=home.parent / f"{home.name}.log",
     )
 
 

@@ -24,10 +24,11 @@ class NodeProcess:
         home: the directory that keeps the node's state; starting again with it is a restart.
         arguments: further flags of ``grid <kind> start``.
         environment: further environment variables (the first owner's e-mail and password, say).
+        log_file: standard error goes there, as an operator's would, and not line by line into this process.
 
     Attributes:
         url: where it serves, from the ``ready`` line; empty for a Worker that serves nothing.
-        log: the last lines that it wrote to standard error.
+        log: the last lines that it wrote to standard error; none if they went to a file.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class NodeProcess:
         arguments: Sequence[str] = (),
         *,
         environment: Mapping[str, str] | None = None,
+        log_file: Path | None = None,
         timeout: float = 60.0,
     ) -> None:
         self.kind, self.home = kind, home
@@ -44,14 +46,15 @@ class NodeProcess:
         self.lines: list[str] = []
         self._changed = threading.Condition()
         command = [sys.executable, "-m", "apps.cli", kind, "start", "--home", str(home), *arguments]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-        )
+        with (log_file or Path(os.devnull)).open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if log_file is None else log,
+                text=True,
+                bufsize=1,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            )
         self._readers = [
             threading.Thread(target=self._read_output, daemon=True),
             threading.Thread(target=self._read_log, daemon=True),
@@ -70,8 +73,7 @@ class NodeProcess:
             self._changed.notify_all()
 
     def _read_log(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        for line in self.process.stderr or ():
             self.log.append(line.rstrip("\n"))
 
     def _wait_until_ready(self, timeout: float) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
+import blake3
+import msgspec
 import pytest
 
 from grid.config import NetworkSettings
@@ -14,7 +16,7 @@ from grid.network.search import NetworkSearchService
 from grid.node import Context, Node, Principal, Service, handles
 from syft_ext.errors import Unauthenticated, Unavailable
 from syft_ext.identity import Identity
-from syft_ext.messages.datasets import SearchEntry, SearchPublished, SearchResults
+from syft_ext.messages.datasets import PublishedResults, SearchEntry, SearchPublished, SearchResults
 from syft_ext.messages.network import (
     DeleteAssociation,
     ListAssociations,
@@ -183,3 +185,79 @@ def test_principals_of_domains_are_nodes_only_while_associated(world: World) -> 
     assert association is not None
     world.call(domain, DeleteAssociation(association_id=association.id))
     assert domain.principal_of_key(network.identity.verify_key).kind == "key"
+
+
+class Pages(Service):
+    """Publishes as many datasets as it is told to, and answers as a Domain does: by the digest of the entries."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.names = [f"{node.name}{number}" for number in range(40)]
+        self.lies = False
+        self.told: list[str] = []
+
+    @handles(SearchPublished)
+    def published(self, ctx: Context, message: SearchPublished) -> PublishedResults:
+        entries = [
+            SearchEntry(kind="dataset", id="0" * 32, name=name, description="d" * 50, tags=[], created_at=0.0,
+                        details={"rows": 7})
+            for name in self.names if message.text in name
+        ]  # fmt: skip
+        digest = blake3.blake3(msgspec.msgpack.encode(entries)).digest()
+        same = message.known == digest or self.lies
+        self.told.append("unchanged" if same else "entries")
+        return PublishedResults(entries=[] if same else entries, digest=digest, unchanged=same)
+
+
+def pages(world: World, *names: str) -> tuple[Node, list[Pages]]:
+    settings = NetworkSettings(auto_accept=True)
+    makers = [partial(HubService, settings=settings), partial(NetworkSearchService, deadline=2.0)]
+    network = world.node("network", "net", makers)
+    domains = [world.domain(name, Pages) for name in names]
+    for domain in domains:
+        world.call(domain, RequestAssociation(address=network.address))
+    return network, [domain.service(Pages) for domain in domains]
+
+
+def test_what_did_not_change_is_not_told_again_and_what_did_is_seen_at_once(world: World) -> None:
+    network, (a, b) = pages(world, "a", "b")
+    first, second = search(world, network), search(world, network)
+    assert (first.results, len(first.results)) == (second.results, 80)
+    assert first.results[0].item["details"] == {"rows": 7}
+    assert (a.told, b.told) == (["entries", "unchanged"], ["entries", "unchanged"])
+    a.names.remove("a5")  # no longer published
+    a.names.append("a-new")
+    third = {hit.name for hit in search(world, network).results}
+    assert third == {*a.names, *b.names}
+    assert (a.told[-1], b.told[-1]) == ("entries", "unchanged")
+    a.names[:] = [f"a{number}" for number in range(40)]  # back to an older state, as after a restore
+    assert search(world, network).results == first.results
+    assert a.told[-1] == "entries"
+    a.names.clear()
+    assert {hit.name for hit in search(world, network).results} == set(b.names)
+
+
+def test_what_is_remembered_belongs_to_one_query_and_one_domain(world: World) -> None:
+    network, (a, b) = pages(world, "a", "b")
+    assert len(search(world, network).results) == 80
+    for query in ({"text": "a"}, {"limit": 99}, {"kind": "dataset"}, {"text": "", "tags": ["t"]}):
+        search(world, network, **query)
+        assert (a.told[-1], b.told[-1]) == ("entries", "entries"), query
+    assert {hit.domain_name for hit in search(world, network, text="a").results} == {"a"}
+
+
+def test_a_domain_that_is_dead_is_not_answered_for_from_memory(world: World) -> None:
+    network, _ = pages(world, "a", "b")
+    assert len(search(world, network).results) == 80
+    world.down.add("http://a:80")
+    reply = search(world, network)
+    assert {hit.domain_name for hit in reply.results} == {"b"}
+    assert [note.domain for note in reply.notes] == ["a"]
+
+
+def test_a_domain_cannot_say_unchanged_of_what_it_never_told(world: World) -> None:
+    network, (a, _) = pages(world, "a", "b")
+    a.lies = True
+    reply = search(world, network)
+    assert {hit.domain_name for hit in reply.results} == {"b"}
+    assert [(note.domain, "never told" in note.error) for note in reply.notes] == [("a", True)]

@@ -11,18 +11,27 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import blake3
+import msgspec
 from sqlalchemy import ColumnElement, Select
 
 from grid.catalogue.access import NETWORK, Viewer, listed, viewer_of
 from grid.node import Context, Node, Service, handles
 from grid.storage.object_rows import infos_of, matching
 from grid.storage.tables import ObjectRow
-from syft_ext.messages.datasets import SearchEntry, SearchPublished, SearchQuery, SearchResults
+from syft_ext.messages.datasets import (
+    PublishedResults,
+    SearchEntry,
+    SearchPublished,
+    SearchQuery,
+    SearchResults,
+)
 from syft_ext.store.objects import ObjectInfo, fold
 
 __all__ = ["ObjectSource", "Query", "SearchService", "SearchSource", "folded_column"]
 
 _PAGE = 500
+_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +121,20 @@ class SearchService(Service):
     def query(self, ctx: Context, message: SearchQuery) -> SearchResults:
         with self.node.db.read() as session:
             viewer = viewer_of(session, ctx.principal)
-        return self._search(message, viewer, {message.kind} if message.kind else set())
+        kinds = {message.kind} if message.kind else set()
+        return SearchResults(entries=self._search(message, viewer, kinds))
 
     @handles(SearchPublished)
-    def published(self, ctx: Context, message: SearchPublished) -> SearchResults:
-        return self._search(message, NETWORK, set(message.kinds))
+    def published(self, ctx: Context, message: SearchPublished) -> PublishedResults:
+        entries = self._search(message, NETWORK, set(message.kinds))
+        digest = blake3.blake3(_encode(entries)).digest()
+        if digest == message.known:
+            return PublishedResults(entries=[], digest=digest, unchanged=True)
+        return PublishedResults(entries=entries, digest=digest)
 
     def _search(
         self, message: SearchQuery | SearchPublished, viewer: Viewer, kinds: Collection[str]
-    ) -> SearchResults:
+    ) -> list[SearchEntry]:
         query = query_of(message)
         entries = [
             entry
@@ -129,7 +143,7 @@ class SearchService(Service):
             for entry in source.search(query, viewer)
         ]
         entries.sort(key=lambda entry: entry.created_at, reverse=True)
-        return SearchResults(entries=entries[: message.limit])
+        return entries[: message.limit]
 
 
 class ObjectSource:

@@ -12,16 +12,17 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import msgspec
 
+from grid.network.answers import Answers, Remembered
 from grid.network.associations import AssociationService, online_status
 from grid.network.breaker import Breaker
 from grid.network.registry import Peer
 from grid.node import Context, Node, Service, handles
-from syft_ext.errors import GridError, Unauthenticated
+from syft_ext.errors import GridError, InvalidEnvelope, Unauthenticated
 from syft_ext.messages import Reply
 from syft_ext.messages.datasets import SearchPublished
 from syft_ext.messages.network import Found, SearchNetwork, SearchNote, SearchReply
@@ -29,6 +30,7 @@ from syft_ext.messages.network import Found, SearchNetwork, SearchNote, SearchRe
 __all__ = ["NetworkSearchService"]
 
 logger = logging.getLogger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
 
 Kind = Literal["dataset", "model", "object"]
 #: What a search without a kind is for.
@@ -37,7 +39,7 @@ KINDS: tuple[Kind, ...] = ("dataset", "model")
 PROBE_TIMEOUT = 10.0
 
 
-class _Entry(Reply):
+class _Entry(Reply, dict=True):
     """A :class:`SearchEntry` whose details are read only if it is among those that are answered with."""
 
     kind: str
@@ -48,9 +50,24 @@ class _Entry(Reply):
     created_at: float
     details: msgspec.Raw
 
+    @cached_property
+    def item(self) -> dict[str, Any]:
+        """It, as the Network's users see it."""
+        return {
+            "kind": self.kind,
+            "id": self.id,
+            "name": self.name,
+            "description": self.description,
+            "tags": self.tags,
+            "created_at": self.created_at,
+            "details": _details(self.details),
+        }
 
-class _Answers(Reply):
+
+class _Published(Reply):
     entries: list[_Entry]
+    digest: bytes = b""
+    unchanged: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +88,7 @@ class NetworkSearchService(Service):
         super().__init__(node)
         self.associations = node.service(AssociationService)
         self.breaker = Breaker()
+        self.known: Answers[_Entry] = Answers()
         self._deadline = deadline
 
     @handles(SearchNetwork)
@@ -78,7 +96,7 @@ class NetworkSearchService(Service):
         begun = time.monotonic()
         deadline = begun + min(message.deadline or self._deadline, self._deadline)
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
-        waiting, notes = self._ask_all(message, answers, deadline - begun)
+        waiting, notes = self._ask_all(_query(message), answers, deadline - begun)
         asked = len(waiting) + len(notes)
         results: list[tuple[Peer, _Entry]] = []
         trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
@@ -108,7 +126,7 @@ class NetworkSearchService(Service):
         )
 
     def _ask_all(
-        self, message: SearchNetwork, answers: queue.SimpleQueue[_Answer], timeout: float
+        self, query: SearchPublished, answers: queue.SimpleQueue[_Answer], timeout: float
     ) -> tuple[dict[str, tuple[Peer, bool]], list[SearchNote]]:
         """Begin to ask; by key, who was asked and whether it is suspect; and notes on who was not."""
         waiting: dict[str, tuple[Peer, bool]] = {}
@@ -125,14 +143,14 @@ class NetworkSearchService(Service):
                 continue
             waiting[key] = (domain, state == "half-open")
             seconds = timeout if state == "closed" else PROBE_TIMEOUT
-            ask = partial(self._ask, domain, message, seconds, answers)
+            ask = partial(self._ask, domain, query, seconds, answers)
             threading.Thread(target=ask, name="search", daemon=True).start()
         return waiting, notes
 
     def _ask(
         self,
         domain: Peer,
-        message: SearchNetwork,
+        query: SearchPublished,
         timeout: float,
         answers: queue.SimpleQueue[_Answer],
     ) -> None:
@@ -140,7 +158,7 @@ class NetworkSearchService(Service):
         entries: Sequence[_Entry] = ()
         error = ""
         try:
-            entries = self._entries(domain, message, timeout)
+            entries = self._entries(domain, query, timeout)
         except Unauthenticated as refused:
             error = refused.detail
             if refused.code == "unauthenticated":
@@ -160,31 +178,43 @@ class NetworkSearchService(Service):
         elif seconds <= timeout:  # else whoever waited for it has noted that already
             self.breaker.failed(key, time.monotonic(), error or "did not answer in time")
 
-    def _entries(self, domain: Peer, message: SearchNetwork, timeout: float) -> list[_Entry]:
+    def _entries(self, domain: Peer, query: SearchPublished, timeout: float) -> Sequence[_Entry]:
+        asked = _encode(query)
+        known = self.known.get(domain.verify_key, asked)
+        if known is not None:
+            query = msgspec.structs.replace(query, known=known.digest)
         connection = self.associations.links.connect(domain.address, domain.verify_key)
-        kinds: list[Kind] = [message.kind] if message.kind else list(KINDS)
-        query = SearchPublished(
-            text=message.text,
-            tags=message.tags,
-            columns=message.columns,
-            name=message.name,
-            kinds=kinds,
-            min_bytes=message.min_bytes,
-            max_bytes=message.max_bytes,
-            min_rows=message.min_rows,
-            max_rows=message.max_rows,
-            limit=message.limit,
-        )
         frame = connection.open(query, timeout=timeout)
         frame.payload.drain()
-        reply: _Answers = frame.envelope.reply_as(_Answers)
-        return [entry for entry in reply.entries if entry.kind in kinds]
+        reply: _Published = frame.envelope.reply_as(_Published)
+        if reply.unchanged:
+            if known is None or known.digest != reply.digest:
+                raise InvalidEnvelope("it says unchanged of something that it never told")
+            return known.entries
+        entries = [entry for entry in reply.entries if entry.kind in query.kinds]
+        self.known.put(domain.verify_key, asked, Remembered(reply.digest, entries, len(frame.envelope.body)))
+        return entries
 
     def _ask_standing(self, domain: Peer) -> None:
         try:
             self.associations.ask_standing(domain)
         except GridError as error:
             logger.info("%s did not say why it refuses us: %s", domain.name, error)
+
+
+def _query(message: SearchNetwork) -> SearchPublished:
+    return SearchPublished(
+        text=message.text,
+        tags=message.tags,
+        columns=message.columns,
+        name=message.name,
+        kinds=[message.kind] if message.kind else list(KINDS),
+        min_bytes=message.min_bytes,
+        max_bytes=message.max_bytes,
+        min_rows=message.min_rows,
+        max_rows=message.max_rows,
+        limit=message.limit,
+    )
 
 
 def _note(domain: Peer, error: str) -> SearchNote:
@@ -198,15 +228,7 @@ def _found(domain: Peer, entry: _Entry) -> Found:
         domain_address=domain.address,
         kind=entry.kind,
         name=entry.name,
-        item={
-            "kind": entry.kind,
-            "id": entry.id,
-            "name": entry.name,
-            "description": entry.description,
-            "tags": entry.tags,
-            "created_at": entry.created_at,
-            "details": _details(entry.details),
-        },
+        item=entry.item,
     )
 
 

@@ -188,6 +188,18 @@ class SearchResults(Reply):
     entries: list[SearchEntry]
 
 
+class PublishedResults(SearchResults):
+    """As :class:`SearchResults`.
+
+    Attributes:
+        digest: names exactly these entries: the BLAKE3 digest of their msgpack.
+        unchanged: the entries are those that the question named as known, and are not repeated.
+    """
+
+    digest: bytes
+    unchanged: bool = False
+
+
 # -- datasets ------------------------------------------------------------------------------------------
 
 
@@ -375,12 +387,14 @@ class SearchQuery(Message):
 
 
 @operation(
-    "search.published", rest="POST /search/published", reply=SearchResults, permission=NODE, audited=False
+    "search.published", rest="POST /search/published", reply=PublishedResults, permission=NODE, audited=False
 )
 class SearchPublished(Message):
     """As ``search.query``, for an associated Network: only what its owners made public.
 
-    ``kinds``: only these; all when empty.
+    Attributes:
+        kinds: only these; all when empty.
+        known: the digest of an earlier answer; if the answer would be the same, it is not sent again.
     """
 
     text: Words = ""
@@ -393,3 +407,4 @@ class SearchPublished(Message):
     min_rows: Size | None = None
     max_rows: Size | None = None
     limit: Limit = 100
+    known: Annotated[bytes, msgspec.Meta(max_length=32)] = b""

@@ -105,6 +105,11 @@ class HTTPConnection:
     def close(self) -> None:
         self._socket.close()
 
+    def __del__(self) -> None:
+        """An answer that nobody read to its end, a transport that nobody closed: the socket goes with them."""
+        if hasattr(self, "_socket"):  # else it was never connected
+            self._socket.close()
+
 
 class HTTPResponse:
     """An answer whose head was read.
