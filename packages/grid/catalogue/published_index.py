@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from grid.catalogue.access import NETWORK
 from grid.catalogue.column_statistics import published_statistics, with_statistics
-from grid.catalogue.search import Query
+from grid.catalogue.search import Entries, Query
 from grid.catalogue.tables import CatalogueRevision, DatasetColumn, DatasetRow
 from grid.catalogue.visibility import findable
 from grid.governance.tables import PolicyRow
@@ -55,7 +55,7 @@ class Hits:
     """Rows (owner_id, published) and their entries, with statistics and without owners, newest first."""
 
     rows: list[Any]
-    entries: list[SearchEntry]
+    entries: Entries
 
 
 def changed(session: Session) -> None:
@@ -141,4 +141,4 @@ def _select(indexed: list[_Indexed], query: Query) -> Hits:
     if not query.fits(None, None):  # it has bounds
         found = [each for each in found if query.fits(each.row.published_bytes, each.row.published_rows)]
     found = found[: query.limit]
-    return Hits([each.row for each in found], [each.entry for each in found])
+    return Hits([each.row for each in found], Entries(each.entry for each in found))

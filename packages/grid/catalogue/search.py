@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 
 import blake3
@@ -28,7 +30,7 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.store.objects import ObjectInfo, fold
 
-__all__ = ["ObjectSource", "Query", "SearchService", "SearchSource", "folded_column"]
+__all__ = ["Entries", "ObjectSource", "Query", "SearchService", "SearchSource", "folded_column"]
 
 _PAGE = 500
 _encode = msgspec.msgpack.Encoder().encode
@@ -100,6 +102,15 @@ def folded_column(name: str) -> str:
     return fold(name)[:255]
 
 
+class Entries(list[SearchEntry]):
+    """What was found. It is not changed any more: searches share it."""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """BLAKE3 of the entries' msgpack."""
+        return blake3.blake3(_encode(self)).digest()
+
+
 class SearchSource(Protocol):
     """Finds things of one kind."""
 
@@ -127,23 +138,23 @@ class SearchService(Service):
     @handles(SearchPublished)
     def published(self, ctx: Context, message: SearchPublished) -> PublishedResults:
         entries = self._search(message, NETWORK, set(message.kinds))
-        digest = blake3.blake3(_encode(entries)).digest()
-        if digest == message.known:
-            return PublishedResults(entries=[], digest=digest, unchanged=True)
-        return PublishedResults(entries=entries, digest=digest)
+        if entries.digest == message.known:
+            return PublishedResults(entries=[], digest=entries.digest, unchanged=True)
+        return PublishedResults(entries=entries, digest=entries.digest)
 
     def _search(
         self, message: SearchQuery | SearchPublished, viewer: Viewer, kinds: Collection[str]
-    ) -> list[SearchEntry]:
+    ) -> Entries:
         query = query_of(message)
-        entries = [
-            entry
+        answers = [
+            found
             for source in self._sources
-            if not kinds or source.kind in kinds
-            for entry in source.search(query, viewer)
+            if (not kinds or source.kind in kinds) and (found := source.search(query, viewer))
         ]
-        entries.sort(key=lambda entry: entry.created_at, reverse=True)
-        return entries[: message.limit]
+        if len(answers) == 1:  # in order, and no longer than the limit
+            return answers[0] if isinstance(answers[0], Entries) else Entries(answers[0])
+        entries = sorted(chain.from_iterable(answers), key=lambda entry: entry.created_at, reverse=True)
+        return Entries(entries[: message.limit])
 
 
 class ObjectSource:

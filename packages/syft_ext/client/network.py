@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,9 +18,9 @@ from syft_ext.client.found import Found, FoundAsset, Hit, Source
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.session import connect, enter, login
 from syft_ext.errors import BadRequest, NotFound
-from syft_ext.messages import NodeMetadata
+from syft_ext.messages import NodeMetadata, Reply
 from syft_ext.messages.datasets import SearchEntry
-from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchReply
+from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchNote
 from syft_ext.transport import Connection
 
 if TYPE_CHECKING:
@@ -28,14 +29,40 @@ if TYPE_CHECKING:
 __all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "SearchResults"]
 
 
+class _Found(Reply):
+    """As in :class:`~syft_ext.messages.network.Found`; what was found is read when somebody looks at it."""
+
+    domain_id: str
+    domain_name: str
+    domain_address: str
+    item: msgspec.Raw
+
+
+class _SearchReply(Reply):
+    results: list[_Found]
+    notes: list[SearchNote]
+    asked: int
+    seconds: float
+
+
+class _UnreadHit(Hit):
+    """Reading a hundred entries takes longer than the Network's search for them."""
+
+    def __init__(self, source: Source, item: msgspec.Raw) -> None:
+        self.source, self._item = source, item
+
+    @cached_property
+    def entry(self) -> SearchEntry:  # type: ignore[override]
+        return msgspec.msgpack.decode(self._item, type=SearchEntry)
+
+
 class SearchResults(Found):
     """Hits of a search. ``notes`` says which Domains could not answer, and why."""
 
-    def __init__(self, network: NetworkClient, reply: SearchReply) -> None:
+    def __init__(self, network: NetworkClient, reply: _SearchReply) -> None:
         super().__init__(
-            Hit(
-                Source(found.domain_name, found.domain_address, found.domain_id, network, None),
-                msgspec.convert(found.item, SearchEntry),
+            _UnreadHit(
+                Source(found.domain_name, found.domain_address, found.domain_id, network, None), found.item
             )
             for found in reply.results
         )
@@ -123,7 +150,10 @@ class NetworkClient(NodeClient):
             limit=limit,
             deadline=deadline,
         )
-        return SearchResults(self, self.call(message, timeout=90.0))
+        with self.explained():
+            frame = self.open(message, timeout=90.0)
+            frame.payload.drain()
+            return SearchResults(self, frame.envelope.reply_as(_SearchReply))
 
     def connect(
         self,
