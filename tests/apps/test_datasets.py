@@ -33,6 +33,8 @@ def test_a_dataset_from_the_terminal_and_over_http(nodes: Nodes, tmp_path: Path)
     (tmp_path / "t.csv").write_text("age,sex\n61,f\n")
     changed = grid("dataset", "update", "visits", str(tmp_path / "t.csv"), "--note", "one", "--delete-old")
     assert changed.out == "version 2\n", changed.err
+    assert "mean" not in grid("dataset", "show", "visits").out, "ticked of the first version only"
+    assert grid("dataset", "statistics", "visits", "age=mean,max").code == 0
     shown = grid("dataset", "show", "visits")
     assert "adults" in shown.out and "mean 61, max 61" in shown.out and "deleted" in shown.out
     view = grid("dataset", "show", "visits", "--format", "json").json

@@ -227,7 +227,7 @@ def test_sessions_in_an_environment_survive_their_node(lab: Lab, environment: On
     assert lab.sue.call(c.RunActions(session_id=one.id, first=1, actions=again)).done == 3
     more = one.do("aten.add.Tensor", ref(doubled), ref(x))
     assert len(one.failures()) == 1
-    with pytest.raises(NotFound):
+    with pytest.raises(Forbidden):  # he computes on it, and may not read it
         one.fetch(more)
     assert two.fetch(mine).item() == 1
     lab.grant(lab.sue, secret, "read")

@@ -96,7 +96,10 @@ class Model:
             return own
         if MADE_FROM[number] == {number}:
             return None
-        parts = [self._itself(who, scope, each) for each in MADE_FROM[number]]
+        needed = (
+            "read" if scope == "statistics" else scope
+        )  # aggregates of what he chose to compute tell rows
+        parts = [self._itself(who, needed, each) for each in MADE_FROM[number]]
         if any(part is None for part in parts):
             return None
         return [grant for part in parts for grant in part or []]

@@ -200,7 +200,7 @@ def test_a_model_is_asked_for_whole(north: Site) -> None:
 def test_datasets_lead_to_pointers(north: Site) -> None:
     north.owner.datasets.create("bmi", {"table": {"bmi": seeded(6)}}, mock={"table": {"bmi": torch.zeros(2)}})
     asset = north.sue.datasets["bmi"]["table"]
-    with pytest.raises(NotFound):
+    with pytest.raises(Forbidden, match=r"ask: \.request"):
         asset.pointer()
     north.owner.store.update(asset.object_id, programmers=["*"])
     assert asset.pointer()["bmi"].shape == (6,)
