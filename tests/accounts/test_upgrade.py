@@ -13,7 +13,7 @@ from grid.accounts.service import PASSWORDS
 from grid.accounts.settings import load_settings
 from grid.accounts.tables import Totp, UserKey, UserSession
 from grid.accounts.users import UserManager
-from grid.accounts.who import user_of_key, user_of_session
+from grid.accounts.who import Callers
 from grid.storage.database import Database
 from syft_ext.clock import ManualClock
 from tests.conftest import throw_away_database
@@ -62,9 +62,10 @@ def test_people_of_an_older_version(old: Database) -> None:
         view = UserManager(old, ManualClock(), PASSWORDS).get(USER)
         assert (view.groups, view.verify_keys, view.totp) == (["ward"], [KEY], False)
         assert view.flags == ["can_triage_requests"]
-        principal = user_of_session(old, {"jti": SESSION, "sub": USER})
+        principal = Callers(old).of_session({"jti": SESSION, "sub": USER})
         assert principal is not None and principal.flags == {"can_triage_requests"}
-        assert user_of_key(old, KEY, 64.0) is not None and user_of_key(old, KEY, 66.0) is None
+        callers = Callers(old)
+        assert callers.of_key(KEY, 64.0) is not None and callers.of_key(KEY, 66.0) is None
         with old.read() as session:
             settings = load_settings(session)
             assert settings is not None and settings.require_totp is False

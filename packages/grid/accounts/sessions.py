@@ -13,7 +13,7 @@ from grid.accounts.settings import load_settings
 from grid.accounts.tables import User, UserKey, UserSession
 from grid.accounts.totp import TotpManager
 from grid.accounts.users import editable, normalize_email
-from grid.accounts.who import user_of_key, user_of_session
+from grid.accounts.who import Callers
 from grid.node import Principal
 from grid.node.tokens import Tokens
 from grid.storage.database import Database
@@ -33,6 +33,7 @@ class SessionManager:
         self._tokens = tokens
         self._passwords = passwords
         self._totp = totp
+        self._callers = Callers(db)
 
     def authenticate(self, email: str, password: str) -> User | None:
         """The enabled user with this e-mail and password, or None.
@@ -142,14 +143,14 @@ class SessionManager:
 
     def of_token(self, claims: Mapping[str, Any]) -> Principal:
         """The user of a verified token; raises :class:`InvalidToken` when his session was ended."""
-        found = user_of_session(self._db, claims)
+        found = self._callers.of_session(claims)
         if found is None:
             raise InvalidToken("the session was ended; log in again")
         return found
 
     def of_key(self, verify_key: str) -> Principal | None:
         """The user who logged in with this key within ``key_lifetime``."""
-        return user_of_key(self._db, verify_key, self._clock.now())
+        return self._callers.of_key(verify_key, self._clock.now())
 
 
 def _refused() -> Unauthenticated:

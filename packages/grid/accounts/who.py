@@ -1,4 +1,7 @@
-"""Who is behind a token or a key, and what he may do now: asked at every call, with one prepared query."""
+"""Who is behind a token or a key, and what he may do now: asked at every call, with one prepared query.
+
+What the query answered holds until the next commit (:class:`grid.storage.fresh.Fresh`).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from sqlalchemy import Select, bindparam, select, true
 from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User, UserKey, UserSession
 from grid.node import Principal
 from grid.storage.database import Database
+from grid.storage.fresh import Fresh
 from grid.storage.prepared import Prepared
 from syft_ext.messages import FLAGS
 
-__all__ = ["user_of_key", "user_of_session"]
+__all__ = ["Callers"]
 
 _ENROL = "this node asks for one-time codes: use them (totp.enrol, totp.confirm), and your permissions count"
 
@@ -43,32 +47,40 @@ _OF_SESSION = Prepared(
 _OF_KEY = Prepared(
     _who()
     .join(UserKey, UserKey.user_id == User.id)
-    .where(
-        UserKey.verify_key == bindparam("verify_key"),
-        UserKey.used_at + Setup.key_lifetime > bindparam("now"),
-    )
+    .where(UserKey.verify_key == bindparam("verify_key"))
+    .add_columns((UserKey.used_at + Setup.key_lifetime).label("until"))
 )
 
 
-def user_of_session(db: Database, claims: Mapping[str, Any]) -> Principal | None:
-    """The user of a verified token; None when his session was ended."""
-    values = {"session_id": claims["jti"], "user_id": claims["sub"]}
-    return _principal(_rows(db, _OF_SESSION, values), str(claims.get("cnf", "")), claims)
+class Callers:
+    """The users behind tokens and keys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known = Fresh(database)
+
+    def of_session(self, claims: Mapping[str, Any]) -> Principal | None:
+        """The user of a verified token; None when his session was ended."""
+        values = {"session_id": claims["jti"], "user_id": claims["sub"]}
+        rows = self._rows(_OF_SESSION, values)
+        return _principal(rows, str(claims.get("cnf", "")), claims) if rows else None
+
+    def of_key(self, verify_key: str, now: float) -> Principal | None:
+        """The user who logged in with this key within ``key_lifetime``, or registered it."""
+        rows = self._rows(_OF_KEY, {"verify_key": verify_key})
+        if not rows or rows[0].until is None or rows[0].until <= now:
+            return None
+        return _principal([row[:-1] for row in rows], verify_key, {})
+
+    def _rows(self, query: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        def read() -> Sequence[Any]:
+            with self._database.reading() as connection:
+                return query.run(connection, values).all()
+
+        return self._known.get((query, *values.values()), read)
 
 
-def user_of_key(db: Database, verify_key: str, now: float) -> Principal | None:
-    """The user who logged in with this key within ``key_lifetime``, or registered it."""
-    return _principal(_rows(db, _OF_KEY, {"verify_key": verify_key, "now": now}), verify_key, {})
-
-
-def _rows(db: Database, query: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
-    with db.reading() as connection:
-        return query.run(connection, values).all()
-
-
-def _principal(rows: Sequence[Any], verify_key: str, claims: Mapping[str, Any]) -> Principal | None:
-    if not rows:
-        return None
+def _principal(rows: Sequence[Any], verify_key: str, claims: Mapping[str, Any]) -> Principal:
     user_id, email, role, require_totp, confirmed_at = rows[0][:5]
     # The flags of the role are the same in each row; a group's are NULL where there is no group.
     flags = frozenset(

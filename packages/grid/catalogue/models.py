@@ -14,6 +14,7 @@ from grid.catalogue.access import Viewer
 from grid.catalogue.search import Query
 from grid.federated.tables import Process
 from grid.storage.database import Database
+from grid.storage.fresh import Fresh
 from grid.storage.prepared import Prepared
 from syft_ext.messages.datasets import SearchEntry
 
@@ -28,6 +29,7 @@ class ModelSource:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._known = Fresh(db)
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
         """Trainings that have their model, newest first. They have no columns and no rows."""
@@ -62,8 +64,12 @@ class ModelSource:
 
     def _any(self) -> bool:
         """Whether there is any: most Domains have none, and this costs a tenth of asking for them."""
-        with self._db.reading() as connection:
-            return _ANY.run(connection).first() is not None
+
+        def read() -> bool:
+            with self._db.reading() as connection:
+                return _ANY.run(connection).first() is not None
+
+        return self._known.get(_ANY, read)
 
 
 def _entry(row: Any) -> SearchEntry:

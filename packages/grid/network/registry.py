@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from grid.network.handshake import Transcript
 from grid.network.tables import Association
 from grid.storage.database import Database
+from grid.storage.fresh import Fresh
 from grid.storage.prepared import Prepared
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound, TooManyRequests
@@ -64,6 +65,7 @@ class Registry:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self._known = Fresh(db)
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -93,10 +95,14 @@ class Registry:
     def associated(self, verify_key: str) -> Any:
         """(node_id, kind, name, direction) of the accepted association with this key; None if there is none.
 
-        Asked for every message of another node, so with a prepared query.
+        Asked for every message of another node: what is known is taken until something was committed.
         """
-        with self._db.reading() as connection:
-            return _ASSOCIATED.run(connection, {"verify_key": verify_key}).first()
+
+        def read() -> Any:
+            with self._db.reading() as connection:
+                return _ASSOCIATED.run(connection, {"verify_key": verify_key}).first()
+
+        return self._known.get(verify_key, read)
 
     def accepted(self, direction: str, kind: str = "") -> Sequence[Association]:
         conditions = [Association.direction == direction, Association.status == "accepted"]
@@ -105,9 +111,13 @@ class Registry:
         return self.list(*conditions)
 
     def domains(self) -> Sequence[Peer]:
-        """The Domains that this Network accepted, newest first. Asked for every search, so as a prepared query."""
-        with self._db.reading() as connection:
-            return [Peer(*row) for row in _DOMAINS.run(connection).all()]
+        """The Domains that this Network accepted, newest first. Asked for every search, as :meth:`associated`."""
+
+        def read() -> Sequence[Peer]:
+            with self._db.reading() as connection:
+                return [Peer(*row) for row in _DOMAINS.run(connection).all()]
+
+        return self._known.get(_DOMAINS, read)
 
     # -- incoming -----------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from grid.offload import Lock
 from grid.storage import migrations
 from grid.storage.base import Base
+from grid.storage.changes import ChangeCounter
 from grid.storage.engines import (
     SQLITE_READERS,
     begin_immediate,
@@ -68,6 +69,7 @@ class Database:
             self._readers = sqlite_engine(self.url, begin="BEGIN", size=SQLITE_READERS, read_only=True)
             assert self.url.database is not None
             self._log = WriteAheadLog(Path(self.url.database))
+            self._changes = ChangeCounter(Path(self.url.database))
             self._write_lock: Lock | None = Lock()
             self._writer: Connection | None = None
         else:
@@ -204,6 +206,13 @@ class Database:
             check_foreign_keys(connection)
             connection.commit()
 
+    def version(self) -> int | None:
+        """A number that another one replaces with every commit, whichever process makes it.
+
+        None on PostgreSQL, which has no such number, and where it cannot be read.
+        """
+        return None if self._write_lock is None else self._changes.read()
+
     def ping(self) -> None:
         """Raise :class:`Unavailable` unless the database answers."""
         with self.read() as session:
@@ -217,6 +226,7 @@ class Database:
                     self._writer.close()
                     self._writer = None
             self._log.close()
+            self._changes.close()
         self._readers.dispose()
         self.engine.dispose()
 
