@@ -8,8 +8,11 @@ database answers.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -23,6 +26,7 @@ from grid.catalogue.tables import CatalogueRevision, DatasetColumn, DatasetRow
 from grid.catalogue.visibility import findable
 from grid.governance.tables import PolicyRow
 from grid.storage.database import Database
+from grid.storage.fresh import Fresh
 from grid.storage.prepared import Prepared
 from syft_ext.messages.datasets import SearchEntry
 
@@ -58,6 +62,34 @@ class Hits:
     entries: Entries
 
 
+class _Index:
+    """Datasets, newest first, and which of them have which word.
+
+    A word of a search fits wherever it is part of a word: it is looked for in all different words at once, which
+    are far fewer than the words of all texts.
+    """
+
+    def __init__(self, datasets: Sequence[_Indexed]) -> None:
+        self.datasets = datasets
+        having: dict[str, list[int]] = {}
+        for number, each in enumerate(datasets):
+            for word in set(each.text.split()):
+                having.setdefault(word, []).append(number)
+        self._having = list(having.values())
+        self._words = "\n".join(having)
+        self._starts = [0, *accumulate(len(word) + 1 for word in having)]
+
+    def with_word(self, word: str) -> list[_Indexed]:
+        """The datasets in whose text ``word``, which has no white space, occurs; in their order."""
+        numbers: set[int] = set()
+        at = self._words.find(word)
+        while at >= 0:
+            place = bisect_right(self._starts, at)
+            numbers.update(self._having[place - 1])
+            at = self._words.find(word, self._starts[place])
+        return [self.datasets[number] for number in sorted(numbers)]
+
+
 def changed(session: Session) -> None:
     """Say that something of the catalogue changed, in the transaction that changes it."""
     session.execute(
@@ -70,15 +102,14 @@ def changed(session: Session) -> None:
 class PublishedIndex:
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._known = Fresh(db)
         self._state: State | None = None
-        self._indexed: list[_Indexed] | None = None
+        self._indexed: _Index | None = None
         self._answers: OrderedDict[Query, Hits] = OrderedDict()
 
     def search(self, query: Query) -> Hits | None:
         """What fits; None when there is no index, and the database has to be asked."""
-        with self._db.reading() as connection:
-            row = _STATE.run(connection).first()
-        if tuple(row) != self._state:
+        if self._known.get(_STATE, self._now) != self._state:
             self._load()
         indexed, answers = self._indexed, self._answers
         if indexed is None:
@@ -90,12 +121,17 @@ class PublishedIndex:
                 answers.popitem(last=False)
         return found
 
+    def _now(self) -> State:
+        with self._db.reading() as connection:
+            return tuple(_STATE.run(connection).first())
+
     def _load(self) -> None:
         """One snapshot of the database, with the state that it was read at."""
         with self._db.read() as session:
             state = tuple(_STATE.run(session.connection()).first())
             public = select(func.count()).select_from(DatasetRow).where(findable(NETWORK))
-            indexed = _read(session) if (session.scalar(public) or 0) <= MAX_DATASETS else None
+            few = (session.scalar(public) or 0) <= MAX_DATASETS
+            indexed = _Index(_read(session)) if few else None
         self._indexed, self._answers = indexed, OrderedDict()
         self._state = state
 
@@ -127,14 +163,15 @@ def _read(session: Session) -> list[_Indexed]:
     return found
 
 
-def _select(indexed: list[_Indexed], query: Query) -> Hits:
+def _select(index: _Index, query: Query) -> Hits:
     """One condition after the other, each over what the ones before have left: most searches end with few."""
-    found = indexed
+    words = query.words
+    found: Sequence[_Indexed] = index.with_word(words.pop(0)) if words else index.datasets
     for tag in query.tags:
         found = [each for each in found if tag in each.tags]
     for column in query.columns:
         found = [each for each in found if column in each.columns]
-    for word in query.words:
+    for word in words:
         found = [each for each in found if word in each.text]
     if query.name:
         found = [each for each in found if each.row.name == query.name]
