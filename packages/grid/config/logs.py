@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 import time
+from functools import lru_cache
 
 __all__ = ["set_up_logging"]
 
 
 class _Pretty(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
+        moment = _clock(int(record.created))
         text = f"{moment} {record.levelname.lower():<7} {record.name:<28} {_one_line(record.getMessage())}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
@@ -28,6 +29,11 @@ class _JSON(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+@lru_cache(maxsize=2)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
 
 
 def _one_line(text: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Flask
 
 from grid.node import Node
-from grid.web.direct import DirectViews
+from grid.web.direct import DirectViews, ShortWay
 from grid.web.events import add_events
 from grid.web.finishing import Finishing
 from grid.web.health import add_health
@@ -14,6 +14,7 @@ from grid.web.pages import add_pages
 from grid.web.plane import add_message_plane
 from grid.web.problems import error_response, problem_response
 from grid.web.proxies import TrustedProxies, parse_networks
+from grid.web.response import Response
 from grid.web.rest import add_operations
 from grid.web.settings import WebSettings
 from grid.web.sockets import Sockets
@@ -48,10 +49,13 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     _add_upgrade_hint(app)
     app.register_error_handler(Exception, error_response)
     own_headers = {header for spec in node.map.operations() for header in spec.headers.values()}
-    app.wsgi_app = Finishing(app.wsgi_app, settings.origins, own_headers)  # type: ignore[method-assign]
+    finishing = Finishing(app.wsgi_app, settings.origins, own_headers)
+    app.wsgi_app = finishing  # type: ignore[method-assign]
+    proxies = None
     if settings.trusted_proxies:
-        networks = parse_networks(settings.trusted_proxies)
-        app.wsgi_app = TrustedProxies(app.wsgi_app, networks)  # type: ignore[method-assign]
+        proxies = TrustedProxies(app.wsgi_app, parse_networks(settings.trusted_proxies))
+        app.wsgi_app = proxies  # type: ignore[method-assign]
+    app.extensions["short_way"] = ShortWay(direct, finishing, proxies)
     return app
 
 
@@ -59,5 +63,5 @@ def _add_upgrade_hint(app: Flask) -> None:
     @app.get("/ws", endpoint="ws")
     def upgrade_required() -> Response:
         response = problem_response(426, "upgrade-required", "this address speaks WebSocket")
-        response.headers["Upgrade"] = "websocket"
+        response.headers.append(("Upgrade", "websocket"))
         return response

@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from flask import Request
 from msgspec import inspect
 from werkzeug.exceptions import UnsupportedMediaType
 
-from grid.web.reading import has_body, read_limited
+from grid.web.reading import read_limited
+from grid.web.request import Request
 from syft_ext.errors import BadRequest
 from syft_ext.messages import Message, Operation
 
@@ -47,12 +47,12 @@ class Fields:
         if not located.keys().isdisjoint(name for name, value in path.items() if value in (".", "..")):
             raise BadRequest("a path segment may not be . or ..")
         for name, header in self._spec.headers.items():
-            value = request.headers.get(header)
+            value = request.header(header)
             if value is not None:
                 located[name] = _text(header, value)
         if not self._json:
             return self._spec.convert({**self._query(request), **located}, lax=True)
-        if request.query_string:
+        if request.query:
             raise BadRequest(
                 f"{self._spec.name} takes its fields from a JSON body, not from the query string"
             )
@@ -67,7 +67,7 @@ class Fields:
 
     def _query(self, request: Request) -> dict[str, Any]:
         fields: dict[str, Any] = {}
-        for name, values in _parse_query(request.environ["QUERY_STRING"]).items():
+        for name, values in _parse_query(request.query).items():
             self._refuse_elsewhere(name)
             if name in self._lists:
                 fields[name] = [_text(name, value) for value in values]
@@ -94,12 +94,11 @@ class Fields:
         return fields
 
     def _read_body(self, request: Request) -> bytes:
-        if not has_body(request):
+        if not request.has_body:
             return b""
-        declared = request.environ.get("CONTENT_TYPE", "")
-        if declared != "application/json" and request.mimetype != "application/json":
+        if request.mimetype != "application/json":
             raise UnsupportedMediaType("the body must be application/json")
-        if "Content-Encoding" in request.headers:
+        if request.header("Content-Encoding") is not None:
             raise UnsupportedMediaType("encoded bodies are not taken")
         return bytes(read_limited(request.environ, self._max_json, "a JSON body"))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from grid.web.exchange import exchange_of
+from grid.web.response import Headers
 
 __all__ = ["Finishing"]
 
@@ -23,7 +24,6 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = ("Authorization", "Content-Type", "Range", "If-None-Match", "X-Request-ID")
 _EXPOSED = "ETag, X-Request-ID, Content-Range, Retry-After"
 
-Headers = list[tuple[str, str]]
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -42,12 +42,14 @@ class Finishing:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            headers = [*headers, ("X-Request-ID", exchange_of(environ).request_id), *_ALWAYS]
-            if self._origins:
-                headers += self._cors(environ)
-            return start_response(status, headers, exc_info)
+            return start_response(status, [*headers, *self.headers(environ)], exc_info)
 
         return self._app(environ, start)
+
+    def headers(self, environ: dict[str, Any]) -> Headers:
+        """What the answer to this request carries beside its own headers."""
+        headers = [("X-Request-ID", exchange_of(environ).request_id), *_ALWAYS]
+        return headers + self._cors(environ) if self._origins else headers
 
     def _cors(self, environ: dict[str, Any]) -> Headers:
         origin = environ.get("HTTP_ORIGIN")

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket as sockets
 import time
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
+from flask import Flask
 from gevent.pywsgi import WSGIHandler
 
 from grid.web.body import DRAIN_LIMIT, Body
+from grid.web.direct import ShortWay
 from grid.web.exchange import Exchange, exchange_of
 from grid.web.headers import RequestHeaders
-from grid.web.problems import PROBLEM_TYPE, error_response, problem_response
+from grid.web.problems import error_response, problem_response
+from grid.web.response import Headers, Response, http_date, status_line
 from syft_ext.errors import Unavailable
 
 __all__ = ["Handler", "ServerState"]
@@ -28,6 +32,7 @@ __all__ = ["Handler", "ServerState"]
 logger = logging.getLogger(__name__)
 access = logging.getLogger("grid.access")
 
+_PLAIN = re.compile(r"[A-Za-z0-9/%:@._~-]*")
 IDLE_TIMEOUT = 75.0
 LINGER = 3.0
 PIECE = 256 << 10
@@ -42,12 +47,15 @@ class ServerState:
     """What the handlers of one server share.
 
     Attributes:
+        observer: is told of every exchange.
+        short_way: answers requests without the application, if it can.
         draining: the server is stopping: connections close after the answer they are at.
         idle: handlers that wait for a next request; they may be cut off when the server stops.
     """
 
-    def __init__(self, observer: Observer | None = None) -> None:
-        self.observer = observer
+    def __init__(self, app: Flask) -> None:
+        self.observer: Observer | None = app.extensions.get("instruments")
+        self.short_way: ShortWay | None = app.extensions.get("short_way")
         self.draining = False
         self.idle: set[Handler] = set()
 
@@ -62,6 +70,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     """Serves the requests of one connection."""
 
     lingering = False
+    status: Any
     wsgi_input: Body
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
@@ -154,14 +163,43 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
     # -- answering ----------------------------------------------------------------------------------
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+    def run_application(self) -> None:
+        short_way = self.server.state.short_way
+        if short_way is not None and self.request_version == "HTTP/1.1":
+            found = short_way.answer(self.environ)
+            if found is not None:
+                self._answer(*found)
+                return
+        super().run_application()
+
+    def _answer(self, response: Response, more: Headers) -> None:
+        """Send an answer without WSGI in between; ``more``: headers beside its own."""
+        headers = [*response.headers, *more, ("Date", http_date(int(time.time())))]
+        if self._must_close() or self.close_connection:
+            self.close_connection = True
+            headers.append(("Connection", "close"))
+        head = _head(response.status, headers)
+        self.code, self.status, self.headers_sent = response.status, b"%d" % response.status, True
+        if isinstance(response.body, bytes):
+            self._sendall(head + response.body)
+            return
+        self._sendall(head)
+        for piece in response.body:
+            self._sendall(piece)
+
+    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
+        if self._must_close():
+            headers = [*headers, ("Connection", "close")]
+        return super().start_response(status, headers, exc_info)
+
+    def _must_close(self) -> bool:
+        """Whether this answer is the connection's last: too much of the body is left, or the server stops."""
         unread = self.wsgi_input.unread()
         if unread is None or unread > DRAIN_LIMIT or (unread and self.wsgi_input.awaited()):
             self.lingering = True
-            headers = [*headers, ("Connection", "close")]
-        elif self.server.state.draining:
-            headers = [*headers, ("Connection", "close")]
-        return super().start_response(status, headers, exc_info)
+            return True
+        draining: bool = self.server.state.draining
+        return draining
 
     def _write_with_headers(self, data: bytes) -> None:
         """Head and a small body leave in one piece: one system call, one packet."""
@@ -210,10 +248,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         self.close_connection = True
         if self.headers_sent:
             return
-        response = error_response(error)
         with contextlib.suppress(OSError):
-            self.start_response(response.status, list(response.headers))
-            self.write(response.get_data())
+            self._answer(error_response(error), [])
 
     def log_error(self, msg: str, *args: Any) -> None:
         logger.info(msg, *args)
@@ -227,27 +263,28 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         if self.server.state.observer is not None and status != 101:
             self.server.state.observer.observe(exchange, status, seconds, self.response_length)
         if access.isEnabledFor(logging.INFO):
+            path = (self.path or "").split("?", 1)[0]  # queries stay out of logs
+            if not _PLAIN.fullmatch(path):
+                path = quote(path, safe="/%:@-._~")
+            peer = self.client_address[0] if isinstance(self.client_address, tuple) else "-"
             access.info(
-                "method=%s path=%s status=%d outcome=%d operation=%s received=%d sent=%d ms=%.1f peer=%s id=%s",
-                self.command,
-                quote((self.path or "").split("?", 1)[0], safe="/%:@-._~"),  # queries stay out of logs
-                status,
-                exchange.outcome or status,
-                exchange.operation or "-",
-                exchange.received,
-                self.response_length,
-                seconds * 1e3,
-                self.client_address[0] if isinstance(self.client_address, tuple) else "-",
-                exchange.request_id,
+                f"method={self.command} path={path} status={status} outcome={exchange.outcome or status} "
+                f"operation={exchange.operation or '-'} received={exchange.received} "
+                f"sent={self.response_length} ms={seconds * 1e3:.1f} peer={peer} id={exchange.request_id}"
             )
 
 
 def _raw(status: int, code: str, detail: str) -> bytes:
     """A whole response, for requests that never reached the application."""
     response = problem_response(status, code, detail)
-    body = response.get_data()
-    head = (
-        f"HTTP/1.1 {response.status}\r\nContent-Type: {PROBLEM_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        "Connection: close\r\n\r\n"
-    )
-    return head.encode() + body
+    assert isinstance(response.body, bytes)
+    return _head(status, [*response.headers, ("Connection", "close")]) + response.body
+
+
+def _head(status: int, headers: Headers) -> bytes:
+    """The head of an answer. Raises :class:`ValueError` rather than let a value begin another line."""
+    lines = [f"HTTP/1.1 {status_line(status)}", *[f"{name}: {value}" for name, value in headers], "", ""]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        raise ValueError("a line break in a header of the answer")
+    return head.encode("latin-1")

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from grid.offload import native_lock
 from grid.web.exchange import Exchange
 
 __all__ = ["Instruments"]
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BOUNDS = (*map(str, _BUCKETS), "+Inf")
 
 
-class Instruments:
-    """The web front's own metrics. ``scheme`` is http (REST), message (message plane) or ws (events)."""
+class Instruments(Collector):
+    """The web front's own metrics. ``scheme`` is http (REST), message (message plane) or ws (events).
+
+    Counted in plain numbers under one lock, and made into metrics when they are asked for: each exchange would
+    take a dozen of Prometheus' locks instead.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "grid_requests",
-            "Requests by operation and status",
-            ("operation", "scheme", "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "grid_request_seconds",
-            "Seconds from the request's head to the end of its answer",
-            ("operation", "scheme"),
-            buckets=_BUCKETS,
-            registry=registry,
-        )
-        self._received = Counter("grid_received_bytes", "Bytes of bodies received", registry=registry)
-        self._sent = Counter("grid_sent_bytes", "Bytes of answers sent", registry=registry)
+        self._lock = native_lock()  # held for a few additions
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[tuple[str, str], list[float]] = {}  # counts of the buckets, and the sum
+        self._received = self._sent = 0
         self._running = 0
         in_flight = Gauge("grid_operations_in_flight", "Operations being handled now", registry=registry)
         in_flight.set_function(lambda: self._running)
         self._sockets = Gauge("grid_websockets", "Open WebSocket connections", registry=registry)
-
-        # labels() is a lock and a few allocations each; the combinations are few.
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        registry.register(self)
 
     def count_sockets(self, count: Callable[[], int]) -> None:
         self._sockets.set_function(count)
@@ -54,12 +50,41 @@ class Instruments:
 
     def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None:
         """Count one finished exchange. Operation names come from the node's map, never from the caller."""
-        key = (exchange.operation or "none", exchange.scheme, exchange.outcome or status)
-        children = self._children.get(key)
-        if children is None:
-            children = self._requests.labels(*key), self._seconds.labels(*key[:2])
-            self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
-        self._received.inc(exchange.received)
-        self._sent.inc(sent)
+        operation, scheme = exchange.operation or "none", exchange.scheme
+        request = (operation, scheme, exchange.outcome or status)
+        bucket = bisect_left(_BUCKETS, seconds)
+        with self._lock:
+            self._requests[request] = self._requests.get(request, 0) + 1
+            times = self._seconds.get((operation, scheme))
+            if times is None:
+                times = self._seconds[operation, scheme] = [0] * len(_BOUNDS) + [0.0]
+            times[bucket] += 1
+            times[-1] += seconds
+            self._received += exchange.received
+            self._sent += sent
+
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            requests = dict(self._requests)
+            seconds = {key: list(times) for key, times in self._seconds.items()}
+            received, sent = self._received, self._sent
+        counted = CounterMetricFamily(
+            "grid_requests", "Requests by operation and status", labels=("operation", "scheme", "status")
+        )
+        for (operation, scheme, status), count in requests.items():
+            counted.add_metric((operation, scheme, str(status)), count)
+        timed = HistogramMetricFamily(
+            "grid_request_seconds",
+            "Seconds from the request's head to the end of its answer",
+            labels=("operation", "scheme"),
+        )
+        for labels, (*counts, total) in seconds.items():
+            below, buckets = 0.0, []
+            for bound, number in zip(_BOUNDS, counts, strict=True):
+                below += number
+                buckets.append((bound, below))
+            timed.add_metric(labels, buckets, total)
+        yield counted
+        yield timed
+        yield CounterMetricFamily("grid_received_bytes", "Bytes of bodies received", value=received)
+        yield CounterMetricFamily("grid_sent_bytes", "Bytes of answers sent", value=sent)

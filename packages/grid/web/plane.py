@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from flask import Request, Response, request
+from flask import request
 from websockets.frames import CloseCode
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -18,7 +18,9 @@ from grid.web.direct import DirectViews
 from grid.web.exchange import Exchange, exchange_of
 from grid.web.metrics import Instruments
 from grid.web.multiplex import Multiplex
-from grid.web.reading import BodyReader
+from grid.web.reading import BodyReader, read_limited
+from grid.web.request import Request
+from grid.web.response import Response
 from grid.web.settings import WebSettings
 from grid.web.sockets import Sockets
 from grid.web.websocket import WebSocket
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 PREFIX = 8
 PIECE = 1 << 20
+SMALL = 64 << 10
+_HEADERS = (("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store"))
 Piece = bytes | bytearray | memoryview
 
 
@@ -114,7 +118,7 @@ def add_message_plane(
     plane = MessagePlane(node, settings, instruments)
 
     def messages(request: Request, _path: Mapping[str, str]) -> Response:
-        exchange = exchange_of(request.environ)
+        exchange = request.exchange
         if request.mimetype != MEDIA_TYPE:
             raise UnsupportedMediaType(f"a message is {MEDIA_TYPE}")
         status = 200
@@ -123,10 +127,10 @@ def add_message_plane(
             answer = plane.answer(envelope, payload, exchange)
         except GridError as error:
             status, answer = error.status, plane.refusal(error, exchange)
-        headers = {"Content-Length": str(answer.size), "Cache-Control": "no-store"}
-        return Response(
-            _bounded(answer.pieces), status, headers, content_type=MEDIA_TYPE, direct_passthrough=True
-        )
+        if answer.size <= SMALL:
+            return Response(b"".join(answer.pieces), status, _HEADERS)
+        headers = [*_HEADERS, ("Content-Length", str(answer.size))]
+        return Response(_bounded(answer.pieces), status, headers)
 
     direct.add("/messages", "messages", "POST", messages)
 
@@ -137,7 +141,9 @@ def add_message_plane(
 
 
 def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
-    """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
+    """Envelope and payload of the frame in the request's body; a large payload is still on the wire."""
+    if (request.content_length or SMALL + 1) <= SMALL:
+        return _whole(bytes(read_limited(request.environ, SMALL, "a message")))
     read = BodyReader(request.environ, max_payload + PIECE * 16, "a message")
     envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))
     length = request.content_length
@@ -146,6 +152,16 @@ def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadRe
         if rest != envelope.payload_size:
             raise InvalidEnvelope(f"{rest} bytes follow an envelope that announces {envelope.payload_size}")
     return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest, into=read.into)
+
+
+def _whole(frame: bytes) -> tuple[Envelope, PayloadReader]:
+    """Envelope and payload of a frame that is all there."""
+    envelope, payload = open_frame(frame)
+    if len(payload) != envelope.payload_size:
+        raise InvalidEnvelope(
+            f"{len(payload)} bytes follow an envelope that announces {envelope.payload_size}"
+        )
+    return envelope, PayloadReader.of(payload, envelope.payload_digest)
 
 
 def _exactly(read: BodyReader, count: int) -> bytes:
@@ -158,11 +174,11 @@ def _exactly(read: BodyReader, count: int) -> bytes:
     return data
 
 
-def _bounded(pieces: Iterable[Piece]) -> Iterator[bytes]:
+def _bounded(pieces: Iterable[Piece]) -> Iterator[memoryview]:
     for piece in pieces:
         view = memoryview(piece).cast("B")
         for start in range(0, len(view), PIECE):
-            yield view[start : start + PIECE]  # type: ignore[misc]  # sendall takes any buffer
+            yield view[start : start + PIECE]
 
 
 def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> Any:
@@ -173,13 +189,7 @@ def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> An
         begun = time.monotonic()
         exchange = Exchange(received=len(message), remote=remote)
         try:
-            envelope, payload = open_frame(message)
-            if len(payload) != envelope.payload_size:
-                raise InvalidEnvelope(
-                    f"{len(payload)} bytes follow an envelope that announces {envelope.payload_size}"
-                )
-            reader = PayloadReader.of(payload, envelope.payload_digest)
-            answer = plane.answer(envelope, reader, exchange)
+            answer = plane.answer(*_whole(message), exchange)
         except GridError as error:
             answer = plane.refusal(error, exchange)
         try:

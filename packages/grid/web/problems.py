@@ -6,10 +6,10 @@ import logging
 import re
 
 import msgspec
-from flask import Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from grid.web.response import Response
 from syft_ext.errors import (
     GridError,
     InternalError,
@@ -66,20 +66,20 @@ def _plain(problem: Problem) -> Problem:
 
 def problem_response(status: int, code: str, detail: str) -> Response:
     """For what only HTTP knows (methods, media types, handshakes): no class of the tree stands for it."""
-    return Response(_encode(_problem(status, code, detail)), status, content_type=PROBLEM_TYPE)
+    return Response(_encode(_problem(status, code, detail)), status, [("Content-Type", PROBLEM_TYPE)])
 
 
 def error_response(error: Exception) -> Response:
     """The response to a request that ended in ``error``."""
     problem = to_problem(error)
-    response = Response(_encode(problem), problem.status, content_type=PROBLEM_TYPE)
+    headers = [("Content-Type", PROBLEM_TYPE)]
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):
-                response.headers[name] = value
+                headers.append((name, value))
     if isinstance(error, Unauthenticated):
-        response.headers["WWW-Authenticate"] = f'Bearer realm="grid", error="{error.code}"'
+        headers.append(("WWW-Authenticate", f'Bearer realm="grid", error="{error.code}"'))
     retry = problem.extra.get("retry_after")
     if problem.status in (429, 503) and isinstance(retry, int | float):
-        response.headers["Retry-After"] = str(max(1, round(retry)))
-    return response
+        headers.append(("Retry-After", str(max(1, round(retry)))))
+    return Response(_encode(problem), problem.status, headers)

@@ -69,8 +69,13 @@ class TrustedProxies:
         self._app, self._networks = app, networks
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        exchange = exchange_of(environ)
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-        exchange.remote = client_address(exchange.remote, forwarded, self._networks)
+        self.locate(environ)
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
+
+    def locate(self, environ: dict[str, Any]) -> None:
+        """Let the exchange of this request know the client's address."""
+        exchange = exchange_of(environ)
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
+        peer = environ.get("REMOTE_ADDR", "")
+        exchange.remote = client_address(peer, forwarded, self._networks)

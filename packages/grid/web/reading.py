@@ -7,28 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from grid.web.request import Request
 from syft_ext.errors import BadRequest, TooLarge
 from syft_ext.transport import PayloadReader
 
-__all__ = ["BodyReader", "has_body", "read_limited", "upload_of"]
+__all__ = ["BodyReader", "read_limited", "upload_of"]
 
 PIECE = 256 << 10
 BURST = 32 << 10
 
 
-def has_body(request: Request) -> bool:
-    """Whether a body follows (RFC 9112, section 6.3); it may be empty still when it is chunked."""
-    return bool(request.content_length) or "Transfer-Encoding" in request.headers
-
-
 def upload_of(request: Request, limit: int) -> PayloadReader:
     """The request's body as a stream of at most ``limit`` bytes."""
-    if "Content-Encoding" in request.headers:
+    if request.header("Content-Encoding") is not None:
         raise UnsupportedMediaType("encoded bodies are not taken")
-    if not has_body(request):
+    if not request.has_body:
         return PayloadReader.of(b"")
     reader = BodyReader(request.environ, limit, "an upload")
     return PayloadReader(reader, request.content_length, into=reader.into)

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from functools import partial
 
 import msgspec
-from flask import Request, Response
 
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
 from grid.web.direct import DirectViews, View
 from grid.web.downloads import download_response
-from grid.web.exchange import exchange_of
 from grid.web.fields import Fields
 from grid.web.metrics import Instruments
 from grid.web.reading import upload_of
+from grid.web.request import Request
+from grid.web.response import Response
 from grid.web.settings import WebSettings
 from syft_ext.errors import InvalidToken
 from syft_ext.messages import Empty, Operation, Reply
@@ -23,6 +23,7 @@ from syft_ext.transport import PayloadReader
 __all__ = ["add_operations", "principal_of_header"]
 
 _encode = msgspec.json.Encoder().encode
+_JSON = (("Cache-Control", "no-store"), ("Content-Type", "application/json"))
 
 
 def add_operations(direct: DirectViews, node: Node, settings: WebSettings, instruments: Instruments) -> None:
@@ -36,7 +37,7 @@ def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instr
     fields = Fields(spec, settings.max_json)
 
     def view(request: Request, path: Mapping[str, str]) -> Response:
-        exchange = exchange_of(request.environ)
+        exchange = request.exchange
         exchange.operation = spec.name
         authorization = request.environ.get("HTTP_AUTHORIZATION", "")
         # Before anything of the request is read or looked at: strangers learn nothing from errors.
@@ -66,7 +67,5 @@ def _response(request: Request, spec: Operation, answer: Reply | Download) -> Re
     if isinstance(answer, Download):
         return download_response(request, answer, spec.status)
     if type(answer) is Empty and spec.status == 204:
-        return Response(status=204)
-    return Response(
-        _encode(answer), spec.status, {"Cache-Control": "no-store"}, content_type="application/json"
-    )
+        return Response(b"", 204)
+    return Response(_encode(answer), spec.status, _JSON)

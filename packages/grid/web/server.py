@@ -34,6 +34,8 @@ HEAD_TIMEOUT = 30.0
 
 class GridHandler(Handler):
     def read_request(self, raw_requestline: str) -> bool:
+        if b"\r\n\r\n" in self.rfile.peek(1):  # all of it has come
+            return super().read_request(raw_requestline)
         # Per-read timeouts let a client drip its headers for hours; this bounds the whole head.
         with gevent.Timeout(HEAD_TIMEOUT, ValueError("the head of the request took too long")):
             return super().read_request(raw_requestline)
@@ -48,7 +50,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         super().__init__(address, app, backlog=BACKLOG, spawn=Pool(connections), log=None, **options)
         self.error_log = _ErrorLog()
         self.environ["wsgi.errors"] = self.error_log
-        self.state = ServerState(app.extensions.get("instruments"))
+        self.state = ServerState(app)
         self.sockets = app.extensions.get("sockets")
 
     def update_environ(self) -> None:

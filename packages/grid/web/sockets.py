@@ -121,9 +121,9 @@ class Sockets:
         if response.status_code != 101:
             detail = bytes(response.body or b"").decode().split("\n", 1)[0]
             refusal = problem_response(response.status_code, "bad-handshake", detail)
-            refusal.headers.extend(
-                {name: response.headers[name] for name in ("Upgrade", "Allow") if name in response.headers}
-            )
+            refusal.headers += [
+                (name, response.headers[name]) for name in ("Upgrade", "Allow") if name in response.headers
+            ]
             return refusal
         if "grid.upgrade" not in environ:
             return problem_response(501, "unsupported", "this server hands no connections over")

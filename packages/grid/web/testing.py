@@ -43,7 +43,7 @@ class ServedApp:
 
     def __init__(self, app: Flask) -> None:
         self.app = self.application = app
-        self.state = ServerState(app.extensions.get("instruments"))
+        self.state = ServerState(app)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
