@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,11 +15,19 @@ from grid.storage import wal
 from grid.storage.database import Database
 from grid.storage.dialect import table_of
 from grid.storage.engines import parse_url
-from grid.storage.tables import BlobRow
+from grid.storage.prepared import Prepared
+from grid.storage.tables import BlobRow, ObjectRow
 from syft_ext.errors import InvalidConfig, Unavailable
 
 BLOBS = table_of(BlobRow)
 INCREMENT = update(BLOBS).where(BLOBS.c.digest == "n" * 64).values(size=BLOBS.c.size + 1)
+GROW, NEW, SIZE = Prepared(INCREMENT), Prepared(insert(BLOBS)), Prepared(select(BLOBS.c.size))
+PID = Prepared(select(func.pg_backend_pid().label("pid")))
+NEW_OBJECT = Prepared(
+    insert(table_of(ObjectRow)).values(
+        id="o", kind="tensor", size=0, description="", search_text="", created_at=0.0
+    )
+)
 COMPARE_AND_SET = (
     update(BLOBS)
     .where(BLOBS.c.digest == "n" * 64, BLOBS.c.size == bindparam("old"))
@@ -69,25 +77,69 @@ def test_a_transaction_commits_and_rolls_back(database: Database) -> None:
     assert current(database) == 6
 
 
-def test_a_connection_that_writes_does_as_a_session(database: Database) -> None:
+def test_a_link_that_writes_does_as_a_session(database: Database) -> None:
     start(database)
-    with database.writing() as connection:
-        connection.execute(INCREMENT)
+    with database.writing() as link:
+        GROW.run(link)
     for error in (ZeroDivisionError, IntegrityError):
-        with pytest.raises(error), database.writing() as connection:
-            connection.execute(INCREMENT)
+        with pytest.raises(error), database.writing() as link:
+            GROW.run(link)
             if error is ZeroDivisionError:
                 raise ZeroDivisionError
-            connection.execute(insert(BLOBS), {"digest": "n" * 64, "size": 9})
-    with database.writing() as connection:
+            NEW.run(link, {"digest": "n" * 64, "size": 9})
+    with database.writing() as link:
         assert database.inside
         with pytest.raises(RuntimeError, match="pass the session on"), database.transaction():
             pass
         with pytest.raises(RuntimeError, match="pass the session on"), database.writing():
             pass
-        connection.execute(INCREMENT)
+        GROW.run(link)
     assert not database.inside
     assert current(database) == 2
+
+
+def test_a_commit_that_fails_leaves_nothing_and_the_next_one_works(sqlite_url: str) -> None:
+    db = Database(sqlite_url)
+    start(db)
+    with pytest.raises(IntegrityError), db.writing() as link:
+        GROW.run(link)
+        link.driver.execute("PRAGMA defer_foreign_keys=ON")
+        NEW_OBJECT.run(link, {"blob_digest": "gone"})
+    with db.writing() as link:
+        GROW.run(link)
+    assert current(db) == 1
+    db.close()
+
+
+def test_a_query_cannot_write_and_sees_what_is_committed(database: Database) -> None:
+    start(database)
+    with pytest.raises(DBAPIError):
+        database.query(GROW)
+    with database.reading() as link:
+        assert SIZE.run(link).first().size == 0
+        with database.writing() as writer:
+            GROW.run(writer)
+            assert SIZE.run(link).first().size == 0
+        assert SIZE.run(link).first().size == 1
+    database.close()
+    assert database.query(SIZE).first().size == 1
+
+
+def test_queries_take_turns_for_the_connections(database: Database) -> None:
+    """Many more at once than there are connections; none is left behind by one that fails."""
+    start(database)
+    seen: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(10):
+            if number % 2:
+                with pytest.raises(DBAPIError):
+                    database.query(GROW)
+            else:
+                seen.append(database.query(SIZE).first().size)
+
+    in_threads(40, work)
+    assert seen == [0] * 200
 
 
 def test_a_failing_commit_leaves_the_database_usable(database: Database) -> None:
@@ -141,8 +193,12 @@ def test_no_increment_is_lost(database: Database) -> None:
 
     def work(index: int) -> None:
         for _ in range(10):
-            with database.writing() if index % 2 else database.transaction() as session:
-                session.execute(INCREMENT)
+            if index % 2:
+                with database.writing() as link:
+                    GROW.run(link)
+            else:
+                with database.transaction() as session:
+                    session.execute(INCREMENT)
 
     in_threads(8, work)
     assert current(database) == 80
@@ -189,16 +245,39 @@ def test_a_deadlock_is_run_again(postgresql_url: str) -> None:
 
 
 @pytest.mark.postgres
+def test_lost_connections_of_prepared_statements_are_unavailable_and_then_over(postgresql_url: str) -> None:
+    db = Database(postgresql_url)
+    start(db)
+    with db.reading() as one, db.reading() as two:  # two connections that are idle afterwards
+        pids = [PID.run(link).first().pid for link in (one, two)]
+    terminate(postgresql_url, *pids)
+    with pytest.raises(Unavailable):
+        db.query(SIZE)
+    assert db.query(SIZE).first().size == 0  # the other one was not tried
+    with pytest.raises(Unavailable), db.writing() as link:
+        terminate(postgresql_url, PID.run(link).first().pid)
+        GROW.run(link)
+    with db.writing() as link:
+        GROW.run(link)
+    assert current(db) == 1
+    db.close()
+
+
+def terminate(url: str, *pids: int) -> None:
+    db = Database(url)
+    with db.transaction() as session:
+        for pid in pids:
+            session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    db.close()
+    time.sleep(0.05)
+
+
+@pytest.mark.postgres
 def test_a_lost_connection_is_unavailable_and_then_over(postgresql_url: str) -> None:
     db = Database(postgresql_url)
     start(db)
     with pytest.raises(Unavailable), db.transaction() as session:
-        pid = session.scalar(text("SELECT pg_backend_pid()"))
-        other = Database(postgresql_url)
-        with other.transaction() as killer:
-            killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-        other.close()
-        time.sleep(0.05)
+        terminate(postgresql_url, session.execute(PID.statement).scalar_one())
         session.execute(INCREMENT)
     db.ping()
     assert current(db) == 0
@@ -209,6 +288,10 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     db = Database("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(Unavailable):
         db.ping()
+    with pytest.raises(Unavailable):
+        db.query(SIZE)
+    with pytest.raises(Unavailable), db.writing():
+        pass
     with pytest.raises(InvalidConfig):
         Database(f"sqlite:///{tmp_path}/missing/node.db")
 

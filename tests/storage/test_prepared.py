@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from grid.storage.database import Database
 from grid.storage.dialect import table_of
 from grid.storage.prepared import Prepared, PreparedSizes, places
-from grid.storage.tables import BlobRow
+from grid.storage.tables import BlobRow, ObjectRow
 
-BLOBS = table_of(BlobRow)
+BLOBS, OBJECTS = table_of(BlobRow), table_of(ObjectRow)
 INSERT = Prepared(insert(BLOBS))
 AMONG = PreparedSizes(
     lambda size: (
@@ -30,10 +30,10 @@ def test_rows_lists_and_counts(database: Database, count: int) -> None:
     with database.transaction() as session:
         rows = [{"digest": digest, "size": 10 + index} for index, digest in enumerate(digests)]
         assert INSERT.run(session.connection(), rows).rowcount == count
-    with database.reading() as connection:
-        found = AMONG.run(connection, {}, digest=digests).all()
+    with database.reading() as link:
+        found = AMONG.run(link, {}, digest=digests).all()
         assert [(row.digest, row.size) for row in found] == [(d, 10 + i) for i, d in enumerate(digests)]
-        assert AMONG.run(connection, {}, digest=["no"]).first() is None
+        assert AMONG.run(link, {}, digest=["no"]).first() is None
     grow = Prepared(update(BLOBS).where(BLOBS.c.size >= 10).values(size=BLOBS.c.size + 1))
     with database.transaction() as session:
         assert grow.run(session.connection(), {}).rowcount == count
@@ -44,7 +44,27 @@ def test_its_errors_are_those_of_the_database_and_undo_the_transaction(database:
     with pytest.raises(IntegrityError), database.transaction() as session:
         INSERT.run(session.connection(), row)
         INSERT.run(session.connection(), [row])
-    with pytest.raises(DBAPIError), database.reading() as connection:
-        INSERT.run(connection, row)
-    with database.reading() as connection:
-        assert Prepared(select(BLOBS.c.digest)).run(connection).all() == []
+    with pytest.raises(IntegrityError), database.writing() as link:
+        INSERT.run(link, row)
+        INSERT.run(link, [row, row])
+    assert database.query(Prepared(select(BLOBS.c.digest))).all() == []
+
+
+@pytest.mark.parametrize("shape", [None, [], [2, 3]])
+def test_json_goes_in_and_comes_out(database: Database, shape: list[int] | None) -> None:
+    values = {
+        "id": "o",
+        "kind": "tensor",
+        "blob_digest": "a" * 64,
+        "size": 1,
+        "dtype": None,
+        "shape": shape,
+        "description": "",
+        "search_text": "",
+        "created_at": 0.5,
+    }
+    with database.writing() as link:
+        INSERT.run(link, {"digest": "a" * 64, "size": 1})
+        Prepared(insert(OBJECTS)).run(link, values)
+    row = database.query(Prepared(select(OBJECTS.c.shape, OBJECTS.c.created_at))).first()
+    assert (row.shape, row.created_at) == (shape, 0.5)

@@ -72,12 +72,8 @@ class Callers:
             return None
         return _principal([row[:-1] for row in rows], verify_key, {})
 
-    def _rows(self, query: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
-        def read() -> Sequence[Any]:
-            with self._database.reading() as connection:
-                return query.run(connection, values).all()
-
-        return self._known.get((query, *values.values()), read)
+    def _rows(self, query: Prepared, values: dict[str, Any]) -> Sequence[Any]:
+        return self._known.get((query, *values.values()), lambda: self._database.query(query, values).all())
 
 
 def _principal(rows: Sequence[Any], verify_key: str, claims: Mapping[str, Any]) -> Principal:

@@ -64,12 +64,7 @@ class ModelSource:
 
     def _any(self) -> bool:
         """Whether there is any: most Domains have none, and this costs a tenth of asking for them."""
-
-        def read() -> bool:
-            with self._db.reading() as connection:
-                return _ANY.run(connection).first() is not None
-
-        return self._known.get(_ANY, read)
+        return self._known.get(_ANY, lambda: self._db.query(_ANY).first() is not None)
 
 
 def _entry(row: Any) -> SearchEntry:

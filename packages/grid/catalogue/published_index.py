@@ -122,8 +122,7 @@ class PublishedIndex:
         return found
 
     def _now(self) -> State:
-        with self._db.reading() as connection:
-            return tuple(_STATE.run(connection).first())
+        return tuple(self._db.query(_STATE).first())
 
     def _load(self) -> None:
         """One snapshot of the database, with the state that it was read at."""

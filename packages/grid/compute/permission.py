@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, or_, select
+from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from grid.accounts.tables import GroupMember
 from grid.catalogue.access import EVERYBODY, Viewer
 from grid.governance.access import allowed, require, sources_of
 from grid.governance.tables import Grant
+from grid.storage.links import Link
 from grid.storage.prepared import PreparedSizes, places
 from grid.storage.tables import ObjectPermission, ObjectRow
 
@@ -42,12 +43,12 @@ def _listed(size: int) -> Select[Any]:
 _LISTED = PreparedSizes(_listed)
 
 
-def all_listed(connection: Connection, user_id: str, object_ids: Sequence[str]) -> bool:
+def all_listed(link: Link, user_id: str, object_ids: Sequence[str]) -> bool:
     """Whether lists alone allow computing on all of the objects: the common case, for one prepared query.
 
     False does not say that anything is refused: :func:`may_compute` knows of grants and derived objects, too.
     """
-    found = _LISTED.run(connection, {"user_id": user_id}, object_id=object_ids).all()
+    found = _LISTED.run(link, {"user_id": user_id}, object_id=object_ids).all()
     return len({row.object_id for row in found}) == len(object_ids)
 
 

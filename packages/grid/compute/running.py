@@ -160,8 +160,8 @@ class Runner:
         """The objects that the user may not compute on now, and why."""
         if not object_ids:
             return {}
-        with self._node.db.reading() as connection:
-            if all_listed(connection, ctx.principal.id, object_ids):
+        with self._node.db.reading() as link:
+            if all_listed(link, ctx.principal.id, object_ids):
                 return {}
         refusals: dict[str, GridError] = {}
         with self._node.db.read() as db:

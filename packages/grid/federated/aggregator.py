@@ -55,6 +55,7 @@ _REPORTS = Prepared(
     )
     .order_by(t.Assignment.report_index)
 )
+_METRICS = Prepared(insert(t.CycleMetric))
 _UNFINISHED = Prepared(
     select(t.Cycle.id).where(
         t.Cycle.id == bindparam("cycle_id"),
@@ -274,7 +275,7 @@ class AggregationJobs:
             total = float(sum(samples))
             rows.append({"name": "samples", "value": total, "weight": total, "participants": len(samples)})
         if rows:
-            unit.execute(insert(t.CycleMetric), [{"cycle_id": unit.cycle.id, **row} for row in rows])
+            unit.run(_METRICS, [{"cycle_id": unit.cycle.id, **row} for row in rows])
 
     def _failed(self, message: Message, error: Exception) -> None:
         """Try again later; what cannot succeed, or has failed often enough, ends the training."""

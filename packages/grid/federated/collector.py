@@ -51,7 +51,7 @@ _FIND = Prepared(
 _STATUSES = PreparedSizes(
     lambda size: select(t.Assignment.id, t.Assignment.status).where(t.Assignment.id.in_(places("id", size)))
 )
-_STATUS = select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id"))
+_STATUS = Prepared(select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id")))
 _MOVE = Prepared(
     update(t.Assignment).where(
         t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
@@ -192,7 +192,7 @@ class Collector:
         results: list[ReportReply | BaseException] = []
         with self._store.unit(process_id) as unit:
             ids = [report.row.id for report in reports]
-            statuses = {row.id: row.status for row in _STATUSES.run(unit.connection, {}, id=ids).all()}
+            statuses = {row.id: row.status for row in _STATUSES.run(unit.link, {}, id=ids).all()}
             cycle, accepted = unit.cycle, []
             for report in reports:
                 found = assignments.Status(statuses[report.row.id])
@@ -246,7 +246,7 @@ class Collector:
         cycle = unit.cycle
         assert cycle is not None
         ids = {values["b_id"] for values in accepted}
-        record(unit.connection, *(report.blob for report in reports if report.row.id in ids))
+        record(unit.link, *(report.blob for report in reports if report.row.id in ids))
         if unit.run(_MOVE, accepted).rowcount != len(accepted):
             raise Conflict("an assignment changed meanwhile", reason="concurrent")
         if rest:
@@ -303,6 +303,5 @@ class Collector:
         unit.record("assignment", assignment_id, before, decision.status, **detail)
 
     def _refusal(self, unit: Unit, assignment_id: str) -> Exception:
-        status = unit.execute(_STATUS, {"assignment_id": assignment_id}).scalar_one()
-        found = assignments.Status(status)
+        found = assignments.Status(unit.run(_STATUS, {"assignment_id": assignment_id}).first().status)
         return assignments.refusal(assignments.Status.LATE if found is assignments.Status.ASSIGNED else found)

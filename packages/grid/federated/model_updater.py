@@ -51,7 +51,7 @@ class ModelUpdater:
         """Make ``blob`` the training's next checkpoint, in the unit that completes its cycle; its number."""
         assert unit.cycle is not None
         number = unit.cycle.base_checkpoint + 1
-        record(unit.connection, blob)
+        record(unit.link, blob)
         unit.run(
             _INSERT,
             {

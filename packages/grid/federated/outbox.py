@@ -35,7 +35,7 @@ _TAKE = (
 _OWN = (t.OutboxMessage.id == bindparam("b_id"), t.OutboxMessage.token == bindparam("b_token"))
 _DONE = Prepared(delete(t.OutboxMessage).where(*_OWN, t.OutboxMessage.status == "pending"))
 _PUT = Prepared(insert(t.OutboxMessage))
-_FAILED = update(t.OutboxMessage).where(*_OWN)
+_FAILED = Prepared(update(t.OutboxMessage).where(*_OWN))
 _PENDING = select(
     t.OutboxMessage.id, t.OutboxMessage.topic, t.OutboxMessage.key, t.OutboxMessage.process_id
 ).where(t.OutboxMessage.status == "pending", t.OutboxMessage.available_at <= bindparam("now"))
@@ -116,7 +116,7 @@ class Outbox:
         self._fail(unit, message, "dead", error, unit.now)
 
     def _fail(self, unit: Unit, message: Message, status: str, error: str, when: float) -> None:
-        unit.execute(
+        unit.run(
             _FAILED,
             {
                 "b_id": message.id,

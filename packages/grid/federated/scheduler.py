@@ -15,6 +15,7 @@ from grid.federated.machines import process as processes
 from grid.federated.outbox import Message, Outbox
 from grid.federated.store import TrainingStore, Unit
 from grid.federated.timers import Timers
+from grid.storage.prepared import Prepared
 from syft_ext.clock import Clock
 
 __all__ = ["TaskScheduler"]
@@ -25,7 +26,7 @@ RECONCILE = 30.0
 """Seconds between two looks at what other replicas may have left behind when they died."""
 
 _EVERYTHING = "*"
-_EXPIRED = (
+_EXPIRED = Prepared(
     update(t.Assignment)
     .where(
         t.Assignment.cycle_id == bindparam("b_cycle"),
@@ -34,9 +35,11 @@ _EXPIRED = (
     )
     .returning(t.Assignment.id)
 )
-_NEXT_LEASE = select(func.min(t.Assignment.lease_until)).where(
-    t.Assignment.cycle_id == bindparam("cycle_id"),
-    t.Assignment.status == str(assignments.Status.ASSIGNED),
+_NEXT_LEASE = Prepared(
+    select(func.min(t.Assignment.lease_until)).where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == str(assignments.Status.ASSIGNED),
+    )
 )
 _ACTIVE = select(t.Process.id).where(
     t.Process.status.in_([str(processes.Status.RUNNING), str(processes.Status.PAUSED)])
@@ -113,7 +116,7 @@ class TaskScheduler:
             "status": str(decision.status),
             "finished_at": unit.now,
         }
-        expired = unit.execute(_EXPIRED, values).scalars().all()
+        expired = [row.id for row in unit.run(_EXPIRED, values).all()]
         for assignment_id in expired:
             unit.record("assignment", assignment_id, assignments.Status.ASSIGNED, decision.status)
         if expired:
@@ -124,7 +127,7 @@ class TaskScheduler:
         cycle = unit.cycle
         if cycle is None or cycles.Status(cycle.status) not in cycles.ADMITTING:
             return
-        lease = unit.execute(_NEXT_LEASE, {"cycle_id": cycle.id}).scalar()
+        lease = unit.run(_NEXT_LEASE, {"cycle_id": cycle.id}).first()[0]
         deadline = cycle.deadline if unit.process.status == processes.Status.RUNNING else None
         times = [when for when in (lease, deadline) if when is not None]
         if times:

@@ -21,6 +21,7 @@ from grid.federated.policy_tables import CyclePolicyRow
 from grid.federated.store import TrainingStore, Unit
 from grid.governance.policy import current_policy
 from grid.governance.tables import PolicyRow
+from grid.storage.prepared import Prepared
 from syft_ext.errors import BadRequest, InvalidConfig
 from syft_ext.messages.federated import CyclePolicy
 from syft_ext.messages.policy import SitePolicy
@@ -29,9 +30,9 @@ __all__ = ["SitePolicies", "policy_of"]
 
 _KEPT = 256
 _NONE = CyclePolicy()
-_SITE = select(PolicyRow.document)
-_FIX = insert(CyclePolicyRow)
-_OF_CYCLE = select(CyclePolicyRow.document).where(CyclePolicyRow.cycle_id == bindparam("cycle_id"))
+_SITE = Prepared(select(PolicyRow.document))
+_FIX = Prepared(insert(CyclePolicyRow))
+_OF_CYCLE = Prepared(select(CyclePolicyRow.document).where(CyclePolicyRow.cycle_id == bindparam("cycle_id")))
 
 
 def policy_of(document: object) -> CyclePolicy | None:
@@ -61,10 +62,10 @@ class SitePolicies:
     def opened(self, unit: Unit) -> None:
         """Fix the policy of the unit's new cycle, in the transaction that opens it."""
         assert unit.cycle is not None
-        row = unit.execute(_SITE).first()
+        row = unit.run(_SITE).first()
         policy = _demands(msgspec.convert(row.document, SitePolicy)) if row else _NONE
         if policy != _NONE:
-            unit.execute(_FIX, {"cycle_id": unit.cycle.id, "document": msgspec.to_builtins(policy)})
+            unit.run(_FIX, {"cycle_id": unit.cycle.id, "document": msgspec.to_builtins(policy)})
         self._keep(unit.cycle.id, policy)
 
     def of_cycle(self, cycle_id: str, unit: Unit | None = None) -> CyclePolicy:
@@ -72,7 +73,7 @@ class SitePolicies:
         found = self._known.get(cycle_id)
         if found is None:
             values = {"cycle_id": cycle_id}
-            rows = unit.execute(_OF_CYCLE, values).all() if unit else self._store.read(_OF_CYCLE, values)
+            rows = unit.run(_OF_CYCLE, values).all() if unit else self._store.read(_OF_CYCLE, values)
             found = (policy_of(rows[0].document) if rows else None) or _NONE
             self._keep(cycle_id, found)
         return found

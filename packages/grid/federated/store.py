@@ -7,17 +7,18 @@ order of commits, without holes, and a watcher who asks for what came after numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Executable, bindparam, insert, select, update
+from sqlalchemy import Executable, bindparam, insert, select, update
 
 from grid.federated import tables as t
 from grid.federated.notifier import Notifier
 from grid.storage.blobs import BlobStore
 from grid.storage.database import Database
+from grid.storage.links import Link
 from grid.storage.prepared import Prepared, Result
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound
@@ -100,24 +101,16 @@ class Unit:
     written at the end, on condition that the rows are still as they were read.
     """
 
-    def __init__(
-        self, connection: Connection, now: float, process: ProcessState, cycle: CycleState | None
-    ) -> None:
-        self.connection, self.now = connection, now
+    def __init__(self, link: Link, now: float, process: ProcessState, cycle: CycleState | None) -> None:
+        self.link, self.now = link, now
         self.process, self.cycle = process, cycle
         self._process_before = replace(process)
         self._cycle_before = replace(cycle) if cycle else None
         self._history: list[dict[str, Any]] = []
         self._after: list[Callable[[], None]] = []
 
-    def run(self, statement: Prepared, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Result:
-        """Execute a statement of a transaction that happens often."""
-        return statement.run(self.connection, values)
-
-    def execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
-        result = self.connection.execute(statement, values)
-        assert isinstance(result, CursorResult)
-        return result
+    def run(self, statement: Prepared, values: dict[str, Any] | Sequence[dict[str, Any]] = ()) -> Result:
+        return statement.run(self.link, values)
 
     def record(self, entity: str, entity_id: str, before: str, after: str, **detail: Any) -> None:
         """Append a row to the history."""
@@ -201,27 +194,24 @@ class TrainingStore:
     @contextmanager
     def unit(self, process_id: str) -> Iterator[Unit]:
         """A transaction on the training ``process_id``. Raises :class:`NotFound`."""
-        with self.database.writing() as connection:
+        with self.database.writing() as link:
             key = {"process_id": process_id}
             if self._locks:
                 # By itself: a join that had waited for this lock would show the cycle as it was before.
-                _LOCK.run(connection, key)
-            row = _LOAD.run(connection, key).first()
+                _LOCK.run(link, key)
+            row = _LOAD.run(link, key).first()
             if row is None:
                 raise NotFound("there is no such training")
-            unit = Unit(connection, self.clock.now(), *_states(row))
+            unit = Unit(link, self.clock.now(), *_states(row))
             yield unit
             unit.flush()
         self.notifier.publish(process_id, unit.process.history_seq)
         unit.committed()
 
-    def read(
-        self, statement: Executable | Prepared, values: Mapping[str, Any] | None = None
-    ) -> Sequence[Any]:
+    def read(self, statement: Executable | Prepared, values: dict[str, Any] | None = None) -> Sequence[Any]:
         """The rows of a query."""
         if isinstance(statement, Prepared):
-            with self.database.reading() as connection:
-                return statement.run(connection, values or {}).all()
+            return self.database.query(statement, values).all()
         with self.database.read() as session:
             return session.connection().execute(statement, values).all()
 

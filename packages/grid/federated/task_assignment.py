@@ -64,6 +64,12 @@ _WORKERS = PreparedSizes(
         t.Worker.process_id == bindparam("process_id"), t.Worker.id.in_(places("worker", size))
     )
 )
+_KNOWN = Prepared(
+    select(t.Worker.id).where(
+        t.Worker.process_id == bindparam("process_id"), t.Worker.subject == bindparam("subject")
+    )
+)
+_NEW_WORKER = Prepared(insert(t.Worker))
 _ARRIVED = Prepared(select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id")))
 _ARRIVE = Prepared(insert(t.Arrival))
 _INSERT = Prepared(insert(t.Assignment))
@@ -101,17 +107,14 @@ class TaskAssignment:
         subject = f"sub:{claim}" if claim else subject
         if subject is not None and len(subject) > 128:
             subject = hashlib.sha256(subject.encode()).hexdigest()
-        known = select(t.Worker.id).where(
-            t.Worker.process_id == hosted.id, t.Worker.subject == bindparam("subject")
-        )
         with self._store.unit(hosted.id) as unit:
             if subject is not None:
-                row = unit.execute(known, {"subject": subject}).first()
+                row = unit.run(_KNOWN, {"process_id": hosted.id, "subject": subject}).first()
                 if row is not None:
                     return str(row[0])
             worker_id = new_id()
-            unit.execute(
-                insert(t.Worker),
+            unit.run(
+                _NEW_WORKER,
                 {
                     "id": worker_id,
                     "process_id": hosted.id,
@@ -204,10 +207,10 @@ class TaskAssignment:
         cycle = unit.cycle
         workers = list({w.worker_id for w in waiters})
         keys = list({w.idempotency_key for w in waiters})
-        found = _WORKERS.run(unit.connection, {"process_id": unit.process.id}, worker=workers)
+        found = _WORKERS.run(unit.link, {"process_id": unit.process.id}, worker=workers)
         known: dict[str, int] = {row.id: row.rests_until for row in found.all()}
         existing = _EXISTING.run(
-            unit.connection, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
+            unit.link, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
         ).all()
         by_key = {(row.worker_id, row.idempotency_key): row for row in existing}
         holding = {

@@ -18,6 +18,7 @@ from grid.federated.machines import process as processes
 from grid.federated.site_policy import SitePolicies
 from grid.federated.store import TrainingStore
 from grid.federated.tensor_stream import TensorStream
+from grid.storage.prepared import Prepared
 from grid.storage.references import record
 from syft_ext.errors import BadRequest, Conflict, TooLarge
 from syft_ext.ids import new_id
@@ -34,6 +35,7 @@ _RUNNING_OF = select(t.Process.id).where(
     t.Process.owner == bindparam("owner"), t.Process.status == str(processes.Status.RUNNING)
 )
 _HUSK = select(t.Process.id).where(*_NAMED, _GIVEN_UP)
+_NEW_CHECKPOINT = Prepared(insert(t.Checkpoint))
 
 
 class TaskManagement:
@@ -161,9 +163,9 @@ class TaskManagement:
         with blob, self._store.unit(process_id) as unit:
             if unit.process.latest_checkpoint:
                 raise Conflict("the training has its model already", reason="has-model")
-            record(unit.connection, blob)
-            unit.execute(
-                insert(t.Checkpoint),
+            record(unit.link, blob)
+            unit.run(
+                _NEW_CHECKPOINT,
                 {
                     "process_id": process_id,
                     "number": 1,

@@ -97,12 +97,9 @@ class Registry:
 
         Asked for every message of another node: what is known is taken until something was committed.
         """
-
-        def read() -> Any:
-            with self._db.reading() as connection:
-                return _ASSOCIATED.run(connection, {"verify_key": verify_key}).first()
-
-        return self._known.get(verify_key, read)
+        return self._known.get(
+            verify_key, lambda: self._db.query(_ASSOCIATED, {"verify_key": verify_key}).first()
+        )
 
     def accepted(self, direction: str, kind: str = "") -> Sequence[Association]:
         conditions = [Association.direction == direction, Association.status == "accepted"]
@@ -112,12 +109,7 @@ class Registry:
 
     def domains(self) -> Sequence[Peer]:
         """The Domains that this Network accepted, newest first. Asked for every search, as :meth:`associated`."""
-
-        def read() -> Sequence[Peer]:
-            with self._db.reading() as connection:
-                return [Peer(*row) for row in _DOMAINS.run(connection).all()]
-
-        return self._known.get(_DOMAINS, read)
+        return self._known.get(_DOMAINS, lambda: [Peer(*row) for row in self._db.query(_DOMAINS).all()])
 
     # -- incoming -----------------------------------------------------------------------------------
 

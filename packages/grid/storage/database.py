@@ -6,6 +6,9 @@
         session.execute(update(Task).where(Task.id == id, Task.state == "open").values(state="closed"))
     with db.read() as session:              # cannot write
         tasks = session.scalars(select(Task)).all()
+    rows = db.query(PREPARED, {"id": id}).all()        # one statement, for a tenth of that
+    with db.writing() as link:              # a transaction of prepared statements
+        CLOSE.run(link, {"id": id})
     db.run(lambda session: close_cycle(session, id))   # a transaction that is run again on a conflict
 
 Writers on SQLite take turns under one cooperative lock, so that a greenlet never waits *inside* SQLite,
@@ -20,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -36,9 +39,13 @@ from grid.storage.engines import (
     check_foreign_keys,
     parse_url,
     postgresql_engine,
+    postgresql_links,
     sqlite_engine,
+    sqlite_links,
     without_foreign_keys,
 )
+from grid.storage.links import Link
+from grid.storage.prepared import Prepared, Result
 from grid.storage.wal import WriteAheadLog
 from syft_ext.errors import Unavailable
 
@@ -67,6 +74,7 @@ class Database:
         if self.dialect == "sqlite":
             self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, read_only=False)
             self._readers = sqlite_engine(self.url, begin="BEGIN", size=SQLITE_READERS, read_only=True)
+            self._links = sqlite_links(self._readers)
             assert self.url.database is not None
             self._log = WriteAheadLog(Path(self.url.database))
             self._changes = ChangeCounter(Path(self.url.database))
@@ -77,6 +85,7 @@ class Database:
             self._readers = self.engine.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
+            self._links = postgresql_links(self.engine)
             self._write_lock = None
         self._inside: set[int] = set()
         #: Transactions that this process has committed. Whoever caches a decision asks again when it moved.
@@ -106,16 +115,27 @@ class Database:
             self._log.sync()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """As :meth:`transaction`, for prepared statements: without a session, for half of what one costs."""
-        with self._turn():
-            if self._write_lock is None:
-                with self.engine.begin() as connection:
-                    yield connection
-            else:
-                with begin_immediate(self._own_writer().begin):
-                    yield self._own_writer()
+    def writing(self) -> Iterator[Link]:
+        """As :meth:`transaction`, for prepared statements alone: for a fraction of what a session costs."""
+        with self._turn(), self._begun() as link:
+            try:
+                yield link
+                link.commit()
+            except BaseException:
+                link.rollback()
+                raise
             self._committed()
+
+    @contextmanager
+    def _begun(self) -> Iterator[Link]:
+        """The driver's connection, in a new transaction."""
+        if self._write_lock is None:
+            with self.engine.connect() as connection:  # psycopg begins by itself
+                yield Link(connection)
+        else:
+            link = Link(self._own_writer())
+            begin_immediate(lambda: link.driver.execute("BEGIN IMMEDIATE"))
+            yield link
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -160,10 +180,15 @@ class Database:
             yield session
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection that cannot write, for one prepared query: half of what :meth:`read` costs."""
-        with _unavailable(), self._readers.connect() as connection:
-            yield connection
+    def reading(self) -> Iterator[Link]:
+        """A connection that cannot write, for prepared statements; each sees what is committed by then."""
+        with _unavailable(), self._links.lend() as link:
+            yield link
+
+    def query(self, statement: Prepared, values: dict[str, Any] | None = None) -> Result:
+        """The rows of one prepared statement, which cannot write."""
+        with self.reading() as link:
+            return statement.run(link, values or {})
 
     def run(self, fn: Callable[[Session], T], *, durable: bool = False) -> T:
         """Run ``fn`` in a transaction; run it again when the database refused it for a conflict.
@@ -227,6 +252,7 @@ class Database:
                     self._writer = None
             self._log.close()
             self._changes.close()
+        self._links.close()
         self._readers.dispose()
         self.engine.dispose()
 

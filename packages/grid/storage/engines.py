@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
+from grid.storage.links import Links
 from grid.storage.pool import CooperativePool
 from syft_ext.errors import InvalidConfig, Unavailable
 
-__all__ = ["parse_url", "postgresql_engine", "sqlite_engine"]
+__all__ = ["parse_url", "postgresql_engine", "postgresql_links", "sqlite_engine", "sqlite_links"]
 
 T = TypeVar("T")
 
 #: Connections to one PostgreSQL; its default ``max_connections`` is 100, for all replicas together.
-POSTGRESQL_CONNECTIONS = 20
+POSTGRESQL_CONNECTIONS = 14
+POSTGRESQL_LINKS = 6
 SQLITE_READERS = 32
+SQLITE_LINKS = 16
 BUSY_MILLISECONDS = 50
 _BUSY_SECONDS = 30.0
 
@@ -80,6 +83,29 @@ def sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool) -> Engine
     event.listen(engine, "connect", _configure(pragmas))
     event.listen(engine, "begin", _begin(begin))
     return engine
+
+
+def postgresql_links(engine: Engine) -> Links:
+    """Connections that cannot write and in which each statement is a transaction: no round trips around it."""
+
+    def connect() -> Connection:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.detach()
+        return connection
+
+    return Links(connect, POSTGRESQL_LINKS)
+
+
+def sqlite_links(readers: Engine) -> Links:
+    """Connections that cannot write. A single statement needs no BEGIN: it is a transaction of its own."""
+
+    def connect() -> Connection:
+        connection = readers.connect()
+        connection.detach()
+        return connection
+
+    return Links(connect, SQLITE_LINKS)
 
 
 def begin_immediate(begin: Callable[[], T]) -> T:

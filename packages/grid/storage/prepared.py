@@ -7,16 +7,17 @@ when it is first run with a set of value names, for each dialect; afterwards onl
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import JSON, BindParameter, Connection, Dialect, bindparam
 from sqlalchemy.sql import ClauseElement
+
+from grid.storage.links import Link
 
 __all__ = ["Prepared", "PreparedSizes", "Result", "places", "spread"]
 
-Values = Mapping[str, Any]
+Values = dict[str, Any]
 
 
 class Result:
@@ -38,36 +39,58 @@ class Result:
 class _Compiled:
     """A statement in the words of one driver, for one set of value names."""
 
-    __slots__ = ("_defaults", "_names", "_positional", "_processors", "make", "text")
+    __slots__ = ("_defaults", "_names", "_positional", "_processors", "_results", "make", "text")
 
-    def __init__(self, statement: ClauseElement, connection: Connection, names: Sequence[str]) -> None:
-        compiled: Any = statement.compile(dialect=connection.dialect, column_keys=list(names))
+    def __init__(self, statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
         self.text: str = str(compiled)
         self._positional: bool = bool(compiled.positional)
         self._names: list[str] = list(
             compiled.positiontup if self._positional else compiled.bind_names.values()
         )
         self._defaults: dict[str, Any] = {
-            name: bind.value for bind, name in compiled.bind_names.items() if not bind.required
+            name: bind.value
+            for bind, name in compiled.bind_names.items()
+            if not bind.required and name not in names
         }
-        self._processors: dict[str, Callable[[Any], Any]] = {
-            name: processor for name, processor in compiled._bind_processors.items() if processor is not None
-        }
+        self._processors: list[tuple[int, Callable[[Any], Any]]] = [
+            (index, compiled._bind_processors[name])
+            for index, name in enumerate(self._names)
+            if compiled._bind_processors.get(name) is not None
+        ]
+        self._results = [
+            (index, processor)
+            for index, column in enumerate(compiled._result_columns)
+            if isinstance(column.type, JSON)
+            and (processor := column.type._cached_result_processor(dialect, None)) is not None
+        ]
         self.make: Callable[[Any], Any] | None = None
 
     def bind(self, values: Values) -> Any:
         """The values as the driver takes them."""
-        defaults, processors = self._defaults, self._processors
-        bound = [values[name] if name in values else defaults[name] for name in self._names]
-        if processors:
-            bound = [
-                processors[n](v) if n in processors else v for n, v in zip(self._names, bound, strict=True)
-            ]
+        if self._defaults:
+            values = {**self._defaults, **values}
+        bound = [values[name] for name in self._names]
+        for index, processor in self._processors:
+            bound[index] = processor(bound[index])
         return bound if self._positional else dict(zip(self._names, bound, strict=True))
+
+    def rows(self, cursor: Any) -> list[Any]:
+        """The cursor's rows; what is JSON is decoded."""
+        rows: list[Any] = cursor.fetchall()
+        if self.make is None:
+            names = [column[0] for column in cursor.description]
+            self.make = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]
+        if self._results:
+            rows = [list(row) for row in rows]
+            for row in rows:
+                for index, processor in self._results:
+                    row[index] = processor(row[index])
+        return rows
 
 
 class Prepared:
-    """A Core statement without expanding parameters, whose result columns need no conversion.
+    """A Core statement without expanding parameters; but for JSON, rows hold what the driver gives.
 
     Run it with one set of values, or with several at once (no rows are returned then).
     """
@@ -76,15 +99,15 @@ class Prepared:
         self.statement = statement
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
-    def run(self, connection: Connection, values: Values | Sequence[Values] = ()) -> Result:
-        many = not isinstance(values, Mapping)
+    def run(self, connection: Link | Connection, values: Values | Sequence[Values] = ()) -> Result:
+        link = connection if isinstance(connection, Link) else Link(connection)
+        many = not isinstance(values, dict)
         first: Values = (values[0] if values else {}) if many else values  # type: ignore[index,assignment]
-        key = (connection.dialect.name, *first)
+        key = (link.dialect.name, *first)
         compiled = self._compiled.get(key)
         if compiled is None:
-            compiled = self._compiled[key] = _Compiled(self.statement, connection, list(first))
-        driver = connection.connection
-        cursor: Any = driver.cursor()
+            compiled = self._compiled[key] = _Compiled(self.statement, link.dialect, list(first))
+        cursor: Any = link.driver.cursor()
         try:
             if many and len(values) > 1:
                 cursor.executemany(compiled.text, [compiled.bind(row) for row in values])  # type: ignore[arg-type]
@@ -92,22 +115,9 @@ class Prepared:
             cursor.execute(compiled.text, compiled.bind(first))
             if cursor.description is None:
                 return Result([], None, cursor.rowcount)
-            if compiled.make is None:
-                names = [column[0] for column in cursor.description]
-                compiled.make = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]
-            return Result(cursor.fetchall(), compiled.make, cursor.rowcount)
-        except connection.dialect.loaded_dbapi.Error as error:
-            lost = connection.dialect.is_disconnect(error, driver.dbapi_connection, cursor)
-            if lost:
-                connection.invalidate(error)
-            raise DBAPIError.instance(
-                compiled.text,
-                None,
-                error,
-                connection.dialect.loaded_dbapi.Error,
-                connection_invalidated=lost,
-                dialect=connection.dialect,
-            ) from error
+            return Result(compiled.rows(cursor), compiled.make, cursor.rowcount)
+        except link.dialect.loaded_dbapi.Error as error:
+            raise link.error(error, compiled.text, cursor) from error
         finally:
             cursor.close()
 
@@ -123,7 +133,7 @@ class PreparedSizes:
         self._build = build
         self._sizes: dict[int, Prepared] = {}
 
-    def run(self, connection: Connection, values: Values, **lists: Sequence[Any]) -> Result:
+    def run(self, connection: Link | Connection, values: Values, **lists: Sequence[Any]) -> Result:
         """Run it with ``values`` and ``lists``, each of which holds something."""
         size, longest = 1, max(map(len, lists.values()))
         while size < longest:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -22,6 +22,7 @@ from grid.storage import dialect
 from grid.storage.base import Base
 from grid.storage.blobs import Blob, BlobStore
 from grid.storage.database import Database
+from grid.storage.links import Link
 from grid.storage.prepared import Prepared
 from grid.storage.tables import BlobRow
 
@@ -36,12 +37,12 @@ _RECORD = {
 }
 
 
-def record(session: Session | Connection, *blobs: Blob) -> None:
+def record(transaction: Session | Link, *blobs: Blob) -> None:
     """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
-    connection = session if isinstance(session, Connection) else session.connection()
+    link = transaction if isinstance(transaction, Link) else Link(transaction.connection())
     rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
     if rows:
-        _RECORD[connection.dialect.name].run(connection, rows)
+        _RECORD[link.dialect.name].run(link, rows)
 
 
 def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:
