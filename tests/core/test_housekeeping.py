@@ -46,11 +46,11 @@ def test_it_sweeps_at_start(node: Node) -> None:
 
 
 def test_a_full_disk_is_not_ready(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert node.checks()["HousekeepingService"] == "ok"
+    assert node.checks()["disk"] == "ok"
     real = os.statvfs(node.home)
 
     class Full:
         f_bavail, f_frsize = 10, real.f_frsize
 
     monkeypatch.setattr(os, "statvfs", lambda path: Full)
-    assert node.checks()["HousekeepingService"] == "the disk is full"
+    assert node.checks()["disk"] == "the disk is full"

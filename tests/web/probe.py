@@ -285,6 +285,7 @@ class NodeService(Service):
 
     token_kind = "node"
     unwell = ""
+    checks = "other side"
 
     def principal_of_token(self, claims: Mapping[str, Any]) -> Principal:
         return Principal("node", claims["sub"])

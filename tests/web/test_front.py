@@ -53,7 +53,7 @@ def test_not_ready_when_a_service_is_unwell(node: ServedNode) -> None:
     try:
         answer = get(f"{node.url}/readyz")
         assert answer.status == 503
-        assert answer.json()["checks"]["NodeService"] == "the other side is down"
+        assert answer.json()["checks"]["other side"] == "the other side is down"
         assert get(f"{node.url}/healthz").status == 200
         assert "not ready" in get(f"{node.url}/").data.decode()
     finally:

@@ -39,6 +39,8 @@ class HousekeepingService(Service):
         if self._thread is not None:
             self._thread.join(10)
 
+    checks = "disk"
+
     def check(self) -> None:
         status = os.statvfs(self.node.home)
         if status.f_bavail * status.f_frsize < RESERVE:

@@ -91,7 +91,7 @@ class Node:
     def checks(self) -> dict[str, str]:
         """Name of each check → "ok" or what is wrong (for ``/readyz``)."""
         results: dict[str, str] = {}
-        named = [("database", self.db.ping), *((type(s).__name__, s.check) for s in self.services)]
+        named = [("database", self.db.ping), *((s.checks, s.check) for s in self.services if s.checks)]
         for name, check in named:
             try:
                 check()

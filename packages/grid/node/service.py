@@ -117,8 +117,11 @@ class Service:
         """Remove what users abandoned, and say how much that was; called at start and every hour."""
         return 0
 
+    #: What :meth:`check` looks at, in one word; "" when this service has nothing to look at.
+    checks: str = ""
+
     def check(self) -> None:
-        """Raise when this service cannot do its work now (``/readyz`` asks)."""
+        """Raise when this service cannot do its work now (``/readyz`` asks, if :attr:`checks` says so)."""
 
     def user_disabled(self, user_id: str) -> None:
         """An account was disabled or deleted, and that is committed: end what goes on in its name."""

@@ -88,6 +88,8 @@ class TrainingService(Service):
         for thread in self._threads:
             thread.join(2)
 
+    checks = "data"
+
     def check(self) -> None:
         if self.refused:
             raise InvalidConfig(f"the data cannot be used: {self.refused}")
