@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import blake3
+from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open
 from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import SigningKey
 
 from syft_ext.errors import BadRequest, BadSignature
 
@@ -23,6 +25,7 @@ class Identity:
 
     def __init__(self, signing_key: SigningKey) -> None:
         self._signing_key = signing_key
+        self._secret = bytes(signing_key) + bytes(signing_key.verify_key)  # as libsodium wants it
         self.verify_key: str = bytes(signing_key.verify_key).hex()
 
     @classmethod
@@ -57,7 +60,7 @@ class Identity:
 
     def sign(self, data: bytes) -> bytes:
         """The 64-byte Ed25519 signature over ``data`` (RFC 8032)."""
-        return self._signing_key.sign(data).signature
+        return crypto_sign(data, self._secret)[:crypto_sign_BYTES]
 
     def derive_secret(self, purpose: str) -> bytes:
         """32 bytes that only the holder of this key can compute, one value per ``purpose``."""
@@ -84,11 +87,14 @@ class Identity:
 def verify(verify_key: str, data: bytes, signature: bytes) -> None:
     """Raise :class:`BadSignature` unless ``signature`` over ``data`` was made by ``verify_key``'s owner."""
     try:
-        VerifyKey(bytes.fromhex(verify_key)).verify(data, signature)
+        if len(signature) != crypto_sign_BYTES:
+            raise BadSignatureError
+        crypto_sign_open(bytes(signature) + data, bytes.fromhex(verify_key))
     except (BadSignatureError, ValueError, TypeError) as error:
         raise BadSignature("the signature does not match the sender's key") from error
 
 
+@lru_cache(maxsize=1024)
 def node_id_of(verify_key: str) -> str:
     """The id of the node that owns ``verify_key``: 32 hex digits of its BLAKE3 hash."""
     try:

@@ -6,13 +6,13 @@ one that failed lately is asked now and then (:mod:`grid.network.breaker`), and 
 
 from __future__ import annotations
 
+import _thread
 import logging
 import queue
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -131,6 +131,7 @@ class NetworkSearchService(Service):
         """Begin to ask; by key, who was asked and whether it is suspect; and notes on who was not."""
         waiting: dict[str, tuple[Peer, bool]] = {}
         notes = []
+        asked = _encode(query)
         now = self.node.clock.now()
         for domain in self.associations.registry.domains():
             key = domain.verify_key
@@ -143,14 +144,14 @@ class NetworkSearchService(Service):
                 continue
             waiting[key] = (domain, state == "half-open")
             seconds = timeout if state == "closed" else PROBE_TIMEOUT
-            ask = partial(self._ask, domain, query, seconds, answers)
-            threading.Thread(target=ask, name="search", daemon=True).start()
+            _thread.start_new_thread(self._ask, (domain, query, asked, seconds, answers))
         return waiting, notes
 
     def _ask(
         self,
         domain: Peer,
         query: SearchPublished,
+        asked: bytes,
         timeout: float,
         answers: queue.SimpleQueue[_Answer],
     ) -> None:
@@ -158,7 +159,7 @@ class NetworkSearchService(Service):
         entries: Sequence[_Entry] = ()
         error = ""
         try:
-            entries = self._entries(domain, query, timeout)
+            entries = self._entries(domain, query, asked, timeout)
         except Unauthenticated as refused:
             error = refused.detail
             if refused.code == "unauthenticated":
@@ -178,8 +179,10 @@ class NetworkSearchService(Service):
         elif seconds <= timeout:  # else whoever waited for it has noted that already
             self.breaker.failed(key, time.monotonic(), error or "did not answer in time")
 
-    def _entries(self, domain: Peer, query: SearchPublished, timeout: float) -> Sequence[_Entry]:
-        asked = _encode(query)
+    def _entries(
+        self, domain: Peer, query: SearchPublished, asked: bytes, timeout: float
+    ) -> Sequence[_Entry]:
+        """What a Domain answers to ``query``, of which ``asked`` is the msgpack."""
         known = self.known.get(domain.verify_key, asked)
         if known is not None:
             query = msgspec.structs.replace(query, known=known.digest)

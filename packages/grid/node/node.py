@@ -71,6 +71,9 @@ class Node:
             service = make(self)
             self.services.append(service)
             self.map.add(service)
+        self._knowing_keys = [
+            s for s in self.services if type(s).principal_of_key is not Service.principal_of_key
+        ]
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -117,7 +120,7 @@ class Node:
 
     def principal_of_key(self, verify_key: str) -> Principal:
         """The identity that registered this key, or a bare key."""
-        for service in self.services:
+        for service in self._knowing_keys:
             principal = service.principal_of_key(verify_key)
             if principal is not None:
                 return principal

@@ -29,9 +29,12 @@ def upload_of(request: Request, limit: int) -> PayloadReader:
     return PayloadReader(reader, request.content_length, into=reader.into)
 
 
-def read_limited(environ: dict[str, Any], limit: int, what: str) -> bytearray:
+def read_limited(environ: dict[str, Any], limit: int, what: str) -> bytes | bytearray:
     """The whole body of a request, of at most ``limit`` bytes."""
     reader = BodyReader(environ, limit, what)
+    declared = int(environ.get("CONTENT_LENGTH") or 0)
+    if declared <= PIECE and "HTTP_TRANSFER_ENCODING" not in environ:
+        return reader(declared)
     data = bytearray()
     while piece := reader(PIECE):
         data += piece

@@ -13,11 +13,14 @@ from syft_ext.errors import BadRequest
 
 __all__ = ["refuse_nul"]
 
+_NO_TEXT = frozenset((int, float, bool, bytes, type(None)))
+
 
 def refuse_nul(message: msgspec.Struct, operation: str) -> None:
     """Raise :class:`BadRequest`, naming the field, when a text in ``message`` holds U+0000. Bytes may."""
     for name in message.__struct_fields__:
-        if _holds_nul(getattr(message, name)):
+        value = getattr(message, name)
+        if type(value) not in _NO_TEXT and _holds_nul(value):
             raise BadRequest(f"{operation}: text must not hold U+0000 - at `$.{name}`")
 
 
