@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, select, update
@@ -69,6 +69,9 @@ class Metrics:
     samples: int | None = None
     loss: float | None = None
     accuracy: float | None = None
+
+
+_METRICS = ("samples", "loss", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,7 @@ class Collector:
     def _tell(self, unit: Unit, report: _Report, before: assignments.Status) -> None:
         """The history row of an accepted report: what the machine decides, and the metrics."""
         decision = assignments.decide(before, assignments.Event.REPORT)
-        metrics = {k: v for k, v in asdict(report.metrics).items() if v is not None}
+        metrics = {name: v for name in _METRICS if (v := getattr(report.metrics, name)) is not None}
         unit.record("assignment", report.row.id, before, decision.status, **metrics)
 
     def _write(

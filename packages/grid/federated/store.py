@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Executable, bindparam, insert, select, update
@@ -64,8 +65,10 @@ class CycleState:
     finished_at: float | None
 
 
-_PROCESS = [getattr(t.Process, f.name) for f in fields(ProcessState)]
-_CYCLE = [getattr(t.Cycle, f.name) for f in fields(CycleState)]
+_PROCESS_NAMES, _CYCLE_NAMES = ([f.name for f in fields(state)] for state in (ProcessState, CycleState))
+_process_values, _cycle_values = attrgetter(*_PROCESS_NAMES), attrgetter(*_CYCLE_NAMES)
+_PROCESS = [getattr(t.Process, name) for name in _PROCESS_NAMES]
+_CYCLE = [getattr(t.Cycle, name) for name in _CYCLE_NAMES]
 _CURRENT = (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle)
 _LOAD = Prepared(
     select(*_PROCESS, *_CYCLE)
@@ -104,8 +107,8 @@ class Unit:
     def __init__(self, link: Link, now: float, process: ProcessState, cycle: CycleState | None) -> None:
         self.link, self.now = link, now
         self.process, self.cycle = process, cycle
-        self._process_before = replace(process)
-        self._cycle_before = replace(cycle) if cycle else None
+        self._process_before = _process_values(process)
+        self._cycle_before = _cycle_values(cycle) if cycle else None
         self._history: list[dict[str, Any]] = []
         self._after: list[Callable[[], None]] = []
 
@@ -134,9 +137,9 @@ class Unit:
     def open_cycle(self, cycle: CycleState) -> None:
         """Make ``cycle`` the current one."""
         self._write_cycle()
-        self.run(_NEW_CYCLE, _values(cycle))
+        self.cycle, self._cycle_before = cycle, _cycle_values(cycle)
+        self.run(_NEW_CYCLE, dict(zip(_CYCLE_NAMES, self._cycle_before, strict=True)))
         self.process.cycle = cycle.sequence
-        self.cycle, self._cycle_before = cycle, replace(cycle)
 
     def flush(self) -> None:
         """Write what changed, the history, and its number."""
@@ -146,9 +149,10 @@ class Unit:
             row["seq"] = self.process.history_seq
         if self._history:
             self.run(_HISTORY, self._history)
-        changes = _changes(self._process_before, self.process)
-        if changes:
-            before = self._process_before
+        now = _process_values(self.process)
+        if now != self._process_before:
+            before = ProcessState(*self._process_before)
+            changes = _changes(_PROCESS_NAMES, self._process_before, now)
             guard = {"b_id": before.id, "b_status": before.status, "b_seq": before.history_seq}
             _must_change(self.run(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
 
@@ -159,8 +163,10 @@ class Unit:
     def _write_cycle(self) -> None:
         if self.cycle is None or self._cycle_before is None:
             return
-        before, changes = self._cycle_before, _changes(self._cycle_before, self.cycle)
-        if changes:
+        now = _cycle_values(self.cycle)
+        if now != self._cycle_before:
+            before = CycleState(*self._cycle_before)
+            changes = _changes(_CYCLE_NAMES, self._cycle_before, now)
             guard = {
                 "b_id": before.id,
                 "b_status": before.status,
@@ -170,13 +176,8 @@ class Unit:
             _must_change(self.run(_UPDATE_CYCLE, {**changes, **guard}))
 
 
-def _values(state: ProcessState | CycleState) -> dict[str, Any]:
-    return {f.name: getattr(state, f.name) for f in fields(state)}
-
-
-def _changes(before: ProcessState | CycleState, after: ProcessState | CycleState) -> dict[str, Any]:
-    old = _values(before)
-    return {name: value for name, value in _values(after).items() if value != old[name]}
+def _changes(names: Sequence[str], before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
+    return {n: new for n, old, new in zip(names, before, after, strict=True) if new != old}
 
 
 def _must_change(result: Result) -> None:

@@ -197,10 +197,10 @@ class TaskAssignment:
         if cycle is None or unit.process.status != processes.Status.RUNNING:
             return waiters
         fresh = [w for w in waiters if not (w.patient and w.seen == cycle.id)]
-        filling = cycle.status == cycles.Status.OPEN and cycle.arrived + len(fresh) < (
-            round_.hosted.server.min_workers or 1
-        )
-        return fresh if filling or cycles.Status(cycle.status) not in cycles.ADMITTING else waiters
+        if cycle.status == cycles.Status.COLLECTING:
+            return waiters if cycle.slots_open else fresh
+        enough = cycle.arrived + len(fresh) >= (round_.hosted.server.min_workers or 1)
+        return waiters if cycle.status == cycles.Status.OPEN and enough else fresh
 
     def _sort_out(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> list[Waiter]:
         """Answer whom the rules answer; the others are candidates for a slot, in order of arrival."""

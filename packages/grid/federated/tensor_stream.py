@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from grid.federated.aggregation.numbers import all_finite
-from grid.federated.aggregation.tensor_file import Run, runs_of
+from grid.federated.aggregation.tensor_file import Run, read_header
 from syft_ext.errors import InvalidTensors, TooLarge
-from syft_ext.tensors import DTYPES, Layout, header_size, read_layout
+from syft_ext.tensors import DTYPES, Layout, header_size
 
 __all__ = ["TensorStream"]
 
@@ -29,7 +29,7 @@ class TensorStream:
         self._head = bytearray()
         self._layout: Layout | None = None
         self._runs: list[Run] = []
-        self._position = 0
+        self._size = self._position = 0
         self._carry = b""
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -38,7 +38,7 @@ class TensorStream:
         if self._layout is None:
             view = self._read_header(view)
         if self._layout is not None and len(view):
-            if self._position + len(view) > self._layout.data_size:
+            if self._position + len(view) > self._size:
                 raise InvalidTensors(
                     f"more bytes than the {self._layout.total_size} that the header announces"
                 )
@@ -48,8 +48,8 @@ class TensorStream:
         """The layout, once the file is complete. Raises :class:`InvalidTensors` when bytes are missing."""
         if self._layout is None:
             raise InvalidTensors(f"truncated: {len(self._head)} bytes hold no header")
-        if self._position != self._layout.data_size:
-            raise InvalidTensors(f"truncated: {self._position} of {self._layout.data_size} bytes of data")
+        if self._position != self._size:
+            raise InvalidTensors(f"truncated: {self._position} of {self._size} bytes of data")
         return self._layout
 
     def _read_header(self, view: memoryview) -> memoryview:
@@ -63,7 +63,7 @@ class TensorStream:
             view = view[taken:]
             if len(self._head) < target:
                 return view
-        layout = read_layout(self._head)
+        layout, runs, _ = read_header(bytes(self._head))
         if layout.total_size > self._limit:
             raise TooLarge(f"a tensor file of {layout.total_size} bytes", limit=self._limit)
         for spec in layout.specs:
@@ -71,7 +71,7 @@ class TensorStream:
                 raise InvalidTensors(f"tensor {spec.name[:80]!r}: a mean of bool is not defined")
         if self._expected is not None:
             _check_same(self._expected, layout)
-        self._layout, self._runs = layout, runs_of(layout)
+        self._layout, self._runs, self._size = layout, runs, layout.data_size
         return view
 
     def _header_limit(self) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy.sql import ClauseElement
 
 from grid.storage.links import Link
 
-__all__ = ["Prepared", "PreparedSizes", "Result", "places", "spread"]
+__all__ = ["Prepared", "PreparedSizes", "Result", "places"]
 
 Values = dict[str, Any]
 
@@ -126,12 +126,13 @@ class PreparedSizes:
     """A statement with lists (``x IN (…)``): prepared for 1, 8, 64, … places, of which the last are repeated.
 
     Args:
-        build: the statement with lists of so many places; see :func:`places` and :func:`spread`.
+        build: the statement with lists of so many places; see :func:`places`.
     """
 
     def __init__(self, build: Callable[[int], ClauseElement]) -> None:
         self._build = build
         self._sizes: dict[int, Prepared] = {}
+        self._names: dict[tuple[str, int], list[str]] = {}
 
     def run(self, connection: Link | Connection, values: Values, **lists: Sequence[Any]) -> Result:
         """Run it with ``values`` and ``lists``, each of which holds something."""
@@ -143,16 +144,19 @@ class PreparedSizes:
             prepared = self._sizes[size] = Prepared(self._build(size))
         values = dict(values)
         for name, items in lists.items():
-            values.update(spread(name, items, size))
+            values.update(
+                zip(self._of(name, size), [*items, *[items[-1]] * (size - len(items))], strict=True)
+            )
         return prepared.run(connection, values)
+
+    def _of(self, name: str, size: int) -> list[str]:
+        """The names of the :func:`places` of a list."""
+        names = self._names.get((name, size))
+        if names is None:
+            names = self._names[name, size] = [place.key for place in places(name, size)]
+        return names
 
 
 def places(name: str, size: int) -> list[BindParameter[Any]]:
     """The parameters of a list called ``name``."""
     return [bindparam(f"{name}_{index}") for index in range(size)]
-
-
-def spread(name: str, items: Sequence[Any], size: int) -> dict[str, Any]:
-    """The values of a list of ``size`` places; the last item fills what is left over."""
-    last = len(items) - 1
-    return {f"{name}_{index}": items[min(index, last)] for index in range(size)}

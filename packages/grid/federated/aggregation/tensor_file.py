@@ -13,7 +13,7 @@ from grid.federated.aggregation.numbers import BLOCK, widen
 from syft_ext.errors import InvalidTensors
 from syft_ext.tensors import DTYPES, Layout, header_size, read_layout
 
-__all__ = ["WINDOW", "Places", "Run", "TensorFile", "runs_of"]
+__all__ = ["WINDOW", "Places", "Run", "TensorFile", "read_header", "runs_of"]
 
 WINDOW = 1 << 20
 """Elements of a large mapped file that are resident at a time while it is read from end to end."""
@@ -53,6 +53,11 @@ def _read(header: bytes) -> tuple[Layout, list[Run], Places]:
 _read_cached = lru_cache(maxsize=16)(_read)  # the reports of a cycle have one header, as a rule
 
 
+def read_header(header: bytes) -> tuple[Layout, list[Run], Places]:
+    """Layout, runs and places of a whole header, not to be changed. Raises :class:`InvalidTensors`."""
+    return (_read_cached if len(header) <= _CACHED_HEADER else _read)(header)
+
+
 class TensorFile:
     """A tensor file in a buffer or memory map.
 
@@ -62,8 +67,7 @@ class TensorFile:
     def __init__(self, buffer: bytes | memoryview) -> None:
         self.view = memoryview(buffer)
         head = header_size(self.view)
-        read = _read_cached if head <= _CACHED_HEADER else _read
-        self.layout, self.runs, self.places = read(bytes(self.view[:head]))
+        self.layout, self.runs, self.places = read_header(bytes(self.view[:head]))
         if len(self.view) != self.layout.total_size:
             raise InvalidTensors(f"{len(self.view)} bytes, the header says {self.layout.total_size}")
         source = self.view.obj
