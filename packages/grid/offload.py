@@ -17,7 +17,7 @@ import _thread
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -97,6 +97,19 @@ class Signal:
         else:
             self._hub.loop.run_callback_threadsafe(self._waiter.switch, None)
 
+    @staticmethod
+    def set_all(signals: Iterable[Signal]) -> None:
+        """:meth:`set` each of them; the event loop is called once for all whose waiters are on it."""
+        hub, waiters = None, []
+        for signal in signals:
+            if signal._hub is None:
+                signal._waiter.release()
+            else:
+                hub = signal._hub  # a process has one event loop
+                waiters.append(signal._waiter)
+        if hub is not None:
+            hub.loop.run_callback_threadsafe(_switch_to, waiters)
+
     def wait(self) -> None:
         """Return once :meth:`set` was called; greenlets and threads beside the caller go on."""
         if self._hub is None:
@@ -110,6 +123,11 @@ class Signal:
         finally:
             alive.stop()
             alive.close()
+
+
+def _switch_to(waiters: list[Any]) -> None:
+    for waiter in waiters:
+        waiter.switch(None)
 
 
 class Semaphore:

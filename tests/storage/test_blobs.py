@@ -72,7 +72,7 @@ def test_a_small_content_that_is_not_what_its_digest_says_leaves_nothing(blobs: 
 
 
 def test_buffers_are_used_again_and_bounded(blobs: FileBlobStore) -> None:
-    blobs.buffers = Buffers(size=1000, limit=2000, idle=1000)
+    blobs.buffers = Buffers(size=1000, limit=2000, idle=1000, pause=0.2)
     for number in range(20):
         blobs.put([b"%d" % number]).release()
         with pytest.raises(ZeroDivisionError), blobs.create(10) as writer:
@@ -90,8 +90,21 @@ def test_buffers_are_used_again_and_bounded(blobs: FileBlobStore) -> None:
         assert file.read() == b"hello"
     for buffer in (first, second):
         blobs.buffers.give(buffer)
-    assert blobs.buffers.take() is first, "one is kept"
-    assert blobs.buffers.take() is not second
+    assert blobs.buffers.take() is second and blobs.buffers.take() is first, "a burst finds both"
+    for buffer in (first, second):
+        blobs.buffers.give(buffer)
+    time.sleep(0.25)
+    blobs.sweep()
+    assert blobs.buffers.take() is second, "one is kept"
+    assert blobs.buffers.take() is not first
+
+
+def test_a_content_that_is_in_memory_is_stored_as_any_other(blobs: FileBlobStore) -> None:
+    for content in (b"", bytearray(b"model" * 1000)):
+        with blobs.keep(content) as blob, blobs.put([content]) as other:
+            assert (blob.digest, blob.size) == (other.digest, other.size)
+            assert bytes(blobs.map(blob.digest)) == content
+    assert names(blobs.temporary) == set()
 
 
 def test_ranged_reads(blobs: FileBlobStore) -> None:

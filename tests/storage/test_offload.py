@@ -6,6 +6,7 @@ import time
 import pytest
 
 from grid.offload import Lock, Semaphore, Signal, offload, patched, start_thread
+from grid.storage import group as group_module
 from grid.storage.group import GroupCommit
 
 
@@ -81,6 +82,25 @@ def test_items_that_wait_form_one_group() -> None:
     for thread in threads:
         thread.join()
     assert groups == [[0], list(range(1, 10))] and refused == [3]
+
+
+@pytest.mark.parametrize("linger", [5.0, 0.0])
+def test_one_thread_commits_until_nothing_came_for_a_while(
+    linger: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "LINGER", linger)
+    threads: set[int] = set()
+
+    def commit(items: list[int]) -> list[BaseException | None]:
+        threads.add(threading.get_native_id())
+        return [None] * len(items)
+
+    group = GroupCommit(commit)
+    for item in range(200):
+        group.submit(item)
+        if item % 20 == 0:
+            time.sleep(0.01)
+    assert (len(threads) == 1) == (linger > 0)
 
 
 def test_what_the_group_raises_is_everybodys_error() -> None:

@@ -128,6 +128,10 @@ class BlobStore(ABC):
     def sweep(self) -> int:
         """Remove what writers that died left behind; returns how many."""
 
+    def keep(self, content: bytes | bytearray) -> Blob:
+        """Store a whole content, which nobody changes any more."""
+        return self.put((content,))
+
     def put(self, chunks: Iterable[bytes | bytearray | memoryview], digest: str | None = None) -> Blob:
         """Write and commit ``chunks``."""
         with self.create() as writer:
@@ -156,13 +160,18 @@ class FileBlobStore(BlobStore):
         for directory in (self.contents, self.temporary):
             make_directory(directory)
         sync_directory(root)
-        self.sweep()
-        self._group = GroupCommit(self._commit_group)
         self.buffers = Buffers()
+        self._group = GroupCommit(self._commit_group)
+        self.sweep()
 
     def create(self, size: int | None = None) -> FileBlobWriter:
         buffer = self.buffers.take() if size is not None and size <= self.buffers.size else None
         return FileBlobWriter(self, buffer)
+
+    def keep(self, content: bytes | bytearray) -> Blob:
+        file = TemporaryFile(self.temporary, self.contents)
+        file.hold(memoryview(content), lambda: None)
+        return self.commit(file)
 
     def open(self, digest: str) -> BinaryIO:
         return os.fdopen(self._open(digest), "rb")
@@ -231,6 +240,7 @@ class FileBlobStore(BlobStore):
             yield from (entry.name for entry in entries)
 
     def sweep(self) -> int:
+        self.buffers.trim()
         return sweep_directory(self.temporary)
 
     def path(self, digest: str) -> Path:

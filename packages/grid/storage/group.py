@@ -1,8 +1,8 @@
 """Group commit: many callers wait, one thread does the slow thing for all of them together.
 
 A sync costs about as much for fifty files as for one, so callers that arrive while a group is being synced
-form the next one. The thread starts with the first item and ends when none is left; callers wait on a
-:class:`grid.offload.Signal`, so neither the event loop nor other threads stop.
+form the next one. The thread starts with the first item and ends when none came for a while; callers wait on
+a :class:`grid.offload.Signal`, so neither the event loop nor other threads stop.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from grid.offload import Signal, native_lock, start_thread
 __all__ = ["GroupCommit"]
 
 T = TypeVar("T")
+
+LINGER = 2.0
+"""Seconds for which the thread waits for more: a new one for each item would cost more than small items do."""
 
 
 class _Entry(Generic[T]):
@@ -37,7 +40,9 @@ class GroupCommit(Generic[T]):
         self._commit = commit
         self._guard = native_lock()
         self._pending: list[_Entry[T]] = []
-        self._running = False
+        self._running = self._asleep = False
+        self._wake = native_lock()
+        self._wake.acquire()
 
     def submit(self, item: T) -> None:
         """Return when a group with ``item`` was committed; raise what went wrong with it."""
@@ -45,8 +50,11 @@ class GroupCommit(Generic[T]):
         with self._guard:
             self._pending.append(entry)
             start, self._running = not self._running, True
+            asleep, self._asleep = self._asleep, False
         if start:
             start_thread(self._drain)
+        elif asleep:
+            self._wake.release()
         entry.signal.wait()
         if entry.error is not None:
             raise entry.error
@@ -55,13 +63,27 @@ class GroupCommit(Generic[T]):
         while True:
             with self._guard:
                 entries, self._pending = self._pending, []
-                if not entries:
-                    self._running = False
-                    return
-            try:
-                errors = self._commit([entry.item for entry in entries])
-            except BaseException as error:
-                errors = [error] * len(entries)
-            for entry, found in zip(entries, errors, strict=True):
-                entry.error = found
-                entry.signal.set()
+                self._asleep = not entries
+            if entries:
+                self._work(entries)
+            elif not self._more_comes():
+                return
+
+    def _work(self, entries: list[_Entry[T]]) -> None:
+        try:
+            errors = self._commit([entry.item for entry in entries])
+        except BaseException as error:
+            errors = [error] * len(entries)
+        for entry, found in zip(entries, errors, strict=True):
+            entry.error = found
+        Signal.set_all([entry.signal for entry in entries])
+
+    def _more_comes(self) -> bool:
+        """Sleep until something is submitted; False when nothing was, and the thread ends."""
+        if not self._wake.acquire(timeout=LINGER):
+            with self._guard:
+                if self._asleep:
+                    self._running = self._asleep = False
+                    return False
+            self._wake.acquire()  # whoever submitted at the last moment is just releasing it
+        return True

@@ -23,7 +23,7 @@ from grid.storage.base import Base
 from grid.storage.blobs import Blob, BlobStore
 from grid.storage.database import Database
 from grid.storage.links import Link
-from grid.storage.prepared import Prepared
+from grid.storage.prepared import Prepared, PreparedSizes, places
 from grid.storage.tables import BlobRow
 
 __all__ = ["collect", "record", "sweep"]
@@ -35,6 +35,9 @@ _RECORD = {
     "sqlite": Prepared(sqlite.insert(_BLOBS).on_conflict_do_nothing()),
     "postgresql": Prepared(postgresql.insert(_BLOBS).on_conflict_do_nothing()),
 }
+_KNOWN = PreparedSizes(
+    lambda size: select(_BLOBS.c.digest).where(_BLOBS.c.digest.in_(places("digest", size)))
+)
 
 
 def record(transaction: Session | Link, *blobs: Blob) -> None:
@@ -71,10 +74,14 @@ def _collect(db: Database, blobs: BlobStore, digests: list[str]) -> int:
 
     def confirm(held: list[str]) -> set[str]:
         nonlocal fileless
-        with db.transaction() as session:
-            forgotten = _forget(session, [*held, *missing])
-            fileless = len(forgotten & missing)
-            return set(held) - _known(session, held)
+        digests = [*held, *missing]
+        if not digests:
+            return set()
+        with db.writing() as link:
+            forgotten = {row.digest for row in _forget().run(link, {}, digest=digests).all()}
+            known = {row.digest for row in _KNOWN.run(link, {}, digest=digests).all()}
+        fileless = len(forgotten & missing)
+        return set(held) - known
 
     try:
         return blobs.delete_all(digests, confirm) + fileless
@@ -82,14 +89,16 @@ def _collect(db: Database, blobs: BlobStore, digests: list[str]) -> int:
         return sum(_collect(db, blobs, [digest]) for digest in digests) if len(digests) > 1 else 0
 
 
-def _forget(session: Session, digests: list[str]) -> set[str]:
-    """Drop those of these rows that nothing points to; returns which."""
-    statement = delete(BlobRow).where(BlobRow.digest.in_(digests), _unreferenced())
-    return set(session.scalars(statement.returning(BlobRow.digest)))
-
-
-def _known(session: Session, digests: list[str]) -> set[str]:
-    return set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(digests))))
+@cache
+def _forget() -> PreparedSizes:
+    """Drops those of these rows that nothing points to; returns which."""
+    return PreparedSizes(
+        lambda size: (
+            delete(_BLOBS)
+            .where(_BLOBS.c.digest.in_(places("digest", size)), _unreferenced())
+            .returning(_BLOBS.c.digest)
+        )
+    )
 
 
 @cache
