@@ -53,6 +53,21 @@ def test_fifty_workers_cost_one_read(blobs: Counting) -> None:
     assert b"".join(bytes(piece) for piece in part) == content[10:20]
 
 
+def test_what_was_just_made_is_not_read(blobs: Counting) -> None:
+    shared = SharedContents(blobs, kept=2500)
+    for number in range(5):
+        content = bytearray([number]) * 1000
+        digest = blobs.keep(content).digest
+        for _ in range(2):
+            shared.put(digest, content)
+        assert whole(shared, digest, 1000) == content
+    assert blobs.reads == []
+    large = blobs.put([b"x" * (SHARED + 1)])
+    shared.put(large.digest, b"x" * (SHARED + 1))
+    assert whole(shared, digest, 1000) == content, "it displaces nothing"
+    assert blobs.reads == []
+
+
 def test_the_latest_stay_and_large_ones_never(blobs: Counting) -> None:
     shared = SharedContents(blobs, kept=2500)
     contents = [bytes([number]) * 1000 for number in range(3)]

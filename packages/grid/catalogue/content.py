@@ -47,13 +47,13 @@ def download(blobs: BlobStore, digest: str, size: int, reply: Reply) -> Download
 class SharedContents:
     """Contents that many callers ask for at the same time, as the workers of a cycle do for its model.
 
-    Small ones are read once and stay in memory, the latest ``kept`` bytes of them.
+    Small ones are read once, or put here by who made them, and stay in memory, the latest ``kept`` bytes.
     """
 
     def __init__(self, blobs: BlobStore, kept: int = _KEPT) -> None:
         self._blobs, self._room = blobs, kept
         self._reading = Lock()
-        self._contents: OrderedDict[str, bytes] = OrderedDict()
+        self._contents: OrderedDict[str, bytes | bytearray] = OrderedDict()
 
     def download(self, digest: str, size: int, reply: Reply) -> Download:
         """As :func:`download`."""
@@ -66,11 +66,20 @@ class SharedContents:
         view = memoryview(content)
         return Download(reply, lambda start, stop: iter((view[start:stop],)), size, digest)
 
+    def put(self, digest: str, content: bytes | bytearray) -> None:
+        """Keep a content that was just stored, and that nobody changes any more."""
+        with self._reading:
+            if len(content) <= SHARED and digest not in self._contents:
+                self._keep(digest, content)
+
     def _read(self, digest: str, size: int) -> bytes:
         content = offload(self._blobs.read_range, digest, 0, size)
+        self._keep(digest, content)
+        return content
+
+    def _keep(self, digest: str, content: bytes | bytearray) -> None:
         self._contents[digest] = content
         self._room -= len(content)
         while self._room < 0:
             _, oldest = self._contents.popitem(last=False)
             self._room += len(oldest)
-        return content

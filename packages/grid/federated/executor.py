@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -58,6 +59,7 @@ class SerialExecutor:
             self._queues.clear()
 
     def _work(self) -> None:
+        time.sleep(0)  # whose report or commit asked for this is answered first
         while True:
             with self._idle:
                 if not self._ready:

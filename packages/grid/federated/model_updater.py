@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from sqlalchemy import insert
 
@@ -11,6 +13,7 @@ from grid.federated.aggregation.numbers import BLOCK, all_finite, narrow
 from grid.federated.aggregation.tensor_file import TensorFile
 from grid.federated.store import TrainingStore, Unit
 from grid.storage.blobs import Blob
+from grid.storage.buffers import WHOLE
 from grid.storage.prepared import Prepared
 from grid.storage.references import record
 from syft_ext.errors import BadRequest
@@ -23,29 +26,26 @@ WRITE = 4 * BLOCK
 
 
 class ModelUpdater:
-    def __init__(self, store: TrainingStore) -> None:
-        self._store = store
+    """Args: ``made``: is given each small model (digest, content)."""
+
+    def __init__(self, store: TrainingStore, made: Callable[[str, bytearray], None]) -> None:
+        self._store, self._made = store, made
 
     def apply(self, base: TensorFile, aggregate: Aggregate) -> Blob:
         """Write base minus aggregate as a new content with the layout of ``base``.
 
         Raises :class:`BadRequest` when the result is not finite: the model is not replaced by such a thing.
         """
-        with self._store.blobs.create(base.layout.total_size) as writer:
-            writer.write(bytes(base.view[: base.layout.data_offset]))
-            for run, values in zip(aggregate.runs, aggregate.values, strict=True):
-                for start in range(0, len(values), WRITE):
-                    stop = min(start + WRITE, len(values))
-                    part = values[start:stop]
-                    with np.errstate(all="ignore"):
-                        np.multiply(part, part.dtype.type(-aggregate.scale), out=part)
-                        np.add(part, base.numbers(run, start, stop), out=part)
-                        raw = np.ascontiguousarray(narrow(part, run[0])).view(np.uint8)
-                    base.release(run, start, stop)
-                    if not all_finite(raw, run[0]):
-                        raise BadRequest("the averaged model is not finite: the reports make it overflow")
-                    writer.write(raw.data)
-            return writer.commit()
+        if base.layout.total_size > WHOLE:
+            return self._store.blobs.put(_model(base, aggregate))
+        content = bytearray(base.layout.total_size)
+        target, position = np.frombuffer(content, np.uint8), 0
+        for piece in _model(base, aggregate):
+            target[position : position + len(piece)] = piece
+            position += len(piece)
+        blob = self._store.blobs.keep(content)
+        self._made(blob.digest, content)
+        return blob
 
     def publish(self, unit: Unit, blob: Blob) -> int:
         """Make ``blob`` the training's next checkpoint, in the unit that completes its cycle; its number."""
@@ -65,3 +65,20 @@ class ModelUpdater:
         )
         unit.process.latest_checkpoint = number
         return number
+
+
+def _model(base: TensorFile, aggregate: Aggregate) -> Iterator[memoryview]:
+    """The file of base minus aggregate, in pieces."""
+    yield base.view[: base.layout.data_offset]
+    for run, values in zip(aggregate.runs, aggregate.values, strict=True):
+        for start in range(0, len(values), WRITE):
+            stop = min(start + WRITE, len(values))
+            part = values[start:stop]
+            with np.errstate(all="ignore"):
+                np.multiply(part, part.dtype.type(-aggregate.scale), out=part)
+                np.add(part, base.numbers(run, start, stop), out=part)
+                raw = np.ascontiguousarray(narrow(part, run[0])).view(np.uint8)
+            base.release(run, start, stop)
+            if not all_finite(raw, run[0]):
+                raise BadRequest("the averaged model is not finite: the reports make it overflow")
+            yield raw.data

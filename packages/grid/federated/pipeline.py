@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from grid.federated.aggregation.strategies import PlanRunner, make_aggregator
 from grid.federated.aggregator import AggregationJobs
@@ -41,6 +42,7 @@ class TrainingPipeline:
         plans: runs hosted averaging plans, and checks plans when they are hosted.
         replica: the name of this process among those that share the database; the same after a restart.
         rng: draws random pools; seed it to repeat a run.
+        new_model: is given each small model (digest, content) that a cycle makes: workers ask for it at once.
 
     Use :attr:`tasks`, :attr:`assignments`, :attr:`collector` and :attr:`views`; :meth:`start` begins the
     background work (timers, and what a crash left undone), :meth:`stop` ends it.
@@ -57,6 +59,7 @@ class TrainingPipeline:
         replica: str = "main",
         rng: random.Random | None = None,
         model_limit: int = MODEL_LIMIT,
+        new_model: Callable[[str, bytearray], None] = lambda digest, content: None,
     ) -> None:
         clock = clock or SystemClock()
         self.notifier = Notifier()
@@ -83,7 +86,7 @@ class TrainingPipeline:
             self.hosted,
             self.lifecycle,
             self.outbox,
-            ModelUpdater(self.store),
+            ModelUpdater(self.store, new_model),
             self.executor,
             lambda hosted, base: make_aggregator(hosted, base, blobs, plans),
             lambda _process_id, when: self.scheduler.timers.at("outbox", when),

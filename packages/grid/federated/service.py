@@ -40,7 +40,12 @@ class FederatedService(Service):
         self._contents = SharedContents(node.blobs)
         secret = hashlib.sha256(b"grid training secret" + node.identity.private_pem()).digest()
         self.pipeline = TrainingPipeline(
-            node.db, node.blobs, secret=secret, plans=self._plans, clock=node.clock
+            node.db,
+            node.blobs,
+            secret=secret,
+            plans=self._plans,
+            clock=node.clock,
+            new_model=self._contents.put,
         )
 
     def start(self) -> None:
