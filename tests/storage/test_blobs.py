@@ -72,7 +72,7 @@ def test_a_small_content_that_is_not_what_its_digest_says_leaves_nothing(blobs: 
 
 
 def test_buffers_are_used_again_and_bounded(blobs: FileBlobStore) -> None:
-    blobs.buffers = Buffers(size=1000, limit=2000, idle=1000, pause=0.2)
+    blobs.buffers = Buffers(size=1000, limit=2000, idle=1000, pause=0.2, step=1000)
     for number in range(20):
         blobs.put([b"%d" % number]).release()
         with pytest.raises(ZeroDivisionError), blobs.create(10) as writer:
@@ -81,8 +81,8 @@ def test_buffers_are_used_again_and_bounded(blobs: FileBlobStore) -> None:
         with blobs.create(10) as writer:
             writer.write(b"%d" % number * 600)  # more than was announced
             writer.commit().release()
-    first, second = blobs.buffers.take(), blobs.buffers.take()
-    assert first is not None and second is not None and blobs.buffers.take() is None
+    first, second = blobs.buffers.take(1), blobs.buffers.take(1)
+    assert first is not None and second is not None and blobs.buffers.take(1) is None
     with blobs.create(5) as writer:  # none is left: it goes to the disk piece by piece
         writer.write(b"hello")
         blob = writer.commit()
@@ -90,13 +90,27 @@ def test_buffers_are_used_again_and_bounded(blobs: FileBlobStore) -> None:
         assert file.read() == b"hello"
     for buffer in (first, second):
         blobs.buffers.give(buffer)
-    assert blobs.buffers.take() is second and blobs.buffers.take() is first, "a burst finds both"
+    assert blobs.buffers.take(1) is second and blobs.buffers.take(1) is first, "a burst finds both"
     for buffer in (first, second):
         blobs.buffers.give(buffer)
     time.sleep(0.25)
     blobs.sweep()
-    assert blobs.buffers.take() is second, "one is kept"
-    assert blobs.buffers.take() is not first
+    assert blobs.buffers.take(1) is second, "one is kept"
+    assert blobs.buffers.take(1) is not first
+
+
+def test_buffers_are_as_large_as_their_contents() -> None:
+    buffers = Buffers(size=40, limit=100, idle=0, step=10)
+    taken = [buffers.take(size) for size in (0, 10, 11, 40)]
+    assert [len(buffer or b"") for buffer in taken] == [10, 10, 20, 40]
+    assert buffers.take(21) is None
+    for buffer in taken:
+        assert buffer is not None
+        buffers.give(buffer)
+    assert buffers.take(15) is taken[2], "one of its size"
+    assert buffers.take(31) is taken[3]
+    other = buffers.take(40)
+    assert other is not None and buffers.take(1) is None, "the small ones made room for it"
 
 
 def test_a_content_that_is_in_memory_is_stored_as_any_other(blobs: FileBlobStore) -> None:

@@ -15,6 +15,9 @@ and nothing is removed that cannot be locked exclusively. That is the whole prot
 readers and sweepers, in one process or in several on one file system.
 """
 
+# Names are strings here: every report needs a dozen, and a Path costs ten times as much.
+# ruff: noqa: PTH108, PTH110, PTH116
+
 from __future__ import annotations
 
 import contextlib
@@ -29,7 +32,7 @@ from typing import BinaryIO
 from grid.offload import offload
 from grid.storage.blob import Blob, LockedFile, check_digest
 from grid.storage.buffers import Buffers
-from grid.storage.disk import make_directory, sync_directory
+from grid.storage.disk import close, make_directory, sync_directory
 from grid.storage.group import GroupCommit
 from grid.storage.temporary import TemporaryFile, commit_files
 from syft_ext.errors import BadRequest, NotFound
@@ -156,6 +159,7 @@ class FileBlobStore(BlobStore):
     def __init__(self, root: Path) -> None:
         self.root = root
         self.contents = root / "contents"
+        self._contents = str(self.contents)
         self.temporary = root / "temporary"
         for directory in (self.contents, self.temporary):
             make_directory(directory)
@@ -165,7 +169,7 @@ class FileBlobStore(BlobStore):
         self.sweep()
 
     def create(self, size: int | None = None) -> FileBlobWriter:
-        buffer = self.buffers.take() if size is not None and size <= self.buffers.size else None
+        buffer = self.buffers.take(size) if size is not None and size <= self.buffers.size else None
         return FileBlobWriter(self, buffer)
 
     def keep(self, content: bytes | bytearray) -> Blob:
@@ -187,32 +191,32 @@ class FileBlobStore(BlobStore):
             flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
             return memoryview(mmap.mmap(fd, size, flags, mmap.PROT_READ | mmap.PROT_WRITE))
         finally:
-            os.close(fd)
+            close(fd)
 
     def size(self, digest: str) -> int:
         try:
-            return self.path(digest).stat().st_size
+            return os.stat(self._name(digest)).st_size
         except FileNotFoundError:
             raise NotFound("there is no such content") from None
 
     def exists(self, digest: str) -> bool:
-        return self.path(digest).exists()
+        return os.path.exists(self._name(digest))
 
     def hold(self, digest: str) -> Blob:
-        file = LockedFile.take(self.path(digest))
+        file = LockedFile.take(self._name(digest))
         if file is None:
             raise NotFound("there is no such content")
         return Blob(digest, file.size, file)
 
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
         try:
-            file = LockedFile(self.path(digest))
+            file = LockedFile(self._name(digest))
         except FileNotFoundError:
             return False
         try:
             if not file.lock_alone() or not confirm():
                 return False
-            self.path(digest).unlink()
+            os.unlink(self._name(digest))
             return True
         finally:
             file.close()
@@ -222,14 +226,14 @@ class FileBlobStore(BlobStore):
         try:
             for digest in digests:
                 with contextlib.suppress(FileNotFoundError):
-                    file = LockedFile(self.path(digest))
+                    file = LockedFile(self._name(digest))
                     if file.lock_alone():
                         held[digest] = file
                     else:
                         file.close()
             removed = [digest for digest in confirm(list(held)) if digest in held]
             for digest in removed:
-                self.path(digest).unlink()
+                os.unlink(self._name(digest))
             return len(removed)
         finally:
             for file in held.values():
@@ -247,9 +251,13 @@ class FileBlobStore(BlobStore):
         """The file of a digest; raises :class:`BadRequest` if it is none."""
         return self.contents / check_digest(digest)
 
+    def _name(self, digest: str) -> str:
+        """As :meth:`path`; made of a string for a tenth of the time."""
+        return f"{self._contents}/{check_digest(digest)}"
+
     def _open(self, digest: str) -> int:
         try:
-            return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(self._name(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NotFound("there is no such content") from None
 
@@ -361,7 +369,7 @@ def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: 
     removed = 0
     for path in list(directory.iterdir()):
         try:
-            file = LockedFile(path)
+            file = LockedFile(str(path))
         except FileNotFoundError:
             continue
         if file.lock_alone() and not keep(path.name):

@@ -17,6 +17,9 @@ __all__ = ["WHOLE", "Buffers"]
 WHOLE = 2 << 20
 """Bytes of the largest content that is small."""
 
+_STEP = 256 << 10
+"""Buffers are as large as their first content needs, in these steps: the contents of a cycle are of one size."""
+
 _TOGETHER = 64 << 20
 _IDLE = 16 << 20
 """Bytes that are kept while nobody needs them."""
@@ -26,37 +29,55 @@ _PAUSE = 10.0
 
 
 class Buffers:
-    """Buffers of ``size`` bytes, together at most ``limit``; ``idle`` bytes are kept, and what was needed within
-    the last ``pause`` seconds."""
+    """Buffers of at most ``size`` bytes, together at most ``limit``; ``idle`` bytes are kept, and what was needed
+    within the last ``pause`` seconds."""
 
     def __init__(
-        self, size: int = WHOLE, limit: int = _TOGETHER, idle: int = _IDLE, pause: float = _PAUSE
+        self,
+        size: int = WHOLE,
+        limit: int = _TOGETHER,
+        idle: int = _IDLE,
+        pause: float = _PAUSE,
+        step: int = _STEP,
     ) -> None:
-        self.size, self._pause = size, pause
-        self._left, self._kept = limit // size, idle // size
+        self.size, self._pause, self._step = size, pause, step
+        self._left, self._kept = limit, idle
+        self._unused = 0  # bytes of the free ones
         self._free: deque[tuple[float, bytearray]] = deque()  # the latest used one is the last
         self._guard = native_lock()
 
-    def take(self) -> bytearray | None:
-        """A buffer with arbitrary contents; None when all are in use."""
+    def take(self, size: int) -> bytearray | None:
+        """A buffer for ``size`` bytes, with arbitrary contents; None when too many are in use."""
+        length = self._step * max(-(-size // self._step), 1)
         with self._guard:
-            if self._free:
-                return self._free.pop()[1]
-            if not self._left:
+            for index in range(len(self._free) - 1, -1, -1):
+                if len(self._free[index][1]) == length:
+                    _, found = self._free[index]
+                    del self._free[index]
+                    self._unused -= length
+                    return found
+            while self._left < length and self._free:
+                self._drop()
+            if self._left < length:
                 return None
-            self._left -= 1
-        return bytearray(self.size)
+            self._left -= length
+        return bytearray(length)
+
+    def _drop(self) -> None:
+        _, dropped = self._free.popleft()
+        self._unused -= len(dropped)
+        self._left += len(dropped)
 
     def give(self, buffer: bytearray) -> None:
         """Take ``buffer`` back; nobody uses it any more."""
         with self._guard:
             self._free.append((time.monotonic(), buffer))
+            self._unused += len(buffer)
         self.trim()
 
     def trim(self) -> None:
         """Let go what was not needed for a while."""
         with self._guard:
             old = time.monotonic() - self._pause
-            while len(self._free) > self._kept and self._free[0][0] < old:
-                self._free.popleft()
-                self._left += 1
+            while self._unused > self._kept and self._free[0][0] < old:
+                self._drop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import posix
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from syft_ext.errors import Unavailable
 
-__all__ = ["clear_errors", "make_directory", "start_writeback", "sync_directory", "write_all"]
+__all__ = ["clear_errors", "close", "make_directory", "start_writeback", "sync_directory", "write_all"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SYNC_FILE_RANGE_WRITE = 2
@@ -28,6 +29,11 @@ def _load_sync_file_range() -> Any:
 
 
 _sync_file_range = _load_sync_file_range()
+
+
+def close(fd: int) -> None:
+    """Close a file's descriptor: not by gevent's ``os.close``, which asks first who waits for it."""
+    posix.close(fd)
 
 
 def start_writeback(fd: int) -> None:
@@ -60,7 +66,7 @@ def sync_directory(path: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def make_directory(path: Path) -> None:

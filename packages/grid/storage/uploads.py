@@ -237,7 +237,7 @@ class Uploads:
     def _partial(self, row: UploadRow) -> Iterator[TemporaryFile]:
         """The partial file, which nobody else uses meanwhile; remembers its hash at the end."""
         path = self._directory / row.id
-        locked = LockedFile(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        locked = LockedFile(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
         if not locked.lock_alone():
             raise Conflict("the upload is in use")
         file = TemporaryFile(self._directory, self._blobs.contents, locked)
