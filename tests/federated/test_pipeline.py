@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grid.federated import aggregator
 from syft_ext.errors import Conflict, InvalidConfig, InvalidTensors, InvalidToken, NotFound, TooLarge
 from tests.federated.driver import Driver, together
 from tests.federated.models import encode, small_model
@@ -59,6 +60,26 @@ def test_history_is_gapless_and_tells_everything(driver: Driver) -> None:
         ("cycle", "applying", "completed"),
         ("process", "running", "completed"),
     ]
+
+
+def test_reports_are_added_many_at_a_time(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones sixteen at a time, and the rest when the cycle is closed; large ones each as it comes."""
+    jobs: list[str] = []
+    submit = driver.pipeline.executor.submit
+    monkeypatch.setattr(
+        driver.pipeline.executor, "submit", lambda key, name, job: (jobs.append(name), submit(key, name, job))
+    )
+    driver.host({"num_cycles": 2, "max_diffs": 37})
+    for cycle, together_ in ((1, 4 << 20), (2, 100)):
+        monkeypatch.setattr(aggregator, "TOGETHER", together_)
+        jobs.clear()
+        parts = [driver.join() for _ in range(37)]
+        for part in parts:
+            driver.report(part, _diff(1.0))
+        driver.completed(cycle)
+        advances = [name for name in jobs if name.startswith("advance")]
+        assert len(advances) == (2 if cycle == 1 else 36)
+        np.testing.assert_allclose(driver.model()["weight"], 1.0 - cycle)
 
 
 def test_weighted_mean_of_trained_parameters(driver: Driver) -> None:

@@ -38,6 +38,11 @@ __all__ = ["AggregationJobs"]
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+TOGETHER = 4 << 20
+MANY = 16
+"""Reports are added when so many bytes of them, or so many, have come; closing a cycle adds the rest. Each turn
+costs three queries and a call to where plans run."""
+
 _REPORTS = Prepared(
     select(
         t.Assignment.id,
@@ -113,12 +118,22 @@ class AggregationJobs:
         self.collector: Collector  # set by the pipeline: the two know each other
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
+        self._waiting: dict[str, tuple[str, int]] = {}  # reports of a training's latest cycle
 
     # -- what is asked of it
 
     def advance(self, process_id: str, cycle_id: str) -> None:
-        """Reports came in: add them to the sum in the background."""
-        self._executor.submit(process_id, f"advance {cycle_id}", lambda: self._go_on(process_id, cycle_id))
+        """A report came in: add it to the sum in the background, together with those that come soon."""
+        size = self._hosted.layout(process_id).total_size
+        with self._lock:
+            known, waiting = self._waiting.get(process_id, ("", 0))
+            waiting = waiting + 1 if known == cycle_id else 1
+            enough = waiting >= MANY or waiting * size >= TOGETHER
+            self._waiting[process_id] = (cycle_id, 0 if enough else waiting)
+        if enough:
+            self._executor.submit(
+                process_id, f"advance {cycle_id}", lambda: self._go_on(process_id, cycle_id)
+            )
 
     def work(self, message: Message) -> None:
         """An outbox message waits: do its work in the background."""
