@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedReader
 
 __all__ = ["RequestHeaders"]
 
 MAX_LINE = 16 << 10
 MAX_HEAD = 64 << 10
 MAX_FIELDS = 128
+_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00\r\n]*\r\n)*")
+_EACH = re.compile(r"([^:\r\n]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
 _FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00\r\n]*?)[ \t]*\r?\n")
 
 
@@ -25,9 +27,11 @@ class RequestHeaders:
         self.fields: dict[str, list[str]] = {}
 
     @classmethod
-    def parse(cls, file: BinaryIO) -> RequestHeaders:
+    def parse(cls, file: BufferedReader) -> RequestHeaders:
         """Read up to the empty line; raises :class:`ValueError` on anything that is not a header field."""
         headers = cls()
+        if headers._parse_at_once(file):
+            return headers
         left, count = MAX_HEAD, MAX_FIELDS
         while True:
             line = file.readline(MAX_LINE)
@@ -38,6 +42,21 @@ class RequestHeaders:
             if match is None or left < 0 or count < 0:
                 raise ValueError("a header field is malformed, or there are too many")
             headers.fields.setdefault(match[1].lower(), []).append(match[2])
+
+    def _parse_at_once(self, file: BufferedReader) -> bool:
+        """Take the whole head, if it has come and is well-formed: the rule."""
+        arrived = file.peek(1)
+        end = arrived.find(b"\r\n\r\n") + 2
+        text = arrived[:end].decode("latin-1")
+        if end < 2 or not _FIELDS.fullmatch(text):
+            return False
+        found = _EACH.findall(text)
+        if len(found) > MAX_FIELDS:
+            return False
+        for name, value in found:
+            self.fields.setdefault(name.lower(), []).append(value)
+        file.read(end + 2)
+        return True
 
     def get(self, name: str, default: str | None = None) -> str | None:
         values = self.fields.get(name.lower())
