@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 __all__ = ["NodeProcess"]
 
@@ -45,15 +46,11 @@ class NodeProcess:
         self.log: deque[str] = deque(maxlen=400)
         self.lines: list[str] = []
         self._changed = threading.Condition()
-        command = [sys.executable, "-m", "apps.cli", kind, "start", "--home", str(home), *arguments]
         with (log_file or Path(os.devnull)).open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if log_file is None else log,
-                text=True,
-                bufsize=1,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            self.process = self._spawn(
+                [kind, "start", "--home", str(home), *arguments],
+                {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+                None if log_file is None else log,
             )
         self._readers = [
             threading.Thread(target=self._read_output, daemon=True),
@@ -62,6 +59,19 @@ class NodeProcess:
         for reader in self._readers:
             reader.start()
         self.url = self._wait_until_ready(timeout)
+
+    def _spawn(
+        self, arguments: list[str], environment: dict[str, str], log: IO[bytes] | None
+    ) -> subprocess.Popen[str]:
+        """``grid *arguments``, its standard output (and error, without a ``log``) piped to here."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "apps.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log or subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=environment,
+        )
 
     def _read_output(self) -> None:
         assert self.process.stdout is not None

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 
 import pytest
 
+import demo.processes
 import syft_ext as sy
-from demo.processes import NodeProcess
 from syft_ext.client.node_client import NodeClient
+from tests.forkserver import Forked
+from tests.nodes import NodeProcess
 
 OWNER = "owner@example.org"
 PASSWORD = "correct horse battery staple"
@@ -34,29 +35,31 @@ def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Nodes:
-    """Starts nodes under one directory and ends what is left of them."""
+    """Starts nodes under one directory and ends what is left of them; forks them, unless told to start them."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.running: list[NodeProcess] = []
+    def __init__(self, root: Path, process: type[demo.processes.NodeProcess] = NodeProcess) -> None:
+        self.root, self.process = root, process
+        self.running: list[demo.processes.NodeProcess] = []
 
     def start(
         self, kind: str, name: str, *arguments: str, owner: bool = True, port: int = 0, **environment: str
-    ) -> NodeProcess:
+    ) -> demo.processes.NodeProcess:
         env = dict(environment)
         if owner and kind != "worker":
             env |= {"GRID_OWNER_EMAIL": OWNER, "GRID_OWNER_PASSWORD": PASSWORD}
         flags = ["--name", name, "--port", str(port), "--heartbeat-interval", "0.5", *arguments]
-        node = NodeProcess(kind, self.root / name, flags, environment=env)
+        node = self.process(kind, self.root / name, flags, environment=env)
         self.running.append(node)
         return node
 
-    def restart(self, node: NodeProcess, *arguments: str, **environment: str) -> NodeProcess:
+    def restart(
+        self, node: demo.processes.NodeProcess, *arguments: str, **environment: str
+    ) -> demo.processes.NodeProcess:
         """The same home at the same port again, after it was stopped or killed."""
         port = int(node.url.rsplit(":", 1)[1])
         return self.start(node.kind, node.home.name, *arguments, owner=False, port=port, **environment)
 
-    def login(self, node: NodeProcess, *, save: bool = False) -> NodeClient:
+    def login(self, node: demo.processes.NodeProcess, *, save: bool = False) -> NodeClient:
         return sy.login(node.url, OWNER, PASSWORD, save=save)
 
     def close(self) -> None:
@@ -67,6 +70,14 @@ class Nodes:
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     nodes = Nodes(tmp_path)
+    yield nodes
+    nodes.close()
+
+
+@pytest.fixture
+def started_nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Nodes that import for themselves what they need."""
+    nodes = Nodes(tmp_path, demo.processes.NodeProcess)
     yield nodes
     nodes.close()
 
@@ -94,15 +105,11 @@ def grid(*arguments: str, **environment: str) -> Result:
 
 
 def _process(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.cli", *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-        timeout=120,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    process = Forked(arguments, {**os.environ, **environment}, None)
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        out, err = process.stdout.read(), process.stderr.read()
+    return Result(process.wait(120), out, err)
 
 
 def _here(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:

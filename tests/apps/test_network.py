@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import syft_ext as sy
-from demo.processes import NodeProcess
 from syft_ext.errors import GridError, NotFound, Unauthenticated
 from syft_ext.identity import Identity
 from syft_ext.messages import GetMetadata
@@ -21,6 +20,7 @@ from syft_ext.messages.objects import GetObject, PutObject
 from syft_ext.tensors import encode_tensors
 from syft_ext.transport import Connection, open_transport
 from tests.apps.conftest import OWNER, PASSWORD, Nodes, grid
+from tests.nodes import NodeProcess
 
 pytestmark = pytest.mark.slow
 

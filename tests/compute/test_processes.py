@@ -17,7 +17,6 @@ import psutil
 import pytest
 import torch
 
-from demo.processes import NodeProcess
 from grid.compute.hosts import host_command
 from grid.compute.link import Link
 from grid.compute.protocol import Attach, Sessions
@@ -25,6 +24,7 @@ from grid.compute.service import ComputeService
 from syft_ext.errors import Forbidden, NotFound, SessionLost, TooManyRequests, Unauthenticated
 from syft_ext.messages import compute as c
 from syft_ext.messages.accounts import UpdateUser
+from tests.nodes import NodeProcess
 
 from .lab import Lab, Person, Remote, ref
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import syft_ext as sy
-from demo.processes import NodeProcess
 from syft_ext.client import credentials
 from syft_ext.client.environments import Environment
 from syft_ext.errors import Forbidden, NotFound
 from syft_ext.messages.compute import Call, KeepValues, ListSessions, Load
 from tests.apps.conftest import grid
+from tests.nodes import NodeProcess
 
 from .bench import Desk, process_in
 

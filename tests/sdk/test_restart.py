@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -15,31 +14,27 @@ import pytest
 import torch
 
 import syft_ext as sy
-from grid.web.testing import RunningNode
 from syft_ext.federated import RunSummary
+from tests.nodes import NodeProcess
 from tests.sdk.live import EMAIL, PASSWORD, log_in
 from tests.sdk.scripted import least_squares
 
 CYCLES, WORKERS = 12, 2
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 class Phoenix:
     """A Domain in a process of its own, always at the same port with the same state."""
 
     def __init__(self, home: Path) -> None:
-        self.command = [sys.executable, "-m", "apps.cli", "domain", "start", "--home", str(home)]
-        self.command += ["--host", "127.0.0.1", "--port", str(free_port()), "--name", "phoenix"]
+        self.home, self.port = home, 0
         self.start()
 
     def start(self) -> None:
-        owner = {"GRID_OWNER_EMAIL": EMAIL, "GRID_OWNER_PASSWORD": PASSWORD, "OMP_NUM_THREADS": "1"}
-        self.node = RunningNode(self.command, env=owner)
+        owner = {"GRID_OWNER_EMAIL": EMAIL, "GRID_OWNER_PASSWORD": PASSWORD}
+        arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--name", "phoenix"]
+        self.node = NodeProcess("domain", self.home, arguments, environment=owner)
         self.url = self.node.url
+        self.port = int(self.url.rsplit(":", 1)[1])
 
     def kill(self) -> None:
         self.node.kill()

@@ -10,7 +10,7 @@ import torch
 from torch.func import functional_call
 
 import syft_ext as sy
-from demo.processes import NodeProcess
+from tests.nodes import NodeProcess
 
 EMAIL, PASSWORD = "owner@equal.example", "correct horse battery staple"
 WORKERS, ROWS, CYCLES, RATE = 4, 32, 3, 0.5

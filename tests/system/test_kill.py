@@ -11,15 +11,17 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 import syft_ext as sy
-from demo.processes import NodeProcess
 from syft_ext.errors import GridError
+from syft_ext.federated.backoff import Backoff
 from syft_ext.messages.federated import ListProcesses, ProcessHistory
+from tests.nodes import NodeProcess
 
 EMAIL, PASSWORD = "owner@kill.example", "correct horse battery staple"
 KILLS = 26  # per engine: 52 in all
@@ -74,6 +76,8 @@ def test_a_training_survives_kill_9_at_seeded_points(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
+    # Workers ask again soon: more of the time goes into training, and less into waiting for them.
+    monkeypatch.setattr("syft_ext.federated.retry.Backoff", partial(Backoff, cap=0.3))
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")  # shown when the test fails
     dice = random.Random(seed)

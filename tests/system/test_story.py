@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import syft_ext as sy
-from demo.processes import NodeProcess
 from tests.conftest import throw_away_database
+from tests.nodes import NodeProcess
 
 OWNER, OFFICER, SUE, SAM = (f"{name}@story.example" for name in ("owner", "officer", "sue", "sam"))
 PASSWORD = "correct horse battery staple"

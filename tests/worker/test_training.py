@@ -12,8 +12,8 @@ import torch
 from torch.func import functional_call
 
 import syft_ext as sy
-from demo.processes import NodeProcess
 from tests.apps.conftest import Nodes, grid
+from tests.nodes import NodeProcess
 
 pytestmark = pytest.mark.slow
 #: Enough that there is time to kill somebody before the training is over.
