@@ -40,8 +40,9 @@ class Forked:
         output, out = os.pipe()
         errors, err = os.pipe() if log is None else (-1, os.dup(log.fileno()))
         order = {"arguments": list(arguments), "environment": dict(environment), "directory": os.getcwd()}
+        self._server = _server()
         try:
-            self.pid = _server().ask(order, out, err)
+            self.pid = self._server.ask(order, out, err)
         finally:
             os.close(out)
             os.close(err)
@@ -62,7 +63,7 @@ class Forked:
 
     def _wait(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._descriptor], [], [], timeout)[0]:
-            self.returncode = os.waitstatus_to_exitcode(_server().ask({"ended": self.pid}))
+            self.returncode = os.waitstatus_to_exitcode(self._server.ask({"ended": self.pid}))
             os.close(self._descriptor)
         return self.returncode
 
@@ -104,8 +105,16 @@ class _Server:
         self._process.wait()
 
 
-@cache
+_starting = threading.Lock()
+
+
 def _server() -> _Server:
+    with _starting:
+        return _start_server()
+
+
+@cache
+def _start_server() -> _Server:
     server = _Server()
     atexit.register(server.close)
     return server

@@ -8,6 +8,13 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+#: Runs before the first cell.
+FORKED_NODES = """\
+import sys
+sys.path.insert(0, "..")
+import demo.processes, tests.nodes
+demo.processes.NodeProcess = tests.nodes.NodeProcess
+"""
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -22,6 +29,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     book = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in book.cells), "notebooks are kept without outputs"
+    book.cells.insert(0, nbformat.v4.new_code_cell(FORKED_NODES))
     client = NotebookClient(
         book, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     )
