@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import importlib
 import logging
 import os
@@ -133,6 +134,7 @@ def _path(text: str) -> Path | None:
 
 def _announce(node: Node, url: str) -> None:
     """The one line on standard output; whoever started us waits for it. A Worker asks its Domain first."""
+    gc.enable()  # the command disabled it
     if node.kind == "worker":
         from grid.worker.daemon import TrainingService
 

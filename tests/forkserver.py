@@ -122,6 +122,7 @@ def _start_server() -> _Server:
 
 def main(descriptor: int) -> None:
     """Fork what is asked for until the asking process is gone; returns in each child once its node has ended."""
+    gc.disable()  # until a node serves, as where the command starts it
     from grid.web.patching import patch
 
     patch()
@@ -135,7 +136,6 @@ def main(descriptor: int) -> None:
     from grid.config import logs  # noqa: F401
     from grid.web import server  # noqa: F401
 
-    gc.collect()
     gc.freeze()  # else the first collection of each child would copy all pages
     channel = _socket.socket(fileno=descriptor)
     channel.setblocking(True)

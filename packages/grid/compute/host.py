@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Only modules that start no thread may be imported before the network is dropped.
+from syft_ext.importing import importing
 from syft_ext.plans.lockdown import drop_network, enter, limit_cpu
 
 if TYPE_CHECKING:
@@ -61,15 +62,17 @@ def _main(arguments: list[str]) -> None:
     listener = _listen(options.listen) if options.listen else None
     protections = drop_network()
 
-    import torch
+    with importing():
+        import torch
 
-    from grid.compute.desk import Desk, warm_up
+        from grid.compute.desk import Desk, warm_up
 
     with contextlib.suppress(OSError):  # where memory runs out, a session goes before the node does
         Path("/proc/self/oom_score_adj").write_text("1000")
     logging.disable(logging.CRITICAL)  # torch writes a page for every operation that does not fit
     torch.set_num_threads(1)  # a process that is forked must have no other threads
-    warm_up()
+    with importing():
+        warm_up()
     channel = _fork_hosts(options.nursery) if listener is None else None
     if listener is None and channel is None:
         return

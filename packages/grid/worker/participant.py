@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from grid.config.logs import set_up_logging
 from grid.worker.protocol import Command, Event, Setup, decode_command, decode_setup, encode
+from syft_ext.importing import importing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,8 @@ class Participant:
     """The trainings that this process has joined, each in a thread of its own."""
 
     def __init__(self, setup: Setup, out: BinaryIO) -> None:
-        from grid.worker.sandboxed import SandboxedPlans
+        with importing():
+            from grid.worker.sandboxed import SandboxedPlans
 
         self.setup = setup
         self._out = out

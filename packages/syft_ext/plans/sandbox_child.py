@@ -12,6 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 # Only modules that start no thread may be imported before the network is dropped.
+from syft_ext.importing import importing
 from syft_ext.plans.lockdown import drop_network, enter, limit_cpu
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ def main(arguments: list[str]) -> None:
     channel = socket.socket(fileno=int(socket_fd))
     channel.setblocking(True)  # a parent under gevent made it non-blocking
 
-    import torch
+    with importing():
+        import torch
 
-    from syft_ext.plans.channel import Arena, Failed, Ready, send
+        from syft_ext.plans.channel import Arena, Failed, Ready, send
 
     torch.set_num_threads(int(threads))
     try:
-        _warm_up()
+        with importing():
+            _warm_up()
         protections += enter(int(memory_bytes))
     except Exception as error:
         send(channel, Failed(f"the sandbox cannot start: {error}", {}))
