@@ -7,6 +7,7 @@ SQLite file is copied and the PostgreSQL database emptied, so a fresh one costs 
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import uuid
@@ -16,12 +17,22 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from grid.storage.blobs import FileBlobStore
 from grid.storage.database import Database
 
+gc.disable()  # until everything is imported
+settings.register_profile("loaded machines", deadline=None)
+settings.load_profile("loaded machines")
 SERVER = os.environ.get("GRID_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: collections while tests run need not go through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def _administer(statement: sql.Composed) -> None:
