@@ -29,6 +29,12 @@ settings.load_profile("loaded machines")
 SERVER = os.environ.get("GRID_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: at the end nobody waits for a slow one while others have run out."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: collections while tests run need not go through it again and again."""
     gc.freeze()
@@ -114,8 +120,10 @@ def postgresql_url(postgresql_session_url: str, postgresql_seeds: dict[str, byte
         )
         connection.execute("SET session_replication_role = replica")  # no foreign keys, so any order
         with connection.transaction():
-            for table in _tables(connection):
-                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            emptying = [
+                sql.SQL("DELETE FROM {}").format(sql.Identifier(table)) for table in _tables(connection)
+            ]
+            connection.execute(sql.SQL("; ").join(emptying))
             for table, rows in postgresql_seeds.items():
                 statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
                 with connection.cursor().copy(statement) as copy:

@@ -69,6 +69,7 @@ def dose_effect(
     return torch.stack([slope, y.mean() - slope * x.mean()])
 
 
+@pytest.mark.slow
 def test_from_registering_to_auditing(town: Town) -> None:
     # The owner: accounts, the Network, a policy, a dataset with a mock.
     owner, registry = town.domain_as(OWNER), town.network_as(OWNER)
