@@ -20,11 +20,24 @@ from grid.environments.tables import EnvironmentRow
 from grid.storage.database import Database
 from syft_ext.clock import Clock
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "why_it_ended"]
 
 logger = logging.getLogger(__name__)
 
 _STRAYS = 60.0  # seconds between two looks for what no row tells of
+# The kernel ends a process by counting clock ticks, and tells of its time exactly: several percent less when the
+# machine is loaded (measured: 3.7 s of 4).
+_NEARLY = 0.8
+
+
+def why_it_ended(cpu_seconds: int, status: Status, seen: Status | None) -> str:
+    """Why an environment ended that may use ``cpu_seconds``, by what its provider knows and how it was seen last."""
+    used = max(status.cpu_seconds, seen.cpu_seconds if seen else 0.0)
+    if used >= _NEARLY * cpu_seconds:
+        return f"it used up its {cpu_seconds} s of CPU time"
+    if status.reason or seen:
+        return status.reason or "it ended by itself"
+    return "it ended while the Domain did not run, which it does when nobody comes back for its lease"
 
 
 class Keeper:
@@ -73,7 +86,7 @@ class Keeper:
                 if reason := self._abandoned(row):
                     self._destroy(row, reason)
             else:
-                reason = self._why(row, status)
+                reason = why_it_ended(row.cpu_seconds, status, self._seen.get(row.id))
                 self._manager.providers[row.provider].tidy(row.id)
                 self._over(row, Event.GONE, reason)
 
@@ -105,16 +118,6 @@ class Keeper:
         self._seen.pop(row.id, None)
         logger.info("environment %s: %s, %s", row.id, what, reason)
         self._ended(row.id, what, reason)
-
-    def _why(self, row: EnvironmentRow, status: Status) -> str:
-        """Why an environment ended, from what its provider knows and from how it was last seen."""
-        seen = self._seen.get(row.id)
-        used = max(status.cpu_seconds, seen.cpu_seconds if seen else 0.0)
-        if used >= row.cpu_seconds - 1:
-            return f"it used up its {row.cpu_seconds} s of CPU time"
-        if status.reason or seen:
-            return status.reason or "it ended by itself"
-        return "it ended while the Domain did not run, which it does when nobody comes back for its lease"
 
     def _end_strays(self) -> None:
         for provider in self._manager.providers.values():
