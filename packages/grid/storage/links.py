@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -76,24 +76,48 @@ class Links:
         self._permits = Semaphore(size)
         self._idle: deque[Link] = deque()
 
-    @contextmanager
-    def lend(self) -> Iterator[Link]:
-        """One that nobody else uses."""
-        with self._permits:
-            link = self._idle.pop() if self._idle else Link(self._connect())
-            try:
-                yield link
-            except BaseException as error:
-                if link.broken:
-                    self.close()  # what else is idle has met the same fate
-                elif isinstance(error, Exception):
-                    self._idle.append(link)
-                else:  # who is killed leaves a statement behind that may still run
-                    link.close()
-                raise
+    def lend(self) -> Lent:
+        """``with links.lend() as link:`` one that nobody else uses."""
+        return Lent(self)
+
+    def take(self) -> Link:
+        self._permits.acquire()
+        try:
+            return self._idle.pop() if self._idle else Link(self._connect())
+        except BaseException:
+            self._permits.release()
+            raise
+
+    def give(self, link: Link, error: BaseException | None) -> None:
+        """Take it back from a statement that ended with ``error``."""
+        if link.broken:
+            link.close()
+            self.close()  # what else is idle has met the same fate
+        elif error is None or isinstance(error, Exception):
             self._idle.append(link)
+        else:  # who is killed leaves a statement behind that may still run
+            link.close()
+        self._permits.release()
 
     def close(self) -> None:
         """Close what is idle."""
         while self._idle:
             self._idle.pop().close()
+
+
+class Lent:
+    """A connection of :class:`Links` in somebody's hands. No generator: that would cost as much as a statement."""
+
+    __slots__ = ("_link", "_links")
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    def __enter__(self) -> Link:
+        self._link = self._links.take()
+        return self._link
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._links.give(self._link, error)
