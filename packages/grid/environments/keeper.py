@@ -31,7 +31,7 @@ _NEARLY = 0.8
 
 
 def why_it_ended(cpu_seconds: int, status: Status, seen: Status | None) -> str:
-    """Why an environment ended that may use ``cpu_seconds``, by what its provider knows and how it was seen last."""
+    """Why an environment ended that may use ``cpu_seconds``, by its provider and by how it was seen last."""
     used = max(status.cpu_seconds, seen.cpu_seconds if seen else 0.0)
     if used >= _NEARLY * cpu_seconds:
         return f"it used up its {cpu_seconds} s of CPU time"
