@@ -7,12 +7,15 @@ one that failed lately is asked now and then (:mod:`grid.network.breaker`), and 
 from __future__ import annotations
 
 import _thread
+import heapq
 import logging
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, repeat
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -37,6 +40,9 @@ Kind = Literal["dataset", "model", "object"]
 KINDS: tuple[Kind, ...] = ("dataset", "model")
 #: Seconds that a suspect may still be at it after everybody else; its late answer closes its circuit.
 PROBE_TIMEOUT = 10.0
+
+
+_name = attrgetter("name")
 
 
 class _Entry(Reply, dict=True):
@@ -98,7 +104,7 @@ class NetworkSearchService(Service):
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         waiting, notes = self._ask_all(_query(message), answers, deadline - begun)
         asked = len(waiting) + len(notes)
-        results: list[tuple[Peer, _Entry]] = []
+        results: list[tuple[Peer, Sequence[_Entry]]] = []
         trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
         while waiting:
             # Suspects are not waited for; whoever of them was as quick as the others is heard.
@@ -111,15 +117,14 @@ class NetworkSearchService(Service):
             trusted.discard(answer.domain.verify_key)
             if answer.error:
                 notes.append(_note(answer.domain, answer.error))
-            results += [(answer.domain, entry) for entry in answer.entries]
+            results.append((answer.domain, answer.entries))
         for domain, suspect in waiting.values():
             late = "did not answer lately; asked again" if suspect else "did not answer in time"
             notes.append(_note(domain, late))
             if not suspect:
                 self.breaker.failed(domain.verify_key, time.monotonic(), "did not answer in time")
-        results.sort(key=lambda found: (found[1].name, found[0].name))
         return SearchReply(
-            results=[_found(domain, entry) for domain, entry in results[: message.limit]],
+            results=[_found(domain, entry) for domain, entry in islice(_by_name(results), message.limit)],
             notes=sorted(notes, key=lambda note: note.domain),
             asked=asked,
             seconds=time.monotonic() - begun,
@@ -195,6 +200,7 @@ class NetworkSearchService(Service):
                 raise InvalidEnvelope("it says unchanged of something that it never told")
             return known.entries
         entries = [entry for entry in reply.entries if entry.kind in query.kinds]
+        entries.sort(key=_name)
         self.known.put(domain.verify_key, asked, Remembered(reply.digest, entries, len(frame.envelope.body)))
         return entries
 
@@ -218,6 +224,12 @@ def _query(message: SearchNetwork) -> SearchPublished:
         max_rows=message.max_rows,
         limit=message.limit,
     )
+
+
+def _by_name(results: Sequence[tuple[Peer, Sequence[_Entry]]]) -> Iterator[tuple[Peer, _Entry]]:
+    """All entries by name, and by that of their Domain; those of each Domain are in order already."""
+    each = (zip(repeat(domain), entries) for domain, entries in results)
+    return heapq.merge(*each, key=lambda found: (found[1].name, found[0].name))
 
 
 def _note(domain: Peer, error: str) -> SearchNote:
