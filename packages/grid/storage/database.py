@@ -139,6 +139,7 @@ class Database:
             self.end_turn()
 
     def take_turn(self) -> None:
+        """Wait for the caller's turn to write. Raises ``RuntimeError`` inside a transaction."""
         me = threading.get_ident()  # of the greenlet, under gevent
         if me in self._inside:
             raise RuntimeError("a transaction inside a transaction: pass the session on instead")
@@ -147,11 +148,13 @@ class Database:
         self._inside.add(me)
 
     def end_turn(self) -> None:
+        """Let the next one write."""
         self._inside.discard(threading.get_ident())
         if self._write_lock is not None:
             self._write_lock.release()
 
     def committed(self) -> None:
+        """Count a commit that has just happened."""
         self.commits += 1
         if self._write_lock is not None:
             self._log.committed()
