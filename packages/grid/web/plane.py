@@ -18,7 +18,7 @@ from grid.web.direct import DirectViews
 from grid.web.exchange import Exchange, exchange_of
 from grid.web.metrics import Instruments
 from grid.web.multiplex import Multiplex
-from grid.web.reading import BodyReader, read_limited
+from grid.web.reading import BodyReader
 from grid.web.request import Request
 from grid.web.response import Response
 from grid.web.settings import WebSettings
@@ -141,9 +141,7 @@ def add_message_plane(
 
 
 def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
-    """Envelope and payload of the frame in the request's body; a large payload is still on the wire."""
-    if (request.content_length or SMALL + 1) <= SMALL:
-        return _whole(bytes(read_limited(request.environ, SMALL, "a message")))
+    """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
     read = BodyReader(request.environ, max_payload + PIECE * 16, "a message")
     envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))
     length = request.content_length
