@@ -48,6 +48,38 @@ def test_a_pointer_to_what_one_may_compute_on_is_not_readable_for_that(north: Si
     assert torch.equal(pointer.get(), data) and torch.equal(pointer.get(), data), "stored objects stay"
 
 
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [
+        (2.5, torch.float64),
+        (-(2**40), torch.int64),
+        (0, torch.int64),
+        (True, torch.bool),
+        (False, torch.bool),
+    ],
+)
+def test_a_stored_number_is_computed_with(north: Site, number: float, dtype: torch.dtype) -> None:
+    pointer = north.lend(number, read=True)
+    assert isinstance(pointer, sy.RemoteTensor) and (pointer.dtype, pointer.shape) == (dtype, ())
+    assert torch.equal(pointer.get_copy(), torch.tensor(number, dtype=dtype))
+    data = seeded(4, 3)
+    there = data.send(north.sue)  # type: ignore[attr-defined]
+    torch.testing.assert_close((there * pointer).get(), data * torch.tensor(number, dtype=dtype))
+
+
+def test_a_stored_number_is_as_private_as_other_data(north: Site) -> None:
+    pointer = north.lend(36.6)
+    for what in (pointer, pointer + 1):
+        with pytest.raises(Forbidden):
+            what.get()
+
+
+def test_what_is_no_number_of_64_bits_is_refused(north: Site) -> None:
+    for data, words in ((2**63, "64 bits"), ("text", "kind str"), (b"raw", "kind bytes")):
+        with pytest.raises(BadRequest, match=words):
+            north.lend(data)
+
+
 def test_a_result_is_asked_for_and_fetched_when_it_was_allowed(north: Site) -> None:
     data = seeded(4, 3, seed=2)
     mean = north.lend(data).mean(0)

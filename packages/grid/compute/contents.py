@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator, Mapping
 
 from grid.offload import offload
 from grid.storage.blobs import BlobStore
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import TensorLayout
-from syft_ext.store.content import TENSOR_KINDS
-from syft_ext.tensors import DTYPES, TensorSpec, header_size, read_layout
+from syft_ext.store.content import TENSOR_KINDS, decode
+from syft_ext.tensors import DTYPES, Layout, TensorSpec, header_size, read_layout
 
 __all__ = ["CODES", "Content", "short_dtype"]
 
 _PIECE = 1 << 20
+_LONGEST_NUMBER = 16
 #: The short name of a dtype, as plans write it → its name in tensor files.
 CODES: Mapping[str, str] = {("b" if code == "BOOL" else code.lower()): code for code in DTYPES}
 _SHORT = {code: short for short, code in CODES.items()}
@@ -24,16 +26,27 @@ def short_dtype(spec: TensorSpec) -> str:
     return _SHORT[spec.dtype]
 
 
+#: Kinds of single numbers: the dtype and the format of the tensor without dimensions that each is here.
+_NUMBERS = {"bool": ("BOOL", "?"), "int": ("I64", "<q"), "float": ("F64", "<d")}
+
+
 class Content:
-    """An open tensor file. Deleting the object does not cut a reading off."""
+    """An open tensor file, or a number. Deleting the object does not cut a reading off.
+
+    Raises :class:`BadRequest` for an object of another kind, and for an integer of more than 64 bits.
+    """
 
     def __init__(self, blobs: BlobStore, digest: str, kind: str) -> None:
-        if kind not in TENSOR_KINDS:
+        if kind not in TENSOR_KINDS and kind not in _NUMBERS:
             raise BadRequest(f"an object of kind {kind[:32]} holds no tensors")
         self._file = blobs.open(digest)
+        self._number: bytes | None = None
         try:
-            head = header_size(os.pread(self._file.fileno(), 8, 0))
-            self._layout = read_layout(os.pread(self._file.fileno(), head, 0))
+            if kind in _NUMBERS:
+                self._layout, self._number = _number(kind, self._file.read(_LONGEST_NUMBER))
+            else:
+                head = header_size(os.pread(self._file.fileno(), 8, 0))
+                self._layout = read_layout(os.pread(self._file.fileno(), head, 0))
         except BaseException:
             self._file.close()
             raise
@@ -55,6 +68,9 @@ class Content:
 
     def pieces(self, spec: TensorSpec) -> Iterator[bytes]:
         """The bytes of a tensor, read beside the event loop."""
+        if self._number is not None:
+            yield self._number
+            return
         position, stop = self._layout.data_offset + spec.start, self._layout.data_offset + spec.stop
         while position < stop:
             piece = offload(os.pread, self._file.fileno(), min(_PIECE, stop - position), position)
@@ -68,3 +84,13 @@ class Content:
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
+
+
+def _number(kind: str, raw: bytes) -> tuple[Layout, bytes]:
+    """The layout and the bytes of a stored number as a tensor without dimensions."""
+    dtype, form = _NUMBERS[kind]
+    try:
+        data = struct.pack(form, decode(kind, memoryview(raw)))
+    except struct.error:
+        raise BadRequest("an integer of more than 64 bits cannot be computed with") from None
+    return Layout((TensorSpec("", dtype, (), 0, len(data)),), 0, {}), data

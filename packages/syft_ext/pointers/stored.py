@@ -36,8 +36,8 @@ class Stored:
 def pointer(client: NodeClient, object_id: str, environment: str = "") -> Any:
     """A pointer to a stored object that you may compute on: nothing is moved.
 
-    A tensor is a :class:`RemoteTensor`; several are a :class:`RemoteList`, :class:`RemoteDict`, or, of one
-    length, a :class:`RemoteTable`.
+    A tensor or a number is a :class:`RemoteTensor`; several are a :class:`RemoteList`, :class:`RemoteDict`, or,
+    of one length, a :class:`RemoteTable`.
 
     Raises:
         Forbidden: you may find it, and not compute on it: ``.request(reason, "compute")``.
