@@ -41,7 +41,7 @@ from syft_ext.transport import PayloadReader
 __all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
 
 #: What a writer gathers before it goes to the disk. Every concurrent upload has such a buffer.
-BUFFER_BYTES = 256 << 10
+BUFFER_BYTES = 128 << 10
 _MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
 
 

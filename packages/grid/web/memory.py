@@ -9,8 +9,8 @@ __all__ = ["return_freed_memory"]
 #: mallopt(3): parameter → value.
 _MALLOC = {
     -8: 2,  # M_ARENA_MAX: by default up to eight heaps per processor, each with holes of its own
-    -3: 256 << 10,  # M_MMAP_THRESHOLD: pieces of bodies are mapped, and unmapped when they are freed
-    -1: 256 << 10,  # M_TRIM_THRESHOLD
+    -3: 128 << 10,  # M_MMAP_THRESHOLD: pieces of bodies are mapped, and unmapped when they are freed
+    -1: 128 << 10,  # M_TRIM_THRESHOLD
 }
 
 

@@ -15,7 +15,7 @@ from syft_ext.transport import PayloadReader
 
 __all__ = ["BodyReader", "read_limited", "upload_of"]
 
-PIECE = 256 << 10
+PIECE = 128 << 10
 BURST = 32 << 10
 
 
