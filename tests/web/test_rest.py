@@ -361,6 +361,12 @@ def test_downloads_conditions_and_head(served: ServedNode) -> None:
     assert (empty.status, empty.data) == (200, b"")
 
 
+def test_a_download_that_cannot_begin_is_an_error(served: ServedNode) -> None:
+    response = call("GET", f"{served.url}/probe/downloads/300000?fail_at=0")
+    assert problem(response) == (500, "internal")
+    assert b"fire" not in response.data
+
+
 def test_a_download_that_breaks_off_is_seen_to_be_short(served: ServedNode) -> None:
     with Wire(served.url) as wire:
         wire.send("GET /probe/downloads/300000?fail_at=131072 HTTP/1.1\r\nHost: x\r\n\r\n")

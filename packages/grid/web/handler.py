@@ -179,12 +179,15 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.close_connection = True
             headers.append(("Connection", "close"))
         head = _head(response.status, headers)
+        pieces = iter((response.body,) if isinstance(response.body, bytes) else response.body)
+        first = next(pieces, b"")  # content that cannot be read is an error still, not a cut-off answer
         self.code, self.status, self.headers_sent = response.status, b"%d" % response.status, True
-        if isinstance(response.body, bytes):
-            self._sendall(head + response.body)
-            return
-        self._sendall(head)
-        for piece in response.body:
+        if isinstance(response.body, bytes) or len(first) <= SMALL:
+            self._sendall(head + first)
+        else:
+            self._sendall(head)
+            self._sendall(first)
+        for piece in pieces:
             self._sendall(piece)
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
