@@ -37,7 +37,6 @@ def build(home: Path, settings: DomainSettings) -> Node:
         settings.name or "domain",
         [
             MetadataService,
-            HousekeepingService,
             AuditService,
             *ACCOUNTS,
             *CATALOGUE,
@@ -55,6 +54,7 @@ def build(home: Path, settings: DomainSettings) -> Node:
             partial(RequesterService, interval=settings.heartbeat_interval, counts=counts_of),
             MonitorService,
             OpenTrainingsService,
+            HousekeepingService,  # last: what a crash left is for the others to look at first
         ],
         address=settings.address.rstrip("/"),
         database_url=settings.database_url or None,

@@ -85,3 +85,23 @@ def test_the_latest_stay_and_large_ones_never(blobs: Counting) -> None:
     assert len(blobs.reads) == 6, "it streams from its file"
     with pytest.raises(NotFound):
         shared.download("0" * 64, 10, Empty())
+
+
+def test_the_memory_of_what_went_is_used_again_unless_somebody_reads_it(blobs: Counting) -> None:
+    shared = SharedContents(blobs, kept=2500)
+    made: list[bytearray] = []
+    reader = iter(())
+    for number in range(12):
+        content = shared.room(1000)
+        assert not any(content is one for one in made[-2:]), "what is kept is not written over"
+        content[:] = bytes([number]) * 1000
+        digest = blobs.keep(content).digest
+        shared.put(digest, content)
+        made.append(content)
+        assert whole(shared, digest, 1000) == content
+        if number == 3:
+            reader = shared.download(digest, 1000, Empty()).chunks(0, 1000)
+            piece = next(iter(reader))
+    assert len({id(content) for content in made}) <= 6
+    assert bytes(piece) == bytes([3]) * 1000, "it is still being sent"
+    assert len(shared.room(999)) == 999

@@ -17,6 +17,8 @@ CHUNK = 512 << 10
 SHARED = 2 << 20
 """Bytes of the largest content that is kept in memory for all who ask for it."""
 _KEPT = 8 << 20
+_SPARE = 2
+"""Contents that went and whose memory may be used again."""
 
 
 class _OpenContent:
@@ -54,17 +56,35 @@ class SharedContents:
         self._blobs, self._room = blobs, kept
         self._reading = Lock()
         self._contents: OrderedDict[str, bytes | bytearray] = OrderedDict()
+        self._spare: list[bytearray] = []
+
+    def room(self, size: int) -> bytearray:
+        """Memory for a content of ``size`` bytes that will be put here, with anything in it.
+
+        That of a content which went, if nobody reads it any more: of fresh memory each page costs a fault.
+        """
+        with self._reading:
+            for index, spare in enumerate(self._spare):
+                if len(spare) == size and not _is_read(spare):
+                    return self._spare.pop(index)
+        return bytearray(size)
 
     def download(self, digest: str, size: int, reply: Reply) -> Download:
         """As :func:`download`."""
         if size > SHARED:
             return download(self._blobs, digest, size, reply)
+        view = self._look_at(digest)
+        if view is None:
+            with self._reading:  # whoever waited finds it
+                view = self._look_at(digest) or memoryview(self._read(digest, size))
+        return Download(reply, lambda start, stop: iter((view[start:stop],)), size, digest)
+
+    def _look_at(self, digest: str) -> memoryview | None:
         content = self._contents.get(digest)
         if content is None:
-            with self._reading:  # whoever waited finds it
-                content = self._contents.get(digest) or self._read(digest, size)
-        view = memoryview(content)
-        return Download(reply, lambda start, stop: iter((view[start:stop],)), size, digest)
+            return None
+        view = memoryview(content)  # from now on its memory is not used again; was it before?
+        return view if self._contents.get(digest) is content else None
 
     def put(self, digest: str, content: bytes | bytearray) -> None:
         """Keep a content that was just stored, and that nobody changes any more."""
@@ -83,3 +103,14 @@ class SharedContents:
         while self._room < 0:
             _, oldest = self._contents.popitem(last=False)
             self._room += len(oldest)
+            if isinstance(oldest, bytearray):
+                self._spare = [*self._spare[-_SPARE + 1 :], oldest]
+
+
+def _is_read(content: bytearray) -> bool:
+    """Whether somebody still looks at ``content``: Python changes no size of what is looked at."""
+    try:
+        content.append(content.pop())
+    except BufferError:
+        return True
+    return False

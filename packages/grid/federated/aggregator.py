@@ -1,7 +1,8 @@
 """The aggregator: averages the reports of a cycle while they arrive, and finishes it when it is closed.
 
 What it holds in memory is a cache. The order of the sum is the order in which the reports were accepted, so
-after a crash the same reports give the same model, to the last bit, out of the blob store.
+after a crash the same reports give the same model, to the last bit, out of the blob store (where no noise is
+drawn).
 """
 
 from __future__ import annotations
@@ -79,10 +80,15 @@ _BASE = Prepared(
 
 @dataclass(slots=True)
 class _Running:
-    """The sum of a cycle so far: everything accepted up to report ``index``."""
+    """The sum of a cycle so far: everything accepted up to report ``index``.
 
+    ``repeatable``: no noise is drawn, so that the same reports give the same model, to the last bit.
+    """
+
+    base_digest: str
     base: TensorFile
     aggregator: Aggregator
+    repeatable: bool
     index: int = 0
     included: list[Any] = field(default_factory=list)
 
@@ -181,7 +187,9 @@ class AggregationJobs:
         base = TensorFile(self._store.blobs.map(digest))
         hosted = self._hosted.get(process_id)
         self._policies.check_cycle(hosted.server, hosted.averaging_plan is not None, cycle_id)
-        running = _Running(base, self._policies.aggregator(cycle_id, base) or self._make(hosted, base))
+        private = self._policies.aggregator(cycle_id, base)
+        aggregator = private or self._make(hosted, base)
+        running = _Running(digest, base, aggregator, repeatable=private is None)
         with self._lock:
             self._running[cycle_id] = running
         return running
@@ -236,7 +244,7 @@ class AggregationJobs:
             self._too_few(message)
             return
         aggregate: Aggregate = running.run(running.aggregator.finish)
-        blob = offload(self._updater.apply, running.base, aggregate)
+        blob = offload(self._updater.apply, running.base, aggregate, repeatable=running.repeatable)
         with blob, self._store.unit(process_id) as unit:
             self._outbox.done(unit, message)
             if self._is_current(unit, message):
@@ -252,6 +260,7 @@ class AggregationJobs:
                     raise Conflict(f"{moved} reports are to be included, {len(running.included)} were added")
                 self._lifecycle.cycle(unit, cycles.Event.APPLIED)
         self._drop(cycle_id)
+        self._garbage.add((), 0, cold=[running.base_digest])
 
     def _too_few(self, message: Message) -> None:
         """Collect on, unless the cycle was cancelled meanwhile."""

@@ -111,10 +111,9 @@ class Collector:
         lifecycle: Lifecycle,
         policies: SitePolicies,
         advance: Callable[[str, str], None],
-        slots_changed: Callable[[str], None],
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._policies, self._advance, self._slots_changed = policies, advance, slots_changed
+        self._policies, self._advance = policies, advance
         self._lock = threading.Lock()
         self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
 
@@ -270,7 +269,7 @@ class Collector:
                 raise self._refusal(unit, row.id)
             values = {"status": str(assignments.Status.FAILED_BY_WORKER), "finished_at": unit.now}
             self._move(unit, row.id, assignments.Event.WORKER_FAILED, values, reason=reason[:500])
-            unit.after_commit(lambda: self._slots_changed(row.process_id))
+            self._lifecycle.deal(unit)
 
     def drop(self, unit: Unit, assignment_id: str, reason: str) -> None:
         """Take back an accepted report that turned out to be unusable when it was averaged."""
@@ -282,7 +281,7 @@ class Collector:
         self._move(unit, assignment_id, assignments.Event.UNUSABLE, values, reason=reason)
         assert unit.cycle is not None
         unit.cycle.rejected += 1
-        unit.after_commit(lambda: self._slots_changed(unit.process.id))
+        self._lifecycle.deal(unit)
 
     def _move(
         self, unit: Unit, assignment_id: str, event: assignments.Event, values: dict[str, Any], **detail: Any

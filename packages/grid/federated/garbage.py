@@ -1,7 +1,8 @@
 """Contents that a finished cycle needs no more are collected a little later, many at a time.
 
 Right after a cycle its workers want the next model; nobody waits for the room of old reports. What a crash
-leaves behind, the node's sweep finds.
+leaves behind, the node's sweep finds. The model that was replaced stays, but hardly anybody will read it: the
+system need not keep it in memory.
 """
 
 from __future__ import annotations
@@ -16,29 +17,31 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
 """Seconds for which garbage gathers."""
-ENOUGH = 256 << 20
-"""Bytes of garbage that are collected at once."""
+ENOUGH = 32 << 20
+"""Bytes of garbage that are collected at once: memory that files give up early is used again for the next ones."""
 
 
 class Garbage:
-    """Args: ``collect``: removes those of the given contents that nothing refers to."""
+    """Args: ``collect``: removes those of some contents that nothing refers to, and cools some others."""
 
-    def __init__(self, collect: Callable[[list[str]], object]) -> None:
+    def __init__(self, collect: Callable[[list[str], list[str]], object]) -> None:
         self._collect = collect
         self._changed = threading.Condition()
         self._digests: dict[str, None] = {}
+        self._cold: list[str] = []
         self._bytes = 0
         self._working = self._stopping = False
 
-    def add(self, digests: Iterable[str], size: int) -> None:
-        """Collect ``digests``, of ``size`` bytes each, soon."""
+    def add(self, digests: Iterable[str], size: int, cold: Iterable[str] = ()) -> None:
+        """Collect ``digests``, of ``size`` bytes each, soon; ``cold`` ones will hardly be read again."""
         with self._changed:
+            self._cold += cold
             before = len(self._digests)
             self._digests.update(dict.fromkeys(digests))
             self._bytes += (len(self._digests) - before) * size
             if self._bytes >= ENOUGH:
                 self._changed.notify_all()
-            if self._working or self._stopping or not self._digests:
+            if self._working or self._stopping or not (self._digests or self._cold):
                 return
             self._working = True
         threading.Thread(target=self._work, name="grid-garbage", daemon=True).start()
@@ -55,12 +58,13 @@ class Garbage:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping or self._bytes >= ENOUGH, PAUSE)
                 digests, self._digests, self._bytes = list(self._digests), {}, 0
+                cold, self._cold = self._cold, []
             try:
-                self._collect(digests)
+                self._collect(digests, cold)
             except Exception:
                 logger.exception("%d contents are left to the sweep", len(digests))
             with self._changed:
-                if not self._digests:
+                if not (self._digests or self._cold):
                     self._working = False
                     self._changed.notify_all()
                     return

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 from grid.federated import tables as t
 from grid.federated.authentication import Authenticator
 from grid.federated.config import ServerConfig
-from grid.federated.store import TrainingStore
+from grid.federated.store import TrainingStore, Unit
 from grid.federated.stored_config import StoredConfigs
 from grid.storage.prepared import Prepared
 from syft_ext.errors import NotFound
@@ -113,18 +113,29 @@ class HostedTrainings:
             files=tuple(PlanFile(f.id, f.name, f.kind, f.blob_digest, f.size) for f in files),
         )
 
-    def checkpoint(self, process_id: str, number: int) -> tuple[str, int]:
-        """Digest and size of a checkpoint, the latest asked for being kept. Raises :class:`NotFound`."""
+    def checkpoint(self, process_id: str, number: int, unit: Unit | None = None) -> tuple[str, int]:
+        """Digest and size of a checkpoint, the latest asked for being kept. Raises :class:`NotFound`.
+
+        Args:
+            unit: a transaction that may just be publishing it.
+        """
         kept = self._checkpoints.get(process_id)
         if kept is not None and kept[0] == number:
             return kept[1]
-        rows = self._store.read(_CHECKPOINT, {"process_id": process_id, "number": number})
+        key = {"process_id": process_id, "number": number}
+        rows = self._store.read(_CHECKPOINT, key) if unit is None else unit.run(_CHECKPOINT, key).all()
         if not rows:
             raise NotFound(f"the training has no checkpoint {number}")
         found = (str(rows[0].blob_digest), int(rows[0].size))
+        if unit is None:
+            self._keep(process_id, number, found)
+        else:
+            unit.after_commit(lambda: self._keep(process_id, number, found))
+        return found
+
+    def _keep(self, process_id: str, number: int, found: tuple[str, int]) -> None:
         with self._lock:
             self._checkpoints[process_id] = (number, found)
-        return found
 
     def layout(self, process_id: str) -> Layout:
         """The layout of the training's model: every checkpoint has it. Raises :class:`NotFound` before one."""

@@ -28,8 +28,8 @@ AGGREGATE = "aggregate"
 class Reactions(Protocol):
     """What happens outside the database after a commit."""
 
-    def slots_changed(self, process_id: str) -> None:
-        """Waiting workers may be admitted, or have to be sent away."""
+    def deal(self, unit: Unit) -> None:
+        """Waiting workers may be admitted, or have to be sent away: in this transaction, at its end."""
 
     def work_waits(self, message: Message) -> None:
         """An outbox message can be taken."""
@@ -85,7 +85,7 @@ class Lifecycle:
         if decision.status is not before:
             detail = {"reason": reason} if reason else {}
             unit.record("process", unit.process.id, before, decision.status, **detail)
-            self._after(unit, lambda r: r.slots_changed(unit.process.id))
+            self.deal(unit)
         for effect in decision.effects:
             if effect is processes.Effect.OPEN_CYCLE:
                 self._open_cycle(unit, config)
@@ -118,7 +118,7 @@ class Lifecycle:
         self._policies.opened(unit)
         unit.record("cycle", cycle.id, "", cycle.status, checkpoint=cycle.base_checkpoint)
         self._wake_at(unit, cycle.deadline)
-        self._after(unit, lambda r: r.slots_changed(unit.process.id))
+        self.deal(unit)
 
     def _resume_cycle(self, unit: Unit, paused_at: float | None) -> None:
         """The time during which a training was paused does not count."""
@@ -164,7 +164,7 @@ class Lifecycle:
         cycle = unit.cycle
         assert cycle is not None
         if effect is cycles.Effect.DEAL_SLOTS:
-            self._after(unit, lambda r: r.slots_changed(unit.process.id))
+            self.deal(unit)
         elif effect is cycles.Effect.CLOSE_STRAGGLERS:
             self.move_assignments(unit, assignments.Status.ASSIGNED, assignments.Event.CYCLE_CLOSED)
         elif effect is cycles.Effect.AGGREGATE:
@@ -215,6 +215,10 @@ class Lifecycle:
         for row in found:
             unit.record("assignment", row.id, status, decision.status)
         return len(found)
+
+    def deal(self, unit: Unit) -> None:
+        """Slots became free, or the training changed: whoever waits hears of it with the commit."""
+        unit.last("deal", lambda: self._reactions().deal(unit))
 
     # -- helpers
 

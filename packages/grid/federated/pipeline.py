@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
+from grid.federated.aggregation.base import Aggregator
 from grid.federated.aggregation.strategies import PlanRunner, make_aggregator
+from grid.federated.aggregation.tensor_file import TensorFile
 from grid.federated.aggregator import AggregationJobs
 from grid.federated.collector import Collector
 from grid.federated.executor import SerialExecutor
 from grid.federated.garbage import Garbage
-from grid.federated.hosted import HostedTrainings
+from grid.federated.hosted import Hosted, HostedTrainings
 from grid.federated.lifecycle import Lifecycle
-from grid.federated.model_updater import ModelUpdater
+from grid.federated.model_updater import ModelMemory, ModelUpdater
 from grid.federated.notifier import Notifier
 from grid.federated.outbox import Message, Outbox
+from grid.federated.recovery import Recovery
 from grid.federated.scheduler import TaskScheduler
 from grid.federated.site_policy import SitePolicies
-from grid.federated.store import TrainingStore
+from grid.federated.store import TrainingStore, Unit
 from grid.federated.stored_config import StoredConfigs
 from grid.federated.task_assignment import TaskAssignment
 from grid.federated.task_management import TaskManagement
@@ -42,7 +44,7 @@ class TrainingPipeline:
         plans: runs hosted averaging plans, and checks plans when they are hosted.
         replica: the name of this process among those that share the database; the same after a restart.
         rng: draws random pools; seed it to repeat a run.
-        new_model: is given each small model (digest, content) that a cycle makes: workers ask for it at once.
+        models: the memory from which small models are served.
 
     Use :attr:`tasks`, :attr:`assignments`, :attr:`collector` and :attr:`views`; :meth:`start` begins the
     background work (timers, and what a crash left undone), :meth:`stop` ends it.
@@ -59,7 +61,7 @@ class TrainingPipeline:
         replica: str = "main",
         rng: random.Random | None = None,
         model_limit: int = MODEL_LIMIT,
-        new_model: Callable[[str, bytearray], None] = lambda digest, content: None,
+        models: ModelMemory | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self.notifier = Notifier()
@@ -67,12 +69,10 @@ class TrainingPipeline:
         self.hosted = HostedTrainings(self.store, StoredConfigs(secret))
         self.outbox = Outbox(self.store, replica)
         self.executor = SerialExecutor()
-        self.garbage = Garbage(lambda digests: offload(collect, database, blobs, digests))
+        self.garbage = Garbage(lambda digests, cold: offload(self._collect, digests, cold))
         self.policies = SitePolicies(self.store)
         self.lifecycle = Lifecycle(self.hosted, self.outbox, self.policies, lambda: self)
-        self.scheduler = TaskScheduler(
-            self.store, self.lifecycle, self.outbox, clock, self.work_waits, self.slots_changed
-        )
+        self.scheduler = TaskScheduler(self.store, self.lifecycle, self.outbox, clock, self.work_waits)
         self.assignments = TaskAssignment(
             self.store,
             self.hosted,
@@ -81,21 +81,25 @@ class TrainingPipeline:
             secret,
             rng or random.SystemRandom(),
         )
+        updater = ModelUpdater(self.store, models)
+
+        def make(hosted: Hosted, base: TensorFile) -> Aggregator:
+            return make_aggregator(hosted, base, blobs, plans)
+
+        self.recovery = Recovery(self.store, self.hosted, updater, make)
         self.jobs = AggregationJobs(
             self.store,
             self.hosted,
             self.lifecycle,
             self.outbox,
-            ModelUpdater(self.store, new_model),
+            updater,
             self.executor,
-            lambda hosted, base: make_aggregator(hosted, base, blobs, plans),
+            make,
             lambda _process_id, when: self.scheduler.timers.at("outbox", when),
             self.garbage,
             self.policies,
         )
-        self.collector = Collector(
-            self.store, self.hosted, self.lifecycle, self.policies, self.jobs.advance, self.slots_changed
-        )
+        self.collector = Collector(self.store, self.hosted, self.lifecycle, self.policies, self.jobs.advance)
         self.jobs.collector = self.collector
         self.tasks = TaskManagement(
             self.store, self.hosted, self.lifecycle, self.policies, plans, model_limit
@@ -104,6 +108,7 @@ class TrainingPipeline:
 
     def start(self) -> None:
         self.hosted.configs.seal_old_rows(self.store.database)
+        self.recovery.start()
         self.scheduler.start()
 
     def stop(self) -> None:
@@ -114,10 +119,14 @@ class TrainingPipeline:
         self.jobs.close()
         self.garbage.stop()
 
-    # -- reactions to committed transitions
+    def _collect(self, digests: list[str], cold: list[str]) -> None:
+        collect(self.store.database, self.store.blobs, digests)
+        self.store.blobs.cool(cold)
 
-    def slots_changed(self, process_id: str) -> None:
-        self.assignments.slots_changed(process_id)
+    # -- reactions to transitions
+
+    def deal(self, unit: Unit) -> None:
+        self.assignments.deal_within(unit)
 
     def work_waits(self, message: Message) -> None:
         self.jobs.work(message)

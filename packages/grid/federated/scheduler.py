@@ -47,7 +47,7 @@ _ACTIVE = select(t.Process.id).where(
 
 
 class TaskScheduler:
-    """Args: ``work``: does an outbox message; ``slots_changed``: deals free slots to waiting workers."""
+    """Args: ``work``: does an outbox message."""
 
     def __init__(
         self,
@@ -56,10 +56,9 @@ class TaskScheduler:
         outbox: Outbox,
         clock: Clock,
         work: Callable[[Message], None],
-        slots_changed: Callable[[str], None],
     ) -> None:
         self._store, self._lifecycle, self._outbox = store, lifecycle, outbox
-        self._clock, self._work, self._slots_changed = clock, work, slots_changed
+        self._clock, self._work = clock, work
         self.timers = Timers(clock, self._fire)
 
     def start(self) -> None:
@@ -121,7 +120,7 @@ class TaskScheduler:
             unit.record("assignment", assignment_id, assignments.Status.ASSIGNED, decision.status)
         if expired:
             cycle.slots_open += len(expired)
-            unit.after_commit(lambda: self._slots_changed(unit.process.id))
+            self._lifecycle.deal(unit)
 
     def _set_timer(self, unit: Unit) -> None:
         cycle = unit.cycle

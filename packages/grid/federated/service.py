@@ -45,7 +45,7 @@ class FederatedService(Service):
             secret=secret,
             plans=self._plans,
             clock=node.clock,
-            new_model=self._contents.put,
+            models=self._contents,
         )
 
     def start(self) -> None:

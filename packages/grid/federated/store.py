@@ -8,7 +8,7 @@ order of commits, without holes, and a watcher who asks for what came after numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -110,7 +110,9 @@ class Unit:
         self._process_before = _process_values(process)
         self._cycle_before = _cycle_values(cycle) if cycle else None
         self._history: list[dict[str, Any]] = []
+        self._last: dict[str, Callable[[], None]] = {}
         self._after: list[Callable[[], None]] = []
+        self._undone: list[Callable[[], None]] = []
 
     def run(self, statement: Prepared, values: dict[str, Any] | Sequence[dict[str, Any]] = ()) -> Result:
         return statement.run(self.link, values)
@@ -130,9 +132,17 @@ class Unit:
             }
         )
 
+    def last(self, name: str, action: Callable[[], None]) -> None:
+        """Call ``action`` once, at the transaction's end but still inside it, however often it is asked for."""
+        self._last[name] = action
+
     def after_commit(self, action: Callable[[], None]) -> None:
         """Call ``action`` once the transaction is committed."""
         self._after.append(action)
+
+    def after_rollback(self, action: Callable[[], None]) -> None:
+        """Call ``action`` if the transaction fails."""
+        self._undone.append(action)
 
     def open_cycle(self, cycle: CycleState) -> None:
         """Make ``cycle`` the current one."""
@@ -142,7 +152,9 @@ class Unit:
         self.process.cycle = cycle.sequence
 
     def flush(self) -> None:
-        """Write what changed, the history, and its number."""
+        """Do what was put off to the end; write what changed, the history, and its number."""
+        while self._last:
+            self._last.pop(next(iter(self._last)))()
         self._write_cycle()
         for row in self._history:
             self.process.history_seq += 1
@@ -157,8 +169,10 @@ class Unit:
             _must_change(self.run(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
 
     def committed(self) -> None:
-        for action in self._after:
-            action()
+        _call_all(self._after)
+
+    def undone(self) -> None:
+        _call_all(self._undone)
 
     def _write_cycle(self) -> None:
         if self.cycle is None or self._cycle_before is None:
@@ -174,6 +188,13 @@ class Unit:
                 "b_accepted": before.accepted,
             }
             _must_change(self.run(_UPDATE_CYCLE, {**changes, **guard}))
+
+
+def _call_all(actions: Sequence[Callable[[], None]]) -> None:
+    """Call each of them, whatever becomes of the others; raises the first error."""
+    with ExitStack() as stack:
+        for action in reversed(actions):
+            stack.callback(action)
 
 
 def _changes(names: Sequence[str], before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
@@ -195,17 +216,23 @@ class TrainingStore:
     @contextmanager
     def unit(self, process_id: str) -> Iterator[Unit]:
         """A transaction on the training ``process_id``. Raises :class:`NotFound`."""
-        with self.database.writing() as link:
-            key = {"process_id": process_id}
-            if self._locks:
-                # By itself: a join that had waited for this lock would show the cycle as it was before.
-                _LOCK.run(link, key)
-            row = _LOAD.run(link, key).first()
-            if row is None:
-                raise NotFound("there is no such training")
-            unit = Unit(link, self.clock.now(), *_states(row))
-            yield unit
-            unit.flush()
+        unit: Unit | None = None
+        try:
+            with self.database.writing() as link:
+                key = {"process_id": process_id}
+                if self._locks:
+                    # By itself: a join that had waited for this lock would show the cycle as it was before.
+                    _LOCK.run(link, key)
+                row = _LOAD.run(link, key).first()
+                if row is None:
+                    raise NotFound("there is no such training")
+                unit = Unit(link, self.clock.now(), *_states(row))
+                yield unit
+                unit.flush()
+        except BaseException:
+            if unit is not None:
+                unit.undone()
+            raise
         self.notifier.publish(process_id, unit.process.history_seq)
         unit.committed()
 

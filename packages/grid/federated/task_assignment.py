@@ -150,11 +150,27 @@ class TaskAssignment:
         waiter = Waiter(worker_id, idempotency_key or new_id(), upload, download, patient=False)
         return self._room(process_id).enter(waiter, min(max(wait, 0.0), MAX_WAIT))
 
-    def slots_changed(self, process_id: str) -> None:
-        """Deal again: a cycle opened, a slot became free, or the training is over."""
-        room = self._rooms.get(process_id)
-        if room is not None and len(room):
-            room.deal()
+    def deal_within(self, unit: Unit) -> None:
+        """Deal in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""
+        room = self._rooms.get(unit.process.id)
+        present = None if room is None else room.begin_round()
+        if room is None or present is None:
+            return
+
+        def end() -> None:
+            if room.end_round(present):
+                room.deal()
+
+        unit.after_rollback(end)
+        if present:
+            try:
+                round_ = self._play(unit, present)
+            except Exception as error:  # theirs, and not that of the next try
+                for waiter in present:
+                    waiter.error = error
+                raise
+            unit.after_commit(round_.give_answers)
+        unit.after_commit(end)
 
     def _room(self, process_id: str) -> WaitingRoom:
         room = self._rooms.get(process_id)
@@ -174,19 +190,20 @@ class TaskAssignment:
     # -- one round of dealing
 
     def _deal(self, process_id: str, waiters: Sequence[Waiter]) -> None:
-        round_ = _Round(self._hosted.get(process_id), self._rng, self.request_key)
         with self._store.unit(process_id) as unit:
-            waiters = self._concerned(unit, round_, waiters)
-            candidates = self._sort_out(unit, round_, waiters) if waiters else []
-            chosen = self._choose(unit, round_, candidates)
-            if chosen:
-                self._admit(unit, round_, chosen)
-            round_.answer_twins()
-        for waiter in waiters:
-            waiter.seen = unit.cycle.id if unit.cycle else ""
-        # Only now it is true.
-        for waiter, answer in round_.answers:
-            waiter.answer = answer
+            round_ = self._play(unit, waiters)
+        round_.give_answers()
+
+    def _play(self, unit: Unit, waiters: Sequence[Waiter]) -> _Round:
+        round_ = _Round(self._hosted.get(unit.process.id), self._rng, self.request_key)
+        waiters = self._concerned(unit, round_, waiters)
+        candidates = self._sort_out(unit, round_, waiters) if waiters else []
+        chosen = self._choose(unit, round_, candidates)
+        if chosen:
+            self._admit(unit, round_, chosen)
+        round_.answer_twins()
+        round_.concerned, round_.cycle_id = waiters, unit.cycle.id if unit.cycle else ""
+        return round_
 
     def _concerned(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> Sequence[Waiter]:
         """Whom this round can have news for: only newcomers, while nobody can be given a slot.
@@ -295,8 +312,8 @@ class TaskAssignment:
         unit.after_commit(lambda: self._timers.at(unit.process.id, lease))
 
     def _model(self, unit: Unit, number: int) -> tuple[str, int]:
-        """Digest and size of a checkpoint (of a cycle that is committed, so a plain read finds it)."""
-        return self._hosted.checkpoint(unit.process.id, number)
+        """Digest and size of a checkpoint."""
+        return self._hosted.checkpoint(unit.process.id, number, unit)
 
     # -- request keys
 
@@ -327,6 +344,15 @@ class _Round:
         self.hosted, self.rng, self._request_key = hosted, rng, request_key
         self.answers: list[tuple[Waiter, CheckInReply]] = []
         self.twins: list[tuple[Waiter, Waiter]] = []
+        self.concerned: Sequence[Waiter] = ()
+        self.cycle_id = ""
+
+    def give_answers(self) -> None:
+        """The transaction is committed: now they are true."""
+        for waiter in self.concerned:
+            waiter.seen = self.cycle_id
+        for waiter, answer in self.answers:
+            waiter.answer = answer
 
     def accept(self, waiter: Waiter, row: Any, model: tuple[str, int]) -> None:
         deadline = row.lease_until if row.deadline is None else min(row.lease_until, row.deadline)

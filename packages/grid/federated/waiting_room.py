@@ -67,34 +67,38 @@ class WaitingRoom:
 
     def deal(self) -> None:
         """Deal slots, or let the thread that is dealing do another round."""
+        again = True
+        while again:
+            present = self.begin_round()
+            if present is None:
+                return
+            if present:
+                try:
+                    self._deal(present)
+                except BaseException as error:
+                    for waiter in present:
+                        waiter.error = error
+            again = self.end_round(present)
+
+    def begin_round(self) -> list[Waiter] | None:
+        """Who is here, for the caller alone to deal; None while somebody else deals, who then does it again."""
         with self._lock:
             if self._dealing:
                 self._again = True
-                return
-            self._dealing = True
-        while True:
-            with self._lock:
-                self._again = False
-                present = list(self._waiters)
-            if present:
-                self._round(present)
-            with self._lock:
-                if not self._again:
-                    self._dealing = False
-                    return
+                return None
+            self._dealing, self._again = True, False
+            return list(self._waiters)
 
-    def _round(self, present: list[Waiter]) -> None:
-        try:
-            self._deal(present)
-        except BaseException as error:
-            for waiter in present:
-                waiter.error = error
+    def end_round(self, present: Sequence[Waiter]) -> bool:
+        """Whoever has got an answer leaves. Whether another round was asked for meanwhile."""
         answered = [w for w in present if w.answer is not None or w.error is not None]
         with self._lock:
             leaving = set(map(id, answered))
             self._waiters = [w for w in self._waiters if id(w) not in leaving]
+            self._dealing, again = False, self._again
         for waiter in answered:
             waiter.done.set()
+        return again
 
     def close(self) -> None:
         """Nobody waits any more: whoever does gets :class:`Unavailable`."""

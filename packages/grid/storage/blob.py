@@ -61,6 +61,13 @@ class LockedFile:
             if file.lock():
                 return file
 
+    def share(self) -> LockedFile:
+        """The same open file for another owner: the lock lasts until both have closed it."""
+        other = LockedFile.__new__(LockedFile)
+        other.path, other.fd = self.path, -1
+        other.fd = os.dup(self.fd)
+        return other
+
     @property
     def size(self) -> int:
         return os.fstat(self.fd).st_size

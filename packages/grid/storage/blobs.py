@@ -21,6 +21,7 @@ readers and sweepers, in one process or in several on one file system.
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import os
 from abc import ABC, abstractmethod
@@ -31,14 +32,16 @@ from typing import BinaryIO
 
 from grid.offload import offload
 from grid.storage.blob import Blob, LockedFile, check_digest
-from grid.storage.buffers import Buffers
+from grid.storage.buffers import WHOLE, Buffers
 from grid.storage.disk import close, make_directory, sync_directory
 from grid.storage.group import GroupCommit
 from grid.storage.temporary import TemporaryFile, commit_files
-from syft_ext.errors import BadRequest, NotFound
+from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.transport import PayloadReader
 
 __all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
+
+logger = logging.getLogger(__name__)
 
 #: What a writer gathers before it goes to the disk. Every concurrent upload has such a buffer.
 BUFFER_BYTES = 128 << 10
@@ -116,6 +119,10 @@ class BlobStore(ABC):
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
         """Remove content that nobody holds, if ``confirm`` (asked under the lock) agrees; whether it did."""
 
+    @abstractmethod
+    def cool(self, digests: Iterable[str]) -> None:
+        """Those of these contents that are here will hardly be read again: no memory need be spent on them."""
+
     def delete_all(self, digests: Iterable[str], confirm: Callable[[list[str]], Collection[str]]) -> int:
         """Remove the contents that nobody holds and that ``confirm`` names, asked with them under the locks.
 
@@ -132,7 +139,11 @@ class BlobStore(ABC):
         """Remove what writers that died left behind; returns how many."""
 
     def keep(self, content: bytes | bytearray) -> Blob:
-        """Store a whole content, which nobody changes any more."""
+        """Store a content of :data:`WHOLE` bytes at most, which nobody changes any more, before it is durable.
+
+        It survives the death of the process. What it takes to make it again after a power cut stays:
+        nothing is deleted, by this process, before all that was kept is durable.
+        """
         return self.put((content,))
 
     def put(self, chunks: Iterable[bytes | bytearray | memoryview], digest: str | None = None) -> Blob:
@@ -165,7 +176,9 @@ class FileBlobStore(BlobStore):
             make_directory(directory)
         sync_directory(root)
         self.buffers = Buffers()
-        self._group = GroupCommit(self._commit_group)
+        self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
+        self._not_durable: set[TemporaryFile] = set()
+        self._broken = False
         self.sweep()
 
     def create(self, size: int | None = None) -> FileBlobWriter:
@@ -173,9 +186,16 @@ class FileBlobStore(BlobStore):
         return FileBlobWriter(self, buffer)
 
     def keep(self, content: bytes | bytearray) -> Blob:
+        if len(content) > WHOLE:
+            raise ValueError(f"{len(content)} bytes: larger contents are written piece by piece")
         file = TemporaryFile(self.temporary, self.contents)
         file.hold(memoryview(content), lambda: None)
-        return self.commit(file)
+        offload(file.link_first)
+        assert file.kept is not None
+        blob = Blob(file.digest, file.size, file.kept.share())
+        self._not_durable.add(file)
+        self._group.leave(file)
+        return blob
 
     def open(self, digest: str) -> BinaryIO:
         return os.fdopen(self._open(digest), "rb")
@@ -209,6 +229,7 @@ class FileBlobStore(BlobStore):
         return Blob(digest, file.size, file)
 
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
+        self._settle()
         try:
             file = LockedFile(self._name(digest))
         except FileNotFoundError:
@@ -222,6 +243,7 @@ class FileBlobStore(BlobStore):
             file.close()
 
     def delete_all(self, digests: Iterable[str], confirm: Callable[[list[str]], Collection[str]]) -> int:
+        self._settle()
         held: dict[str, LockedFile] = {}
         try:
             for digest in digests:
@@ -238,6 +260,15 @@ class FileBlobStore(BlobStore):
         finally:
             for file in held.values():
                 file.close()
+
+    def cool(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            with contextlib.suppress(NotFound):
+                fd = self._open(digest)
+                try:
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    close(fd)
 
     def digests(self) -> Iterator[str]:
         with os.scandir(self.contents) as entries:
@@ -267,10 +298,24 @@ class FileBlobStore(BlobStore):
         assert file.kept is not None
         return Blob(file.digest, file.size, file.kept)
 
-    def _commit_group(self, files: list[TemporaryFile]) -> list[BaseException | None]:
-        errors = commit_files(files)
+    def _commit_group(self, items: list[TemporaryFile | None]) -> list[BaseException | None]:
+        files = [file for file in items if file is not None]
+        errors = dict(zip(files, commit_files(files), strict=True))
         sync_directory(self.contents)
-        return errors
+        for file in files:
+            if file in self._not_durable:
+                self._not_durable.discard(file)
+                if errors[file] is not None:
+                    self._broken = True
+                    logger.critical("content %s is not durable", file.digest, exc_info=errors[file])
+        return [None if file is None else errors[file] for file in items]
+
+    def _settle(self) -> None:
+        """Return when what was kept is durable. Raises :class:`Unavailable` when that failed."""
+        if self._not_durable:
+            self._group.submit(None)  # all of it is in this group or an earlier one
+        if self._broken:
+            raise Unavailable("the disk failed: nothing is deleted")
 
 
 class FileBlobWriter(BlobWriter):

@@ -23,10 +23,9 @@ LINGER = 2.0
 class _Entry(Generic[T]):
     __slots__ = ("error", "item", "signal")
 
-    def __init__(self, item: T) -> None:
-        self.item = item
+    def __init__(self, item: T, signal: Signal | None) -> None:
+        self.item, self.signal = item, signal
         self.error: BaseException | None = None
-        self.signal = Signal()
 
 
 class GroupCommit(Generic[T]):
@@ -46,7 +45,18 @@ class GroupCommit(Generic[T]):
 
     def submit(self, item: T) -> None:
         """Return when a group with ``item`` was committed; raise what went wrong with it."""
-        entry = _Entry(item)
+        signal = Signal()
+        entry = _Entry(item, signal)
+        self._add(entry)
+        signal.wait()
+        if entry.error is not None:
+            raise entry.error
+
+    def leave(self, item: T) -> None:
+        """Have ``item`` committed soon. What goes wrong with it, ``commit`` alone knows."""
+        self._add(_Entry(item, None))
+
+    def _add(self, entry: _Entry[T]) -> None:
         with self._guard:
             self._pending.append(entry)
             start, self._running = not self._running, True
@@ -55,9 +65,6 @@ class GroupCommit(Generic[T]):
             start_thread(self._drain)
         elif asleep:
             self._wake.release()
-        entry.signal.wait()
-        if entry.error is not None:
-            raise entry.error
 
     def _drain(self) -> None:
         while True:
@@ -76,7 +83,7 @@ class GroupCommit(Generic[T]):
             errors = [error] * len(entries)
         for entry, found in zip(entries, errors, strict=True):
             entry.error = found
-        Signal.set_all([entry.signal for entry in entries])
+        Signal.set_all([entry.signal for entry in entries if entry.signal is not None])
 
     def _more_comes(self) -> bool:
         """Sleep until something is submitted; False when nothing was, and the thread ends."""

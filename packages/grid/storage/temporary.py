@@ -13,6 +13,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from grid.storage.blob import LockedFile
+from grid.storage.buffers import WHOLE
 from grid.storage.disk import clear_errors, start_writeback, write_all
 
 __all__ = ["TemporaryFile", "commit_files"]
@@ -105,32 +106,59 @@ class TemporaryFile:
             with suppress(FileNotFoundError):
                 os.unlink(self._file.path)
 
+    def link_first(self) -> None:
+        """Give a whole content (:meth:`hold`) its name before it is synced. A group commit does that later."""
+        try:
+            with clear_errors():
+                self._write_whole()
+                self.link()
+        finally:
+            self.remove()
+
     # The three steps of a group commit.
 
     def start(self) -> None:
         if self._whole is not None:
-            self._write_whole(*self._whole)
-        else:
-            self.kept = LockedFile.take(self._final)
+            self._write_whole()
+        elif self.kept is None:
+            self._find()
         if self.kept is None:
             start_writeback(self._opened().fd)
 
-    def _write_whole(self, content: memoryview, release: Callable[[], None]) -> None:
-        """A content that is here already is not written again."""
+    def _write_whole(self) -> None:
+        """Write the content; it gets its digest while the disk is at work."""
+        assert self._whole is not None
+        (content, release), self._whole = self._whole, None
         try:
+            fd = self._opened().fd
+            write_all(fd, content)
+            start_writeback(fd)
             self._hash.update(content)
-            self.size = len(content)
-            self._name()
-            self.kept = LockedFile.take(self._final)
-            if self.kept is None:
-                write_all(self._opened().fd, content)
         finally:
-            self._whole = None
             release()
+        self.size = len(content)
+        self._name()
+        self._find()
+
+    def _find(self) -> None:
+        """Take the content that has the name already, if it is what its name says.
+
+        A small one may have got its name before it was synced: after a power cut it can be anything.
+        """
+        found = LockedFile.take(self._final)
+        if found is None or self.size > WHOLE or self._equals(found):
+            self.kept = found
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(self._final)
+
+    def _equals(self, other: LockedFile) -> bool:
+        size = self.size + 1
+        return os.pread(other.fd, size, 0) == os.pread(self._opened().fd, size, 0)
 
     def sync(self) -> None:
-        if self.kept is None:
-            os.fdatasync(self._opened().fd)
+        """Also what was here: whoever kept it, in this process or another, may not have synced it yet."""
+        os.fdatasync((self.kept or self._opened()).fd)
 
     def link(self) -> None:
         while self.kept is None:
@@ -139,7 +167,9 @@ class TemporaryFile:
                 os.link(self._file.path, self._final)
                 self.kept = self._file
             except FileExistsError:  # somebody was faster, or is just removing it
-                self.kept = LockedFile.take(self._final)
+                self._find()
+                if self.kept is not None:
+                    self.sync()
 
 
 def commit_files(files: list[TemporaryFile]) -> list[BaseException | None]:

@@ -36,8 +36,8 @@ class Aggregate:
     """The averaged difference: ``scale * values``, in stretches of the base model's data section.
 
     Attributes:
-        runs: stretches of the base model, as :func:`runs_of` gives them.
-        values: flat float32 or float64 arrays, one per stretch; the receiver may overwrite them.
+        runs: stretches of the base model's data section, one after the other: all of it.
+        values: flat arrays, one per stretch, in :func:`wide_dtype`; may be views of what must not be changed.
         count: reports in it.
         weight: their weights' sum.
     """

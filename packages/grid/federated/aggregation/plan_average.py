@@ -17,9 +17,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.federated.aggregation.base import Aggregate, Contribution, allocate
+from grid.federated.aggregation.base import Aggregate, Contribution
 from grid.federated.aggregation.numbers import narrow, wide_dtype, widen
-from grid.federated.aggregation.tensor_file import TensorFile
+from grid.federated.aggregation.tensor_file import Run, TensorFile
 from syft_ext.errors import Conflict, InvalidPlan, TooLarge, Unsupported
 from syft_ext.tensors import Layout, TensorSpec
 
@@ -187,16 +187,15 @@ def _difference(base: TensorFile, contribution: Contribution) -> list[Raw]:
 
 
 def _aggregate(base: TensorFile, outputs: Sequence[Raw], count: int) -> Aggregate:
-    """The plan's outputs in the stretches of the base model."""
-    values = [allocate(run) for run in base.runs]
+    """The plan's outputs as they are, each a stretch of the base model."""
+    found: list[tuple[Run, NDArray[Any]]] = []
     for spec, (dtype, shape, raw) in zip(base.layout.specs, outputs, strict=True):
         if (dtype, tuple(shape)) != (spec.dtype, spec.shape):
             raise InvalidPlan(f"the averaging plan gave {dtype} {list(shape)} for {spec.name[:80]!r}")
-        for target, (_, first, last) in zip(values, base.runs, strict=True):
-            if first <= spec.start < last:
-                start = (spec.start - first) // spec.itemsize
-                target[start : start + spec.numel] = widen(raw, dtype)
-    return Aggregate(base.runs, values, 1.0, count, float(count))
+        if spec.numel:
+            found.append(((dtype, spec.start, spec.stop), widen(raw, dtype)))
+    found.sort(key=lambda part: part[0][1:])
+    return Aggregate([run for run, _ in found], [values for _, values in found], 1.0, count, float(count))
 
 
 class _PlanAverage:

@@ -1,0 +1,116 @@
+"""After a power cut: the latest models, which are used before they are durable, are made again if they are gone.
+
+A small model is served as soon as it is written, and synced behind the workers' backs
+(:meth:`BlobStore.keep`). Until then its reports stay, durable as they are; the same reports give the same model,
+to the last bit, so its digest tells whether it is the one that the workers were given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from blake3 import blake3
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import aliased
+
+from grid.federated import tables as t
+from grid.federated.aggregation.base import Aggregator, Contribution
+from grid.federated.aggregation.tensor_file import TensorFile
+from grid.federated.hosted import Hosted, HostedTrainings
+from grid.federated.machines import assignment as assignments
+from grid.federated.model_updater import ModelUpdater
+from grid.federated.store import TrainingStore
+from grid.storage.buffers import WHOLE
+from syft_ext.errors import NotFound
+
+__all__ = ["Recovery"]
+
+logger = logging.getLogger(__name__)
+
+_WINDOW = 600.0
+"""Seconds before the latest checkpoint of all in which one may have been made that was not durable at the end."""
+
+_base = aliased(t.Checkpoint)
+_RECENT = (
+    select(
+        t.Checkpoint.process_id,
+        t.Checkpoint.number,
+        t.Checkpoint.blob_digest,
+        t.Checkpoint.cycle_id,
+        _base.blob_digest.label("base_digest"),
+    )
+    .join(
+        t.Process,
+        (t.Process.id == t.Checkpoint.process_id) & (t.Process.latest_checkpoint == t.Checkpoint.number),
+    )
+    .join(_base, (_base.process_id == t.Checkpoint.process_id) & (_base.number == t.Checkpoint.number - 1))
+    .where(
+        t.Checkpoint.cycle_id.is_not(None),
+        t.Checkpoint.size <= WHOLE,
+        t.Checkpoint.created_at >= select(func.max(t.Checkpoint.created_at)).scalar_subquery() - _WINDOW,
+    )
+)
+_INCLUDED = (
+    select(t.Assignment.report_digest, t.Assignment.kind, t.Assignment.samples)
+    .where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == str(assignments.Status.INCLUDED),
+    )
+    .order_by(t.Assignment.report_index)
+)
+
+
+class Recovery:
+    """Args: ``make``: the aggregator of a training, given its base model."""
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        updater: ModelUpdater,
+        make: Callable[[Hosted, TensorFile], Aggregator],
+    ) -> None:
+        self._store, self._hosted, self._updater, self._make = store, hosted, updater, make
+
+    def start(self) -> None:
+        """Look at the models that may be gone, before anybody uses or sweeps anything."""
+        for row in self._store.read(_RECENT):
+            if not self._is_here(row.blob_digest):
+                self._restore(row)
+
+    def _is_here(self, digest: str) -> bool:
+        try:
+            return blake3(self._store.blobs.read_range(digest, 0)).hexdigest() == digest
+        except NotFound:
+            return False
+
+    def _restore(self, row: Any) -> None:
+        try:
+            digest = self._remake(row)
+        except Exception:
+            logger.exception("model %d of training %s cannot be made again", row.number, row.process_id)
+            digest = ""
+        if digest == row.blob_digest:
+            logger.warning("made model %d of training %s again", row.number, row.process_id)
+            return
+        # Nobody must be given what is there under its name: that the training stands still is said aloud.
+        logger.critical("model %d of training %s is lost", row.number, row.process_id)
+        self._store.blobs.delete(row.blob_digest)
+
+    def _remake(self, row: Any) -> str:
+        """Average the reports of the model's cycle again; the digest of what came out."""
+        hosted, blobs = self._hosted.get(row.process_id), self._store.blobs
+        base = TensorFile(blobs.map(row.base_digest))
+        aggregator = self._make(hosted, base)
+        try:
+            for report in self._store.read(_INCLUDED, {"cycle_id": row.cycle_id}):
+                weight = float(report.samples) if hosted.server.weighting == "samples" else 1.0
+                file = TensorFile(blobs.map(report.report_digest))
+                aggregator.accumulate(Contribution(file, weight, report.kind))
+            aggregator.settle()
+            with self._updater.apply(base, aggregator.finish(), repeatable=False) as blob:
+                return blob.digest
+        finally:
+            aggregator.close()
