@@ -9,6 +9,7 @@ import pytest
 
 from grid.federated import aggregator
 from syft_ext.errors import Conflict, InvalidConfig, InvalidTensors, InvalidToken, NotFound, TooLarge
+from syft_ext.transport import PayloadReader
 from tests.federated.driver import Driver, together
 from tests.federated.models import encode, small_model
 
@@ -140,6 +141,13 @@ def test_the_answer_survives_a_restart(driver: Driver) -> None:
     again.pipeline.stop()
 
 
+def _one_that_announces_less(content: bytes) -> PayloadReader:
+    """A body that comes in small pieces and has more in it than it has said."""
+    body = PayloadReader.of(content)
+    body.size = 10
+    return body
+
+
 def test_wrong_reports_are_refused_one_by_one_and_hold_up_nobody(driver: Driver) -> None:
     driver.host({"num_cycles": 1, "max_diffs": 2, "max_workers": 4})
     good, bad, worse = driver.join(), driver.join(), driver.join()
@@ -151,6 +159,9 @@ def test_wrong_reports_are_refused_one_by_one_and_hold_up_nobody(driver: Driver)
     for tensors in (wrong_shape, {"weight": np.ones((4, 4), np.float32)}, infinite):
         with pytest.raises(InvalidTensors):
             driver.report(bad, tensors)
+    for body in (PayloadReader.of(encode(infinite)), _one_that_announces_less(encode(infinite))):
+        with pytest.raises(InvalidTensors, match="finite"):
+            driver.report(bad, {}, body=body)
     for body in ([b"garbage that is no tensor file"], [encode(_diff(1.0))[:-1]], [encode(_diff(1.0)), b"x"]):
         with pytest.raises((InvalidTensors, TooLarge)):
             driver.report(bad, {}, body=body)

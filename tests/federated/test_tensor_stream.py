@@ -49,6 +49,11 @@ _SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=4)
 @given(_SIZES)
 def test_a_right_file_passes_in_any_chunks(sizes: list[int]) -> None:
     assert _read(FILE, sizes).same_tensors(LAYOUT)
+    later = TensorStream(LAYOUT, 10_000, values=False)
+    for chunk in _chunks(FILE, sizes):
+        later.feed(chunk)
+    assert later.finish().same_tensors(LAYOUT)
+    later.check(memoryview(FILE))
 
 
 @settings(max_examples=60, deadline=None)
@@ -58,6 +63,13 @@ def test_a_value_that_is_not_finite_is_found_in_any_chunks(sizes: list[int], at:
     values.reshape(-1)[at] = bad
     with pytest.raises(InvalidTensors, match="finite"):
         _read(encode({**MODEL, "a": values}), sizes)
+    later = TensorStream(LAYOUT, 10_000, values=False)
+    content = encode({**MODEL, "a": values})
+    for chunk in _chunks(content, sizes):
+        later.feed(chunk)
+    later.finish()
+    with pytest.raises(InvalidTensors, match="finite"):
+        later.check(memoryview(content))
 
 
 @settings(max_examples=60, deadline=None)

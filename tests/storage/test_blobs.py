@@ -14,8 +14,8 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.buffers import Buffers
+from grid.storage.blobs import BlobWriter, FileBlobStore
+from grid.storage.buffers import WHOLE, Buffers
 from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.tensors import decode_tensors, encode_tensors
 from syft_ext.transport import PayloadReader
@@ -272,6 +272,79 @@ def test_concurrent_commits_share_their_syncs(blobs: FileBlobStore, monkeypatch:
     assert len(syncs) <= 5, "the directory was synced once for each group"
 
 
+@pytest.mark.parametrize("size", [0, 1000, 3 << 20])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_content_is_looked_at_before_it_gets_its_name(
+    blobs: FileBlobStore, size: int, announced: bool
+) -> None:
+    content = os.urandom(size)
+    seen: list[bytes] = []
+
+    def write() -> BlobWriter:
+        writer = blobs.create(size if announced else None)
+        assert writer.whole == (announced and size <= WHOLE)
+        writer.write(content)
+        return writer
+
+    def refuse(view: memoryview) -> None:
+        seen.append(bytes(view))
+        raise BadRequest("not this one")
+
+    with write() as writer, pytest.raises(BadRequest, match="not this one"):
+        writer.commit(check=refuse)
+    assert seen == [content] and list(blobs.digests()) == [] and names(blobs.temporary) == set()
+    with write() as writer, writer.commit(check=lambda view: seen.append(bytes(view))) as blob:
+        assert seen == [content, content] and blob.digest == blake3(content).hexdigest()
+
+
+def test_what_is_kept_is_durable_before_anything_is_deleted(
+    blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = blobs.put([b"a report"]).digest
+    real, order = os.fdatasync, list[str]()
+
+    def fdatasync(fd: int) -> None:
+        time.sleep(0.05)
+        real(fd)
+        order.append("synced")
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    with blobs.keep(b"a model") as blob:
+        assert blobs.read_range(blob.digest, 0) == b"a model", "it is here at once"
+        assert order == []
+    assert blobs.delete_all([other], lambda found: (order.append("deleting"), found)[1]) == 1
+    assert order == ["synced", "deleting"]
+    with pytest.raises(ValueError, match="larger"):
+        blobs.keep(bytes(WHOLE + 1))
+
+
+def test_nothing_is_deleted_any_more_when_the_disk_has_failed(
+    blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = blobs.put([b"a report"]).digest
+
+    def fdatasync(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    blobs.keep(b"a model").release()
+    with pytest.raises(Unavailable, match="disk failed"):
+        blobs.delete(other)
+    assert blobs.exists(other) and "is not durable" in caplog.text
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_a_power_cut_left_under_a_name_is_not_trusted(blobs: FileBlobStore, keep: bool) -> None:
+    content = os.urandom(5000)
+    digest = blake3(content).hexdigest()
+    path = blobs.path(digest)
+    for damaged in (bytes(5000), content[:10], b"", content + b"x"):
+        path.write_bytes(damaged)
+        with blobs.keep(content) if keep else blobs.put([content]) as blob:
+            assert blob.digest == digest and path.read_bytes() == content
+        path.unlink()
+
+
 def test_an_error_of_one_file_is_not_the_others(
     blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +369,7 @@ def test_an_error_of_one_file_is_not_the_others(
 FULL = """
 import os, resource, signal, sys
 from pathlib import Path
-from grid.storage.blobs import FileBlobStore
+from grid.storage.blobs import BlobWriter, FileBlobStore
 from syft_ext.errors import Unavailable
 
 root, limit = Path(sys.argv[1]), int(sys.argv[2])
@@ -360,7 +433,7 @@ def test_memory_does_not_grow_with_the_content(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from grid.storage.blobs import FileBlobStore
+from grid.storage.blobs import BlobWriter, FileBlobStore
 blobs, chunk = FileBlobStore(Path(sys.argv[1])), bytes(1 << 20)
 blobs.put([chunk] * 4)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -157,12 +157,13 @@ class Collector:
         self._check_metrics(row.process_id, metrics)
         self._policies.check_samples(row.cycle_id, metrics.samples)
         layout = self._hosted.layout(row.process_id)
-        stream = TensorStream(layout, 4 * layout.data_offset + (64 << 10) + layout.data_size)
+        limit = 4 * layout.data_offset + (64 << 10) + layout.data_size
         with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:
+            stream = TensorStream(layout, limit, values=not writer.whole)
             for chunk in writer.receive(body):
                 stream.feed(chunk)
             stream.finish()
-            blob = writer.commit()
+            blob = writer.commit(check=stream.check)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
         if reply.cycle_status == cycles.Status.COLLECTING:  # else the cycle is being closed already

@@ -22,10 +22,11 @@ class TensorStream:
         expected: names, dtypes and shapes that the file must have (the order of names may differ);
             None = any model is welcome.
         limit: bytes of the whole file.
+        values: look at the numbers too; else :meth:`check` does, when the file is there.
     """
 
-    def __init__(self, expected: Layout | None, limit: int) -> None:
-        self._expected, self._limit = expected, limit
+    def __init__(self, expected: Layout | None, limit: int, *, values: bool = True) -> None:
+        self._expected, self._limit, self._values = expected, limit, values
         self._head = bytearray()
         self._layout: Layout | None = None
         self._runs: list[Run] = []
@@ -42,7 +43,10 @@ class TensorStream:
                 raise InvalidTensors(
                     f"more bytes than the {self._layout.total_size} that the header announces"
                 )
-            self._check_values(view)
+            if self._values:
+                self._check_values(view)
+            else:
+                self._position += len(view)
 
     def finish(self) -> Layout:
         """The layout, once the file is complete. Raises :class:`InvalidTensors` when bytes are missing."""
@@ -51,6 +55,13 @@ class TensorStream:
         if self._position != self._size:
             raise InvalidTensors(f"truncated: {self._position} of {self._size} bytes of data")
         return self._layout
+
+    def check(self, file: memoryview) -> None:
+        """Refuse NaN and infinity in the whole ``file``, once it is complete."""
+        if not self._values:
+            assert self._layout is not None
+            self._position = 0
+            self._check_values(file[self._layout.data_offset :])
 
     def _read_header(self, view: memoryview) -> memoryview:
         """Take the header's bytes from ``view`` and return the rest."""

@@ -48,10 +48,19 @@ BUFFER_BYTES = 128 << 10
 _MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
 
 
+Check = Callable[[memoryview], None]
+
+
 class BlobWriter(ABC):
-    """Takes content in chunks. Leaving its ``with`` block without :meth:`commit` drops everything."""
+    """Takes content in chunks. Leaving its ``with`` block without :meth:`commit` drops everything.
+
+    Attributes:
+        size: bytes written so far.
+        whole: all of the content stays in memory until it is committed.
+    """
 
     size: int
+    whole: bool
 
     @abstractmethod
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -68,8 +77,12 @@ class BlobWriter(ABC):
             self.write(view)
 
     @abstractmethod
-    def commit(self, digest: str | None = None) -> Blob:
-        """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says."""
+    def commit(self, digest: str | None = None, check: Check | None = None) -> Blob:
+        """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says.
+
+        Args:
+            check: looks at the whole content, beside the event loop: what it raises refuses it.
+        """
 
     @abstractmethod
     def abort(self) -> None:
@@ -375,7 +388,11 @@ class FileBlobWriter(BlobWriter):
             self.size += count
         yield from super().receive(body)
 
-    def commit(self, digest: str | None = None) -> Blob:
+    @property
+    def whole(self) -> bool:  # type: ignore[override]
+        return self._whole is not None
+
+    def commit(self, digest: str | None = None, check: Check | None = None) -> Blob:
         if self._file is None:
             raise ValueError("the writer is closed")
         if self._whole is not None and digest is not None:
@@ -384,17 +401,19 @@ class FileBlobWriter(BlobWriter):
         if self._whole is not None:
             whole, self._whole, give = self._whole, None, self._store.buffers.give
             # Even when this greenlet is killed: the buffer is free when the syncing thread is done with it.
-            file.hold(memoryview(whole)[: self.size], lambda: give(whole))
+            file.hold(memoryview(whole)[: self.size], lambda: give(whole), check)
         else:
-            self._finish(file, digest)
+            self._finish(file, digest, check)
         self._file = None  # from here on the syncing thread removes the temporary name
         return self._store.commit(file)
 
-    def _finish(self, file: TemporaryFile, digest: str | None) -> None:
+    def _finish(self, file: TemporaryFile, digest: str | None, check: Check | None) -> None:
         try:
             found = offload(file.finish, memoryview(self._buffer))
             if digest is not None and digest != found:
                 raise BadRequest("the content is not what its digest says", expected=digest[:64], found=found)
+            if check is not None:
+                offload(file.look_at, check)
         except BaseException:
             self.abort()
             raise

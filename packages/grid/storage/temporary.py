@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from grid.storage.disk import clear_errors, start_writeback, write_all
 
 __all__ = ["TemporaryFile", "commit_files"]
 
+Check = Callable[[memoryview], None]
 _WRITEBACK_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 
@@ -38,14 +40,14 @@ class TemporaryFile:
         self._hash = blake3()
         self._unwritten = 0
         self._removed = False
-        self._whole: tuple[memoryview, Callable[[], None]] | None = None
+        self._whole: tuple[memoryview, Callable[[], None], Check | None] | None = None
         self.digest = ""
         self.size = 0
         self.kept: LockedFile | None = None  # the content under its final name
 
-    def hold(self, content: memoryview, release: Callable[[], None]) -> None:
-        """Have the group commit hash and write the whole ``content``; it calls ``release`` afterwards."""
-        self._whole = content, release
+    def hold(self, content: memoryview, release: Callable[[], None], check: Check | None = None) -> None:
+        """Have the group commit check, hash and write the whole ``content``; it calls ``release`` afterwards."""
+        self._whole = content, release, check
 
     def append(self, data: memoryview) -> None:
         file = self._opened()
@@ -83,6 +85,13 @@ class TemporaryFile:
         """Append the rest; returns the digest of the whole."""
         self.append(rest)
         return self._name()
+
+    def look_at(self, check: Check) -> None:
+        """Have ``check`` look at what was written."""
+        if self.size:  # nothing cannot be mapped
+            check(memoryview(mmap.mmap(self._opened().fd, self.size, prot=mmap.PROT_READ)))
+        else:
+            check(memoryview(b""))
 
     def _name(self) -> str:
         self.digest = self._hash.hexdigest()
@@ -128,8 +137,10 @@ class TemporaryFile:
     def _write_whole(self) -> None:
         """Write the content; it gets its digest while the disk is at work."""
         assert self._whole is not None
-        (content, release), self._whole = self._whole, None
+        (content, release, check), self._whole = self._whole, None
         try:
+            if check is not None:
+                check(content)
             fd = self._opened().fd
             write_all(fd, content)
             start_writeback(fd)
