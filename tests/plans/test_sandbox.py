@@ -81,6 +81,10 @@ def test_a_fold_is_the_same_as_one_run_after_the_other(sandbox: PlanSandbox) -> 
 
     steps: list[list[Raw | None]] = [[raw(item), None, None] for item in items]
     found = sandbox.fold(plan.dumps(), [raw(tensor) for tensor in state], steps)
+    memory = [(dtype, shape, data.copy()) for dtype, shape, data in map(raw, state)]
+    again = sandbox.fold(plan.dumps(), memory, steps, reuse=True)
+    for (_, _, one), (_, _, other), (_, _, own) in zip(found, again, memory, strict=True):
+        assert (one == other).all() and other is own
     assert [data.tobytes() for _, _, data in found] == [a.numpy().tobytes(), b.numpy().tobytes()]
     with pytest.raises(InvalidPlan, match="state"):
         sandbox.fold(plan.dumps(), [raw(a)], [[raw(b), raw(b), None]])

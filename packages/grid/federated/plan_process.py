@@ -80,9 +80,11 @@ class SandboxedPlans:
     def call(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
         return _theirs(self._process().run_raw(plan, [_ours(tensor) for tensor in inputs]))
 
-    def fold(self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]]) -> list[Raw]:
+    def fold(
+        self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]], *, reuse: bool
+    ) -> list[Raw]:
         inputs = [[None if tensor is None else _ours(tensor) for tensor in step] for step in steps]
-        return _theirs(self._process().fold(plan, [_ours(tensor) for tensor in state], inputs))
+        return _theirs(self._process().fold(plan, [_ours(tensor) for tensor in state], inputs, reuse=reuse))
 
     def _process(self) -> SandboxProcess:
         from syft_ext.plans.sandbox_process import SandboxProcess

@@ -123,12 +123,15 @@ class SandboxProcess:
             # Copied before anyone looks at them: the child could still write to the shared memory.
             return [(slot.dtype, tuple(slot.shape), child.arena.raw(slot).copy()) for slot in targets]
 
-    def fold(self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]]) -> list[Raw]:
+    def fold(
+        self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]], *, reuse: bool = False
+    ) -> list[Raw]:
         """Run ``plan`` once for each of ``steps``; the results of one run are the state of the next.
 
         Args:
             state: the tensors that the first run has where its inputs are None, in this order.
             steps: flat inputs of each run, with None for the state.
+            reuse: the results may be written over ``state``: fresh memory costs more than the copy.
 
         Returns the last results. They stay with the child until then: a step costs one copy of its own
         inputs. Raises like :meth:`run_raw`, and :class:`InvalidPlan` when the results cannot be a state.
@@ -160,7 +163,10 @@ class SandboxProcess:
                 child.arena.raw(slot)[:] = raw
             self._run_steps(child, plan_id, runs, self.seconds)
             last = places[len(runs) % 2]
-            return [(slot.dtype, tuple(slot.shape), child.arena.raw(slot).copy()) for slot in last]
+            rooms = [raw if reuse else np.empty_like(raw) for _, _, raw in state]
+            for slot, room in zip(last, rooms, strict=True):
+                room[:] = child.arena.raw(slot)
+            return [(slot.dtype, tuple(slot.shape), room) for slot, room in zip(last, rooms, strict=True)]
 
     def _describe(self, plan: bytes) -> tuple[str, Document]:
         """Id and structure of a plan, kept for the latest ones: a plan that averages runs for every report."""

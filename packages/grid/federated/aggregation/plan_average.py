@@ -68,8 +68,13 @@ class PlanProcess(Protocol):
     def call(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
         """Run it: flat inputs to flat outputs, in the plan's order. Raises :class:`InvalidPlan`."""
 
-    def fold(self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]]) -> list[Raw]:
-        """Run it once per step, each on the outputs of the one before where its inputs are None."""
+    def fold(
+        self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]], *, reuse: bool
+    ) -> list[Raw]:
+        """Run it once per step, each on the outputs of the one before where its inputs are None.
+
+        ``reuse``: the last outputs may be written over ``state``.
+        """
 
 
 def check_signature(shape: PlanShape, iterative: bool, weighted: bool) -> None:
@@ -219,6 +224,7 @@ class IterativePlanAverage(_PlanAverage):
     def __init__(self, process: PlanProcess, plan: bytes, shape: PlanShape, base: TensorFile) -> None:
         super().__init__(process, plan, shape, base)
         self._average: list[Raw] = []
+        self._ours = False  # the memory of the average is our own, and not that of the first report
         self._steps: list[list[Raw | None]] = []
 
     def accumulate(self, contribution: Contribution) -> None:
@@ -246,7 +252,8 @@ class IterativePlanAverage(_PlanAverage):
         """Run the plan on the reports that wait, in one call."""
         steps, self._steps = self._steps, []
         if steps:
-            self._average = self._process.fold(self._plan, self._average, steps)
+            self._average = self._process.fold(self._plan, self._average, steps, reuse=self._ours)
+            self._ours = True
 
     def finish(self) -> Aggregate:
         if not self._count:
