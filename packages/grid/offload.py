@@ -138,6 +138,10 @@ class Semaphore:
         self._free = permits
         self._waiters: deque[Signal] = deque()
 
+    def try_acquire(self) -> bool:
+        """Take a permit if one is free; whether that was so."""
+        return self._take(None)
+
     def acquire(self) -> None:
         if self._take(None):
             return

@@ -10,7 +10,7 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BindParameter, Connection, Dialect, bindparam
+from sqlalchemy import JSON, BindParameter, Connection, Dialect, SelectBase, bindparam
 from sqlalchemy.sql import ClauseElement
 
 from grid.storage.links import Link
@@ -97,6 +97,7 @@ class Prepared:
 
     def __init__(self, statement: ClauseElement) -> None:
         self.statement = statement
+        self.selects = isinstance(statement, SelectBase)
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
     def run(self, connection: Link | Connection, values: Values | Sequence[Values] = ()) -> Result:
