@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session, configure_mappers
 from grid.storage.blobs import FileBlobStore
 from grid.storage.database import Database
 from grid.storage.disk_object_store import DiskObjectStore
-from grid.storage.references import sweep
+from grid.storage.references import collect, record, sweep
 from grid.storage.tables import ObjectRow, UploadRow
 from grid.storage.uploads import Uploads
 from syft_ext.clock import SystemClock
@@ -110,9 +110,32 @@ def check_upload(node: Node, seed: int) -> None:
     node.assert_nothing_left_over(1)
 
 
+# -- contents of one size come and go ---------------------------------------------------------------
+
+
+def recycle(node: Node, seed: int) -> None:
+    before: list[str] = []
+    for number in range(5):
+        content = random.Random(seed + number).randbytes(9000)
+        with node.blobs.create(len(content)) as writer:
+            writer.write(content)
+            blob = writer.commit()
+        with blob, node.db.transaction() as session:
+            record(session, blob)
+        collect(node.db, node.blobs, before, recycle=True)
+        before = [blob.digest]
+
+
+def check_recycle(node: Node, seed: int) -> None:
+    for digest in node.blobs.digests():
+        assert blake3(node.blobs.read_range(digest, 0)).hexdigest() == digest
+    node.assert_nothing_left_over(0)
+
+
 SCENARIOS: dict[str, tuple[Callable[[Node, int], None], ...]] = {
     "put": (prepare_put, put, check_put),
     "upload": (prepare_upload, upload, check_upload),
+    "recycle": (lambda node, seed: clear(node), recycle, check_recycle),
 }
 
 
@@ -138,7 +161,7 @@ def arm(point: int) -> Callable[[], int]:
 
         return call
 
-    for name in ("open", "write", "fdatasync", "fsync", "link", "unlink"):
+    for name in ("open", "write", "fdatasync", "fsync", "link", "unlink", "rename"):
         setattr(os, name, mortal(getattr(os, name)))
     Session.commit = mortal(Session.commit)  # type: ignore[method-assign]
     return lambda: chances

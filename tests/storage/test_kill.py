@@ -19,7 +19,7 @@ def memory() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.parametrize(("scenario", "seed"), [("put", 1), ("upload", 2)])
+@pytest.mark.parametrize(("scenario", "seed"), [("put", 1), ("upload", 2), ("recycle", 3)])
 def test_a_node_that_is_killed(scenario: str, seed: int, database_url: str, memory: Path) -> None:
     script = Path(__file__).with_name("kill_points.py")
     points = 21 if database_url.startswith("sqlite") else 11  # what differs there is only the commit

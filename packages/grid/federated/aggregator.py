@@ -199,7 +199,7 @@ class AggregationJobs:
         unusable: list[tuple[str, str]] = []
         for row in rows:
             try:
-                file = TensorFile(self._store.blobs.map(row.blob_digest))
+                file = TensorFile(self._store.blobs.map(row.blob_digest, hold=True))
             except (NotFound, InvalidTensors) as error:
                 unusable.append((row.id, error.detail))
             else:

@@ -118,10 +118,12 @@ class TrainingPipeline:
         self.executor.stop()
         self.jobs.close()
         self.garbage.stop()
+        self.store.blobs.trim(everything=True)
 
     def _collect(self, digests: list[str], cold: list[str]) -> None:
-        collect(self.store.database, self.store.blobs, digests)
+        collect(self.store.database, self.store.blobs, digests, recycle=True)
         self.store.blobs.cool(cold)
+        self.store.blobs.trim()
 
     # -- reactions to transitions
 

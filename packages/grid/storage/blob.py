@@ -61,7 +61,15 @@ class LockedFile:
             if file.lock():
                 return file
 
-    def share(self) -> LockedFile:
+    def share(self) -> None:
+        """Note on the file that more than one content's owner may know its name: it is never written over."""
+        os.fchmod(self.fd, 0o400)
+
+    @property
+    def shared(self) -> bool:
+        return not os.fstat(self.fd).st_mode & 0o200
+
+    def duplicate(self) -> LockedFile:
         """The same open file for another owner: the lock lasts until both have closed it."""
         other = LockedFile.__new__(LockedFile)
         other.path, other.fd = self.path, -1

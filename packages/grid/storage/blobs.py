@@ -35,6 +35,7 @@ from grid.storage.blob import Blob, LockedFile, check_digest
 from grid.storage.buffers import WHOLE, Buffers
 from grid.storage.disk import close, make_directory, sync_directory
 from grid.storage.group import GroupCommit
+from grid.storage.spares import Spares
 from grid.storage.temporary import TemporaryFile, commit_files
 from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.transport import PayloadReader
@@ -113,8 +114,12 @@ class BlobStore(ABC):
         """The content as a file, to be closed by the caller."""
 
     @abstractmethod
-    def map(self, digest: str) -> memoryview:
-        """The content without copying it. Changes to the view stay in this process, page by page."""
+    def map(self, digest: str, *, hold: bool = False) -> memoryview:
+        """The content without copying it. Changes to the view stay in this process, page by page.
+
+        Args:
+            hold: nobody deletes it as long as there is a view on it.
+        """
 
     @abstractmethod
     def size(self, digest: str) -> int:
@@ -136,8 +141,17 @@ class BlobStore(ABC):
     def cool(self, digests: Iterable[str]) -> None:
         """Those of these contents that are here will hardly be read again: no memory need be spent on them."""
 
-    def delete_all(self, digests: Iterable[str], confirm: Callable[[list[str]], Collection[str]]) -> int:
+    def delete_all(
+        self,
+        digests: Iterable[str],
+        confirm: Callable[[list[str]], Collection[str]],
+        *,
+        recycle: bool = False,
+    ) -> int:
         """Remove the contents that nobody holds and that ``confirm`` names, asked with them under the locks.
+
+        Args:
+            recycle: whoever reads these contents holds them: the room of small ones is for new contents.
 
         Returns how many were removed.
         """
@@ -150,6 +164,10 @@ class BlobStore(ABC):
     @abstractmethod
     def sweep(self) -> int:
         """Remove what writers that died left behind; returns how many."""
+
+    @abstractmethod
+    def trim(self, *, everything: bool = False) -> None:
+        """Give up room that is kept for contents to come: what was not needed for a while, or ``everything``."""
 
     def keep(self, content: bytes | bytearray) -> Blob:
         """Store a content of :data:`WHOLE` bytes at most, which nobody changes any more, before it is durable.
@@ -189,6 +207,7 @@ class FileBlobStore(BlobStore):
             make_directory(directory)
         sync_directory(root)
         self.buffers = Buffers()
+        self._spares = Spares(self.temporary)
         self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
         self._not_durable: set[TemporaryFile] = set()
         self._broken = False
@@ -205,7 +224,7 @@ class FileBlobStore(BlobStore):
         file.hold(memoryview(content), lambda: None)
         offload(file.link_first)
         assert file.kept is not None
-        blob = Blob(file.digest, file.size, file.kept.share())
+        blob = Blob(file.digest, file.size, file.kept.duplicate())
         self._not_durable.add(file)
         self._group.leave(file)
         return blob
@@ -213,8 +232,13 @@ class FileBlobStore(BlobStore):
     def open(self, digest: str) -> BinaryIO:
         return os.fdopen(self._open(digest), "rb")
 
-    def map(self, digest: str) -> memoryview:
-        fd = self._open(digest)
+    def map(self, digest: str, *, hold: bool = False) -> memoryview:
+        held = LockedFile.take(self._name(digest)) if hold else None
+        if hold and held is None:
+            raise NotFound("there is no such content")
+        fd = (
+            self._open(digest) if held is None else held.fd
+        )  # the map has a descriptor of its own of the same
         try:
             size = os.fstat(fd).st_size
             if size == 0:  # cannot be mapped
@@ -224,7 +248,8 @@ class FileBlobStore(BlobStore):
             flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
             return memoryview(mmap.mmap(fd, size, flags, mmap.PROT_READ | mmap.PROT_WRITE))
         finally:
-            close(fd)
+            if held is None:
+                close(fd)
 
     def size(self, digest: str) -> int:
         try:
@@ -239,6 +264,7 @@ class FileBlobStore(BlobStore):
         file = LockedFile.take(self._name(digest))
         if file is None:
             raise NotFound("there is no such content")
+        file.share()
         return Blob(digest, file.size, file)
 
     def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
@@ -255,20 +281,29 @@ class FileBlobStore(BlobStore):
         finally:
             file.close()
 
-    def delete_all(self, digests: Iterable[str], confirm: Callable[[list[str]], Collection[str]]) -> int:
+    def delete_all(
+        self,
+        digests: Iterable[str],
+        confirm: Callable[[list[str]], Collection[str]],
+        *,
+        recycle: bool = False,
+    ) -> int:
         self._settle()
         held: dict[str, LockedFile] = {}
         try:
             for digest in digests:
                 with contextlib.suppress(FileNotFoundError):
-                    file = LockedFile(self._name(digest))
+                    file = self._to_delete(digest, recycle)
                     if file.lock_alone():
                         held[digest] = file
                     else:
                         file.close()
             removed = [digest for digest in confirm(list(held)) if digest in held]
             for digest in removed:
-                os.unlink(self._name(digest))
+                if recycle and self._spares.add(held[digest]):
+                    del held[digest]
+                else:
+                    os.unlink(self._name(digest))
             return len(removed)
         finally:
             for file in held.values():
@@ -283,12 +318,22 @@ class FileBlobStore(BlobStore):
                 finally:
                     close(fd)
 
+    def _to_delete(self, digest: str, recycle: bool) -> LockedFile:
+        if recycle:
+            with contextlib.suppress(PermissionError):  # it is shared
+                return LockedFile(self._name(digest), os.O_RDWR)
+        return LockedFile(self._name(digest))
+
     def digests(self) -> Iterator[str]:
         with os.scandir(self.contents) as entries:
             yield from (entry.name for entry in entries)
 
-    def sweep(self) -> int:
+    def trim(self, *, everything: bool = False) -> None:
         self.buffers.trim()
+        self._spares.trim(everything=everything)
+
+    def sweep(self) -> int:
+        self.trim()
         return sweep_directory(self.temporary)
 
     def path(self, digest: str) -> Path:
@@ -305,6 +350,10 @@ class FileBlobStore(BlobStore):
         except FileNotFoundError:
             raise NotFound("there is no such content") from None
 
+    def spare(self, size: int) -> LockedFile | None:
+        """A file of ``size`` bytes to write over, if one is there."""
+        return self._spares.take(size)
+
     def commit(self, file: TemporaryFile) -> Blob:
         """Give a finished file its final name, together with all others that are waiting for it."""
         self._group.submit(file)
@@ -314,10 +363,13 @@ class FileBlobStore(BlobStore):
     def _commit_group(self, items: list[TemporaryFile | None]) -> list[BaseException | None]:
         files = [file for file in items if file is not None]
         errors = dict(zip(files, commit_files(files), strict=True))
-        sync_directory(self.contents)
+        with self._spares.names_synced():
+            sync_directory(self.contents)
         for file in files:
             if file in self._not_durable:
                 self._not_durable.discard(file)
+                if file.kept is not None:
+                    file.kept.close()  # its caller has a lock of his own
                 if errors[file] is not None:
                     self._broken = True
                     logger.critical("content %s is not durable", file.digest, exc_info=errors[file])
@@ -401,7 +453,7 @@ class FileBlobWriter(BlobWriter):
         if self._whole is not None:
             whole, self._whole, give = self._whole, None, self._store.buffers.give
             # Even when this greenlet is killed: the buffer is free when the syncing thread is done with it.
-            file.hold(memoryview(whole)[: self.size], lambda: give(whole), check)
+            file.hold(memoryview(whole)[: self.size], lambda: give(whole), check, self._store.spare)
         else:
             self._finish(file, digest, check)
         self._file = None  # from here on the syncing thread removes the temporary name

@@ -48,12 +48,13 @@ def record(transaction: Session | Link, *blobs: Blob) -> None:
         _RECORD[link.dialect.name].run(link, rows)
 
 
-def collect(db: Database, blobs: BlobStore, digests: Iterable[str]) -> int:
+def collect(db: Database, blobs: BlobStore, digests: Iterable[str], *, recycle: bool = False) -> int:
     """Remove those of ``digests`` that nothing refers to and nobody holds; returns how many.
 
-    Call it with what your committed transaction stopped referring to.
+    Call it with what your committed transaction stopped referring to. ``recycle``: as in
+    :meth:`BlobStore.delete_all`.
     """
-    return sum(_collect(db, blobs, batch) for batch in _batches(iter(set(digests)), _COLLECT))
+    return sum(_collect(db, blobs, batch, recycle) for batch in _batches(iter(set(digests)), _COLLECT))
 
 
 def sweep(db: Database, blobs: BlobStore) -> int:
@@ -67,7 +68,7 @@ def sweep(db: Database, blobs: BlobStore) -> int:
     return collect(db, blobs, found)
 
 
-def _collect(db: Database, blobs: BlobStore, digests: list[str]) -> int:
+def _collect(db: Database, blobs: BlobStore, digests: list[str], recycle: bool) -> int:
     """One transaction for all; the files go after it, still under their locks."""
     missing = {digest for digest in digests if not blobs.exists(digest)}
     fileless = 0
@@ -84,9 +85,9 @@ def _collect(db: Database, blobs: BlobStore, digests: list[str]) -> int:
         return set(held) - known
 
     try:
-        return blobs.delete_all(digests, confirm) + fileless
+        return blobs.delete_all(digests, confirm, recycle=recycle) + fileless
     except IntegrityError:  # one of them is referred to since we looked
-        return sum(_collect(db, blobs, [digest]) for digest in digests) if len(digests) > 1 else 0
+        return sum(_collect(db, blobs, [digest], recycle) for digest in digests) if len(digests) > 1 else 0
 
 
 @cache

@@ -40,14 +40,26 @@ class TemporaryFile:
         self._hash = blake3()
         self._unwritten = 0
         self._removed = False
+        self._spare: Callable[[int], LockedFile | None] = lambda size: None
         self._whole: tuple[memoryview, Callable[[], None], Check | None] | None = None
         self.digest = ""
         self.size = 0
         self.kept: LockedFile | None = None  # the content under its final name
 
-    def hold(self, content: memoryview, release: Callable[[], None], check: Check | None = None) -> None:
-        """Have the group commit check, hash and write the whole ``content``; it calls ``release`` afterwards."""
+    def hold(
+        self,
+        content: memoryview,
+        release: Callable[[], None],
+        check: Check | None = None,
+        spare: Callable[[int], LockedFile | None] = lambda size: None,
+    ) -> None:
+        """Have the group commit check, hash and write the whole ``content``; it calls ``release`` afterwards.
+
+        Args:
+            spare: gives a file of so many bytes to write over, if there is one.
+        """
         self._whole = content, release, check
+        self._spare = spare
 
     def append(self, data: memoryview) -> None:
         file = self._opened()
@@ -141,6 +153,7 @@ class TemporaryFile:
         try:
             if check is not None:
                 check(content)
+            self._file = self._spare(len(content))
             fd = self._opened().fd
             write_all(fd, content)
             start_writeback(fd)
@@ -159,6 +172,8 @@ class TemporaryFile:
         found = LockedFile.take(self._final)
         if found is None or self.size > WHOLE or self._equals(found):
             self.kept = found
+            if found is not None:
+                found.share()
         else:
             with suppress(FileNotFoundError):
                 os.unlink(self._final)
