@@ -14,23 +14,28 @@ logger = logging.getLogger(__name__)
 Job = Callable[[], None]
 
 
+LINGER = 2.0
+"""Seconds for which a thread waits for more: a new one for each job would cost more than small jobs do."""
+
+
 class SerialExecutor:
     """Runs jobs of one key in order and never two at once; a slow training holds up no other.
 
     A job that is submitted while an equal one (same key and name) still waits is not queued again.
-    Threads are started when there is work and end when there is none.
+    Threads are started when there is work and end when there was none for a while.
     """
 
     def __init__(self, threads: int = 4) -> None:
-        self._threads = threads
-        self._idle = threading.Condition()
+        lock = threading.Lock()
+        self._work_there, self._changed = threading.Condition(lock), threading.Condition(lock)
         self._queues: dict[str, deque[tuple[str, Job]]] = {}
         self._ready: deque[str] = deque()
-        self._running = 0
+        self._left = threads  # that may still be started
+        self._waiting = self._busy = 0
         self._stopping = False
 
     def submit(self, key: str, name: str, job: Job) -> None:
-        with self._idle:
+        with self._work_there:
             if self._stopping:
                 return
             queue = self._queues.get(key)
@@ -40,41 +45,57 @@ class SerialExecutor:
             elif any(queued == name for queued, _ in queue):
                 return
             queue.append((name, job))
-            if self._running >= self._threads or not self._ready:
+            if not self._ready:
                 return
-            self._running += 1
-        threading.Thread(target=self._work, name="grid-federated", daemon=True).start()
+            if self._waiting >= len(self._ready):
+                self._work_there.notify()
+                return
+            if not self._left:
+                return
+            self._left -= 1
+        threading.Thread(target=self._run, name="grid-federated", daemon=True).start()
 
     def drain(self, timeout: float = 60.0) -> bool:
         """Wait until nothing is queued or running; whether that came within ``timeout`` seconds."""
-        with self._idle:
-            return self._idle.wait_for(lambda: not self._running and not self._queues, timeout)
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._busy and not self._queues, timeout)
 
     def stop(self) -> None:
         """Drop what is queued and wait for what runs. Everything durable is in the database."""
-        with self._idle:
+        with self._changed:
             self._stopping = True
             self._ready.clear()
-            self._idle.wait_for(lambda: not self._running, 60.0)
+            self._work_there.notify_all()
+            self._changed.wait_for(lambda: not self._busy, 60.0)
             self._queues.clear()
 
-    def _work(self) -> None:
-        time.sleep(0)  # whose report or commit asked for this is answered first
-        while True:
-            with self._idle:
-                if not self._ready:
-                    self._running -= 1
-                    self._idle.notify_all()
-                    return
-                key = self._ready.popleft()
-                name, job = self._queues[key].popleft()
+    def _run(self) -> None:
+        while (key := self._next()) is not None:
+            time.sleep(0)  # whose report or commit asked for this is answered first
+            name, job = self._queues[key].popleft()
             try:
                 job()
             except Exception:
                 logger.exception("job %s of training %s failed", name, key)
-            with self._idle:
-                if self._queues.get(key):
-                    if not self._stopping:
-                        self._ready.append(key)
-                else:
-                    self._queues.pop(key, None)
+            self._done(key)
+
+    def _next(self) -> str | None:
+        """A training with work, which nobody else has now; None when the thread is to end."""
+        with self._work_there:
+            self._waiting += 1
+            self._work_there.wait_for(lambda: self._ready or self._stopping, LINGER)
+            self._waiting -= 1
+            if not self._ready:
+                self._left += 1
+                return None
+            self._busy += 1
+            return self._ready.popleft()
+
+    def _done(self, key: str) -> None:
+        with self._changed:
+            self._busy -= 1
+            if not self._queues.get(key):
+                self._queues.pop(key, None)
+            elif not self._stopping:
+                self._ready.append(key)
+            self._changed.notify_all()
