@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -102,6 +103,7 @@ class AggregationJobs:
 
     Args:
         make: the aggregator of a training, given its base model (strategy or hosted averaging plan).
+        expecting: a block at the end of which the training's next cycle is open, as a rule.
     """
 
     def __init__(
@@ -116,11 +118,12 @@ class AggregationJobs:
         wake_at: Callable[[str, float], None],
         garbage: Garbage,
         policies: SitePolicies,
+        expecting: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
         self._outbox, self._updater, self._executor = outbox, updater, executor
         self._make, self._wake_at, self._garbage = make, wake_at, garbage
-        self._policies = policies
+        self._policies, self._expecting = policies, expecting
         self.collector: Collector  # set by the pipeline: the two know each other
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
@@ -224,7 +227,8 @@ class AggregationJobs:
         if message is None:
             return
         try:
-            self._average(message)
+            with self._expecting(message.process_id):
+                self._average(message)
         except Conflict as error:
             # Cancelled meanwhile, or the lease was taken over: somebody else has decided what becomes of it.
             logger.info("cycle %s is not averaged here: %s", message.key, error)

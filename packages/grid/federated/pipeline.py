@@ -98,6 +98,7 @@ class TrainingPipeline:
             lambda _process_id, when: self.scheduler.timers.at("outbox", when),
             self.garbage,
             self.policies,
+            self.assignments.expecting,
         )
         self.collector = Collector(self.store, self.hosted, self.lifecycle, self.policies, self.jobs.advance)
         self.jobs.collector = self.collector

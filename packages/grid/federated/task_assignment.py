@@ -12,6 +12,7 @@ import hmac
 import random
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select
@@ -149,6 +150,10 @@ class TaskAssignment:
             raise BadRequest("an idempotency key has at most 128 characters")
         waiter = Waiter(worker_id, idempotency_key or new_id(), upload, download, patient=False)
         return self._room(process_id).enter(waiter, min(max(wait, 0.0), MAX_WAIT))
+
+    def expecting(self, process_id: str) -> AbstractContextManager[None]:
+        """Slots will be dealt within this block (:meth:`deal_within`): it is no use to look for some before."""
+        return self._room(process_id).expecting()
 
     def deal_within(self, unit: Unit) -> None:
         """Deal in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from syft_ext.errors import Unavailable
@@ -41,6 +42,18 @@ class WaitingRoom:
         self._waiters: list[Waiter] = []
         self._dealing = False
         self._again = False
+        self._expected = 0
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """A round comes by itself, at the latest at the end of the block: newcomers who can wait join it."""
+        self._expected += 1
+        try:
+            yield
+        finally:
+            self._expected -= 1
+            if any(waiter.seen is None for waiter in self._waiters):
+                self.deal()
 
     def enter(self, waiter: Waiter, wait: float) -> CheckInReply:
         """The answer to this check-in, after at most ``wait`` seconds (and one round of dealing)."""
@@ -54,7 +67,7 @@ class WaitingRoom:
             with self._lock:
                 self._waiters = [w for w in self._waiters if w is not waiter]
             raise
-        if not waiter.done.is_set():
+        if not waiter.done.is_set() and not (waiter.patient and self._expected):
             self.deal()
         if waiter.patient and not waiter.done.wait(max(deadline - time.monotonic(), 0)):
             waiter.patient = False

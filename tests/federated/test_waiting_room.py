@@ -1,0 +1,67 @@
+"""Newcomers while a round is on its way by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from grid.federated.waiting_room import Waiter, WaitingRoom
+from syft_ext.messages.federated import CheckInReply
+
+REJECTED = CheckInReply(status="rejected")
+
+
+class Room:
+    """A room in which a round answers everybody, or nobody yet."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+        self.answers = True
+        self.room = WaitingRoom(self.deal)
+
+    def deal(self, waiters: Sequence[Waiter]) -> None:
+        self.rounds.append(len(waiters))
+        for waiter in waiters:
+            waiter.seen = "cycle"
+            if self.answers or not waiter.patient:
+                waiter.answer = REJECTED
+
+    def enter(self, wait: float) -> threading.Thread:
+        waiter = Waiter("worker", str(wait), None, None, patient=False)
+        thread = threading.Thread(target=self.room.enter, args=(waiter, wait))
+        thread.start()
+        return thread
+
+
+def test_who_can_wait_joins_the_round_that_is_coming() -> None:
+    room = Room()
+    with room.room.expecting():
+        patient = room.enter(30.0)
+        room.enter(0.0).join()
+        assert room.rounds[-1] >= 1, "who cannot wait is answered at once"
+        before, other = len(room.rounds), room.enter(30.0)
+        while len(room.room) < (1 if not patient.is_alive() else 2):
+            time.sleep(0.001)
+        assert len(room.rounds) == before
+        present = room.room.begin_round()
+        assert present
+        room.deal(present)
+        assert room.room.end_round(present) is False
+        other.join()
+        patient.join()
+    assert len(room.rounds) == before + 1, "everybody was seen: nothing is left to do at the end"
+
+
+def test_where_none_comes_they_are_looked_at_afterwards() -> None:
+    room = Room()
+    with pytest.raises(ZeroDivisionError), room.room.expecting():
+        patient = room.enter(30.0)
+        while not len(room.room):
+            time.sleep(0.001)
+        assert room.rounds == []
+        raise ZeroDivisionError
+    patient.join()
+    assert room.rounds == [1]
