@@ -19,6 +19,7 @@ from syft_ext.clock import Clock
 from syft_ext.errors import Unsupported
 from syft_ext.messages.federated import CheckInReply, ReportReply
 from syft_ext.tensors import Layout
+from syft_ext.transport import PayloadReader
 from tests.federated.models import decode, encode, small_model
 
 SECRET = b"the node's own secret"
@@ -83,7 +84,7 @@ class Driver:
     ) -> ReportReply:
         worker_id, reply = part
         metrics = Metrics(**{k: options.pop(k) for k in ("samples", "loss", "accuracy") if k in options})
-        body = options.pop("body", None) or [encode(tensors)]
+        body = options.pop("body", None) or PayloadReader.of(encode(tensors))
         return self.pipeline.collector.accept(
             reply.assignment_id, worker_id, reply.request_key, body, metrics=metrics, **options
         )

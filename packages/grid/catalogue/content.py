@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from grid.node import Download
 from grid.offload import Lock, offload
 from grid.storage.blobs import BlobStore
+from grid.storage.latest import is_read
 from syft_ext.messages import Reply
 
 __all__ = ["SharedContents", "download"]
@@ -65,7 +66,7 @@ class SharedContents:
         """
         with self._reading:
             for index, spare in enumerate(self._spare):
-                if len(spare) == size and not _is_read(spare):
+                if len(spare) == size and not is_read(spare):
                     return self._spare.pop(index)
         return bytearray(size)
 
@@ -105,12 +106,3 @@ class SharedContents:
             self._room += len(oldest)
             if isinstance(oldest, bytearray):
                 self._spare = [*self._spare[-_SPARE + 1 :], oldest]
-
-
-def _is_read(content: bytearray) -> bool:
-    """Whether somebody still looks at ``content``: Python changes no size of what is looked at."""
-    try:
-        content.append(content.pop())
-    except BufferError:
-        return True
-    return False

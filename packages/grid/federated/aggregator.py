@@ -202,16 +202,23 @@ class AggregationJobs:
         unusable: list[tuple[str, str]] = []
         for row in rows:
             try:
-                file = TensorFile(self._store.blobs.map(row.blob_digest, hold=True))
+                contribution = self._contribution(row, weighted)
             except (NotFound, InvalidTensors) as error:
                 unusable.append((row.id, error.detail))
             else:
-                weight = float(row.samples) if weighted else 1.0
-                running.aggregator.accumulate(Contribution(file, weight, row.kind))
+                running.aggregator.accumulate(contribution)
                 running.included.append(row)
+                del contribution  # its memory can be used again once it is in the sum
             running.index = row.report_index
         running.aggregator.settle()
+        self._store.blobs.forget(row.blob_digest for row in rows)
         return unusable
+
+    def _contribution(self, row: Any, weighted: bool) -> Contribution:
+        content = self._store.blobs.latest(row.blob_digest)
+        if content is None:
+            content = self._store.blobs.map(row.blob_digest, hold=True)
+        return Contribution(TensorFile(content), float(row.samples) if weighted else 1.0, row.kind)
 
     def _drop(self, cycle_id: str) -> None:
         with self._lock:

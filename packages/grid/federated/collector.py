@@ -163,7 +163,7 @@ class Collector:
             for chunk in writer.receive(body):
                 stream.feed(chunk)
             stream.finish()
-            blob = writer.commit(check=stream.check)
+            blob = writer.commit(check=stream.check, remember=True)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
         if reply.cycle_status == cycles.Status.COLLECTING:  # else the cycle is being closed already

@@ -124,7 +124,7 @@ class TrainingPipeline:
     def _collect(self, digests: list[str], cold: list[str]) -> None:
         collect(self.store.database, self.store.blobs, digests, recycle=True)
         self.store.blobs.cool(cold)
-        self.store.blobs.trim()
+        self.store.blobs.trim(everything=not digests and not cold)
 
     # -- reactions to transitions
 

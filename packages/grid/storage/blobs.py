@@ -26,6 +26,7 @@ import mmap
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -35,6 +36,7 @@ from grid.storage.blob import Blob, LockedFile, check_digest
 from grid.storage.buffers import WHOLE, Buffers
 from grid.storage.disk import close, make_directory, sync_directory
 from grid.storage.group import GroupCommit
+from grid.storage.latest import Latest
 from grid.storage.spares import Spares
 from grid.storage.temporary import TemporaryFile, commit_files
 from syft_ext.errors import BadRequest, NotFound, Unavailable
@@ -78,10 +80,13 @@ class BlobWriter(ABC):
             self.write(view)
 
     @abstractmethod
-    def commit(self, digest: str | None = None, check: Check | None = None) -> Blob:
+    def commit(
+        self, digest: str | None = None, check: Check | None = None, *, remember: bool = False
+    ) -> Blob:
         """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says.
 
         Args:
+            remember: it will be read soon (:meth:`BlobStore.latest`).
             check: looks at the whole content, beside the event loop: what it raises refuses it.
         """
 
@@ -120,6 +125,14 @@ class BlobStore(ABC):
         Args:
             hold: nobody deletes it as long as there is a view on it.
         """
+
+    @abstractmethod
+    def latest(self, digest: str) -> memoryview | None:
+        """A content that was committed with ``remember`` a moment ago, to be read in memory; None if it went."""
+
+    @abstractmethod
+    def forget(self, digests: Iterable[str]) -> None:
+        """These need not be remembered any longer (:meth:`latest`)."""
 
     @abstractmethod
     def size(self, digest: str) -> int:
@@ -207,6 +220,7 @@ class FileBlobStore(BlobStore):
             make_directory(directory)
         sync_directory(root)
         self.buffers = Buffers()
+        self._latest = Latest(self.buffers)
         self._spares = Spares(self.temporary)
         self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
         self._not_durable: set[TemporaryFile] = set()
@@ -329,6 +343,8 @@ class FileBlobStore(BlobStore):
             yield from (entry.name for entry in entries)
 
     def trim(self, *, everything: bool = False) -> None:
+        if everything:
+            self._latest.trim()
         self.buffers.trim()
         self._spares.trim(everything=everything)
 
@@ -349,6 +365,20 @@ class FileBlobStore(BlobStore):
             return os.open(self._name(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NotFound("there is no such content") from None
+
+    def written(self, memory: bytearray, file: TemporaryFile, remember: bool) -> None:
+        """Nobody needs ``memory`` any more for the content of ``file``, which has its digest if all went well."""
+        if remember and file.digest:
+            self._latest.put(file.digest, memory, file.size)
+        else:
+            self.buffers.give(memory)
+
+    def latest(self, digest: str) -> memoryview | None:
+        return self._latest.find(digest)
+
+    def forget(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            self._latest.drop(digest)
 
     def spare(self, size: int) -> LockedFile | None:
         """A file of ``size`` bytes to write over, if one is there."""
@@ -444,16 +474,19 @@ class FileBlobWriter(BlobWriter):
     def whole(self) -> bool:  # type: ignore[override]
         return self._whole is not None
 
-    def commit(self, digest: str | None = None, check: Check | None = None) -> Blob:
+    def commit(
+        self, digest: str | None = None, check: Check | None = None, *, remember: bool = False
+    ) -> Blob:
         if self._file is None:
             raise ValueError("the writer is closed")
         if self._whole is not None and digest is not None:
             self._spill(self._whole)  # what is not as it should be must not get a name
         file = self._file
         if self._whole is not None:
-            whole, self._whole, give = self._whole, None, self._store.buffers.give
+            whole, self._whole = self._whole, None
             # Even when this greenlet is killed: the buffer is free when the syncing thread is done with it.
-            file.hold(memoryview(whole)[: self.size], lambda: give(whole), check, self._store.spare)
+            done = partial(self._store.written, whole, file, remember)
+            file.hold(memoryview(whole)[: self.size], done, check, self._store.spare)
         else:
             self._finish(file, digest, check)
         self._file = None  # from here on the syncing thread removes the temporary name

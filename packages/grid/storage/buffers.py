@@ -20,7 +20,7 @@ WHOLE = 2 << 20
 _STEP = 256 << 10
 """Buffers are as large as their first content needs, in these steps: the contents of a cycle are of one size."""
 
-_TOGETHER = 64 << 20
+_TOGETHER = 96 << 20
 _IDLE = 16 << 20
 """Bytes that are kept while nobody needs them."""
 
@@ -74,6 +74,11 @@ class Buffers:
             self._free.append((time.monotonic(), buffer))
             self._unused += len(buffer)
         self.trim()
+
+    def forget(self, buffer: bytearray) -> None:
+        """It does not come back: somebody still looks at it, nobody knows for how long."""
+        with self._guard:
+            self._left += len(buffer)
 
     def trim(self) -> None:
         """Let go what was not needed for a while."""

@@ -158,10 +158,10 @@ class TemporaryFile:
             write_all(fd, content)
             start_writeback(fd)
             self._hash.update(content)
+            self.size = len(content)
+            self._name()
         finally:
             release()
-        self.size = len(content)
-        self._name()
         self._find()
 
     def _find(self) -> None:
