@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from grid.federated import waiting_room
 from grid.federated.waiting_room import Waiter, WaitingRoom
 from syft_ext.messages.federated import CheckInReply
 
@@ -65,3 +66,21 @@ def test_where_none_comes_they_are_looked_at_afterwards() -> None:
         raise ZeroDivisionError
     patient.join()
     assert room.rounds == [1]
+
+
+def test_newcomers_gather_while_there_is_nothing_to_deal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_room, "PAUSE", 0.2)
+    room = Room()
+    room.answers, room.room.empty = False, True
+    threads = [room.enter(30.0) for _ in range(5)]
+    while not room.rounds:
+        time.sleep(0.001)
+    time.sleep(0.3)
+    count = len(room.rounds)
+    assert room.rounds[0] == 5 and count <= 2, "one round sees them all"
+    room.enter(0.0).join()
+    assert room.rounds[count:] == [6], "who cannot wait does not"
+    room.answers = True
+    room.room.deal()
+    for thread in threads:
+        thread.join()

@@ -175,6 +175,7 @@ class TaskAssignment:
                     waiter.error = error
                 raise
             unit.after_commit(round_.give_answers)
+            room.empty = round_.empty
         unit.after_commit(end)
 
     def _room(self, process_id: str) -> WaitingRoom:
@@ -198,6 +199,7 @@ class TaskAssignment:
         with self._store.unit(process_id) as unit:
             round_ = self._play(unit, waiters)
         round_.give_answers()
+        self._room(process_id).empty = round_.empty
 
     def _play(self, unit: Unit, waiters: Sequence[Waiter]) -> _Round:
         round_ = _Round(self._hosted.get(unit.process.id), self._rng, self.request_key)
@@ -208,6 +210,9 @@ class TaskAssignment:
             self._admit(unit, round_, chosen)
         round_.answer_twins()
         round_.concerned, round_.cycle_id = waiters, unit.cycle.id if unit.cycle else ""
+        round_.empty = unit.cycle is not None and (
+            not unit.cycle.slots_open or unit.cycle.status not in cycles.ADMITTING
+        )
         return round_
 
     def _concerned(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> Sequence[Waiter]:
@@ -351,6 +356,7 @@ class _Round:
         self.twins: list[tuple[Waiter, Waiter]] = []
         self.concerned: Sequence[Waiter] = ()
         self.cycle_id = ""
+        self.empty = False
 
     def give_answers(self) -> None:
         """The transaction is committed: now they are true."""

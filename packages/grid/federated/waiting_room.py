@@ -18,6 +18,10 @@ from syft_ext.messages.federated import CheckInReply
 __all__ = ["Waiter", "WaitingRoom"]
 
 
+PAUSE = 0.005
+"""Seconds for which newcomers gather while there is nothing to deal: mostly, the next cycle's round sees them."""
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     """One check-in. ``patient``: it may be left without an answer for now; ``seen``: the cycle in which it was."""
@@ -34,7 +38,14 @@ class Waiter:
 
 
 class WaitingRoom:
-    """Args: ``deal``: gives an answer to every impatient waiter, and to whom of the others it can."""
+    """Whoever comes, and the rounds in which slots are dealt to them.
+
+    Attributes:
+        empty: the last round had no slots left: the next one need not be at once.
+
+    Args:
+        deal: gives an answer to every impatient waiter, and to whom of the others it can.
+    """
 
     def __init__(self, deal: Callable[[Sequence[Waiter]], None]) -> None:
         self._deal = deal
@@ -43,6 +54,7 @@ class WaitingRoom:
         self._dealing = False
         self._again = False
         self._expected = 0
+        self.empty = False
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -67,7 +79,7 @@ class WaitingRoom:
             with self._lock:
                 self._waiters = [w for w in self._waiters if w is not waiter]
             raise
-        if not waiter.done.is_set() and not (waiter.patient and self._expected):
+        if not waiter.done.is_set() and not (waiter.patient and self._seen_soon(waiter)):
             self.deal()
         if waiter.patient and not waiter.done.wait(max(deadline - time.monotonic(), 0)):
             waiter.patient = False
@@ -77,6 +89,12 @@ class WaitingRoom:
             raise waiter.error
         assert waiter.answer is not None
         return waiter.answer
+
+    def _seen_soon(self, waiter: Waiter) -> bool:
+        """Whether a round that others ask for sees this one, where the last one had nothing to give."""
+        if self._expected:
+            return True
+        return self.empty and (waiter.done.wait(PAUSE) or waiter.seen is not None)
 
     def deal(self) -> None:
         """Deal slots, or let the thread that is dealing do another round."""
