@@ -59,10 +59,12 @@ def test_a_lock_is_released_by_an_error() -> None:
 
 def test_items_that_wait_form_one_group() -> None:
     groups: list[list[int]] = []
+    begun, go_on = threading.Event(), threading.Event()
 
     def commit(items: list[int]) -> list[BaseException | None]:
         groups.append(sorted(items))
-        time.sleep(0.05)
+        begun.set()
+        assert go_on.wait(60)
         return [ValueError(item) if item == 3 else None for item in items]
 
     group = GroupCommit(commit)
@@ -76,9 +78,12 @@ def test_items_that_wait_form_one_group() -> None:
 
     threads = [threading.Thread(target=submit, args=(n,)) for n in range(10)]
     threads[0].start()
-    time.sleep(0.01)
+    assert begun.wait(60)
     for thread in threads[1:]:
         thread.start()
+    while len(group._pending) < 9:
+        time.sleep(0.001)
+    go_on.set()
     for thread in threads:
         thread.join()
     assert groups == [[0], list(range(1, 10))] and refused == [3]

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -161,7 +162,8 @@ def _configure(pragmas: list[str]) -> Callable[[sqlite3.Connection, Any], None]:
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # the driver starts no transaction behind our back
         for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
+            # The first to turn on the write-ahead log needs the file for itself: others may be doing the same.
+            begin_immediate(partial(connection.execute, f"PRAGMA {pragma}"))
 
     return configure
 
