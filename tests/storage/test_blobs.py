@@ -331,6 +331,8 @@ def test_nothing_is_deleted_any_more_when_the_disk_has_failed(
     with pytest.raises(Unavailable, match="disk failed"):
         blobs.delete(other)
     assert blobs.exists(other) and "is not durable" in caplog.text
+    with pytest.raises(Unavailable, match="disk failed"):
+        blobs.check()
 
 
 @pytest.mark.parametrize("keep", [True, False])

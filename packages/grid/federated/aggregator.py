@@ -255,7 +255,8 @@ class AggregationJobs:
             self._too_few(message)
             return
         aggregate: Aggregate = running.run(running.aggregator.finish)
-        blob = offload(self._updater.apply, running.base, aggregate, repeatable=running.repeatable)
+        repeatable = running.repeatable and self._store.embedded
+        blob = offload(self._updater.apply, running.base, aggregate, repeatable=repeatable)
         with blob, self._store.unit(process_id) as unit:
             self._outbox.done(unit, message)
             if self._is_current(unit, message):

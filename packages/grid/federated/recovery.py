@@ -1,6 +1,6 @@
 """After a power cut: the latest models, which are used before they are durable, are made again if they are gone.
 
-A small model is served as soon as it is written, and synced behind the workers' backs
+On an embedded database a small model is served as soon as it is written, and synced behind the workers' backs
 (:meth:`BlobStore.keep`). Until then its reports stay, durable as they are; the same reports give the same model,
 to the last bit, so its digest tells whether it is the one that the workers were given.
 """

@@ -212,6 +212,8 @@ class TrainingStore:
     def __init__(self, database: Database, blobs: BlobStore, clock: Clock, notifier: Notifier) -> None:
         self.database, self.blobs, self.clock, self.notifier = database, blobs, clock, notifier
         self._locks = database.dialect != "sqlite"  # which has one writer at a time
+        #: All who use this database are on this machine: what a power cut takes, it takes from all of them.
+        self.embedded = database.dialect == "sqlite"
 
     @contextmanager
     def unit(self, process_id: str) -> Iterator[Unit]:

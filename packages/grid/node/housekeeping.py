@@ -45,6 +45,7 @@ class HousekeepingService(Service):
         status = os.statvfs(self.node.home)
         if status.f_bavail * status.f_frsize < RESERVE:
             raise Unavailable("the disk is full", reserve=RESERVE)
+        self.node.blobs.check()
 
     def sweep(self) -> int:
         """Remove what users abandoned, contents that nobody needs, and files of dead writers; how many."""

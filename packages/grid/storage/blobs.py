@@ -179,6 +179,10 @@ class BlobStore(ABC):
         """Remove what writers that died left behind; returns how many."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Raise :class:`Unavailable` when a content that was kept (:meth:`keep`) could not be made durable."""
+
+    @abstractmethod
     def trim(self, *, everything: bool = False) -> None:
         """Give up room that is kept for contents to come: what was not needed for a while, or ``everything``."""
 
@@ -409,6 +413,9 @@ class FileBlobStore(BlobStore):
         """Return when what was kept is durable. Raises :class:`Unavailable` when that failed."""
         if self._not_durable:
             self._group.submit(None)  # all of it is in this group or an earlier one
+        self.check()
+
+    def check(self) -> None:
         if self._broken:
             raise Unavailable("the disk failed: nothing is deleted")
 
