@@ -8,27 +8,76 @@ import sys
 import time
 from functools import lru_cache
 
-__all__ = ["set_up_logging"]
+__all__ = ["log_info", "set_up_logging"]
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-class _Pretty(logging.Formatter):
+class _Form(logging.Formatter):
+    """A formatter that can do without a record."""
+
     def format(self, record: logging.LogRecord) -> str:
-        moment = _clock(int(record.created))
-        text = f"{moment} {record.levelname.lower():<7} {record.name:<28} {_one_line(record.getMessage())}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        exception = self.formatException(record.exc_info) if record.exc_info else ""
+        return self.line(record.created, record.levelname, record.name, record.getMessage(), exception)
+
+    def line(self, created: float, level: str, name: str, message: str, exception: str = "") -> str:
+        raise NotImplementedError
 
 
-class _JSON(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": round(record.created, 6),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+class _Pretty(_Form):
+    def line(self, created: float, level: str, name: str, message: str, exception: str = "") -> str:
+        text = f"{_clock(int(created))} {level.lower():<7} {name:<28} {_one_line(message)}"
+        return f"{text}\n{exception}" if exception else text
+
+
+class _JSON(_Form):
+    def line(self, created: float, level: str, name: str, message: str, exception: str = "") -> str:
+        entry = {"time": round(created, 6), "level": level.lower(), "logger": name, "message": message}
+        if exception:
+            entry["exception"] = exception
+        return _encode(entry)
+
+
+class _Output(logging.StreamHandler):  # type: ignore[type-arg]  # mypy: of text; at run time: of nothing
+    """Writes records, as any handler does, and lines that never were records."""
+
+    def __init__(self, form: _Form) -> None:
+        super().__init__(sys.stderr)
+        self._form = form
+        self.setFormatter(form)
+
+    def is_all_that_hears(self, logger: logging.Logger) -> bool:
+        """Whether a record of ``logger``'s would only be written here, as it is."""
+        if logger.filters or self.filters or self.level > logging.INFO or self.formatter is not self._form:
+            return False
+        if logging.getLogRecordFactory() is not logging.LogRecord:
+            return False
+        while not logger.handlers and logger.propagate and logger.parent is not None:
+            logger = logger.parent
+        return logger.handlers == [self] and not (logger.propagate and logger.parent)
+
+    def write_info(self, name: str, message: str) -> None:
+        self.acquire()
+        try:
+            self.stream.write(self._form.line(time.time(), "INFO", name, message) + self.terminator)
+            self.stream.flush()
+        except Exception:
+            self.handleError(logging.LogRecord(name, logging.INFO, "", 0, message, None, None))
+        finally:
+            self.release()
+
+
+_output: _Output | None = None
+
+
+def log_info(logger: logging.Logger, message: str) -> None:
+    """``logger.info(message)``, without a record where nobody would see one: for what is logged very often."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    if _output is not None and _output.is_all_that_hears(logger):
+        _output.write_info(logger.name, message)
+    else:
+        logger.info(message)
 
 
 @lru_cache(maxsize=2)
@@ -43,12 +92,12 @@ def _one_line(text: str) -> str:
 
 def set_up_logging(form: str, level: str) -> None:
     """Log to standard error. ``form`` is "pretty" or "json"; ``level`` the least severe level."""
+    global _output
     # No line says which function, thread or process it is from: finding out costs more than the rest of it
     # (the logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JSON() if form == "json" else _Pretty())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    _output = _Output(_JSON() if form == "json" else _Pretty())
+    logging.basicConfig(level=level.upper(), handlers=[_output], force=True)
     for noisy in ("alembic", "urllib3", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 from flask import Flask
 from gevent.pywsgi import WSGIHandler
 
+from grid.config.logs import log_info
 from grid.web.body import DRAIN_LIMIT, Body
 from grid.web.direct import ShortWay
 from grid.web.exchange import Exchange, exchange_of
@@ -270,10 +271,11 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             if not _PLAIN.fullmatch(path):
                 path = quote(path, safe="/%:@-._~")
             peer = self.client_address[0] if isinstance(self.client_address, tuple) else "-"
-            access.info(
+            log_info(
+                access,
                 f"method={self.command} path={path} status={status} outcome={exchange.outcome or status} "
                 f"operation={exchange.operation or '-'} received={exchange.received} "
-                f"sent={self.response_length} ms={seconds * 1e3:.1f} peer={peer} id={exchange.request_id}"
+                f"sent={self.response_length} ms={seconds * 1e3:.1f} peer={peer} id={exchange.request_id}",
             )
 
 
