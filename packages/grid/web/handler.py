@@ -12,6 +12,7 @@ import contextlib
 import logging
 import re
 import socket as sockets
+import ssl
 import time
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
@@ -23,9 +24,9 @@ from grid.config.logs import log_info
 from grid.web.body import DRAIN_LIMIT, Body
 from grid.web.direct import ShortWay
 from grid.web.exchange import Exchange, exchange_of
-from grid.web.headers import RequestHeaders
+from grid.web.headers import ONCE, Head, RequestHeaders
 from grid.web.problems import error_response, problem_response
-from grid.web.response import Headers, Response, http_date, status_line
+from grid.web.response import Buffer, Headers, Response, http_date, status_line
 from syft_ext.errors import Unavailable
 
 __all__ = ["Handler", "ServerState"]
@@ -71,6 +72,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     """Serves the requests of one connection."""
 
     lingering = False
+    head: Head | None = None
     status: Any
     wsgi_input: Body
 
@@ -94,7 +96,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             return ""
         self.server.state.idle.add(self)
         try:
-            return str(super().read_requestline())
+            self.head = Head.take(self.rfile)
+            return str(super().read_requestline()) if self.head is None else self.head.line
         finally:
             self.server.state.idle.discard(self)
 
@@ -107,9 +110,19 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         return result
 
     def read_request(self, raw_requestline: str) -> bool:
-        if not super().read_request(raw_requestline):
+        if self.head is not None:
+            _, self.command, self.path, self.headers, self.content_length, self.close_connection = self.head
+            self.request_version = "HTTP/1.1"
+        elif super().read_request(raw_requestline):
+            self._check_framing()
+        else:
             return False
-        for name in ("content-length", "transfer-encoding", "content-type", "host", "authorization"):
+        if self.server.state.draining:
+            self.close_connection = True
+        return True
+
+    def _check_framing(self) -> None:
+        for name in ONCE:
             if self.headers.several(name):
                 raise ValueError(f"several {name} headers")
         coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length")
@@ -119,9 +132,6 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             raise ValueError("Content-Length is not a number")
         if self.request_version == "HTTP/1.1" and not self.headers.get("host"):
             raise ValueError("no Host header")
-        if self.server.state.draining:
-            self.close_connection = True
-        return True
 
     def MessageClass(self, *args: Any) -> RequestHeaders:
         headers = RequestHeaders.parse(self.rfile)
@@ -183,11 +193,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         pieces = iter((response.body,) if isinstance(response.body, bytes) else response.body)
         first = next(pieces, b"")  # content that cannot be read is an error still, not a cut-off answer
         self.code, self.status, self.headers_sent = response.status, b"%d" % response.status, True
-        if isinstance(response.body, bytes) or len(first) <= SMALL:
-            self._sendall(head + first)
-        else:
-            self._sendall(head)
-            self._sendall(first)
+        self._sendall(head, first)
         for piece in pieces:
             self._sendall(piece)
 
@@ -205,18 +211,31 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         draining: bool = self.server.state.draining
         return draining
 
+    def _sendall(self, data: Buffer, more: Buffer = b"") -> None:
+        """Send ``data`` and ``more``: in one system call and, where they are small, in one packet."""
+        if not isinstance(self.socket, ssl.SSLSocket):
+            sent = self.socket.sendmsg((data, more))  # most often all of it
+        else:
+            sent = 0
+            if len(more) <= SMALL:
+                data, more = b"".join((data, more)), b""
+        for buffer in (data, more):
+            if sent < len(buffer):
+                self.socket.sendall(memoryview(buffer)[sent:])
+            sent = max(0, sent - len(buffer))
+            self.response_length += len(buffer)
+
     def _write_with_headers(self, data: bytes) -> None:
-        """Head and a small body leave in one piece: one system call, one packet."""
         self.headers_sent = True
         self.finalize_headers()
         lines = [b"HTTP/1.1 " + bytes(self.status or b"")]
         lines += [name + b": " + value for name, value in self.response_headers]
         head = b"\r\n".join(lines) + b"\r\n\r\n"
-        if self.response_use_chunked or len(data) > SMALL:
+        if self.response_use_chunked:
             self._sendall(head)
             self._write(data)
         else:
-            self._sendall(head + data)
+            self._sendall(head, data)
 
     def _linger(self) -> None:
         """Let a client that still sends find the answer: hang up our half, and swallow the rest for a while."""

@@ -34,7 +34,7 @@ HEAD_TIMEOUT = 30.0
 
 class GridHandler(Handler):
     def read_request(self, raw_requestline: str) -> bool:
-        if b"\r\n\r\n" in self.rfile.peek(1):  # all of it has come
+        if self.head is not None:  # all of it has come
             return super().read_request(raw_requestline)
         # Per-read timeouts let a client drip its headers for hours; this bounds the whole head.
         with gevent.Timeout(HEAD_TIMEOUT, ValueError("the head of the request took too long")):
