@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from werkzeug.http import is_resource_modified, parse_range_header
 
 from grid.node import Download
@@ -12,7 +10,6 @@ from grid.web.response import Response
 
 __all__ = ["download_response"]
 
-PIECE = 1 << 20
 _CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
 
 
@@ -40,7 +37,7 @@ def download_response(request: Request, download: Download, status: int) -> Resp
         (start, stop), status = span, 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{download.size}"
     headers["Content-Length"] = str(stop - start)
-    pieces = () if request.method == "HEAD" else _pieces(download.chunks(start, stop))
+    pieces = () if request.method == "HEAD" else download.chunks(start, stop)
     return Response(pieces, status, list(headers.items()))
 
 
@@ -48,11 +45,3 @@ def _range_holds(request: Request, etag: str) -> bool:
     """If-Range: the range is wanted only of the version that the client has; dates say nothing here."""
     condition = request.header("If-Range")
     return condition is None or condition == etag
-
-
-def _pieces(chunks: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
-    """Pieces no larger than what a slow client can take within the socket's timeout."""
-    for chunk in chunks:
-        view = memoryview(chunk).cast("B")
-        for start in range(0, len(view), PIECE):
-            yield view[start : start + PIECE]

@@ -102,7 +102,7 @@ class Events:
         identify = partial(self._principal, event, authorization)
         principal = self._node.admit(spec, identify, scheme="ws", remote=exchange.remote)
         fields = spec.convert(event.data)
-        with self._instruments.running():
+        with self._instruments.running:
             context = Context(principal, _upload(spec, event), "ws", exchange.remote)
             reply = self._node.dispatch(context, fields)
         return {**answer, **self._reply(reply)}

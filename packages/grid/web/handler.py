@@ -37,8 +37,9 @@ access = logging.getLogger("grid.access")
 _PLAIN = re.compile(r"[A-Za-z0-9/%:@._~-]*")
 IDLE_TIMEOUT = 75.0
 LINGER = 3.0
-PIECE = 256 << 10
 SMALL = 16 << 10
+SLICE = 1 << 20
+"""What a client must be able to take within the timeout."""
 
 
 class Observer(Protocol):
@@ -212,18 +213,19 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         return draining
 
     def _sendall(self, data: Buffer, more: Buffer = b"") -> None:
-        """Send ``data`` and ``more``: in one system call and, where they are small, in one packet."""
+        """Send both: in one system call as far as the socket has room, and in one packet if they are small."""
+        sent = 0
         if not isinstance(self.socket, ssl.SSLSocket):
-            sent = self.socket.sendmsg((data, more))  # most often all of it
-        else:
-            sent = 0
-            if len(more) <= SMALL:
-                data, more = b"".join((data, more)), b""
-        for buffer in (data, more):
-            if sent < len(buffer):
-                self.socket.sendall(memoryview(buffer)[sent:])
-            sent = max(0, sent - len(buffer))
-            self.response_length += len(buffer)
+            sent = self.socket.sendmsg((data, more))
+        elif len(more) <= SMALL:
+            data, more = b"".join((data, more)), b""
+        self.response_length += sent
+        for view in (memoryview(data).cast("B"), memoryview(more).cast("B")):
+            for start in range(sent, len(view), SLICE):
+                piece = view[start : start + SLICE]
+                self.socket.sendall(piece)
+                self.response_length += len(piece)
+            sent = max(0, sent - len(view))
 
     def _write_with_headers(self, data: bytes) -> None:
         self.headers_sent = True
@@ -244,7 +246,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.socket.shutdown(sockets.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
                 self.socket.settimeout(left)
-                if not self.socket.recv(PIECE):
+                if not self.socket.recv(SMALL):
                     return
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:

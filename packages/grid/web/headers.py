@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BufferedReader
 from typing import NamedTuple, Self
 
@@ -74,11 +74,13 @@ class RequestHeaders:
     def __delitem__(self, name: str) -> None:
         del self.fields[name.lower()]
 
-    def environ(self) -> Iterator[tuple[str, str]]:
+    def environ(self) -> dict[str, str]:
         """The fields as WSGI wants them; names with ``_`` are dropped, they could pose as others."""
-        for name, values in self.fields.items():
-            if "_" not in name:
-                yield _key(name), ("; " if name == "cookie" else ",").join(values)
+        return {
+            _KEYS.get(name) or _key(name): ("; " if name == "cookie" else ",").join(values)
+            for name, values in self.fields.items()
+            if "_" not in name
+        }
 
 
 class Head(NamedTuple):
@@ -108,19 +110,18 @@ class Head(NamedTuple):
         if match is None or strange or len(lines) > MAX_FIELDS:
             return None
         headers = RequestHeaders.of(lines)
-        if headers is None or not _is_plain(match[1], headers, len(lines)):
+        if headers is None or (len(lines) > len(headers.fields) and any(map(headers.several, ONCE))):
+            return None
+        length, connection = headers.get("content-length"), headers.get("connection")
+        if not headers.get("host") or not _is_plain(match[1], length, headers.get("transfer-encoding")):
             return None
         file.read(end + 4)
-        length, connection = headers.get("content-length"), headers.get("connection")
         closes = connection is not None and connection.lower() == "close"
         return cls(line, match[1], match[2], headers, None if length is None else int(length), closes)
 
 
-def _is_plain(method: str, headers: RequestHeaders, count: int) -> bool:
-    """Whether a request says clearly whom it is for and how long its body is."""
-    if not headers.get("host") or (count > len(headers.fields) and any(map(headers.several, ONCE))):
-        return False
-    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+def _is_plain(method: str, length: str | None, coding: str | None) -> bool:
+    """Whether there is no doubt how long the body is."""
     if coding is not None:
         return length is None and coding.lower() == "chunked"
     if length is None:
@@ -144,10 +145,8 @@ def _lower(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    key = _KEYS.get(name)
-    if key is None:
-        key = name.upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        if len(_KEYS) < _KNOWN:
-            _KEYS[name] = key
+    key = name.upper().replace("-", "_")
+    key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+    if len(_KEYS) < _KNOWN:
+        _KEYS[name] = key
     return key

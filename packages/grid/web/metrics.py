@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -19,11 +18,29 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _BOUNDS = (*map(str, _BUCKETS), "+Inf")
 
 
+class _Running:
+    """Counts how many are inside; ``contextmanager`` would make two objects each time."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *error: object) -> None:
+        self.count -= 1
+
+
 class Instruments(Collector):
     """The web front's own metrics. ``scheme`` is http (REST), message (message plane) or ws (events).
 
     Counted in plain numbers under one lock, and made into metrics when they are asked for: each exchange would
     take a dozen of Prometheus' locks instead.
+
+    Attributes:
+        running: whoever handles an operation does so ``with`` it.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -31,22 +48,14 @@ class Instruments(Collector):
         self._requests: dict[tuple[str, str, int], int] = {}
         self._seconds: dict[tuple[str, str], list[float]] = {}  # counts of the buckets, and the sum
         self._received = self._sent = 0
-        self._running = 0
+        self.running = _Running()
         in_flight = Gauge("grid_operations_in_flight", "Operations being handled now", registry=registry)
-        in_flight.set_function(lambda: self._running)
+        in_flight.set_function(lambda: self.running.count)
         self._sockets = Gauge("grid_websockets", "Open WebSocket connections", registry=registry)
         registry.register(self)
 
     def count_sockets(self, count: Callable[[], int]) -> None:
         self._sockets.set_function(count)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
     def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None:
         """Count one finished exchange. Operation names come from the node's map, never from the caller."""

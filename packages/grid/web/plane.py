@@ -34,7 +34,7 @@ __all__ = ["add_message_plane"]
 logger = logging.getLogger(__name__)
 
 PREFIX = 8
-PIECE = 1 << 20
+ENVELOPE = 16 << 20
 SMALL = 64 << 10
 _HEADERS = (("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store"))
 Piece = bytes | bytearray | memoryview
@@ -86,7 +86,7 @@ class MessagePlane:
             refusal = TooLarge(f"a payload may have {self._max_payload} bytes", limit=self._max_payload)
             return self.refusal(refusal, exchange, envelope)
         try:
-            with self._instruments.running():
+            with self._instruments.running:
                 answer = Answer(self._node.receive(envelope, payload, remote=exchange.remote))
         except GridError as error:
             return self.refusal(error, exchange, envelope)
@@ -130,7 +130,7 @@ def add_message_plane(
         if answer.size <= SMALL:
             return Response(b"".join(answer.pieces), status, _HEADERS)
         headers = [*_HEADERS, ("Content-Length", str(answer.size))]
-        return Response(_bounded(answer.pieces), status, headers)
+        return Response(answer.pieces, status, headers)
 
     direct.add("/messages", "messages", "POST", messages)
 
@@ -142,7 +142,7 @@ def add_message_plane(
 
 def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
     """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
-    read = BodyReader(request.environ, max_payload + PIECE * 16, "a message")
+    read = BodyReader(request.environ, max_payload + ENVELOPE, "a message")
     envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))
     length = request.content_length
     if length is not None:
@@ -170,13 +170,6 @@ def _exactly(read: BodyReader, count: int) -> bytes:
             raise InvalidEnvelope("truncated frame")
         data += more
     return data
-
-
-def _bounded(pieces: Iterable[Piece]) -> Iterator[memoryview]:
-    for piece in pieces:
-        view = memoryview(piece).cast("B")
-        for start in range(0, len(view), PIECE):
-            yield view[start : start + PIECE]
 
 
 def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from werkzeug.exceptions import UnsupportedMediaType
@@ -55,8 +54,7 @@ class BodyReader:
         return TooLarge(f"{self._what} may have {self._limit} bytes", limit=self._limit)
 
     def __call__(self, count: int) -> bytes:
-        with _broken_is_bad():
-            data: bytes = self._body.read(min(count, PIECE))
+        data: bytes = _read(self._body.read, min(count, PIECE))
         self._count(len(data))
         return data
 
@@ -67,8 +65,7 @@ class BodyReader:
             data = self(len(room))
             room[: len(data)] = data
             return len(data)
-        with _broken_is_bad():
-            count: int = read(room)
+        count: int = _read(read, room)
         self._count(count)
         return count
 
@@ -80,9 +77,8 @@ class BodyReader:
             time.sleep(0)  # a client that sends as fast as we read must not starve the others
 
 
-@contextmanager
-def _broken_is_bad() -> Iterator[None]:
+def _read(read: Callable[[Any], Any], argument: Any) -> Any:
     try:
-        yield
+        return read(argument)
     except OSError as error:
         raise BadRequest("the connection ended, or broke HTTP's rules, before the body was over") from error

@@ -46,7 +46,7 @@ def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instr
         )
         body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
         message = fields.read(request, path)
-        with instruments.running():
+        with instruments.running:
             answer = node.dispatch(Context(principal, body, "http", exchange.remote), message)
         return _response(request, spec, answer)
 
