@@ -120,3 +120,21 @@ def test_a_sum_made_again_after_a_restart_is_the_same_to_the_last_bit(driver: Dr
         hosted = driver.pipeline.hosted.get(driver.process_id)
         digests.append(driver.pipeline.views.checkpoint(hosted).digest)
     assert digests[0] == digests[1]
+
+
+def test_what_another_replica_finished_is_not_kept(driver: Driver) -> None:
+    other = Driver(driver.pipeline.store.database, driver.pipeline.store.blobs, replica="other")
+    other.process_id = driver.host({"num_cycles": 4, "max_diffs": 2, "max_workers": 2})
+    other.pipeline.start()
+    try:
+        for cycle in (1, 2, 3):
+            parts = [driver.join() for _ in range(2)]
+            driver.report(parts[0], _diff(1.0))
+            assert driver.pipeline.executor.drain()
+            assert len(driver.pipeline.jobs._running) == 1, "of this cycle, and of none before"
+            other.report(parts[1], _diff(2.0))
+            other.completed(cycle)
+            assert other.pipeline.executor.drain()
+            assert other.pipeline.jobs._running == {}
+    finally:
+        other.pipeline.stop()

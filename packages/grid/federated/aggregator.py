@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -86,6 +86,7 @@ class _Running:
     ``repeatable``: no noise is drawn, so that the same reports give the same model, to the last bit.
     """
 
+    process_id: str
     base_digest: str
     base: TensorFile
     aggregator: Aggregator
@@ -144,6 +145,18 @@ class AggregationJobs:
                 process_id, f"advance {cycle_id}", lambda: self._go_on(process_id, cycle_id)
             )
 
+    def prepare(self, process_id: str, cycle_id: str) -> None:
+        """A report has come and waits for the disk: read meanwhile what its average begins with."""
+        if cycle_id not in self._running:
+            self._executor.submit(
+                process_id, f"prepare {cycle_id}", lambda: self._prepare(process_id, cycle_id)
+            )
+
+    def _prepare(self, process_id: str, cycle_id: str) -> None:
+        if cycle_id not in self._running and self._store.read(_UNFINISHED, {"cycle_id": cycle_id}):
+            with suppress(GridError):  # closing the cycle says what is wrong
+                self._begin(process_id, cycle_id)
+
     def work(self, message: Message) -> None:
         """An outbox message waits: do its work in the background."""
         self._executor.submit(message.process_id, f"close {message.key}", lambda: self._close(message))
@@ -192,9 +205,13 @@ class AggregationJobs:
         self._policies.check_cycle(hosted.server, hosted.averaging_plan is not None, cycle_id)
         private = self._policies.aggregator(cycle_id, base)
         aggregator = private or self._make(hosted, base)
-        running = _Running(digest, base, aggregator, repeatable=private is None)
+        running = _Running(process_id, digest, base, aggregator, repeatable=private is None)
         with self._lock:
+            # A training has one cycle at a time: another replica has finished what is left of earlier ones.
+            left = [key for key, other in self._running.items() if other.process_id == process_id]
             self._running[cycle_id] = running
+        for other in left:
+            self._drop(other)
         return running
 
     def _add(self, running: _Running, rows: Any, weighted: bool) -> list[tuple[str, str]]:

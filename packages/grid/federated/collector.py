@@ -102,7 +102,9 @@ class _Report:
 
 
 class Collector:
-    """Args: ``advance(process_id, cycle_id)``: called after a report was accepted (averaging may go on)."""
+    """Args: ``prepare`` and ``advance`` (process_id, cycle_id): called when a report has come, and when it was
+    accepted: averaging may begin, and go on.
+    """
 
     def __init__(
         self,
@@ -110,10 +112,11 @@ class Collector:
         hosted: HostedTrainings,
         lifecycle: Lifecycle,
         policies: SitePolicies,
+        prepare: Callable[[str, str], None],
         advance: Callable[[str, str], None],
     ) -> None:
         self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._policies, self._advance = policies, advance
+        self._policies, self._prepare, self._advance = policies, prepare, advance
         self._lock = threading.Lock()
         self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
 
@@ -163,6 +166,7 @@ class Collector:
             for chunk in writer.receive(body):
                 stream.feed(chunk)
             stream.finish()
+            self._prepare(row.process_id, row.cycle_id)
             blob = writer.commit(check=stream.check, remember=True)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))

@@ -100,7 +100,9 @@ class TrainingPipeline:
             self.policies,
             self.assignments.expecting,
         )
-        self.collector = Collector(self.store, self.hosted, self.lifecycle, self.policies, self.jobs.advance)
+        self.collector = Collector(
+            self.store, self.hosted, self.lifecycle, self.policies, self.jobs.prepare, self.jobs.advance
+        )
         self.jobs.collector = self.collector
         self.tasks = TaskManagement(
             self.store, self.hosted, self.lifecycle, self.policies, plans, model_limit

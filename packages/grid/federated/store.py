@@ -136,9 +136,12 @@ class Unit:
         """Call ``action`` once, at the transaction's end but still inside it, however often it is asked for."""
         self._last[name] = action
 
-    def after_commit(self, action: Callable[[], None]) -> None:
-        """Call ``action`` once the transaction is committed."""
-        self._after.append(action)
+    def after_commit(self, action: Callable[[], None], *, first: bool = False) -> None:
+        """Call ``action`` once the transaction is committed; ``first``: somebody waits for it."""
+        if first:
+            self._after.insert(0, action)
+        else:
+            self._after.append(action)
 
     def after_rollback(self, action: Callable[[], None]) -> None:
         """Call ``action`` if the transaction fails."""

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import random
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -166,6 +167,13 @@ class TaskAssignment:
             if room.end_round(present):
                 room.deal()
 
+        def give_answers() -> None:
+            if round_ is not None:
+                round_.give_answers()
+            end()
+            time.sleep(0)  # whoever has got an answer now sends it before the rest is done
+
+        round_: _Round | None = None
         unit.after_rollback(end)
         if present:
             try:
@@ -174,9 +182,8 @@ class TaskAssignment:
                 for waiter in present:
                     waiter.error = error
                 raise
-            unit.after_commit(round_.give_answers)
             room.empty = round_.empty
-        unit.after_commit(end)
+        unit.after_commit(give_answers, first=True)
 
     def _room(self, process_id: str) -> WaitingRoom:
         room = self._rooms.get(process_id)
