@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -45,6 +46,26 @@ def test_content_lives_as_long_as_something_refers_to_it(database: Database, blo
     assert collect(database, blobs, [digest, digest]) == 1 and not blobs.exists(digest)
     assert rows(database) == set()
     assert collect(database, blobs, [digest]) == 0
+
+
+def test_a_file_goes_when_the_disk_knows_that_nothing_refers_to_it(
+    sqlite_url: str, blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could bring the reference back, and not the file."""
+    database = Database(sqlite_url)
+    database.upgrade()
+    upload, digest = refer(database, blobs, b"abc")
+    unrefer(database, upload)
+    order: list[str] = []
+    sync, unlink = os.fdatasync, os.unlink
+    monkeypatch.setattr(
+        os, "fdatasync", lambda fd: (sync(fd), order.append(os.readlink(f"/proc/self/fd/{fd}")))
+    )
+    monkeypatch.setattr(os, "unlink", lambda path: (unlink(path), order.append(path)))
+    assert collect(database, blobs, [digest]) == 1
+    log, file = order
+    assert log.endswith("-wal") and file == str(blobs.path(digest))
+    database.close()
 
 
 def test_a_reference_without_its_row_is_refused(database: Database) -> None:

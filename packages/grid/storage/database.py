@@ -112,7 +112,12 @@ class Database:
             yield session
             session.commit()
             self.committed()
-        if durable and self._write_lock is not None:
+        if durable:
+            self.sync()
+
+    def sync(self) -> None:
+        """Return when all that was committed before would survive a power cut (PostgreSQL's commits would)."""
+        if self._write_lock is not None:
             self._log.sync()
 
     def writing(self) -> Writing:

@@ -81,6 +81,7 @@ def _collect(db: Database, blobs: BlobStore, digests: list[str], recycle: bool) 
         with db.writing() as link:
             forgotten = {row.digest for row in _forget().run(link, {}, digest=digests).all()}
             known = {row.digest for row in _KNOWN.run(link, {}, digest=digests).all()}
+        db.sync()  # a power cut must not bring back a reference to what is gone
         fileless = len(forgotten & missing)
         return set(held) - known
 
