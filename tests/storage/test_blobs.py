@@ -111,6 +111,10 @@ def test_buffers_are_as_large_as_their_contents() -> None:
     assert buffers.take(31) is taken[3]
     other = buffers.take(40)
     assert other is not None and buffers.take(1) is None, "the small ones made room for it"
+    buffers.give(other)
+    buffers.trim(everything=True)
+    again = buffers.take(40)
+    assert again is not None and again is not other
 
 
 def test_a_content_that_is_in_memory_is_stored_as_any_other(blobs: FileBlobStore) -> None:

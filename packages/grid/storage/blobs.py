@@ -349,7 +349,7 @@ class FileBlobStore(BlobStore):
     def trim(self, *, everything: bool = False) -> None:
         if everything:
             self._latest.trim()
-        self.buffers.trim()
+        self.buffers.trim(everything=everything)
         self._spares.trim(everything=everything)
 
     def sweep(self) -> int:

@@ -80,9 +80,10 @@ class Buffers:
         with self._guard:
             self._left += len(buffer)
 
-    def trim(self) -> None:
-        """Let go what was not needed for a while."""
+    def trim(self, *, everything: bool = False) -> None:
+        """Let go what was not needed for a while, or ``everything`` that nobody uses."""
+        kept, pause = (0, 0.0) if everything else (self._kept, self._pause)
         with self._guard:
-            old = time.monotonic() - self._pause
-            while self._unused > self._kept and self._free[0][0] < old:
+            old = time.monotonic() - pause
+            while self._unused > kept and self._free[0][0] <= old:
                 self._drop()
