@@ -59,6 +59,7 @@ def test_from_asking_to_the_results(story_on_both: PlanStory) -> None:
     assert (scale.source, scale.shape) == ("value", [])
     assert [each.shape for each in reviewed.plan.outputs] == [[3]]
     assert "mean_of_rows" in repr(reviewed.plan) and reviewed.view.plan.values
+    assert "run the plan mean_of_rows" in repr(reviewed) and "monospace" in reviewed.plan._repr_html_()
     reviewed.approve(uses=2, max_output_bytes=12, expires_in=60.0)
     assert torch.equal(asked.run(), story.xs.mean(0) * 2)
     with pytest.raises(Forbidden):

@@ -222,9 +222,9 @@ def test_the_sdk_and_who_may_end_them(story: PlanStory) -> None:
     requests = story.requests(story.ann)
     first = requests.add_handler("accept", scope="statistics", uses=2)
     later(story)
-    requests.add_handler(action="deny", kind="plan")
+    requests.add_handler(action="deny", kind="plan", tags=["oncology", "text"])
     assert [each.action for each in requests.handlers()] == ["accept", "deny"]
-    assert "statistics" in repr(requests.rules)
+    assert "statistics" in repr(requests.rules) and "tags oncology and text" in repr(requests.rules)
     for wrong in ({"scop": "read"}, {"uses": 0}, {"kind": "plan", "scope": "read"}):
         with pytest.raises(BadRequest):
             requests.add_handler("accept", **wrong)

@@ -56,7 +56,7 @@ def test_from_a_terminal(site: Site, table: str, tmp_path: Path) -> None:
     made = eve("requests", "plan", str(tmp_path / "first.plan"), *ask, json=True)
     assert isinstance(made, dict) and made["state"] == "pending"
     shown = str(owner("requests", "show", made["id"]))
-    assert "mean.dim" in shown and "MFLOP" in shown and "a study" in shown
+    assert "mean.dim" in shown and "FLOP, peak" in shown and "a study" in shown
     assert owner("requests", "approve", made["id"], "--uses", "2") == "approved\n"
     output = tmp_path / "out.safetensors"
     ran = eve("requests", "run", made["id"], "--output", str(output), "--keep", json=True)

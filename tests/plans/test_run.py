@@ -228,8 +228,8 @@ def test_a_reviewer_can_read_the_plan(traced: Callable[[str], Plan]) -> None:
         assert line in text
     assert f"id {plan.id}" in text and "= mv(" in text
     assert "logistic_regression(x, y, lr, w, b) training" in repr(plan)
-    assert "<table>" in plan._repr_html_() and "MFLOP" in plan._repr_html_()
-    assert "MFLOP" in str(plan.cost(B=64)) and plan.cost(B=64).flops > plan.cost(B=8).flops
+    assert "<table>" in plan._repr_html_() and "755 FLOP" in plan._repr_html_()
+    assert "FLOP, peak" in str(plan.cost(B=64)) and plan.cost(B=64).flops > plan.cost(B=8).flops
 
 
 def test_html_escapes_what_a_stranger_wrote() -> None:

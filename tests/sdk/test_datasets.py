@@ -282,7 +282,7 @@ def test_a_file_with_statistics_and_a_made_up_mock(
     assert seen.statistics == {"age": {"count": 3.0, "mean": pytest.approx(178 / 3)}}
     assert set(seen.mock["sex"].tolist()) == {0, 1} and len(seen.mock["age"]) == 20
     assert "adults" in repr(scientist.datasets["visits"].table())
-    assert "mean 59.3333" in repr(seen) and "0 f, 1 m" in repr(seen)
+    assert "mean 59.3333" in repr(seen) and "0 f, 1 m" in repr(seen) and "0 to 120" in repr(seen)
     path = owner.datasets["visits"]["data"].save(tmp_path / "back.safetensors")
     assert safetensors.torch.load_file(path)["age"].tolist() == [61, 47, 70]
     assert [each.name for each in tmp_path.glob("*.part")] == []

@@ -32,6 +32,20 @@ def test_long_and_many_lined_cells_are_cut() -> None:
     assert Table("T", ("a",), [("x\n" * 200,)]).rows[0][0].endswith("…")
 
 
+def test_a_column_with_nothing_in_it_is_not_shown() -> None:
+    table = Table("T", ("name", "groups", "seen"), [("ann", [], None), ("bob", "", None)])
+    assert repr(table).splitlines() == ["T", "name  seen", "ann   –", "bob   –"]
+    assert "groups" not in table._repr_html_() and "seen" in table._repr_html_()
+    assert "groups" in repr(Table("T", ("name", "groups"), []))
+
+
+def test_a_notebook_wraps_what_a_terminal_cuts() -> None:
+    words = " ".join(["flag"] * 30)
+    table = Table("T", ("a",), [(words,), ("0" * 32,)])
+    assert words not in repr(table) and words in table._repr_html_()
+    assert f'white-space:nowrap">{"0" * 32}<' in table._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_250_000, "1.2 MB"), (3 * 10**12, "3.0 TB")],

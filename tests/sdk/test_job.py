@@ -416,6 +416,7 @@ def test_what_was_learned_before_the_stop_is_reported(job: FLJob, script: Script
     summary = job.run(train)
     assert (summary.cycles, summary.reason) == (1, "stopped")
     assert len(script.reports) == 1
+    assert "cycles reported" in summary._repr_html_()
     assert job.run(train) == RunSummary(reason="stopped")  # a stopped job stays stopped
 
 

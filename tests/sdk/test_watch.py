@@ -257,3 +257,4 @@ def test_trainings_metrics_and_history_show_themselves(client: DomainClient, fee
     history = training.history()
     assert [event.seq for event in history] == [1, 2, 3, 4, 5]
     assert "created" in history._repr_html_()
+    assert "<table>" in history[:2]._repr_html_() and len(history[:2]) == 2  # a part is shown as the whole

@@ -206,6 +206,7 @@ class DatasetAsset:
                 column.dtype,
                 "×".join(map(str, column.shape)) or "scalar",
                 column.unit,
+                "" if column.low is None else f"{_number(column.low)} to {_number(column.high)}",
                 column.description or _words(column.categories),
                 [f"{name} {_number(value)}" for name, value in view.statistics.get(column.name, {}).items()],
             )
@@ -217,7 +218,7 @@ class DatasetAsset:
         note = "a mock can be downloaded: .mock" if view.has_mock else ""
         if (view.version or 1) > 1:
             note = "; ".join(filter(None, [note, f"version {view.version}: .versions"]))
-        headings = ("column", "type", "shape", "unit", "description", "statistics")
+        headings = ("column", "type", "shape", "unit", "range", "description", "statistics")
         return Table(title, headings, rows, note)
 
     def __repr__(self) -> str:
@@ -281,7 +282,7 @@ class Dataset:
             ("description", view.description),
             ("tags", view.tags),
             *([("about", view.subjects)] if view.subjects else []),
-            ("owner", view.owner),
+            *([("owner", view.owner)] if view.owner else []),
             ("assets", "; ".join(assets)),
             ("columns", [column.name for asset in view.assets for column in asset.columns]),
             *([("visible to", view.visibility)] if view.visibility else []),

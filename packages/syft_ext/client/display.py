@@ -7,14 +7,20 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from syft_ext.units import scaled
+
 __all__ = ["Table", "ago", "fields_table", "size", "when"]
 
 _STYLE = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"
+_SHORT = 32  # ids, moments, names: legible only on one line
 _MAX_CELL = 80
+_MAX_WRAPPED = 400
 
 
 class Table:
     """Rows under headings. Cells are shown with :func:`str` and escaped.
+
+    A column with nothing in any row is not shown. In a terminal, where lines do not wrap, long cells are cut.
 
     Args:
         title: one line above the table.
@@ -26,11 +32,17 @@ class Table:
     ) -> None:
         self.title, self.note = title, note
         self.headings = list(headings)
-        self.rows = [[_cell(value) for value in row] for row in rows]
+        self._whole = [[_text(value) for value in row] for row in rows]
+        self.rows = [[_cut(cell, _MAX_CELL) for cell in row] for row in self._whole]
+
+    def _filled(self) -> list[int]:
+        """The columns that say something."""
+        columns = range(len(self.headings))
+        return [i for i in columns if not self.rows or any(row[i] for row in self.rows)]
 
     def __repr__(self) -> str:
-        lines = [self.headings, *self.rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.headings))]
+        lines = [[line[i] for i in self._filled()] for line in (self.headings, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
@@ -40,10 +52,10 @@ class Table:
         return "\n".join([self.title, *(text or ["(none)"]), *([self.note] if self.note else [])])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th style="{_STYLE}">{escape(name)}</th>' for name in self.headings)
+        columns = self._filled()
+        head = "".join(_html_cell("th", self.headings[i]) for i in columns)
         body = "".join(
-            "<tr>" + "".join(f'<td style="{_STYLE}">{escape(cell)}</td>' for cell in row) + "</tr>"
-            for row in self.rows
+            f"<tr>{''.join(_html_cell('td', row[i]) for i in columns)}</tr>" for row in self._whole
         )
         head = f"<thead><tr>{head}</tr></thead>" if any(self.headings) else ""
         note = f"<div><small>{escape(self.note)}</small></div>" if self.note else ""
@@ -58,27 +70,28 @@ def fields_table(title: str, fields: Sequence[tuple[str, Any]], note: str = "") 
     return Table(title, ["", ""], fields, note)
 
 
-def _cell(value: Any) -> str:
+def _html_cell(tag: str, text: str) -> str:
+    style = _STYLE + (";white-space:nowrap" if len(text) <= _SHORT else "")
+    return f'<{tag} style="{style}">{escape(_cut(text, _MAX_WRAPPED))}</{tag}>'
+
+
+def _text(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple | set | frozenset):
         value = ", ".join(str(item) for item in value)
-    text = " ".join(str(value).split())
-    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+    return " ".join(str(value).split())
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def size(count: int) -> str:
     """Bytes for people: ``1.3 MB`` (1 MB = 1,000,000 bytes)."""
-    if count < 1000:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 1000:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1000:.1f} TB"
+    return scaled(count, "B")
 
 
 def when(seconds: float | None) -> str | None:

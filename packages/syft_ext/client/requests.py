@@ -28,6 +28,7 @@ __all__ = ["DataRequest", "Requests"]
 
 _PAGE = 1000
 _WAIT = 30.0
+_ASKS = {"compute": "compute on", "statistics": "have statistics of", "plan": "run the plan"}
 
 
 class DataRequest:
@@ -128,9 +129,8 @@ class DataRequest:
             f"{'approved' if d.approved else 'denied'} by {d.name or d.reviewer}: {d.reason}"
             for d in view.decisions
         ]
-        asks = (
-            f"spend ε {view.epsilon:g}" if view.epsilon else f"{view.scope} {view.object or view.object_id}"
-        )
+        what = f"{_ASKS.get(view.scope, view.scope)} {view.object or view.object_id}"
+        asks = f"spend ε {view.epsilon:g}" if view.epsilon else what
         fields = [
             ("id", view.id),
             ("from", view.user),

@@ -51,7 +51,13 @@ class Rules(Listing[RuleView]):
         return (item.id,)
 
     def row(self, item: RuleView) -> tuple[Any, ...]:
-        matched = ", ".join(f"{name} {getattr(item, name)}" for name in _MATCHED if getattr(item, name))
+        matched = ", ".join(
+            f"{name} {_said(getattr(item, name))}" for name in _MATCHED if getattr(item, name)
+        )
         times = "" if item.times_left is None else item.times_left
         elements = "" if item.elements_left is None else item.elements_left
         return (item.action, matched or "anything", item.state, times, elements, item.author, item.id)
+
+
+def _said(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else " and ".join(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from syft_ext.client.collection import Collection
 from syft_ext.client.display import Table, fields_table, size, when
@@ -62,7 +62,7 @@ class Metrics(list[CycleMetrics]):
 
 def metric_row(cycle: CycleMetrics) -> tuple[Any, ...]:
     """One row under :data:`METRIC_HEADINGS`."""
-    seconds = None if cycle.closed_at is None else cycle.closed_at - cycle.opened_at
+    seconds = None if cycle.closed_at is None else f"{cycle.closed_at - cycle.opened_at:.2f}"
     reports = f"{cycle.reported} of {cycle.admitted}"
     received = size(cycle.bytes_received)
     return (
@@ -79,6 +79,14 @@ def metric_row(cycle: CycleMetrics) -> tuple[Any, ...]:
 
 class History(list[Event]):
     """The transitions of a training, its cycles and assignments, in order."""
+
+    @overload
+    def __getitem__(self, which: SupportsIndex) -> Event: ...
+    @overload
+    def __getitem__(self, which: slice) -> History: ...
+    def __getitem__(self, which: SupportsIndex | slice) -> Event | History:
+        """One of them; of several, ``history[:10]``, again what shows itself as a table."""
+        return History(super().__getitem__(which)) if isinstance(which, slice) else super().__getitem__(which)
 
     def table(self) -> Table:
         rows = [
@@ -180,11 +188,16 @@ class Training:
             ("checkpoint", view.checkpoint),
             ("model", size(view.model_size)),
             ("plans", list(view.plans)),
-            ("hosted by", view.owner),
+            ("hosted by", self._owner()),
             ("created", when(view.created_at)),
             ("id", view.process_id),
         ]
         return fields_table(f"Training {view.name} {view.version}", fields)
+
+    def _owner(self) -> str:
+        """Your address where it is yours; of somebody else the id is all that the Domain tells."""
+        session = self.client.session
+        return session.email if session and session.user_id == self.view.owner else self.view.owner
 
     def __repr__(self) -> str:
         view = self.view

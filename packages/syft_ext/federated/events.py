@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from syft_ext.client.display import Table, fields_table
 from syft_ext.errors import BadRequest
 
 __all__ = ["EVENTS", "Listeners", "Progress", "RunSummary"]
@@ -60,6 +61,22 @@ class RunSummary:
     loss: float | None = None
     accuracy: float | None = None
     reason: str = ""
+
+    def table(self) -> Table:
+        ended = {"over": "the training is over", "max-cycles": "as many cycles as asked for"}
+        fields = [
+            ("cycles reported", self.cycles),
+            ("missed", self.missed),
+            ("failures", self.failures),
+            ("samples", f"{self.samples:,}"),
+            ("loss, last cycle", self.loss),
+            ("accuracy, last cycle", self.accuracy),
+            ("ended because", ended.get(self.reason, self.reason)),
+        ]
+        return fields_table("Run", fields)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 class Listeners:

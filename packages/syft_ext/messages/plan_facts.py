@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from syft_ext.units import scaled
+
 __all__ = ["PlanCost", "PlanFacts", "PlanInput", "PlanOutput"]
 
 
@@ -18,8 +20,8 @@ class PlanCost(msgspec.Struct, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.operations} operations, {self.flops / 1e6:,.1f} MFLOP, "
-            f"peak {self.peak_bytes / 1e6:,.1f} MB, results {self.output_bytes:,} bytes"
+            f"{self.operations} operations, {scaled(self.flops, 'FLOP')}, "
+            f"peak {scaled(self.peak_bytes, 'B')}, results {self.output_bytes:,} bytes"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from syft_ext.errors import InvalidPlan
+from syft_ext.units import scaled
 
 __all__ = ["Cost", "Limits"]
 
@@ -39,8 +40,8 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.ops} operations, {self.flops / 1e6:,.1f} MFLOP, peak {self.peak_bytes / 1e6:,.1f} MB, "
-            f"results {self.output_bytes / 1e6:,.2f} MB"
+            f"{self.ops} operations, {scaled(self.flops, 'FLOP')}, peak {scaled(self.peak_bytes, 'B')}, "
+            f"results {scaled(self.output_bytes, 'B')}"
         )
 
     def enforce(self, limits: Limits) -> None:

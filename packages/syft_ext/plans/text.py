@@ -8,6 +8,7 @@ from typing import Any
 from syft_ext.plans.document import Document, Input, Output
 from syft_ext.plans.expr import format_expr
 from syft_ext.plans.limits import Cost
+from syft_ext.units import scaled
 
 __all__ = ["as_html", "as_text", "describe_symbols", "describe_type"]
 
@@ -87,7 +88,7 @@ def as_html(document: Document, plan_id: str, cost: Cost | None) -> str:
             rows.append(f"<tr>{cells}</tr>")
     facts = [f"{len(document.nodes)} operations", describe_symbols(document), f"id {plan_id[:12]}"]
     if cost is not None:
-        facts.insert(1, f"{cost.flops / 1e6:,.1f} MFLOP, {cost.peak_bytes / 1e6:,.1f} MB")
+        facts.insert(1, f"{scaled(cost.flops, 'FLOP')}, {scaled(cost.peak_bytes, 'B')}")
     summary = document.doc.strip().split("\n")[0]
     return (
         f"<div><b>{escape(document.name)}</b> <i>({document.kind} plan)</i> {escape(summary)}"
