@@ -48,6 +48,8 @@ def test_the_sdk_shows_verifies_and_exports(served: tuple[House, DomainClient], 
     assert client.audit.search(object_id=made.id)[0].outcome == "ok"
     assert client.audit[0].operation == "users.create" and client.audit["0"].operation == "audit.begin"
     assert "users.create" in repr(client.audit) and "<table" in client.audit._repr_html_()
+    assert made.id not in repr(client.audit) and f"{made.id[:8]}…" in repr(client.audit)
+    assert any(made.id in objects for objects in client.audit.to_pandas()["objects"])
     assert client.audit.verify().intact
     report = client.audit.export(tmp_path / "audit.jsonl")
     assert report.intact and report.entries == len(client.audit) - 1  # the export itself came after

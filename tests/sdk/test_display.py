@@ -9,7 +9,7 @@ import pytest
 
 import syft_ext as sy
 from syft_ext.client import progress
-from syft_ext.client.display import Table, ago, size, when
+from syft_ext.client.display import Table, ago, short_ids, size, when
 from syft_ext.transport import LocalTransport
 from tests.accounts.people import OWNER, PASSWORD, House
 
@@ -37,6 +37,19 @@ def test_a_column_with_nothing_in_it_is_not_shown() -> None:
     assert repr(table).splitlines() == ["T", "name  seen", "ann   –", "bob   –"]
     assert "groups" not in table._repr_html_() and "seen" in table._repr_html_()
     assert "groups" in repr(Table("T", ("name", "groups"), []))
+
+
+def test_whole_numbers_have_no_exponent() -> None:
+    assert Table("T", ("a",), [(2_592_000.0,), (0.123456,), (float("inf"),)]).rows == [
+        ["2592000"],
+        ["0.1235"],
+        ["inf"],
+    ]
+
+
+def test_ids_by_their_first_digits() -> None:
+    shown = short_ids(["ab" * 16, "cd" * 32, "ab" * 15, "feed@lab.example"])
+    assert shown == f"abababab…, cdcdcdcd…, {'ab' * 15}, feed@lab.example"
 
 
 def test_a_notebook_wraps_what_a_terminal_cuts() -> None:

@@ -34,6 +34,7 @@ class Audit(Listing[AuditEntry]):
 
     title = "Audit log"
     headings = ("seq", "when", "who", "operation", "objects", "grants", "outcome", "detail")
+    shortened = ("who", "objects", "grants", "detail")
 
     def _fetch(self) -> list[AuditEntry]:
         return self.search()

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from syft_ext.client.display import Table
+from syft_ext.client.display import Table, short_ids
 from syft_ext.errors import NotFound
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Collection(Generic[T]):
 
     title = ""
     headings: tuple[str, ...] = ()
+    #: Headings of what is shown with shortened ids, for want of room; :meth:`to_pandas` has them whole.
+    shortened: tuple[str, ...] = ()
 
     def __init__(self, client: NodeClient) -> None:
         self.client = client
@@ -62,8 +64,12 @@ class Collection(Generic[T]):
         raise NotFound(f"no {self.title.lower()} {which!r} here; there are: {known or 'none'}")
 
     def table(self, items: list[T] | None = None) -> Table:
-        rows = [self.row(item) for item in (self.all() if items is None else items)]
+        rows = [self._shown(item) for item in (self.all() if items is None else items)]
         return Table(f"{self.title} at {self.client.name}", self.headings, rows)
+
+    def _shown(self, item: T) -> list[Any]:
+        cells = zip(self.headings, self.row(item), strict=True)
+        return [short_ids(cell) if heading in self.shortened else cell for heading, cell in cells]
 
     def to_pandas(self) -> pandas.DataFrame:
         """The table as a pandas DataFrame (pandas must be installed)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -9,12 +10,13 @@ from typing import Any
 
 from syft_ext.units import scaled
 
-__all__ = ["Table", "ago", "fields_table", "size", "when"]
+__all__ = ["Table", "ago", "fields_table", "short_ids", "size", "when"]
 
 _STYLE = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"
 _SHORT = 32  # ids, moments, names: legible only on one line
 _MAX_CELL = 80
 _MAX_WRAPPED = 400
+_ID = re.compile(r"\b[0-9a-f]{32}(?:[0-9a-f]{32})?\b")
 
 
 class Table:
@@ -57,11 +59,12 @@ class Table:
         body = "".join(
             f"<tr>{''.join(_html_cell('td', row[i]) for i in columns)}</tr>" for row in self._whole
         )
+        none = f"<tr>{_html_cell('td', '(none)')}</tr>"
         head = f"<thead><tr>{head}</tr></thead>" if any(self.headings) else ""
         note = f"<div><small>{escape(self.note)}</small></div>" if self.note else ""
         return (
             f"<div><strong>{escape(self.title)}</strong>"
-            f"<table>{head}<tbody>{body or '<tr><td>(none)</td></tr>'}</tbody></table>{note}</div>"
+            f"<table>{head}<tbody>{body or none}</tbody></table>{note}</div>"
         )
 
 
@@ -79,7 +82,8 @@ def _text(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        whole = value.is_integer() and abs(value) < 1e15
+        return f"{value:.0f}" if whole else f"{value:.4g}"
     if isinstance(value, list | tuple | set | frozenset):
         value = ", ".join(str(item) for item in value)
     return " ".join(str(value).split())
@@ -87,6 +91,11 @@ def _text(value: Any) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def short_ids(value: Any) -> str:
+    """Ids by their first digits: enough to tell them apart where several stand in one row."""
+    return _ID.sub(lambda found: found[0][:8] + "…", _text(value))
 
 
 def size(count: int) -> str:

@@ -18,6 +18,7 @@ class Grants(Listing[GrantView]):
 
     title = "Grants"
     headings = ("scope", "object", "user", "state", "uses left", "expires", "most bytes", "id")
+    shortened = ("object", "user")
 
     def _fetch(self) -> list[GrantView]:
         return self.on("")

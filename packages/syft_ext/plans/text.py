@@ -84,14 +84,20 @@ def as_html(document: Document, plan_id: str, cost: Cost | None) -> str:
     rows = []
     for title, items in (("takes", document.inputs), ("returns", document.outputs)):
         for role, name, types in _group(list(items)):
-            cells = "".join(f"<td>{escape(text)}</td>" for text in (title, role, name, types))
+            cells = "".join(_html_cell("td", text) for text in (title, role, name, types))
             rows.append(f"<tr>{cells}</tr>")
     facts = [f"{len(document.nodes)} operations", describe_symbols(document), f"id {plan_id[:12]}"]
     if cost is not None:
         facts.insert(1, f"{scaled(cost.flops, 'FLOP')}, {scaled(cost.peak_bytes, 'B')}")
     summary = document.doc.strip().split("\n")[0]
+    head = "".join(_html_cell("th", heading) for heading in ("", "role", "name", "type"))
     return (
         f"<div><b>{escape(document.name)}</b> <i>({document.kind} plan)</i> {escape(summary)}"
-        f"<table><tr><th></th><th>role</th><th>name</th><th>type</th></tr>{''.join(rows)}</table>"
+        f"<table><tr>{head}</tr>{''.join(rows)}</table>"
         f"<small>{escape(' · '.join(fact for fact in facts if fact))}</small></div>"
     )
+
+
+def _html_cell(tag: str, text: str) -> str:
+    # Jupyter's own style sheet puts every cell of a table to the right.
+    return f'<{tag} style="text-align:left">{escape(text)}</{tag}>'
