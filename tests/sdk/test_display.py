@@ -54,9 +54,10 @@ def test_ids_by_their_first_digits() -> None:
 
 def test_a_notebook_wraps_what_a_terminal_cuts() -> None:
     words = " ".join(["flag"] * 30)
-    table = Table("T", ("a",), [(words,), ("0" * 32,)])
+    table = Table("T", ("a",), [(words,), ("0" * 32,), (["ann", "bob"],)])
     assert words not in repr(table) and words in table._repr_html_()
     assert f'white-space:nowrap">{"0" * 32}<' in table._repr_html_()
+    assert 'nowrap">ann, bob' not in table._repr_html_()  # lists give way to what cannot
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def fields_table(title: str, fields: Sequence[tuple[str, Any]], note: str = "") 
 
 
 def _html_cell(tag: str, text: str) -> str:
-    style = _STYLE + (";white-space:nowrap" if len(text) <= _SHORT else "")
+    one_line = len(text) <= _SHORT and ", " not in text
+    style = _STYLE + (";white-space:nowrap" if one_line else "")
     return f'<{tag} style="{style}">{escape(_cut(text, _MAX_WRAPPED))}</{tag}>'
 
 
