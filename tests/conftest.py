@@ -11,7 +11,7 @@ import gc
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,7 +53,22 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     db = Database(f"sqlite:///{path}")
     db.upgrade()
     db.close()
+    # A node on the template itself would be in everybody's database: its log file could not be opened.
+    path.with_name(path.name + "-wal").mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def sqlite_copy(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Makes URLs of migrated, empty SQLite databases, for fixtures that outlive a test."""
+
+    def copy() -> str:
+        path = tmp_path_factory.mktemp("database") / "node.db"
+        shutil.copyfile(sqlite_template, path)
+        path.chmod(0o600)
+        return f"sqlite:///{path}"
+
+    return copy
 
 
 @pytest.fixture(scope="session")

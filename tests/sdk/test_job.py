@@ -6,7 +6,6 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,8 +43,8 @@ def script() -> Script:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Node]:
-    node = scripted_node(tmp_path_factory.mktemp("home"), f"sqlite:///{sqlite_template}", Script())
+def running(tmp_path_factory: pytest.TempPathFactory, sqlite_copy: Callable[[], str]) -> Iterator[Node]:
+    node = scripted_node(tmp_path_factory.mktemp("home"), sqlite_copy(), Script())
     node.start()
     yield node
     node.stop()

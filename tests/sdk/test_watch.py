@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import IPython.display
@@ -126,13 +125,13 @@ class Feed(Service):
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory, sqlite_copy: Callable[[], str]) -> Iterator[Node]:
     node = Node(
         "domain",
         tmp_path_factory.mktemp("home"),
         "hospital",
         (MetadataService, Feed),
-        database_url=f"sqlite:///{sqlite_template}",
+        database_url=sqlite_copy(),
     )
     node.start()
     yield node
