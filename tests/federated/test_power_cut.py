@@ -38,9 +38,9 @@ def _gone(path: Path) -> None:
 
 
 @pytest.fixture
-def trained(database: Database, blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch) -> Driver:
+def trained(sqlite_url: str, blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """Two cycles, and the lights go out before the garbage of the second is collected."""
-    driver = Driver(database, blobs)
+    driver = Driver(Database(sqlite_url), blobs)
     monkeypatch.setattr(driver.pipeline.garbage, "_collect", lambda digests, cold: None)
     driver.pipeline.start()
     driver.host({"num_cycles": 3, "max_diffs": 4, "max_workers": 4, "weighting": "samples"})
@@ -88,9 +88,13 @@ def test_without_its_reports_it_is_given_to_nobody(trained: Driver, caplog: pyte
     store: Any = trained.pipeline.store.blobs
     for digest in set(store.digests()) - {path.name}:
         store.path(digest).unlink()
+    again = _again(trained)
     with caplog.at_level(logging.CRITICAL):
-        _again(trained).pipeline.recovery.start()
+        again.pipeline.recovery.start()
     assert "is lost" in caplog.text and not path.exists()
+    assert again.view.status == "failed" and "model 3 was lost" in again.view.reason
+    assert again.check_in().reason == "over"
+    again.pipeline.recovery.start()  # it has ended, and stays so
 
 
 def test_what_is_here_is_left_alone(trained: Driver, caplog: pytest.LogCaptureFixture) -> None:

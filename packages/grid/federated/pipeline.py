@@ -86,7 +86,7 @@ class TrainingPipeline:
         def make(hosted: Hosted, base: TensorFile) -> Aggregator:
             return make_aggregator(hosted, base, blobs, plans)
 
-        self.recovery = Recovery(self.store, self.hosted, updater, make)
+        self.recovery = Recovery(self.store, self.hosted, self.lifecycle, updater, make)
         self.jobs = AggregationJobs(
             self.store,
             self.hosted,

@@ -19,7 +19,10 @@ from grid.federated import tables as t
 from grid.federated.aggregation.base import Aggregator, Contribution
 from grid.federated.aggregation.tensor_file import TensorFile
 from grid.federated.hosted import Hosted, HostedTrainings
+from grid.federated.lifecycle import Lifecycle
 from grid.federated.machines import assignment as assignments
+from grid.federated.machines import cycle as cycles
+from grid.federated.machines import process as processes
 from grid.federated.model_updater import ModelUpdater
 from grid.federated.store import TrainingStore
 from grid.storage.buffers import WHOLE
@@ -69,14 +72,16 @@ class Recovery:
         self,
         store: TrainingStore,
         hosted: HostedTrainings,
+        lifecycle: Lifecycle,
         updater: ModelUpdater,
         make: Callable[[Hosted, TensorFile], Aggregator],
     ) -> None:
         self._store, self._hosted, self._updater, self._make = store, hosted, updater, make
+        self._lifecycle = lifecycle
 
     def start(self) -> None:
         """Look at the models that may be gone, before anybody uses or sweeps anything."""
-        for row in self._store.read(_RECENT):
+        for row in self._store.read(_RECENT) if self._store.embedded else ():
             if not self._is_here(row.blob_digest):
                 self._restore(row)
 
@@ -95,9 +100,18 @@ class Recovery:
         if digest == row.blob_digest:
             logger.warning("made model %d of training %s again", row.number, row.process_id)
             return
-        # Nobody must be given what is there under its name: that the training stands still is said aloud.
         logger.critical("model %d of training %s is lost", row.number, row.process_id)
-        self._store.blobs.delete(row.blob_digest)
+        self._store.blobs.delete(row.blob_digest)  # nobody must be given what is there under its name
+        self._end(row.process_id, f"model {row.number} was lost in a power cut, and could not be made again")
+
+    def _end(self, process_id: str, reason: str) -> None:
+        """Nothing can be learned any more: whoever watches the training hears why."""
+        with self._store.unit(process_id) as unit:
+            if processes.Status(unit.process.status) in processes.TERMINAL:
+                return
+            if unit.cycle is not None and cycles.Status(unit.cycle.status) not in cycles.TERMINAL:
+                self._lifecycle.cycle(unit, cycles.Event.CANCEL, reason)
+            self._lifecycle.process(unit, processes.Event.CYCLE_FAILED, reason)
 
     def _remake(self, row: Any) -> str:
         """Average the reports of the model's cycle again; the digest of what came out."""
