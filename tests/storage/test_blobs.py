@@ -322,16 +322,21 @@ def test_what_is_kept_is_durable_before_anything_is_deleted(
         blobs.keep(bytes(WHOLE + 1))
 
 
+@pytest.mark.parametrize("sync", ["fdatasync", "fsync"])  # of the content, of the directory with its name
 def test_nothing_is_deleted_any_more_when_the_disk_has_failed(
-    blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    blobs: FileBlobStore, sync: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = blobs.put([b"a report"]).digest
 
-    def fdatasync(fd: int) -> None:
+    def fail(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", fdatasync)
-    blobs.keep(b"a model").release()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, sync, fail)
+        blobs.keep(b"a model").release()
+        deadline = time.monotonic() + 20
+        while "is not durable" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.001)
     with pytest.raises(Unavailable, match="disk failed"):
         blobs.delete(other)
     assert blobs.exists(other) and "is not durable" in caplog.text

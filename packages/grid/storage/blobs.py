@@ -397,17 +397,26 @@ class FileBlobStore(BlobStore):
     def _commit_group(self, items: list[TemporaryFile | None]) -> list[BaseException | None]:
         files = [file for file in items if file is not None]
         errors = dict(zip(files, commit_files(files), strict=True))
-        with self._spares.names_synced():
-            sync_directory(self.contents)
-        for file in files:
-            if file in self._not_durable:
-                self._not_durable.discard(file)
-                if file.kept is not None:
-                    file.kept.close()  # its caller has a lock of his own
-                if errors[file] is not None:
-                    self._broken = True
-                    logger.critical("content %s is not durable", file.digest, exc_info=errors[file])
+        try:
+            with self._spares.names_synced():
+                sync_directory(self.contents)
+        except BaseException as error:
+            errors = dict.fromkeys(files, error)
+            raise
+        finally:
+            for file in files:
+                if file in self._not_durable:
+                    self._kept_for_good(file, errors[file])
         return [None if file is None else errors[file] for file in items]
+
+    def _kept_for_good(self, file: TemporaryFile, error: BaseException | None) -> None:
+        """What :meth:`keep` put off was done, or failed: what a failed sync has lost, no later one brings back."""
+        self._not_durable.discard(file)
+        if file.kept is not None:
+            file.kept.close()  # its caller has a lock of his own
+        if error is not None:
+            self._broken = True
+            logger.critical("content %s is not durable", file.digest, exc_info=error)
 
     def _settle(self) -> None:
         """Return when what was kept is durable. Raises :class:`Unavailable` when that failed."""
