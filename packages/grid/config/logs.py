@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from abc import ABC, abstractmethod
 from functools import lru_cache
 
 __all__ = ["log_info", "set_up_logging"]
@@ -13,15 +14,16 @@ __all__ = ["log_info", "set_up_logging"]
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-class _Form(logging.Formatter):
+class _Form(logging.Formatter, ABC):
     """A formatter that can do without a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         exception = self.formatException(record.exc_info) if record.exc_info else ""
         return self.line(record.created, record.levelname, record.name, record.getMessage(), exception)
 
+    @abstractmethod
     def line(self, created: float, level: str, name: str, message: str, exception: str = "") -> str:
-        raise NotImplementedError
+        """The line of a record that says this."""
 
 
 class _Pretty(_Form):

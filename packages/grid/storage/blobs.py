@@ -12,7 +12,9 @@ A writer fills a temporary file; ``commit`` syncs it and links it to its final n
 free, so a crash leaves the whole object or nothing, and equal contents are one file. Every temporary file
 and every blob in somebody's hands carries a shared ``flock``: the kernel drops it when the process dies,
 and nothing is removed that cannot be locked exclusively. That is the whole protocol between writers,
-readers and sweepers, in one process or in several on one file system.
+readers and sweepers, in one process or in several on one file system. Two exceptions make trainings fast:
+a content that is *kept* has its name before it is synced, and one that is *recycled* gives its file to a
+later one (:mod:`grid.storage.spares`).
 """
 
 # Names are strings here: every report needs a dozen, and a Path costs ten times as much.
@@ -24,192 +26,27 @@ import contextlib
 import logging
 import mmap
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from grid.offload import offload
 from grid.storage.blob import Blob, LockedFile, check_digest
+from grid.storage.blob_store import BlobStore, BlobWriter
+from grid.storage.blob_writer import FileBlobWriter
 from grid.storage.buffers import WHOLE, Buffers
 from grid.storage.disk import close, make_directory, sync_directory
 from grid.storage.group import GroupCommit
 from grid.storage.latest import Latest
 from grid.storage.spares import Spares
 from grid.storage.temporary import TemporaryFile, commit_files
-from syft_ext.errors import BadRequest, NotFound, Unavailable
-from syft_ext.transport import PayloadReader
+from syft_ext.errors import NotFound, Unavailable
 
 __all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
 
 logger = logging.getLogger(__name__)
 
-#: What a writer gathers before it goes to the disk. Every concurrent upload has such a buffer.
-BUFFER_BYTES = 128 << 10
 _MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
-
-
-Check = Callable[[memoryview], None]
-
-
-class BlobWriter(ABC):
-    """Takes content in chunks. Leaving its ``with`` block without :meth:`commit` drops everything.
-
-    Attributes:
-        size: bytes written so far.
-        whole: all of the content stays in memory until it is committed.
-    """
-
-    size: int
-    whole: bool
-
-    @abstractmethod
-    def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append a chunk. Raises :class:`Unavailable` when the disk is full."""
-
-    def receive(self, body: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
-        """Append what ``body`` brings. Each piece is handed out to be looked at: an exception drops all.
-
-        A piece is valid until the next one is asked for.
-        """
-        for piece in body:
-            view = memoryview(piece).cast("B")
-            yield view
-            self.write(view)
-
-    @abstractmethod
-    def commit(
-        self, digest: str | None = None, check: Check | None = None, *, remember: bool = False
-    ) -> Blob:
-        """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says.
-
-        Args:
-            remember: it will be read soon (:meth:`BlobStore.latest`).
-            check: looks at the whole content, beside the event loop: what it raises refuses it.
-        """
-
-    @abstractmethod
-    def abort(self) -> None:
-        """Drop what was written; does nothing after :meth:`commit`."""
-
-    def __enter__(self) -> BlobWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-
-class BlobStore(ABC):
-    """Immutable contents under their BLAKE3 digest (64 lower-case hex digits).
-
-    Every method that takes a digest raises :class:`BadRequest` if it is none, and :class:`NotFound` if
-    there is no such content.
-    """
-
-    @abstractmethod
-    def create(self, size: int | None = None) -> BlobWriter:
-        """A writer for new content; ``size``: at most so many bytes will come, if that is known."""
-
-    @abstractmethod
-    def open(self, digest: str) -> BinaryIO:
-        """The content as a file, to be closed by the caller."""
-
-    @abstractmethod
-    def map(self, digest: str, *, hold: bool = False) -> memoryview:
-        """The content without copying it. Changes to the view stay in this process, page by page.
-
-        Args:
-            hold: nobody deletes it as long as there is a view on it.
-        """
-
-    @abstractmethod
-    def latest(self, digest: str) -> memoryview | None:
-        """A content that was committed with ``remember`` a moment ago, to be read in memory; None if it went."""
-
-    @abstractmethod
-    def forget(self, digests: Iterable[str]) -> None:
-        """These need not be remembered any longer (:meth:`latest`)."""
-
-    @abstractmethod
-    def size(self, digest: str) -> int:
-        """Bytes of content."""
-
-    @abstractmethod
-    def exists(self, digest: str) -> bool:
-        """Whether the content is here."""
-
-    @abstractmethod
-    def hold(self, digest: str) -> Blob:
-        """A content that is here already, held so that a transaction can refer to it."""
-
-    @abstractmethod
-    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
-        """Remove content that nobody holds, if ``confirm`` (asked under the lock) agrees; whether it did."""
-
-    @abstractmethod
-    def cool(self, digests: Iterable[str]) -> None:
-        """Those of these contents that are here will hardly be read again: no memory need be spent on them."""
-
-    def delete_all(
-        self,
-        digests: Iterable[str],
-        confirm: Callable[[list[str]], Collection[str]],
-        *,
-        recycle: bool = False,
-    ) -> int:
-        """Remove the contents that nobody holds and that ``confirm`` names, asked with them under the locks.
-
-        Args:
-            recycle: whoever reads these contents holds them: the room of small ones is for new contents.
-
-        Returns how many were removed.
-        """
-        return sum(self.delete(digest, lambda d=digest: d in confirm([d])) for digest in digests)  # type: ignore[misc]
-
-    @abstractmethod
-    def digests(self) -> Iterator[str]:
-        """All contents, in no order."""
-
-    @abstractmethod
-    def sweep(self) -> int:
-        """Remove what writers that died left behind; returns how many."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Raise :class:`Unavailable` when a content that was kept (:meth:`keep`) could not be made durable."""
-
-    @abstractmethod
-    def trim(self, *, everything: bool = False) -> None:
-        """Give up room that is kept for contents to come: what was not needed for a while, or ``everything``."""
-
-    def keep(self, content: bytes | bytearray) -> Blob:
-        """Store a content of :data:`WHOLE` bytes at most, which nobody changes any more, before it is durable.
-
-        It survives the death of the process. What it takes to make it again after a power cut stays:
-        nothing is deleted, by this process, before all that was kept is durable.
-        """
-        return self.put((content,))
-
-    def put(self, chunks: Iterable[bytes | bytearray | memoryview], digest: str | None = None) -> Blob:
-        """Write and commit ``chunks``."""
-        with self.create() as writer:
-            for chunk in chunks:
-                writer.write(chunk)
-            return writer.commit(digest)
-
-    def read_range(self, digest: str, start: int, stop: int | None = None) -> bytes:
-        """Bytes ``start`` to ``stop`` (exclusive; None is the end). Raises :class:`BadRequest` outside."""
-        size = self.size(digest)
-        stop = size if stop is None else stop
-        if not 0 <= start <= stop <= size:
-            raise BadRequest("the range lies outside the content", start=start, stop=stop, size=size)
-        with self.open(digest) as file:
-            file.seek(start)
-            return file.read(stop - start)
 
 
 class FileBlobStore(BlobStore):
@@ -254,9 +91,8 @@ class FileBlobStore(BlobStore):
         held = LockedFile.take(self._name(digest)) if hold else None
         if hold and held is None:
             raise NotFound("there is no such content")
-        fd = (
-            self._open(digest) if held is None else held.fd
-        )  # the map has a descriptor of its own of the same
+        # The map has a descriptor of its own, of the same open file: the lock lasts as long as the map.
+        fd = self._open(digest) if held is None else held.fd
         try:
             size = os.fstat(fd).st_size
             if size == 0:  # cannot be mapped
@@ -427,106 +263,6 @@ class FileBlobStore(BlobStore):
     def check(self) -> None:
         if self._broken:
             raise Unavailable("the disk failed: nothing is deleted")
-
-
-class FileBlobWriter(BlobWriter):
-    """Args: ``whole``: of the store's buffers: what is written stays in it until it is committed, or full."""
-
-    def __init__(self, store: FileBlobStore, whole: bytearray | None = None) -> None:
-        self._store = store
-        self._file: TemporaryFile | None = TemporaryFile(store.temporary, store.contents)
-        self._buffer = bytearray()
-        self._whole = whole
-        self.size = 0
-
-    def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        if self._file is None:
-            raise ValueError("the writer is closed")
-        view = memoryview(chunk).cast("B")
-        if self._whole is not None:
-            if self.size + len(view) <= len(self._whole):
-                self._whole[self.size : self.size + len(view)] = view
-                self.size += len(view)
-                return
-            self._spill(self._whole)
-        self.size += len(view)
-        if self._buffer or len(view) < BUFFER_BYTES:
-            self._buffer += view
-            if len(self._buffer) < BUFFER_BYTES:
-                return
-            view, self._buffer = memoryview(self._buffer), bytearray()
-        self._append(view)
-
-    def _append(self, view: memoryview) -> None:
-        assert self._file is not None
-        try:
-            offload(self._file.append, view)
-        except BaseException:
-            self.abort()
-            raise
-
-    def _spill(self, whole: bytearray) -> None:
-        """More comes than was announced: go on piece by piece."""
-        self._append(memoryview(whole)[: self.size])
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._whole is not None:
-            whole, self._whole = self._whole, None
-            self._store.buffers.give(whole)
-
-    def receive(self, body: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
-        """As :meth:`BlobWriter.receive`; what a :class:`PayloadReader` brings is read where it stays."""
-        while self._whole is not None and isinstance(body, PayloadReader) and self.size < len(self._whole):
-            view = memoryview(self._whole)[self.size :]
-            count = body.readinto(view)
-            if not count:
-                return
-            yield view[:count]
-            self.size += count
-        yield from super().receive(body)
-
-    @property
-    def whole(self) -> bool:  # type: ignore[override]
-        return self._whole is not None
-
-    def commit(
-        self, digest: str | None = None, check: Check | None = None, *, remember: bool = False
-    ) -> Blob:
-        if self._file is None:
-            raise ValueError("the writer is closed")
-        if self._whole is not None and digest is not None:
-            self._spill(self._whole)  # what is not as it should be must not get a name
-        file = self._file
-        if self._whole is not None:
-            whole, self._whole = self._whole, None
-            # Even when this greenlet is killed: the buffer is free when the syncing thread is done with it.
-            done = partial(self._store.written, whole, file, remember)
-            file.hold(memoryview(whole)[: self.size], done, check, self._store.spare)
-        else:
-            self._finish(file, digest, check)
-        self._file = None  # from here on the syncing thread removes the temporary name
-        return self._store.commit(file)
-
-    def _finish(self, file: TemporaryFile, digest: str | None, check: Check | None) -> None:
-        try:
-            found = offload(file.finish, memoryview(self._buffer))
-            if digest is not None and digest != found:
-                raise BadRequest("the content is not what its digest says", expected=digest[:64], found=found)
-            if check is not None:
-                offload(file.look_at, check)
-        except BaseException:
-            self.abort()
-            raise
-
-    def abort(self) -> None:
-        self._let_go()
-        if self._file is not None:
-            file, self._file = self._file, None
-            if file.begun:
-                offload(file.remove)
-            else:
-                file.remove()
 
 
 def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:

@@ -65,7 +65,7 @@ def sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool) -> Engine
     ``synchronous=NORMAL`` in WAL mode: a commit survives the death of the process, and after a power cut
     the file is consistent; the last commits may be missing unless their transaction asked to be durable
     (:meth:`Database.transaction`), which syncs the log off the event loop. ``FULL`` would sync on it.
-    The writer does not checkpoint by itself either, for the same reason (:mod:`grid.storage.checkpoint`).
+    The writer does not checkpoint by itself either, for the same reason (:mod:`grid.storage.wal`).
     """
     assert url.database is not None
     _create_private(Path(url.database))

@@ -33,6 +33,10 @@ IDLE = 30.0
 """Seconds after which a file that nobody needed is removed."""
 
 
+_Spare = tuple[float, int, LockedFile]
+"""Since when it is here, its bytes, and the file."""
+
+
 class Spares:
     """Files in ``directory``, locked as all in it are, until they are taken. Real threads share it."""
 
@@ -40,10 +44,8 @@ class Spares:
         self._directory, self._idle = str(directory), idle
         self._files, self._bytes = files, size  # how many may still come
         self._guard = native_lock()
-        self._named: list[
-            tuple[float, int, LockedFile]
-        ] = []  # a power cut could give them their old name back
-        self._free: list[tuple[float, int, LockedFile]] = []  # the latest is the last
+        self._named: list[_Spare] = []  # a power cut could give them their old name back
+        self._free: list[_Spare] = []  # the latest is the last
 
     def add(self, file: LockedFile) -> bool:
         """Take over the file of a content, which the caller has locked alone; False if it is not wanted."""

@@ -14,12 +14,12 @@ from pathlib import Path
 from blake3 import blake3
 
 from grid.storage.blob import LockedFile
+from grid.storage.blob_store import Check
 from grid.storage.buffers import WHOLE
 from grid.storage.disk import clear_errors, start_writeback, write_all
 
 __all__ = ["TemporaryFile", "commit_files"]
 
-Check = Callable[[memoryview], None]
 _WRITEBACK_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 
@@ -143,8 +143,8 @@ class TemporaryFile:
             self._write_whole()
         elif self.kept is None:
             self._find()
-        if self.kept is None:
-            start_writeback(self._opened().fd)
+            if self.kept is None:
+                start_writeback(self._opened().fd)
 
     def _write_whole(self) -> None:
         """Write the content; it gets its digest while the disk is at work."""

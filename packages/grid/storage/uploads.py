@@ -27,7 +27,8 @@ from sqlalchemy.orm import Session
 
 from grid.offload import offload
 from grid.storage.blob import Blob, LockedFile, check_digest
-from grid.storage.blobs import BUFFER_BYTES, FileBlobStore, sweep_directory
+from grid.storage.blob_writer import BUFFER_BYTES
+from grid.storage.blobs import FileBlobStore, sweep_directory
 from grid.storage.database import Database
 from grid.storage.disk import make_directory
 from grid.storage.references import collect, record
