@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from apps.cli_client import URL_FILE
+from apps.cli.client import URL_FILE
 from syft_ext.errors import Conflict, InvalidConfig
 
 if TYPE_CHECKING:
     from grid.config import NodeSettings, Resolved
     from grid.node import Node
-    from grid.web.settings import WebSettings
+    from grid.web.http.settings import WebSettings
 
 __all__ = ["build", "default_home", "first_owner", "lock_home", "run"]
 
@@ -114,7 +114,7 @@ def _serve(node: Node, settings: NodeSettings) -> None:
 
 
 def _web_settings(settings: NodeSettings) -> WebSettings:
-    from grid.web.settings import WebSettings
+    from grid.web.http.settings import WebSettings
 
     return WebSettings(
         max_json=settings.max_json,

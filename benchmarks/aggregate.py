@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from grid.federated.aggregation.base import Contribution
-from grid.federated.aggregation.mean import WeightedMean
-from grid.federated.aggregation.tensor_file import TensorFile
+from grid.aggregation.base import Contribution
+from grid.aggregation.mean import WeightedMean
+from grid.aggregation.tensor_file import TensorFile
 from syft_ext.tensors import encode_tensors
 
 CASES = {"100 x 1.2 M": (100, 1_200_000), "10 x 25 M": (10, 25_000_000)}

@@ -36,9 +36,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import syft_ext as sy
 from benchmarks._harness import EMAIL, PASSWORD, megabytes, quiet_login
 from demo.processes import NodeProcess
+from grid.access.viewer import Viewer
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.accounts.tables import User
-from grid.catalogue.access import Viewer
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
 from grid.catalogue.objects import ObjectManager

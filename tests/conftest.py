@@ -20,8 +20,8 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 
 gc.disable()  # until everything is imported
 settings.register_profile("loaded machines", deadline=None)

@@ -128,7 +128,8 @@ def main(descriptor: int) -> None:
     patch()
     import gevent
 
-    from apps import cli, cli_nodes, runner  # noqa: F401
+    from apps import runner  # noqa: F401
+    from apps.cli import main as cli
     from apps.domain import app as domain  # noqa: F401
     from apps.network import app as network  # noqa: F401
     from apps.worker import app as worker  # noqa: F401

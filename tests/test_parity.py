@@ -17,8 +17,9 @@ import pytest
 import syft_ext as sy
 import syft_ext.client
 import syft_ext.federated
+import syft_ext.nodes
 import syft_ext.pointers
-from apps.cli import cli
+from apps.cli.main import cli
 from syft_ext.messages import operations
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,7 +125,7 @@ def command_exists(words: list[str]) -> bool:
 def classes() -> dict[str, type]:
     """Every class of the SDK by its name."""
     found: dict[str, type] = {}
-    for package in (syft_ext.client, syft_ext.federated, syft_ext.pointers):
+    for package in (syft_ext.client, syft_ext.federated, syft_ext.nodes, syft_ext.pointers):
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(info.name)
             found.update({name: value for name, value in vars(module).items() if inspect.isclass(value)})

@@ -30,11 +30,14 @@ CALLS = {
 }
 #: (file, call) → why it is safe. Each names a place where no byte from outside becomes code.
 ALLOWED = {
-    ("packages/syft_ext/plans/codegen.py", "exec"): "source built from the executor's own identifiers only",
-    ("packages/syft_ext/plans/codegen.py", "compile"): "as above",
+    (
+        "packages/syft_ext/plans/running/codegen.py",
+        "exec",
+    ): "source made of the executor's own identifiers only",
+    ("packages/syft_ext/plans/running/codegen.py", "compile"): "as above",
     ("packages/syft_ext/__init__.py", "import_module"): "a name from the facade's own table",
     ("packages/syft_ext/plans/__init__.py", "import_module"): "as above",
-    ("apps/cli.py", "importlib.import_module"): "a name from the file's own table of commands",
+    ("apps/cli/main.py", "importlib.import_module"): "a name from the file's own table of commands",
     ("apps/runner.py", "importlib.import_module"): "network, domain or worker, as the command line parsed it",
 }
 

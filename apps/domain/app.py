@@ -10,21 +10,21 @@ from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
+from grid.dashboard.published import counts_of
 from grid.environments.service import EnvironmentService
+from grid.federated.open_trainings import OpenTrainingsService
 from grid.federated.service import SERVICES as FEDERATED
-from grid.governance.budget import BudgetService
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.network.associations import AssociationService, opener
 from grid.network.hub import HubService
 from grid.network.monitor import MonitorService
-from grid.network.published import counts_of
 from grid.network.requester import RequesterService
 from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
+from grid.privacy.budget.service import BudgetService
 from grid.statistics.service import StatisticsService
-from grid.worker.open_trainings import OpenTrainingsService
 
 __all__ = ["build"]
 

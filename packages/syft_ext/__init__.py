@@ -19,15 +19,13 @@ from syft_ext.pointers.install import install as _install
 
 if TYPE_CHECKING:
     from syft_ext import errors
-    from syft_ext.client import credentials
-    from syft_ext.client.domain import DomainClient
-    from syft_ext.client.known_nodes import forget_node, known_nodes
-    from syft_ext.client.network import NetworkClient
-    from syft_ext.client.session import connect, login, logout
     from syft_ext.client.trainings import Training
     from syft_ext.errors import GridError, NotLoggedIn
     from syft_ext.federated import FLClient, FLJob, ModelCentricFLClient, Parameters
     from syft_ext.identity import Identity
+    from syft_ext.nodes.domain import DomainClient
+    from syft_ext.nodes.login import connect, login, logout
+    from syft_ext.nodes.network import NetworkClient
     from syft_ext.plans import (
         ROOT_CLIENT,
         Int,
@@ -45,10 +43,12 @@ if TYPE_CHECKING:
     from syft_ext.pointers.remote_plans import remote
     from syft_ext.pointers.sending import send
     from syft_ext.pointers.tensor import RemoteTensor
+    from syft_ext.profile import credentials
+    from syft_ext.profile.known_nodes import forget_node, known_nodes
     from syft_ext.statistics.analyze import analyze
 
 _HOME = {
-    "DomainClient": "syft_ext.client.domain",
+    "DomainClient": "syft_ext.nodes.domain",
     "FLClient": "syft_ext.federated",
     "FLJob": "syft_ext.federated",
     "GridError": "syft_ext.errors",
@@ -58,7 +58,7 @@ _HOME = {
     "ModelCentricFLClient": "syft_ext.federated",
     "Location": "syft_ext.pointers.location",
     "Module": "syft_ext.plans",
-    "NetworkClient": "syft_ext.client.network",
+    "NetworkClient": "syft_ext.nodes.network",
     "NotLoggedIn": "syft_ext.errors",
     "Optims": "syft_ext.pointers.optims",
     "Parameters": "syft_ext.federated",
@@ -71,13 +71,13 @@ _HOME = {
     "TraceError": "syft_ext.plans",
     "Training": "syft_ext.client.trainings",
     "analyze": "syft_ext.statistics.analyze",
-    "connect": "syft_ext.client.session",
-    "credentials": "syft_ext.client",
+    "connect": "syft_ext.nodes.login",
+    "credentials": "syft_ext.profile",
     "errors": "syft_ext",
-    "forget_node": "syft_ext.client.known_nodes",
-    "known_nodes": "syft_ext.client.known_nodes",
-    "login": "syft_ext.client.session",
-    "logout": "syft_ext.client.session",
+    "forget_node": "syft_ext.profile.known_nodes",
+    "known_nodes": "syft_ext.profile.known_nodes",
+    "login": "syft_ext.nodes.login",
+    "logout": "syft_ext.nodes.login",
     "make_plan": "syft_ext.plans",
     "remote": "syft_ext.pointers.remote_plans",
     "send": "syft_ext.pointers.sending",

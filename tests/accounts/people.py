@@ -15,11 +15,11 @@ from grid.accounts.service import PASSWORDS, SERVICES
 from grid.node import Node, Service
 from grid.node.metadata import MetadataService
 from syft_ext.clock import Clock, ManualClock
-from syft_ext.envelope import open_frame, seal_request
 from syft_ext.errors import BadRequest, Forbidden, GridError, Unauthenticated
 from syft_ext.identity import Identity
 from syft_ext.messages import FLAGS, GetMetadata
 from syft_ext.messages.accounts import CreateUser, Login, SessionView, UserView
+from syft_ext.messages.envelope import open_frame, seal_request
 from syft_ext.transport import Connection, LocalTransport, PayloadReader
 
 PASSWORD = "correct horse"

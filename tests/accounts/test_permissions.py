@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from grid.node import Principal
-from syft_ext.envelope import open_frame, seal_request
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
 from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import (
@@ -34,6 +33,7 @@ from syft_ext.messages.accounts import (
     UpdateRole,
     UpdateUser,
 )
+from syft_ext.messages.envelope import open_frame, seal_request
 from syft_ext.transport import PayloadReader
 from tests.accounts.people import PASSWORD, SEED_ROLES, SEEDS, House, check_every_operation, everybody
 

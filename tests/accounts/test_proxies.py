@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from grid.accounts.throttle import Subject
 from grid.web.app import create_app
-from grid.web.proxies import client_address, parse_networks
-from grid.web.settings import WebSettings
+from grid.web.http.proxies import client_address, parse_networks
+from grid.web.http.settings import WebSettings
 from syft_ext.errors import InvalidConfig
 from tests.accounts.people import House
 

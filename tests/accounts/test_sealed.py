@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from grid.federated.service import SERVICES as FEDERATED
 from grid.federated.service import FederatedService
-from grid.federated.tables import Process
+from grid.federated.state.tables import Process
 from grid.node import ANONYMOUS, Context, Node, Principal
 from grid.storage.sealed import CannotOpen, Sealer, is_sealed
 from syft_ext.errors import InvalidToken

@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from grid.web.api.events import Events
 from grid.web.app import create_app
-from grid.web.events import Events
-from grid.web.metrics import Instruments
-from grid.web.settings import WebSettings
-from syft_ext.envelope import open_frame, seal_request
+from grid.web.http.metrics import Instruments
+from grid.web.http.settings import WebSettings
 from syft_ext.errors import BadRequest, GridError
 from syft_ext.messages import Operation, operation_of, operations
 from syft_ext.messages.accounts import GetMe
+from syft_ext.messages.envelope import open_frame, seal_request
 from syft_ext.messages.federated import HostTraining
 from syft_ext.messages.text import refuse_nul
 from syft_ext.transport import PayloadReader

@@ -14,7 +14,7 @@ from grid.accounts.settings import load_settings
 from grid.accounts.tables import Totp, UserKey, UserSession
 from grid.accounts.users import UserManager
 from grid.accounts.who import Callers
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from tests.conftest import throw_away_database
 

@@ -26,7 +26,7 @@ PASSWORD = "correct horse battery staple"
 @pytest.fixture(autouse=True)
 def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder of this test's own: keys, known nodes, sessions."""
-    from syft_ext.client import credentials
+    from syft_ext.profile import credentials
 
     home = tmp_path / "user"
     monkeypatch.setenv("GRID_USER_HOME", str(home))
@@ -113,8 +113,8 @@ def _process(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
 
 
 def _here(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
-    from apps.cli import _run, cli
-    from syft_ext.client import credentials
+    from apps.cli.main import _run, cli
+    from syft_ext.profile import credentials
 
     out, err = io.StringIO(), io.StringIO()
     with (

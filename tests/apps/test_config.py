@@ -129,7 +129,7 @@ def test_every_setting_is_read_described_and_shown(kind: str) -> None:
 def test_every_setting_is_an_option_of_start_unless_it_is_secret(kind: str) -> None:
     import click
 
-    from apps import cli_nodes
+    from apps.cli.commands import nodes as cli_nodes
 
     command = getattr(cli_nodes, kind).commands["start"]
     options = {param.name for param in command.get_params(click.Context(command))}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from apps import cli_doctor
+from apps.cli.commands import doctor as cli_doctor
 from grid.config import DomainSettings
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from tests.apps.conftest import Nodes, grid
 
 
@@ -31,7 +31,7 @@ def test_a_machine_and_a_node_that_are_well(nodes: Nodes) -> None:
 def test_what_failed_is_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
-    from apps.cli import cli
+    from apps.cli.main import cli
 
     for name in ("_sandbox", "_torch"):  # they take seconds, and are well
         monkeypatch.setattr(cli_doctor, name, lambda: ("ok", ""))

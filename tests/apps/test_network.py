@@ -140,7 +140,7 @@ def sy_search() -> Any:
 
 def _carry(nodes: Nodes, network: NodeProcess, view: DomainView) -> None:
     """20 MB to the Domain and back, through the Network, over HTTP and over a WebSocket."""
-    from syft_ext.client.home import user_identity
+    from syft_ext.profile.home import user_identity
 
     network_key = open_key(network)
     tensor = torch.arange(5_000_000, dtype=torch.float32)

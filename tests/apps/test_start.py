@@ -14,8 +14,8 @@ import pytest
 import urllib3
 
 import syft_ext as sy
-from syft_ext.client.session import connect
 from syft_ext.errors import GridError, Unauthenticated
+from syft_ext.nodes.login import connect
 from tests.apps.conftest import OWNER, PASSWORD, Nodes, grid
 
 
@@ -201,9 +201,8 @@ def test_help_is_quick_and_complete() -> None:
     for word in ("network", "domain", "worker", "login", "search", "doctor", "Exit codes"):
         assert word in done.stdout
     # What it imports decides; the time on a loaded machine says little.
-    program = (
-        "import sys, apps.cli; sys.argv = ['grid', '--help']\ntry: apps.cli.main()\nexcept SystemExit: pass\n"
-    )
+    program = "import sys\nfrom apps.cli import main\nsys.argv = ['grid', '--help']\n"
+    program += "try: main.main()\nexcept SystemExit: pass\n"
     program += (
         "print(sorted({'torch', 'gevent', 'sqlalchemy', 'flask', 'msgspec', 'urllib3'} & set(sys.modules)))"
     )
@@ -224,7 +223,7 @@ def test_help_is_quick_and_complete() -> None:
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     from click.testing import CliRunner
 
-    from apps.cli import cli
+    from apps.cli.main import cli
 
     result = CliRunner().invoke(cli, [*command, "--help"])
     assert result.exit_code == 0

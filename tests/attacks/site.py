@@ -20,12 +20,12 @@ from grid.accounts.bootstrap import bootstrap_owner
 from grid.config import DomainSettings, NetworkSettings
 from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
-from grid.storage.base import Base
+from grid.storage.sql.base import Base
 from grid.web.testing import ServedNode
-from syft_ext.envelope import Envelope, frame_head, open_frame, seal_request
 from syft_ext.errors import Problem
 from syft_ext.identity import Identity
 from syft_ext.messages import GetMetadata
+from syft_ext.messages.envelope import Envelope, frame_head, open_frame, seal_request
 from syft_ext.transport.http import MEDIA_TYPE
 
 __all__ = ["OWNER", "PASSWORD", "Answer", "Site", "Someone"]

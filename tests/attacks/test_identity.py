@@ -13,9 +13,9 @@ from typing import Any
 import jwt
 import pytest
 
-from syft_ext.envelope import frame_head
 from syft_ext.identity import Identity
 from syft_ext.messages import operations
+from syft_ext.messages.envelope import frame_head
 
 from .site import OWNER, PASSWORD, STRANGER, Site, Someone
 

@@ -13,10 +13,10 @@ import urllib3
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from grid.federated.config import ServerConfig
-from grid.governance.request_tables import RequestRule
-from syft_ext.envelope import frame_head
+from grid.federated.hosting.config import ServerConfig
+from grid.governance.decisions.tables import RequestRule
 from syft_ext.messages.accounts import SettingsView
+from syft_ext.messages.envelope import frame_head
 from syft_ext.messages.federated import CyclePolicy
 from syft_ext.messages.policy import SitePolicy
 

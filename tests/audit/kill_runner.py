@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grid.audit.log import AuditLog
 from grid.node.principal import Principal
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import SystemClock
 from syft_ext.identity import Identity
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from grid.audit.chain import Draft, append
 from grid.audit.checkpoints import EVERY, FILE, Checkpoints
 from grid.audit.log import export_database, verify_database
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.audit.entries import FIELDS, Checkpoint, Entry, genesis_previous, seal
 from syft_ext.audit.export import verify_export
 from syft_ext.audit.verifier import Verifier

@@ -12,7 +12,7 @@ import pytest
 from grid.audit.chain import entries
 from grid.audit.checkpoints import FILE
 from grid.audit.log import verify_database
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.identity import Identity
 
 RUNNER = Path(__file__).with_name("kill_runner.py")

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import syft_ext as sy
-from apps.cli import cli
+from apps.cli.main import cli
 from grid.web.app import create_app
 from grid.web.testing import ServedApp
-from syft_ext.client import credentials
-from syft_ext.client.domain import DomainClient
 from syft_ext.clock import SystemClock
+from syft_ext.nodes.domain import DomainClient
+from syft_ext.profile import credentials
 from tests.accounts.people import OWNER, PASSWORD, House
 
 from .conftest import SERVICES

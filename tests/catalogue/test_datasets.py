@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
-from grid.federated.tables import Process
+from grid.federated.state.tables import Process
 from grid.node import Context, Principal
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
 from syft_ext.messages.accounts import CreateGroup, DeleteUser

@@ -23,7 +23,7 @@ from grid.config import NetworkSettings
 from grid.network.hub import HubService
 from grid.network.search import NetworkSearchService
 from grid.node import Node
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages.network import RequestAssociation, SearchNetwork, SearchReply
 from syft_ext.messages.objects import PutObject
 from tests.catalogue.test_properties import (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from grid.catalogue.uploads import UploadService
-from grid.storage.references import sweep
+from grid.storage.objects.references import sweep
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound
 from syft_ext.messages.accounts import CreateGroup, DeleteGroup, GetMe
 from syft_ext.messages.objects import (

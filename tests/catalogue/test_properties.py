@@ -20,7 +20,7 @@ from sqlalchemy import delete
 from grid.catalogue.published_index import changed
 from grid.catalogue.tables import DatasetRow
 from grid.node import Context, Principal
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Forbidden, NotFound
 from syft_ext.messages.accounts import CreateGroup, CreateRole, CreateUser, Login
 from syft_ext.messages.datasets import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grid.catalogue.content import SHARED, SharedContents
-from grid.storage.blobs import FileBlobStore
+from grid.storage.blobs.files import FileBlobStore
 from syft_ext.errors import NotFound
 from syft_ext.messages import Empty
 

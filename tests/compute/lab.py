@@ -10,16 +10,16 @@ import msgspec
 import torch
 
 from apps.domain.app import build
+from grid.access.tables import Grant, PolicyRow
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.config import DomainSettings
-from grid.governance.tables import Grant, PolicyRow
 from grid.web.testing import ServedNode
 from syft_ext.ids import new_id
 from syft_ext.messages import compute as c
 from syft_ext.messages.accounts import CreateUser, Login
 from syft_ext.messages.objects import GetObject, ObjectView, PutObject, UpdateObject
 from syft_ext.messages.policy import SitePolicy
-from syft_ext.plans.dtypes import dtype_name
+from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.store.content import decode, encode
 from syft_ext.tensors import decode_tensors
 from syft_ext.transport import Connection, HTTPTransport

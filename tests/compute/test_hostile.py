@@ -15,8 +15,8 @@ from syft_ext.errors import BadRequest, Conflict, Forbidden, InvalidPlan, NotFou
 from syft_ext.messages import compute as c
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.plans import trace
+from syft_ext.plans.graph.ops import ALLOWED
 from syft_ext.plans.ir import Plan
-from syft_ext.plans.ops import ALLOWED
 from tests.plans.examples import all_examples
 
 from .lab import Lab, Remote, ref

@@ -12,8 +12,8 @@ import syft_ext as sy
 from apps.domain.app import build
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.web.testing import ServedNode
-from syft_ext.client import credentials
 from syft_ext.errors import BadRequest, Forbidden
+from syft_ext.profile import credentials
 from tests.accounts.people import OWNER, PASSWORD
 
 from .conftest import SETTINGS

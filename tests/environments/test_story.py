@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import syft_ext as sy
-from syft_ext.client import credentials
-from syft_ext.client.environments import Environment
 from syft_ext.errors import Forbidden, NotFound
 from syft_ext.messages.compute import Call, KeepValues, ListSessions, Load
+from syft_ext.nodes.environments import Environment
+from syft_ext.profile import credentials
 from tests.apps.conftest import grid
 from tests.nodes import NodeProcess
 

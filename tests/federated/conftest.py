@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from tests.federated.driver import Driver
 

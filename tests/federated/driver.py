@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from grid.federated.aggregation.base import Aggregator
-from grid.federated.aggregation.tensor_file import TensorFile
-from grid.federated.collector import Metrics
-from grid.federated.config import ServerConfig
+from grid.aggregation.base import Aggregator
+from grid.aggregation.tensor_file import TensorFile
+from grid.federated.hosting.config import ServerConfig
+from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
-from grid.storage.blobs import BlobStore
-from grid.storage.database import Database
+from grid.storage.blobs.files import BlobStore
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Unsupported
 from syft_ext.messages.federated import CheckInReply, ReportReply

@@ -21,8 +21,8 @@ from typing import Any, NoReturn
 import numpy as np
 from sqlalchemy import event
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from syft_ext.errors import Conflict
 from tests.federated.driver import Driver
 

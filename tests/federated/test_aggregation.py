@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from grid.federated.aggregation.base import Aggregate, Contribution
-from grid.federated.aggregation.mean import WeightedMean
-from grid.federated.aggregation.numbers import all_finite, narrow, widen
-from grid.federated.aggregation.parallel import over_elements
-from grid.federated.aggregation.tensor_file import TensorFile
+from grid.aggregation.base import Aggregate, Contribution
+from grid.aggregation.mean import WeightedMean
+from grid.aggregation.numbers import all_finite, narrow, widen
+from grid.aggregation.parallel import over_elements
+from grid.aggregation.tensor_file import TensorFile
 from syft_ext.errors import Conflict, InvalidTensors
 from tests.federated.models import encode
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from grid.federated.authentication import Authenticator
-from grid.federated.config import ClientConfig, ServerConfig
+from grid.federated.hosting.authentication import Authenticator
+from grid.federated.hosting.config import ClientConfig, ServerConfig
 from syft_ext.errors import InvalidConfig, InvalidToken, Unavailable
 
 LISTING_6 = {

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from grid.federated import tables as t
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.references import sweep
+from grid.federated.state import tables as t
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.references import sweep
+from grid.storage.sql.database import Database
 from tests.federated.driver import Driver
 from tests.federated.kill_runner import CYCLES, WORKERS, live
 

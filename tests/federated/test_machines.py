@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from grid.federated.machines import assignment, cycle, process
+from grid.federated.state.machines import assignment, cycle, process
 from syft_ext.errors import Conflict
 
 

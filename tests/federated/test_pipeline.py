@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grid.federated import aggregator
+from grid.federated.averaging import aggregator
 from syft_ext.errors import Conflict, InvalidConfig, InvalidTensors, InvalidToken, NotFound, TooLarge
 from syft_ext.transport import PayloadReader
 from tests.federated.driver import Driver, together

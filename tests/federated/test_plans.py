@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from grid.federated.plan_process import SandboxedPlans
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.federated.averaging.plan_process import SandboxedPlans
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from syft_ext.errors import InvalidPlan, TooLarge
 from syft_ext.plans import Int, List, make_plan
 from tests.federated.driver import Driver
@@ -167,7 +167,7 @@ def test_plans_that_do_not_fit_the_model_are_refused_with_it(hosting: Driver) ->
 def test_a_plan_that_takes_all_at_once_is_bounded_in_memory(
     hosting: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grid.federated.aggregation.plan_average.MEMORY_LIMIT", 100)
+    monkeypatch.setattr("grid.aggregation.plan_average.MEMORY_LIMIT", 100)
     with pytest.raises(TooLarge):
         _host(hosting, _stacked(), 3)
 

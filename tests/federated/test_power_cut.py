@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from tests.federated.driver import Driver
 
 _random = np.random.default_rng(3)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from grid.federated import tables as t
-from grid.federated.lifecycle import AGGREGATE
-from grid.federated.outbox import LEASE, Outbox
+from grid.federated.cycles.lifecycle import AGGREGATE
+from grid.federated.state import tables as t
+from grid.federated.state.outbox import LEASE, Outbox
 from syft_ext.clock import ManualClock
 from syft_ext.errors import Conflict
 from tests.federated.driver import Driver

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grid.federated.timers import Timers
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.concurrency.timers import Timers
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from syft_ext.errors import Conflict
 from tests.federated.driver import Driver, together

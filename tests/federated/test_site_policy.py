@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from grid.federated.aggregation.base import Contribution
-from grid.federated.aggregation.private import ClippedMean
-from grid.federated.aggregation.tensor_file import TensorFile
-from grid.governance.tables import PolicyRow
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.access.tables import PolicyRow
+from grid.aggregation.base import Contribution
+from grid.aggregation.clipped import ClippedMean
+from grid.aggregation.tensor_file import TensorFile
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from syft_ext.errors import BadRequest, InvalidConfig
 from syft_ext.messages.federated import CyclePolicy

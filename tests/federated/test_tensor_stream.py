@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from grid.federated.tensor_stream import TensorStream
+from grid.aggregation.tensor_stream import TensorStream
 from syft_ext.errors import InvalidTensors, TooLarge
 from syft_ext.tensors import Layout, read_layout
 from tests.federated.models import encode

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from grid.federated import waiting_room
-from grid.federated.waiting_room import Waiter, WaitingRoom
+from grid.federated.participation import waiting_room
+from grid.federated.participation.waiting_room import Waiter, WaitingRoom
 from syft_ext.messages.federated import CheckInReply
 
 REJECTED = CheckInReply(status="rejected")

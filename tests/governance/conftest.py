@@ -6,11 +6,11 @@ import pytest
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
-from grid.governance.budget import BudgetService
-from grid.governance.plan_desk import PlanDesk
+from grid.governance.plans.desk import PlanDesk
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node.metadata import MetadataService
+from grid.privacy.budget.service import BudgetService
 from grid.statistics.service import StatisticsService
 from tests.accounts.people import House, cheap_hashes
 
@@ -63,5 +63,5 @@ def _warm_desk() -> Iterator[WarmDesk]:
 @pytest.fixture
 def desk(_warm_desk: WarmDesk, monkeypatch: pytest.MonkeyPatch) -> WarmDesk:
     """Nodes that are made after this share one sandbox."""
-    monkeypatch.setattr("grid.governance.plan_service.PlanDesk", lambda: _warm_desk)
+    monkeypatch.setattr("grid.governance.plans.service.PlanDesk", lambda: _warm_desk)
     return _warm_desk

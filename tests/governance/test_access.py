@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
-from grid.catalogue.access import Viewer
-from grid.governance.access import Scope, allowed
-from grid.governance.tables import Grant, ObjectSource
-from grid.storage.database import Database
-from grid.storage.tables import BlobRow, ObjectPermission, ObjectRow
+from grid.access.decision import Scope, allowed
+from grid.access.tables import Grant, ObjectSource
+from grid.access.viewer import Viewer
+from grid.storage.objects.tables import BlobRow, ObjectPermission, ObjectRow
+from grid.storage.sql.database import Database
 
 NOW, USER, GROUP, OTHER = 1000.0, "a" * 32, "group:" + "b" * 32, "c" * 32
 VIEWER = Viewer(USER, frozenset({"*", USER, GROUP}))

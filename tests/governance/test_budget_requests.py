@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid.governance.budget import spend_budget
+from grid.privacy.budget.service import spend_budget
 from syft_ext.errors import Conflict, Forbidden
 from syft_ext.messages.budget import GetBudget, GrantBudget
 from syft_ext.messages.policy import SetPolicy, SitePolicy

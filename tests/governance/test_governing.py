@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete
 
-from grid.governance.access import governs
-from grid.governance.tables import ObjectSource
-from grid.storage.tables import ObjectPermission, ObjectRow
+from grid.access.decision import governs
+from grid.access.tables import ObjectSource
+from grid.storage.objects.tables import ObjectPermission, ObjectRow
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages.accounts import UpdateUser
 from syft_ext.messages.datasets import Asset, CreateDataset, UpdateDataset

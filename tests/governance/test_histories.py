@@ -13,29 +13,29 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from grid.access.decision import allowed, require, spend
+from grid.access.tables import Grant, ObjectSource, PolicyRow
+from grid.access.viewer import Viewer
 from grid.accounts.powers import flags_of_users
 from grid.accounts.tables import Role, User
-from grid.catalogue.access import Viewer
-from grid.governance.access import allowed, require, spend
-from grid.governance.asking import ask
-from grid.governance.budget_tables import PrivacyBudget
-from grid.governance.grants import GrantManager, Look
-from grid.governance.plan_desk import PlanDesk
-from grid.governance.plan_runs import PlanRuns
-from grid.governance.request_tables import (
+from grid.governance.decisions.grants import GrantManager, Look
+from grid.governance.decisions.tables import (
     PlanRequest,
     RequestDecision,
     RequestObject,
     RequestRow,
     RequestRule,
 )
-from grid.governance.requests import RequestManager
-from grid.governance.rule_book import RuleBook
-from grid.governance.tables import Grant, ObjectSource, PolicyRow
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.references import record
-from grid.storage.tables import ObjectPermission, ObjectRow
+from grid.governance.plans.desk import PlanDesk
+from grid.governance.plans.runs import PlanRuns
+from grid.governance.requests.asking import ask
+from grid.governance.requests.manager import RequestManager
+from grid.governance.rules.book import RuleBook
+from grid.privacy.budget.tables import PrivacyBudget
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.references import record
+from grid.storage.objects.tables import ObjectPermission, ObjectRow
+from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from syft_ext.errors import GridError
 from syft_ext.messages import requests as r

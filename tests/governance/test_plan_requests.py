@@ -8,12 +8,12 @@ import pytest
 import torch
 from sqlalchemy import update
 
-from grid.governance.access import governs, sources_of
-from grid.governance.plan_requests import MAX_BYTES
-from grid.governance.request_tables import RequestRow
-from grid.storage.object_rows import infos_of, upsert
-from grid.storage.references import record, sweep
-from grid.storage.tables import ObjectRow
+from grid.access.decision import governs, sources_of
+from grid.governance.decisions.tables import RequestRow
+from grid.governance.plans.requests import MAX_BYTES
+from grid.storage.objects.references import record, sweep
+from grid.storage.objects.rows import infos_of, upsert
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.clock import ManualClock
 from syft_ext.errors import BadRequest, Conflict, Forbidden, InvalidPlan, NotFound, TooLarge, TooManyRequests
 from syft_ext.messages.accounts import UpdateUser
@@ -310,8 +310,8 @@ def test_nobody_fills_the_disk_by_asking(story: PlanStory, monkeypatch: pytest.M
         _ = asked.plan
     with pytest.raises(TooLarge):
         story.sue.call(CreatePlanRequest(inputs=[f"xs={story.table}"]), [bytes(MAX_BYTES + 1)])
-    monkeypatch.setattr("grid.governance.asking.MOST_PENDING", 2)
-    monkeypatch.setattr("grid.governance.asking.MOST_A_DAY", 4)
+    monkeypatch.setattr("grid.governance.requests.asking.MOST_PENDING", 2)
+    monkeypatch.setattr("grid.governance.requests.asking.MOST_A_DAY", 4)
     waiting = [story.ask(values={"scale": each}) for each in (1.0, 2.0)]
     with pytest.raises(TooManyRequests, match="pending"):
         story.ask(values={"scale": 3.0})

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from grid.access.tables import Grant
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.policy_service import PolicyService
-from grid.governance.tables import Grant
 from grid.node.metadata import MetadataService
 from grid.statistics.service import StatisticsService
 from syft_ext.client.policy import Policy

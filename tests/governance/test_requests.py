@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.governance.machine import Event, State, decide
+from grid.governance.decisions.machine import Event, State, decide
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages.policy import SetPolicy, SitePolicy
 from syft_ext.messages.requests import (
@@ -103,7 +103,9 @@ def test_several_reviewers_and_the_strictest_conditions(story: Story, house: Hou
 
 
 def test_who_waits_hears_of_the_decision(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grid.governance.requests._LOOK_AGAIN", 60.0)  # so that only the news can do it
+    monkeypatch.setattr(
+        "grid.governance.requests.manager._LOOK_AGAIN", 60.0
+    )  # so that only the news can do it
     asked = ask(story)
     heard: list[tuple[str, float]] = []
 

@@ -11,9 +11,9 @@ import urllib3
 from websockets.sync.client import connect
 
 from grid.node import Node
-from syft_ext.envelope import Envelope, frame_head, open_frame, seal_request
 from syft_ext.errors import Problem
 from syft_ext.identity import Identity
+from syft_ext.messages.envelope import Envelope, frame_head, open_frame, seal_request
 from syft_ext.transport.http import MEDIA_TYPE
 
 HTTP = urllib3.PoolManager(retries=False)

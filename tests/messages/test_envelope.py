@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syft_ext.envelope import (
+from syft_ext.errors import BadSignature, Conflict, GridError, InvalidEnvelope
+from syft_ext.identity import Identity
+from syft_ext.messages import Empty
+from syft_ext.messages.envelope import (
     Envelope,
     decode_envelope,
     digest_of,
@@ -19,9 +22,6 @@ from syft_ext.envelope import (
     seal_reply,
     seal_request,
 )
-from syft_ext.errors import BadSignature, Conflict, GridError, InvalidEnvelope
-from syft_ext.identity import Identity
-from syft_ext.messages import Empty
 from syft_ext.transport import PayloadReader
 from tests.web.probe import Echo, Upload
 

@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from syft_ext.envelope import Envelope, envelope_size, frame_head, open_frame, seal_reply, seal_request
 from syft_ext.errors import DeadlineExceeded, GridError, InvalidEnvelope, Unavailable
 from syft_ext.identity import Identity
 from syft_ext.messages import Empty, GetMetadata
+from syft_ext.messages.envelope import (
+    Envelope,
+    envelope_size,
+    frame_head,
+    open_frame,
+    seal_reply,
+    seal_request,
+)
 from syft_ext.transport import HTTPTransport
 from syft_ext.transport.http import MEDIA_TYPE
 

@@ -12,7 +12,6 @@ from grid.node import ANONYMOUS, Context, Principal
 from grid.node.replay import ReplayGuard
 from grid.node.tokens import Tokens
 from syft_ext.clock import ManualClock
-from syft_ext.envelope import Envelope, seal_request
 from syft_ext.errors import (
     ExpiredMessage,
     Forbidden,
@@ -23,6 +22,7 @@ from syft_ext.errors import (
 )
 from syft_ext.identity import Identity
 from syft_ext.messages import ANYONE, NODE, SIGNED, USER, WORKER, Permission, flag
+from syft_ext.messages.envelope import Envelope, seal_request
 from tests.web.probe import Echo, ProbeService, make_node, token_of
 
 ME = Identity.generate()

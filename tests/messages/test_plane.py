@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from websockets.sync.client import connect
 
-from grid.web.settings import WebSettings
+from grid.web.http.settings import WebSettings
 from grid.web.testing import ServedNode
-from syft_ext.envelope import MAX_ENVELOPE, Envelope
 from syft_ext.identity import Identity
+from syft_ext.messages.envelope import MAX_ENVELOPE, Envelope
 from syft_ext.transport.http import MEDIA_TYPE
 from tests.web.probe import Echo, Fail, ProbeService, Sign, Upload, Wait, Work, make_node, token_of
 from tests.web.wire import RawSocket, Wire

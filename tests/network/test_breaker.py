@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.network.breaker import Breaker
+from grid.concurrency.breaker import Breaker
 
 
 def test_a_circuit_opens_probes_and_closes() -> None:

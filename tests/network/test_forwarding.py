@@ -8,10 +8,10 @@ import pytest
 
 from grid.network.forwarding import ForwardingService
 from grid.node import Context, Download, Node, Service, handles
-from syft_ext.envelope import seal_request
 from syft_ext.errors import BadSignature, NotFound, ReplayedMessage, TooLarge, Unavailable
 from syft_ext.identity import Identity
 from syft_ext.messages import Empty, GetMetadata
+from syft_ext.messages.envelope import seal_request
 from syft_ext.messages.federated import BlobView, SpeedSample, SpeedUpload
 from syft_ext.messages.network import DeleteAssociation, RequestAssociation
 from syft_ext.transport import Connection, LocalTransport, PayloadReader
@@ -94,8 +94,8 @@ def test_a_changed_payload_is_refused_by_the_domain(world: World, pair: tuple[No
     )
     with pytest.raises(BadRequest):
         frame = network.receive(envelope, PayloadReader.of(b"another payload", envelope.payload_digest))
-        from syft_ext.envelope import open_frame
         from syft_ext.messages import Empty as Nothing
+        from syft_ext.messages.envelope import open_frame
 
         open_frame(b"".join(frame))[0].reply_as(Nothing)
     assert domain.service(Echo).received == []
@@ -151,8 +151,8 @@ def test_a_message_is_carried_once(world: World, pair: tuple[Node, Node]) -> Non
     network, domain = pair
     envelope = seal_request(Identity.generate(), GetMetadata(), now=world.clock.now(), recipient=domain.id)
     network.receive(envelope, PayloadReader.of(b""))
-    from syft_ext.envelope import open_frame
     from syft_ext.messages import NodeMetadata
+    from syft_ext.messages.envelope import open_frame
 
     second = b"".join(network.receive(envelope, PayloadReader.of(b"")))
     with pytest.raises(ReplayedMessage):

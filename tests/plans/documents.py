@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from syft_ext.plans.document import (
+from syft_ext.plans.graph.document import (
     FORMAT,
     OPSET,
     VERSION,

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from syft_ext.plans import Int, optim
+from syft_ext.plans import Int
+from syft_ext.plans.tracing import optim
 
 BATCH = {"x": {0: "B"}, "y": {0: "B"}}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from syft_ext.errors import GridError, InvalidPlan, TooLarge
 from syft_ext.plans import Limits, Plan, make_plan
-from syft_ext.plans.document import Document, encode
+from syft_ext.plans.graph.document import Document, encode
 
 
 def small_plan() -> Plan:

@@ -14,8 +14,8 @@ import torch
 import syft_ext.plans
 from syft_ext.errors import InvalidPlan
 from syft_ext.plans import Limits, Plan
-from syft_ext.plans.document import Const, Document, encode
-from syft_ext.plans.ops import ALLOWED
+from syft_ext.plans.graph.document import Const, Document, encode
+from syft_ext.plans.graph.ops import ALLOWED
 
 from .documents import B, forge, ints, ref
 
@@ -367,7 +367,7 @@ def test_nothing_in_the_package_can_run_what_comes_from_outside() -> None:
     """No pickle, torch.load, torch.jit, eval; exec once, in the generator of code from its own identifiers."""
     forbidden = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "importlib"}
     execs = []
-    for path in Path(syft_ext.plans.__file__).parent.glob("*.py"):
+    for path in Path(syft_ext.plans.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {alias.name.split(".")[0] for alias in node.names} | {

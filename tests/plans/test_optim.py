@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from syft_ext.plans import Plan, optim, trace
+from syft_ext.plans import Plan, trace
+from syft_ext.plans.tracing import optim
 
 torch.manual_seed(0)
 X, Y, W = torch.randn(16, 3), torch.randn(16), torch.randn(3)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from syft_ext.errors import InvalidPlan
 from syft_ext.plans import Int, Limits, Plan, make_plan, trace
-from syft_ext.plans.codegen import generate
-from syft_ext.plans.document import Summary
-from syft_ext.plans.expr import evaluate
-from syft_ext.plans.propagate import propagate
-from syft_ext.plans.selftest import make_inputs
+from syft_ext.plans.checking.propagate import propagate
+from syft_ext.plans.checking.selftest import make_inputs
+from syft_ext.plans.graph.document import Summary
+from syft_ext.plans.graph.expr import evaluate
+from syft_ext.plans.running.codegen import generate
 
 from .documents import forge, ref
 

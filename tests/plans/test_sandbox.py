@@ -20,7 +20,7 @@ import torch
 from syft_ext.errors import DeadlineExceeded, InvalidPlan, Unavailable
 from syft_ext.plans import Limits, Plan, PlanSandbox, trace
 from syft_ext.plans.ir import flat_results
-from syft_ext.plans.sandbox_process import Raw
+from syft_ext.plans.sandbox.process import Raw
 
 from .documents import forge, ints, ref
 from .examples import Example
@@ -179,7 +179,7 @@ def test_the_child_ends_with_its_parent() -> None:
 
 ESCAPES = """
 import ctypes, json, os, socket, sys, threading
-from syft_ext.plans.lockdown import drop_network, enter
+from syft_ext.plans.sandbox.lockdown import drop_network, enter
 secret, target = sys.argv[1:]
 server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen()
 done = drop_network() + enter(1 << 28)

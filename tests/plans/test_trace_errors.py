@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from syft_ext.errors import InvalidPlan
-from syft_ext.plans import TraceError, make_plan, optim, trace
+from syft_ext.plans import TraceError, make_plan, trace
+from syft_ext.plans.tracing import optim
 
 X = torch.arange(12.0).reshape(4, 3)
 

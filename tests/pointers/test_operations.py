@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torch.utils._pytree as pytree
 
 import syft_ext as sy
-from syft_ext.plans.ops import ALLOWED
+from syft_ext.plans.graph.ops import ALLOWED
 from tests.pointers.samples import TENSORS, calls
 from tests.pointers.site import Site, seeded
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import syft_ext as sy
-from syft_ext.envelope import Envelope
 from syft_ext.errors import NotLoggedIn, Unavailable
 from syft_ext.messages.accounts import Logout
+from syft_ext.messages.envelope import Envelope
 from syft_ext.pointers import outbox
 from syft_ext.transport import HTTPTransport, IncomingFrame
 from syft_ext.transport.base import Pieces

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-import syft_ext.client.credentials as credentials
+import syft_ext.profile.credentials as credentials
 from grid.accounts.service import PASSWORDS
 from syft_ext.clock import SystemClock
 from tests.accounts.people import House

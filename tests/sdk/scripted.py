@@ -17,11 +17,11 @@ import torch
 
 from grid.node import Context, Download, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
-from syft_ext.envelope import Envelope
 from syft_ext.errors import Conflict, InvalidToken, NotFound, Unavailable
 from syft_ext.ids import new_id
 from syft_ext.messages import Empty
 from syft_ext.messages import federated as m
+from syft_ext.messages.envelope import Envelope
 from syft_ext.plans import Plan, make_plan
 from syft_ext.tensors import decode_tensors, encode_tensors
 from syft_ext.transport import LocalTransport

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from syft_ext.errors import InvalidConfig, InvalidPlan, InvalidTensors
-from syft_ext.federated.backoff import Backoff
 from syft_ext.federated.batches import PlanTrainer, training_plan_of
-from syft_ext.federated.training_plan import Account, TrainingPlan
 from syft_ext.plans import Plan, make_plan
+from syft_ext.plans.training.training_plan import Account, TrainingPlan
+from syft_ext.transport.backoff import Backoff
 
 X = torch.arange(20, dtype=torch.float32).reshape(10, 2)
 Y = torch.arange(10, dtype=torch.float32)

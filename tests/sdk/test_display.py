@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import syft_ext as sy
-from syft_ext.client import progress
-from syft_ext.client.display import Table, ago, short_ids, size, when
+from syft_ext.display import progress
+from syft_ext.display.table import Table, ago, short_ids, size, when
 from syft_ext.transport import LocalTransport
 from tests.accounts.people import OWNER, PASSWORD, House
 

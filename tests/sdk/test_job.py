@@ -16,8 +16,8 @@ from syft_ext import FLClient, FLJob
 from syft_ext.errors import Conflict, GridError, InvalidTensors, InvalidToken, NotFound, Unavailable
 from syft_ext.federated import Progress, RunSummary, StepResult
 from syft_ext.federated import participation as participation_module
-from syft_ext.federated.backoff import Backoff
 from syft_ext.messages.federated import CheckInReply
+from syft_ext.transport.backoff import Backoff
 from tests.sdk.scripted import OVER, BrokenLine, Fault, Script, ScriptedService, Times, scripted_node
 
 X = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))

@@ -9,7 +9,7 @@ import torch
 
 from syft_ext.errors import InvalidTensors
 from syft_ext.federated import Parameters, StepResult
-from syft_ext.federated.parameters import named_parameters, parameter_diff
+from syft_ext.plans.training.parameters import named_parameters, parameter_diff
 from syft_ext.tensors import encode_tensors
 
 

@@ -24,8 +24,8 @@ from grid.accounts.service import PASSWORDS
 from grid.config import DomainSettings, NetworkSettings
 from grid.node import Node
 from grid.web.testing import ServedNode
-from syft_ext.client import prompt
 from syft_ext.client.node_client import NodeClient
+from syft_ext.display import prompt
 from syft_ext.errors import (
     BadRequest,
     Conflict,

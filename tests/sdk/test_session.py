@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import syft_ext as sy
-from syft_ext.client import credentials
-from syft_ext.client.address import NodeAddress
-from syft_ext.client.home import user_identity
 from syft_ext.errors import BadRequest, BadSignature, NotLoggedIn, Unauthenticated, Unavailable
 from syft_ext.identity import Identity
+from syft_ext.profile import credentials
+from syft_ext.profile.home import user_identity
 from syft_ext.transport import LocalTransport
+from syft_ext.transport.address import NodeAddress
 from tests.accounts.people import OWNER, PASSWORD, House
 
 URL = "http://hospital:5001"

@@ -13,12 +13,12 @@ import pytest
 import syft_ext.client.watch as watch_module
 from grid.node import Context, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
-from syft_ext.client.domain import DomainClient
 from syft_ext.client.trainings import Metrics, Training
 from syft_ext.errors import Conflict, NotFound, Unavailable
-from syft_ext.federated.backoff import Backoff
 from syft_ext.messages import federated as m
+from syft_ext.nodes.domain import DomainClient
 from syft_ext.transport import Connection
+from syft_ext.transport.backoff import Backoff
 from tests.sdk.scripted import BrokenLine, Times
 
 CYCLES = 3

@@ -14,7 +14,7 @@ from grid.statistics.beginning import Beginning
 from grid.statistics.rounds import answer_round, check_round
 from grid.statistics.rules import check_asked, check_policy
 from grid.statistics.sweep import Opened
-from grid.storage.blobs import FileBlobStore
+from grid.storage.blobs.files import FileBlobStore
 from syft_ext.ids import new_id
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin, Continue, DescribeTable, Partials, TableColumn, TableView

@@ -13,11 +13,11 @@ import torch
 
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
-from grid.governance.budget import BudgetService
 from grid.governance.policy_service import PolicyService
 from grid.node.metadata import MetadataService
+from grid.privacy.budget.service import BudgetService
 from grid.statistics.service import StatisticsService
-from grid.storage.tables import ObjectPermission
+from grid.storage.objects.tables import ObjectPermission
 from syft_ext.client.policy import Budgets
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
 from syft_ext.messages.budget import GetBudget, GrantBudget, ListBudgets

@@ -31,7 +31,6 @@ from grid.node.metadata import MetadataService
 from grid.statistics import service as statistics_service
 from grid.statistics.service import StatisticsService
 from grid.web.testing import ServedNode
-from syft_ext.client import credentials
 from syft_ext.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -44,6 +43,7 @@ from syft_ext.errors import (
 )
 from syft_ext.messages.network import RequestAssociation
 from syft_ext.messages.statistics import Begin, Bins, Continue, RankQuery
+from syft_ext.profile import credentials
 
 EMAIL, PASSWORD = "ann@lab.org", "correct horse"
 Rows = dict[str, Any]
@@ -367,7 +367,7 @@ def test_a_user_without_permission(region: Region) -> None:
 
 
 def grid(*arguments: str) -> str:
-    from apps.cli import cli
+    from apps.cli.main import cli
 
     result = CliRunner().invoke(cli, ["analyze", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output

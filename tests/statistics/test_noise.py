@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import syft_ext as sy
+from grid.privacy.mechanisms.discrete_laplace import laplace
 from grid.statistics import private
-from grid.statistics.noise import laplace
 from grid.statistics.private import ClippedSums, cost
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from grid.access.tables import Grant, ObjectSource, PolicyRow
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
-from grid.governance.tables import Grant, ObjectSource, PolicyRow
 from grid.node.metadata import MetadataService
 from grid.statistics.analyses import Analyses
 from grid.statistics.service import StatisticsService
-from grid.storage.tables import ObjectPermission
+from grid.storage.objects.tables import ObjectPermission
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages.objects import PutObject

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import syft_ext as sy
-from grid.statistics.suppression import hidden_cells
+from grid.privacy.mechanisms.suppression import hidden_cells
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Bins, Continue, Logistic, RankQuery

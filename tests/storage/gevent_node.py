@@ -19,11 +19,11 @@ from random import Random
 import gevent
 from sqlalchemy import insert, select, text, update
 
-from grid.offload import Lock, offload, patched
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.dialect import table_of
-from grid.storage.tables import BlobRow
+from grid.concurrency.offload import Lock, offload, patched
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.tables import BlobRow
+from grid.storage.sql.database import Database
+from grid.storage.sql.dialect import table_of
 
 BLOBS = table_of(BlobRow)
 real_sleep = monkey.get_original("time", "sleep")

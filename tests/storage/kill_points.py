@@ -22,12 +22,12 @@ from blake3 import blake3
 from sqlalchemy import delete
 from sqlalchemy.orm import Session, configure_mappers
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.disk_object_store import DiskObjectStore
-from grid.storage.references import collect, record, sweep
-from grid.storage.tables import ObjectRow, UploadRow
-from grid.storage.uploads import Uploads
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.references import collect, record, sweep
+from grid.storage.objects.store import DiskObjectStore
+from grid.storage.objects.tables import ObjectRow, UploadRow
+from grid.storage.objects.uploads import Uploads
+from grid.storage.sql.database import Database
 from syft_ext.clock import SystemClock
 from syft_ext.store import StorableObject
 

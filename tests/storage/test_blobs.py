@@ -14,8 +14,8 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grid.storage.blobs import BlobWriter, FileBlobStore
-from grid.storage.buffers import WHOLE, Buffers
+from grid.storage.blobs.buffers import WHOLE, Buffers
+from grid.storage.blobs.files import BlobWriter, FileBlobStore
 from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.tensors import decode_tensors, encode_tensors
 from syft_ext.transport import PayloadReader
@@ -380,7 +380,7 @@ def test_an_error_of_one_file_is_not_the_others(
 FULL = """
 import os, resource, signal, sys
 from pathlib import Path
-from grid.storage.blobs import BlobWriter, FileBlobStore
+from grid.storage.blobs.files import BlobWriter, FileBlobStore
 from syft_ext.errors import Unavailable
 
 root, limit = Path(sys.argv[1]), int(sys.argv[2])
@@ -444,7 +444,7 @@ def test_memory_does_not_grow_with_the_content(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from grid.storage.blobs import BlobWriter, FileBlobStore
+from grid.storage.blobs.files import BlobWriter, FileBlobStore
 blobs, chunk = FileBlobStore(Path(sys.argv[1])), bytes(1 << 20)
 blobs.put([chunk] * 4)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,12 +11,12 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from grid.storage import wal
-from grid.storage.database import Database
-from grid.storage.dialect import table_of
-from grid.storage.engines import parse_url
-from grid.storage.prepared import Prepared
-from grid.storage.tables import BlobRow, ObjectRow
+from grid.storage.objects.tables import BlobRow, ObjectRow
+from grid.storage.sql import wal
+from grid.storage.sql.database import Database
+from grid.storage.sql.dialect import table_of
+from grid.storage.sql.engines import parse_url
+from grid.storage.sql.prepared import Prepared
 from syft_ext.errors import InvalidConfig, Unavailable
 
 BLOBS = table_of(BlobRow)
@@ -300,7 +300,7 @@ def test_other_processes_take_turns_with_us(sqlite_url: str) -> None:
     """Two processes write to one SQLite file; nobody is refused."""
     code = """
 import sys
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from sqlalchemy import text
 db = Database(sys.argv[1])
 for _ in range(100):

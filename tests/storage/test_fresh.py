@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
-from grid.storage.database import Database
-from grid.storage.dialect import table_of
-from grid.storage.fresh import Fresh
-from grid.storage.tables import BlobRow
+from grid.storage.objects.tables import BlobRow
+from grid.storage.sql.cache import Fresh
+from grid.storage.sql.database import Database
+from grid.storage.sql.dialect import table_of
 from tests.conftest import throw_away_database
 
 BLOBS = table_of(BlobRow)

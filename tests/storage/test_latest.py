@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.buffers import Buffers
-from grid.storage.latest import Latest
+from grid.storage.blobs.buffers import Buffers
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.recent import Latest
 from syft_ext.errors import BadRequest
 
 

@@ -14,10 +14,10 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-import grid.storage.models
-from grid.storage.base import Base
-from grid.storage.database import Database
-from grid.storage.migrations import config
+import grid.schema.tables
+from grid.schema.migrations import config
+from grid.storage.sql.base import Base
+from grid.storage.sql.database import Database
 from tests.conftest import throw_away_database
 
 SCHEMA = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -49,7 +49,7 @@ def tables(db: Database) -> set[str]:
 
 
 def test_the_migrations_make_what_the_models_declare(empty: Database) -> None:
-    assert grid.storage.models.__doc__
+    assert grid.schema.tables.__doc__
     empty.upgrade()
     assert differences(empty) == []
     assert tables(empty) == set(Base.metadata.tables)
@@ -81,7 +81,7 @@ def test_every_step_goes_down_and_up_again(empty: Database) -> None:
 
 
 def test_the_history_is_linear_and_numbered() -> None:
-    scripts = ScriptDirectory(str(Path(grid.storage.models.__file__).with_name("migrations")))
+    scripts = ScriptDirectory(str(Path(grid.schema.tables.__file__).with_name("migrations")))
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert revisions == [f"{number:04d}" for number in range(len(revisions), 0, -1)]
     assert len(scripts.get_heads()) == 1
@@ -129,7 +129,7 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(tmp_path: Path) -> N
 
 
 def test_replicas_that_start_together_upgrade_once(empty: Database) -> None:
-    code = "import sys; from grid.storage.database import Database; Database(sys.argv[1]).upgrade()"
+    code = "import sys; from grid.storage.sql.database import Database; Database(sys.argv[1]).upgrade()"
     url = empty.url.render_as_string(hide_password=False)
     started = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE) for _ in range(3)]
     for process in started:
@@ -139,7 +139,7 @@ def test_replicas_that_start_together_upgrade_once(empty: Database) -> None:
 
 
 def test_a_node_can_run_from_any_directory(tmp_path: Path) -> None:
-    code = "from grid.storage.database import Database; Database('sqlite:///here.db').upgrade()"
+    code = "from grid.storage.sql.database import Database; Database('sqlite:///here.db').upgrade()"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
     with sqlite3.connect(tmp_path / "here.db") as connection:
         assert connection.execute("SELECT count(*) FROM stored_object").fetchone() == (0,)

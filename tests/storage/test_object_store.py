@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.disk_object_store import DiskObjectStore
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.store import DiskObjectStore
+from grid.storage.sql.database import Database
 from syft_ext.errors import BadRequest, InvalidTensors, NotFound, TooLarge
 from syft_ext.ids import new_id
 from syft_ext.store import VERIFYALL, MemoryStore, ObjectInfo, ObjectStore, StorableObject

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from grid.offload import Lock, Semaphore, Signal, offload, patched, start_thread
-from grid.storage import group as group_module
-from grid.storage.group import GroupCommit
+from grid.concurrency.offload import Lock, Semaphore, Signal, offload, patched, start_thread
+from grid.storage.blobs import group as group_module
+from grid.storage.blobs.group import GroupCommit
 
 
 def test_without_gevent_offloaded_work_runs_at_once() -> None:

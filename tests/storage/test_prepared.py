@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from grid.storage.database import Database
-from grid.storage.dialect import table_of
-from grid.storage.prepared import Prepared, PreparedSizes, places
-from grid.storage.tables import BlobRow, ObjectRow
+from grid.storage.objects.tables import BlobRow, ObjectRow
+from grid.storage.sql.database import Database
+from grid.storage.sql.dialect import table_of
+from grid.storage.sql.prepared import Prepared, PreparedSizes, places
 
 BLOBS, OBJECTS = table_of(BlobRow), table_of(ObjectRow)
 INSERT = Prepared(insert(BLOBS))

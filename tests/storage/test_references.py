@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.dialect import table_of
-from grid.storage.references import collect, record, sweep
-from grid.storage.tables import BlobRow, UploadRow
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.references import collect, record, sweep
+from grid.storage.objects.tables import BlobRow, UploadRow
+from grid.storage.sql.database import Database
+from grid.storage.sql.dialect import table_of
 from syft_ext.ids import new_id
 
 UPLOADS = table_of(UploadRow)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.buffers import WHOLE
-from grid.storage.spares import Spares
+from grid.storage.blobs.buffers import WHOLE
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.recycling import Spares
 from syft_ext.errors import NotFound
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
-from grid.storage.references import sweep
-from grid.storage.uploads import Uploads
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.references import sweep
+from grid.storage.objects.uploads import Uploads
+from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from syft_ext.errors import BadRequest, Conflict, NotFound, TooLarge, TooManyRequests, Unavailable
 from syft_ext.ids import new_id

@@ -19,8 +19,8 @@ import torch
 
 import syft_ext as sy
 from syft_ext.errors import GridError
-from syft_ext.federated.backoff import Backoff
 from syft_ext.messages.federated import ListProcesses, ProcessHistory
+from syft_ext.transport.backoff import Backoff
 from tests.nodes import NodeProcess
 
 EMAIL, PASSWORD = "owner@kill.example", "correct horse battery staple"

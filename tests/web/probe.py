@@ -20,7 +20,7 @@ import blake3
 
 from grid.node import Context, Download, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
-from grid.web.settings import WebSettings
+from grid.web.http.settings import WebSettings
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, Unavailable
 from syft_ext.messages import (

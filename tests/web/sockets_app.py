@@ -14,8 +14,8 @@ from typing import Any
 
 from flask import Blueprint, Flask, request
 
-from grid.web.sockets import Sockets
-from grid.web.websocket import WebSocket
+from grid.web.sockets.connection import WebSocket
+from grid.web.sockets.routing import Sockets
 
 MAX_MESSAGE = 1 << 20
 ORIGIN = "https://friend.example"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from grid.web.settings import WebSettings
+from grid.web.http.settings import WebSettings
 from grid.web.testing import ServedNode
 
 from .probe import ProbeService, content, make_node, token_of

@@ -8,7 +8,7 @@ import io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid.web.headers import RequestHeaders
+from grid.web.http.headers import RequestHeaders
 from grid.web.testing import ServedNode
 
 from .wire import RawSocket, Wire

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grid.web.handler import Handler
-from grid.web.headers import MAX_FIELDS
+from grid.web.http.handler import Handler
+from grid.web.http.headers import MAX_FIELDS
 
 REQUEST = "GET / HTTP/1.1"
 HOST = "Host: x"

@@ -14,8 +14,8 @@ from apps.network.app import build as build_network
 from apps.worker.app import build as build_worker
 from grid.config import DomainSettings, NetworkSettings, WorkerSettings
 from grid.node import Node
+from grid.web.api.openapi import build_openapi
 from grid.web.app import create_app
-from grid.web.openapi import build_openapi
 from grid.web.testing import ServedApp
 from syft_ext.messages import Permission
 

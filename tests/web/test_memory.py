@@ -9,7 +9,7 @@ import pytest
 
 _SCRIPT = """
 import sys, threading
-from grid.web.memory import return_freed_memory
+from grid.web.http.memory import return_freed_memory
 
 def resident():
     with open("/proc/self/status") as status:

@@ -12,7 +12,7 @@ import blake3
 import pytest
 import urllib3
 
-from grid.web.settings import WebSettings
+from grid.web.http.settings import WebSettings
 from grid.web.testing import ServedNode
 
 from .probe import ProbeService, content, make_node, token_of

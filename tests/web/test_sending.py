@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from grid.web.handler import SLICE, SMALL, Handler, ServerState
+from grid.web.http.handler import SLICE, SMALL, Handler, ServerState
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 LARGE = os.urandom(2 * SLICE + 1)

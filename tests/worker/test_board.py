@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from grid.worker.board import TrainingBoard, allowed
 from syft_ext.clock import ManualClock
 from syft_ext.errors import NotFound

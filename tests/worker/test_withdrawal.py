@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli_client import open_worker
+from apps.cli.client import open_worker
 from syft_ext.messages.worker import DecideTraining, ListSeenTrainings, SeenTrainingView
 from tests.apps.conftest import Nodes
 from tests.worker.test_training import data, eventually, host

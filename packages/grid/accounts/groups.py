@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from grid.accounts.powers import OWNER, flags_of, require_covers, require_touchable
 from grid.accounts.tables import Group, GroupMember, User
 from grid.node import Principal
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages import FLAGS

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from grid.accounts.settings import load_settings
 from grid.accounts.tables import UserKey, UserSession
 from grid.node import Principal
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, BadSignature, Conflict, NotFound
 from syft_ext.identity import verify

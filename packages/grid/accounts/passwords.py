@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from grid.offload import Semaphore, offload
+from grid.concurrency.offload import Semaphore, offload
 from syft_ext.errors import BadRequest
 
 __all__ = ["MIN_LENGTH", "Passwords"]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from grid.accounts.powers import OWNER, flags_of, require_covers
 from grid.accounts.tables import Role, User
 from grid.node import Principal
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages import FLAGS
 from syft_ext.messages.accounts import RoleView

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from grid.accounts.dashboard import DashboardService
 from grid.accounts.managers import PASSWORDS, AccountService, changed_fields
 from grid.accounts.own_account import OwnAccountService, SecondFactorService
 from grid.accounts.roles_and_groups import GroupService, RoleService
 from grid.accounts.setup import SetupService
 from grid.accounts.throttle import Subject
+from grid.dashboard.service import DashboardService
 from grid.node import Context, Principal, Service, handles
 from syft_ext.errors import Forbidden, TotpRequired, Unauthenticated
 from syft_ext.messages import Empty

@@ -16,7 +16,7 @@ from grid.accounts.users import editable, normalize_email
 from grid.accounts.who import Callers
 from grid.node import Principal
 from grid.node.tokens import Tokens
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, InvalidToken, NotFound, Unauthenticated
 from syft_ext.messages.own_account import OpenSession

@@ -12,7 +12,7 @@ from grid.accounts.roles import role_named
 from grid.accounts.tables import Setup, Totp, User
 from grid.accounts.users import normalize_email
 from grid.node import Principal
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, Forbidden
 from syft_ext.ids import new_id

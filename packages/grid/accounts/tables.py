@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from grid.storage.base import Base
+from grid.storage.sql.base import Base
 
 __all__ = [
     "Group",

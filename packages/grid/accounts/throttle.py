@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from grid.accounts.tables import LoginFailures
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import TooManyRequests
 

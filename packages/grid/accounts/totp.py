@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from grid.accounts.tables import RecoveryCode, Totp, User
 from grid.accounts.users import editable, end_sessions
 from grid.node import Principal
-from grid.storage.database import Database
 from grid.storage.sealed import Sealer
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, Forbidden, GridError, NotFound, TooManyRequests, TotpRequired
 

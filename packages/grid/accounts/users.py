@@ -15,7 +15,7 @@ from grid.accounts.roles import USER_ROLE, role_named
 from grid.accounts.tables import Group, GroupMember, Role, User, UserKey, UserSession
 from grid.accounts.user_views import user_views
 from grid.node import Principal
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
 from syft_ext.ids import new_id

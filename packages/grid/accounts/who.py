@@ -1,6 +1,6 @@
 """Who is behind a token or a key, and what he may do now: asked at every call, with one prepared query.
 
-What the query answered holds until the next commit (:class:`grid.storage.fresh.Fresh`).
+What the query answered holds until the next commit (:class:`grid.storage.sql.cache.Fresh`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from sqlalchemy import Select, bindparam, select, true
 
 from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User, UserKey, UserSession
 from grid.node import Principal
-from grid.storage.database import Database
-from grid.storage.fresh import Fresh
-from grid.storage.prepared import Prepared
+from grid.storage.sql.cache import Fresh
+from grid.storage.sql.database import Database
+from grid.storage.sql.prepared import Prepared
 from syft_ext.messages import FLAGS
 
 __all__ = ["Callers"]

@@ -12,7 +12,7 @@ from sqlalchemy import LargeBinary, String, cast, insert, select, update
 from sqlalchemy.orm import Session
 
 from grid.audit.tables import AuditEntry, AuditHead
-from grid.storage.dialect import table_of
+from grid.storage.sql.dialect import table_of
 from syft_ext.audit.entries import Entry, genesis_previous, seal
 
 __all__ = ["Draft", "append", "entries", "read_head"]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from grid.audit.chain import Draft, Value, append, entries, read_head
 from grid.audit.checkpoints import FILE, Checkpoints, read_checkpoints
 from grid.audit.setaside import SetAside
-from grid.storage.database import Database
-from grid.storage.group import GroupCommit
+from grid.storage.blobs.group import GroupCommit
+from grid.storage.sql.database import Database
 from syft_ext.audit.entries import Checkpoint
 from syft_ext.audit.export import Report, export_lines
 from syft_ext.audit.verifier import Verifier

@@ -12,9 +12,9 @@ from blake3 import blake3
 from sqlalchemy import ColumnElement, or_, select
 
 from grid.audit.tables import AuditEntry
+from grid.concurrency.offload import offload
 from grid.node import Context, Download, Service, handles
-from grid.offload import offload
-from grid.storage.dialect import table_of
+from grid.storage.sql.dialect import table_of
 from syft_ext.messages import audit as m
 
 __all__ = ["AuditService"]

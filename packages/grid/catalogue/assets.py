@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from grid.access.decision import governs
 from grid.catalogue.forms import Form, completed, form_of
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion
-from grid.governance.access import governs
-from grid.storage.blobs import BlobStore
-from grid.storage.tables import ObjectRow
+from grid.storage.blobs.files import BlobStore
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.datasets import Asset, Column, UpdateAsset
 

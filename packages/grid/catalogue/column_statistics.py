@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from grid.access.policy import current_policy
 from grid.catalogue.tables import DatasetAsset, DatasetRow
-from grid.governance.policy import current_policy
-from grid.offload import offload
+from grid.concurrency.offload import offload
 from grid.statistics.beginning import Beginning
 from grid.statistics.rules import check_policy
 from grid.statistics.sweep import Opened
-from grid.storage.blobs import BlobStore
+from grid.storage.blobs.files import BlobStore
 from syft_ext.errors import Forbidden, GridError
 from syft_ext.ids import new_id
 from syft_ext.messages.datasets import SearchEntry

@@ -6,10 +6,10 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from grid.concurrency.offload import Lock, offload
 from grid.node import Download
-from grid.offload import Lock, offload
-from grid.storage.blobs import BlobStore
-from grid.storage.latest import is_read
+from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.recent import is_read
 from syft_ext.messages import Reply
 
 __all__ = ["SharedContents", "download"]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from grid.storage.blob import Blob
-from grid.storage.blobs import BlobWriter, FileBlobStore
+from grid.storage.blobs.blob import Blob
+from grid.storage.blobs.files import BlobWriter, FileBlobStore
 from syft_ext.errors import BadRequest, GridError, Problem, TooLarge, TooManyRequests, from_problem
 from syft_ext.messages.objects import ConvertUpload
 from syft_ext.sources.convert import Job

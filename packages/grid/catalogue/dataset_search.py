@@ -9,14 +9,14 @@ import msgspec
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
+from grid.access.viewer import Viewer
 from grid.accounts.tables import User
-from grid.catalogue.access import Viewer
 from grid.catalogue.column_statistics import published_statistics, with_statistics
 from grid.catalogue.published_index import PublishedIndex
 from grid.catalogue.search import Query
 from grid.catalogue.tables import DatasetColumn, DatasetRow, DatasetTag
 from grid.catalogue.visibility import findable
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.messages.datasets import SearchEntry
 
 __all__ = ["DatasetSource"]

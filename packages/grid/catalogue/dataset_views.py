@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from grid.access.viewer import Viewer
 from grid.accounts.tables import User
-from grid.catalogue.access import Viewer
 from grid.catalogue.column_statistics import shown, ticked
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion, DatasetViewer
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages.datasets import AssetView, Column, DatasetView, SearchEntry, VersionView
 from syft_ext.messages.policy import SitePolicy
 

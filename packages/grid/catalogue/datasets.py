@@ -10,7 +10,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import Viewer
+from grid.access.policy import current_policy
+from grid.access.viewer import Viewer
 from grid.catalogue.assets import AssetWriter, as_message
 from grid.catalogue.content import download
 from grid.catalogue.dataset_views import load, published_of, view_of
@@ -26,11 +27,10 @@ from grid.catalogue.tables import (
     DatasetViewer,
 )
 from grid.catalogue.visibility import changeable, findable, newest, shown_as, visible
-from grid.governance.policy import current_policy
 from grid.node import Download
-from grid.storage.blobs import BlobStore
-from grid.storage.database import Database
-from grid.storage.tables import ObjectRow
+from grid.storage.blobs.files import BlobStore
+from grid.storage.objects.tables import ObjectRow
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound
 from syft_ext.ids import new_id

@@ -7,15 +7,15 @@ from typing import get_args
 
 import msgspec
 
+from grid.access.policy import current_policy
 from grid.catalogue.column_statistics import compute, shown
 from grid.catalogue.datasets import DatasetManager, Look, asset_of
 from grid.catalogue.forms import form_of
 from grid.catalogue.mocks import mock_content
 from grid.catalogue.visibility import changeable
-from grid.governance.policy import current_policy
-from grid.storage.blobs import BlobStore
-from grid.storage.database import Database
-from grid.storage.tables import ObjectRow
+from grid.storage.blobs.files import BlobStore
+from grid.storage.objects.tables import ObjectRow
+from grid.storage.sql.database import Database
 from syft_ext.errors import BadRequest, Conflict, TooLarge
 from syft_ext.messages.datasets import Column, ColumnStatistic, DatasetView, MakeMock, PublishStatistics
 from syft_ext.sources.content import PartsContent

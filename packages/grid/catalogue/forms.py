@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from grid.storage.blobs import BlobStore
+from grid.storage.blobs.files import BlobStore
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import Column
 from syft_ext.store.content import TENSOR_KINDS

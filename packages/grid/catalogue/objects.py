@@ -8,16 +8,16 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import EVERYBODY, Viewer, listed
+from grid.access.decision import allowed, governs, require, spend
+from grid.access.policy import check_output, current_policy
+from grid.access.viewer import EVERYBODY, Viewer, listed
 from grid.catalogue.content import download
-from grid.governance.access import allowed, governs, require, spend
-from grid.governance.policy import check_output, current_policy
 from grid.node import Download
-from grid.storage.blobs import BlobStore
-from grid.storage.database import Database
-from grid.storage.disk_object_store import DiskObjectStore
-from grid.storage.object_rows import infos_of, matching, write_tags
-from grid.storage.tables import ObjectPermission, ObjectRow
+from grid.storage.blobs.files import BlobStore
+from grid.storage.objects.rows import infos_of, matching, write_tags
+from grid.storage.objects.store import DiskObjectStore
+from grid.storage.objects.tables import ObjectPermission, ObjectRow
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.ids import new_id

@@ -19,15 +19,15 @@ import msgspec
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import NETWORK
+from grid.access.tables import PolicyRow
+from grid.access.viewer import NETWORK
 from grid.catalogue.column_statistics import published_statistics, with_statistics
 from grid.catalogue.search import Entries, Query
 from grid.catalogue.tables import CatalogueRevision, DatasetColumn, DatasetRow
 from grid.catalogue.visibility import findable
-from grid.governance.tables import PolicyRow
-from grid.storage.database import Database
-from grid.storage.fresh import Fresh
-from grid.storage.prepared import Prepared
+from grid.storage.sql.cache import Fresh
+from grid.storage.sql.database import Database
+from grid.storage.sql.prepared import Prepared
 from syft_ext.messages.datasets import SearchEntry
 
 __all__ = ["Hits", "PublishedIndex", "changed"]

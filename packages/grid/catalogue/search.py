@@ -17,10 +17,10 @@ import blake3
 import msgspec
 from sqlalchemy import ColumnElement, Select
 
-from grid.catalogue.access import NETWORK, Viewer, listed, viewer_of
+from grid.access.viewer import NETWORK, Viewer, listed, viewer_of
 from grid.node import Context, Node, Service, handles
-from grid.storage.object_rows import infos_of, matching
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.rows import infos_of, matching
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages.datasets import (
     PublishedResults,
     SearchEntry,

@@ -7,14 +7,14 @@ from contextlib import suppress
 
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import Viewer, viewer_of
+from grid.access.viewer import Viewer, viewer_of
 from grid.catalogue.dataset_search import DatasetSource
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
-from grid.catalogue.models import ModelSource
 from grid.catalogue.objects import ObjectManager
 from grid.catalogue.search import ObjectSource, SearchService
 from grid.catalogue.uploads import UploadService
+from grid.federated.searchable import ModelSource
 from grid.node import Context, Download, Node, Service, handles
 from syft_ext.errors import Conflict, GridError, NotFound
 from syft_ext.messages import Empty

@@ -1,4 +1,4 @@
-"""Tables of datasets. Their data are objects (:mod:`grid.storage.tables`), which a dataset only refers to."""
+"""Tables of datasets. A dataset only refers to its data: objects of :mod:`grid.storage.objects.tables`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from grid.storage.base import Base
+from grid.storage.sql.base import Base
 
 __all__ = [
     "CatalogueRevision",

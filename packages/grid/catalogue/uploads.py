@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from grid.catalogue.access import Viewer
+from grid.access.viewer import Viewer
 from grid.catalogue.conversion import convert
 from grid.catalogue.objects import ObjectManager, view_of
+from grid.concurrency.offload import offload
 from grid.node import Context, Node, Service, handles
-from grid.offload import offload
-from grid.storage.references import collect
-from grid.storage.uploads import Uploads
+from grid.storage.objects.references import collect
+from grid.storage.objects.uploads import Uploads
 from syft_ext.errors import NotFound
 from syft_ext.messages import Empty
 from syft_ext.messages import objects as m

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, exists, or_, select, true
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import Viewer
+from grid.access.viewer import Viewer
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion, DatasetViewer
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Forbidden, NotFound
 
 __all__ = ["changeable", "findable", "newest", "shown_as", "visible"]

@@ -15,13 +15,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from grid.compute.values import Layout
 from syft_ext.errors import BadRequest, GridError, TooLarge
-from syft_ext.plans.document import Node
-from syft_ext.plans.dtypes import DTYPES
-from syft_ext.plans.guards import GUARDS
-from syft_ext.plans.limits import Limits
-from syft_ext.plans.ops import ALLOWED, result_count
-from syft_ext.plans.propagate import flops_of
-from syft_ext.plans.validate import check_call
+from syft_ext.plans.checking.propagate import flops_of
+from syft_ext.plans.checking.validate import check_call
+from syft_ext.plans.graph.document import Node
+from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.graph.guards import GUARDS
+from syft_ext.plans.graph.limits import Limits
+from syft_ext.plans.graph.ops import ALLOWED, result_count
 
 __all__ = ["Announced", "Checker", "Result"]
 

@@ -6,8 +6,8 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 
-from grid.offload import offload
-from grid.storage.blobs import BlobStore
+from grid.concurrency.offload import offload
+from grid.storage.blobs.files import BlobStore
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import TensorLayout
 from syft_ext.store.content import TENSOR_KINDS, decode

@@ -14,7 +14,7 @@ from grid.compute.hosted import HostedSession
 from grid.compute.values import Budget
 from syft_ext.errors import GridError, NotFound
 from syft_ext.messages.compute import Call, Drop, Put
-from syft_ext.plans.limits import Limits
+from syft_ext.plans.graph.limits import Limits
 
 __all__ = ["Desk", "warm_up"]
 

@@ -11,7 +11,7 @@ With ``--listen`` it holds the sessions of one compute environment: it outlives 
 (whose folder is its owner's only; the peer must be the same user) and ends by itself when no node came for
 ``--lease`` seconds.
 
-Without network and files, under rlimits, Landlock and seccomp (:mod:`syft_ext.plans.lockdown`).
+Without network and files, under rlimits, Landlock and seccomp (:mod:`syft_ext.plans.sandbox.lockdown`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 # Only modules that start no thread may be imported before the network is dropped.
 from syft_ext.importing import importing
-from syft_ext.plans.lockdown import drop_network, enter, limit_cpu
+from syft_ext.plans.sandbox.lockdown import drop_network, enter, limit_cpu
 
 if TYPE_CHECKING:
     from grid.compute.desk import Desk

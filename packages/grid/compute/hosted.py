@@ -15,9 +15,9 @@ from grid.compute.kernels import Outcome, Poisoned, apply, apply_plan, own
 from grid.compute.values import OVERHEAD, Budget, Poison, Storage, Value, blank
 from syft_ext.errors import BadRequest, Conflict, GridError, NotFound, TooLarge
 from syft_ext.messages.compute import Call, Drop, Failure, Put, RunPlan
-from syft_ext.plans.dtypes import DTYPES, dtype_name
+from syft_ext.plans.graph.dtypes import DTYPES, dtype_name
+from syft_ext.plans.graph.limits import Limits
 from syft_ext.plans.ir import Plan
-from syft_ext.plans.limits import Limits
 from syft_ext.tensors import iter_tensors
 
 __all__ = ["INLINE", "HostedSession"]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from grid.compute.link import Link
 from syft_ext.errors import Unavailable
-from syft_ext.plans.child import CHILD_SOCKET, FOLDER, ChildProcess, python_command
+from syft_ext.plans.sandbox.child import CHILD_SOCKET, FOLDER, ChildProcess, python_command
 
 __all__ = ["ChildHosts", "Environments", "host_command"]
 

@@ -11,12 +11,12 @@ from grid.compute.checking import Announced, Checker, Result
 from grid.compute.values import OVERHEAD, Budget, Layout, Poison, Storage, Value, blank
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import Call
-from syft_ext.plans.check import checked
-from syft_ext.plans.dtypes import DTYPES
-from syft_ext.plans.expr import eval_shape
+from syft_ext.plans.checking.check import checked
+from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.graph.expr import eval_shape
+from syft_ext.plans.graph.limits import Limits
+from syft_ext.plans.graph.ops import ALLOWED, result_count
 from syft_ext.plans.ir import Plan
-from syft_ext.plans.limits import Limits
-from syft_ext.plans.ops import ALLOWED, result_count
 
 __all__ = ["Held", "Outcome", "Poisoned", "apply", "apply_plan", "own"]
 

@@ -4,7 +4,7 @@ Each object that a session loads is one of its *sources*; a label is the set of 
 of an integer: the union of two labels is one machine operation, and the node keeps them for every value.
 
 A source is the object that was loaded, also when that was itself computed from others: who may read that object
-may read what is computed from it, and :mod:`grid.governance.access` says who that is. Its roots are kept beside
+may read what is computed from it, and :mod:`grid.access.decision` says who that is. Its roots are kept beside
 it, for what is stored.
 """
 

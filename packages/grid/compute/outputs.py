@@ -8,18 +8,18 @@ from blake3 import blake3
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import EVERYBODY, Viewer, viewer_of
+from grid.access.decision import allowed, require, spend
+from grid.access.policy import check_output, current_policy
+from grid.access.tables import ObjectSource
+from grid.access.viewer import EVERYBODY, Viewer, viewer_of
 from grid.catalogue.objects import view_of
 from grid.compute import protocol as p
 from grid.compute.permission import may_compute, require_compute
 from grid.compute.session import ComputeSession
-from grid.governance.access import allowed, require, spend
-from grid.governance.policy import check_output, current_policy
-from grid.governance.tables import ObjectSource
 from grid.node import Context, Download, Node
-from grid.storage.dialect import table_of
-from grid.storage.disk_object_store import DiskObjectStore
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.store import DiskObjectStore
+from grid.storage.objects.tables import ObjectRow
+from grid.storage.sql.dialect import table_of
 from syft_ext.errors import BadRequest, Forbidden, NotFound, OperationFailed, TooLarge
 from syft_ext.ids import new_id
 from syft_ext.messages.compute import CheckValues, FetchValues, KeepValues, RanActions, ValueAccess

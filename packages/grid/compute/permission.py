@@ -13,13 +13,13 @@ from typing import Any
 from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
+from grid.access.decision import allowed, require, sources_of
+from grid.access.tables import Grant
+from grid.access.viewer import EVERYBODY, Viewer
 from grid.accounts.tables import GroupMember
-from grid.catalogue.access import EVERYBODY, Viewer
-from grid.governance.access import allowed, require, sources_of
-from grid.governance.tables import Grant
-from grid.storage.links import Link
-from grid.storage.prepared import PreparedSizes, places
-from grid.storage.tables import ObjectPermission, ObjectRow
+from grid.storage.objects.tables import ObjectPermission, ObjectRow
+from grid.storage.sql.connections import Link
+from grid.storage.sql.prepared import PreparedSizes, places
 
 __all__ = ["all_listed", "may_compute", "require_compute", "to_spend"]
 
@@ -89,7 +89,7 @@ def _covered(session: Session, viewer: Viewer, spent: Collection[str], now: floa
 def require_compute(
     session: Session, viewer: Viewer, object_ids: Iterable[str], spent: Collection[str], *, now: float
 ) -> frozenset[str]:
-    """The grants that it rests on; raises as :func:`grid.governance.access.require`."""
+    """The grants that it rests on; raises as :func:`grid.access.decision.require`."""
     ids = list(object_ids)
     missing = set(ids) - may_compute(session, viewer, ids, spent, now=now)
     if missing:

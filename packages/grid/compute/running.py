@@ -9,15 +9,15 @@ from typing import Annotated
 import msgspec
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import viewer_of
+from grid.access.decision import require, sources_of, spend
+from grid.access.policy import check_operation, current_policy
+from grid.access.viewer import viewer_of
 from grid.compute import protocol as p
 from grid.compute.contents import Content, short_dtype
 from grid.compute.permission import all_listed, may_compute, require_compute, to_spend
 from grid.compute.session import MAX_FAILURES, ComputeSession
-from grid.governance.access import require, sources_of, spend
-from grid.governance.policy import check_operation, current_policy
 from grid.node import Context, Node
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound, TooLarge
 from syft_ext.messages.compute import Action, Call, Drop, Load, Put, RanActions, RunActions, RunPlan
 from syft_ext.transport import PayloadReader

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from blake3 import blake3
 
-from grid.catalogue.access import viewer_of
+from grid.access.policy import check_operation, current_policy
+from grid.access.viewer import viewer_of
 from grid.compute import protocol as p
 from grid.compute.contents import Content
 from grid.compute.hosts import Environments
@@ -16,15 +17,14 @@ from grid.compute.outputs import Outputs
 from grid.compute.permission import require_compute
 from grid.compute.running import Runner
 from grid.compute.sessions import Sessions
+from grid.concurrency.offload import offload
 from grid.config import DomainSettings
-from grid.governance.policy import check_operation, current_policy
 from grid.node import Context, Download, Node, Service, handles
-from grid.offload import offload
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages import Empty
 from syft_ext.messages import compute as c
 from syft_ext.messages.objects import ObjectView
-from syft_ext.plans.document import MAX_PLAN_BYTES, decode
+from syft_ext.plans.graph.document import MAX_PLAN_BYTES, decode
 
 __all__ = ["ComputeService"]
 

@@ -17,7 +17,7 @@ from grid.environments.machine import ENDED, Event, State
 from grid.environments.manager import EnvironmentManager
 from grid.environments.provider import Status
 from grid.environments.tables import EnvironmentRow
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 
 __all__ = ["Keeper", "why_it_ended"]

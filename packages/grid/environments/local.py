@@ -1,10 +1,10 @@
 """The local provider: each environment is a compute host in a process of its own on the Domain's machine.
 
-The host confines itself before it runs anything (:mod:`syft_ext.plans.lockdown`: no network, no files, bounded
-memory and CPU time). It is started detached, so that it outlives the node, with an empty environment and no open
-file of ours; it ends by itself when no node was connected to it for the *lease*. Everything that belongs to an
-environment is in ``HOME/environments/ID`` (0700): its socket and its log. The process is found by that folder,
-which is among its arguments; what is ended is only what has it.
+The host confines itself before it runs anything (:mod:`syft_ext.plans.sandbox.lockdown`: no network, no files,
+bounded memory and CPU time). It is started detached, so that it outlives the node, with an empty environment
+and no open file of ours; it ends by itself when no node was connected to it for the *lease*. Everything that
+belongs to an environment is in ``HOME/environments/ID`` (0700): its socket and its log. The process is found by
+that folder, which is among its arguments; what is ended is only what has it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from grid.environments.provider import Handle, Status
 from syft_ext.errors import Unavailable
 from syft_ext.ids import check_id, is_id
 from syft_ext.messages.environments import InstanceType
+from syft_ext.source_roots import SOURCE_ROOT
 
 __all__ = ["LocalProvider", "confined"]
 
@@ -129,9 +130,8 @@ class LocalProvider:
         return self._folder / check_id(environment_id)  # what is in there is removed
 
     def _command(self, folder: Path, instance: InstanceType) -> list[str]:
-        packages = str(Path(__file__).resolve().parents[2])
         return [
-            *(sys.executable, "-I", "-c", _BOOTSTRAP, packages, str(folder), str(LOG_BYTES)),
+            *(sys.executable, "-I", "-c", _BOOTSTRAP, str(SOURCE_ROOT), str(folder), str(LOG_BYTES)),
             *("--listen", SOCKET, "--directory", ".", "--lease", f"{self._lease:g}"),
             *("--memory", str(instance.memory), "--cpu-seconds", str(instance.cpu_seconds)),
             *("--threads", str(instance.threads)),

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import select
 
+from grid.concurrency.offload import Lock
 from grid.environments import records
 from grid.environments.links import EnvironmentLink, Use
 from grid.environments.machine import Event, State
 from grid.environments.provider import Handle, Provider, Status
 from grid.environments.tables import EnvironmentRow
 from grid.node import Principal
-from grid.offload import Lock
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, GridError, NotFound, TooManyRequests, Unavailable, Unsupported
 from syft_ext.messages import environments as m

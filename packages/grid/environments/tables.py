@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from grid.storage.base import Base
+from grid.storage.sql.base import Base
 
 __all__ = ["EnvironmentEvent", "EnvironmentRow"]
 

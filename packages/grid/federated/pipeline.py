@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import random
 
-from grid.federated.aggregation.base import Aggregator
-from grid.federated.aggregation.strategies import PlanRunner, make_aggregator
-from grid.federated.aggregation.tensor_file import TensorFile
-from grid.federated.aggregator import AggregationJobs
-from grid.federated.collector import Collector
-from grid.federated.executor import SerialExecutor
-from grid.federated.garbage import Garbage
-from grid.federated.hosted import Hosted, HostedTrainings
-from grid.federated.lifecycle import Lifecycle
-from grid.federated.model_updater import ModelMemory, ModelUpdater
-from grid.federated.notifier import Notifier
-from grid.federated.outbox import Message, Outbox
-from grid.federated.recovery import Recovery
-from grid.federated.scheduler import TaskScheduler
-from grid.federated.site_policy import SitePolicies
-from grid.federated.store import TrainingStore, Unit
-from grid.federated.stored_config import StoredConfigs
-from grid.federated.task_assignment import TaskAssignment
+from grid.aggregation.base import Aggregator
+from grid.aggregation.tensor_file import TensorFile
+from grid.concurrency.executor import SerialExecutor
+from grid.concurrency.offload import offload
+from grid.federated.averaging.aggregator import AggregationJobs
+from grid.federated.averaging.garbage import Garbage
+from grid.federated.averaging.model_updater import ModelMemory, ModelUpdater
+from grid.federated.averaging.recovery import Recovery
+from grid.federated.averaging.strategies import PlanRunner, make_aggregator
+from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.cycles.policy import SitePolicies
+from grid.federated.cycles.scheduler import TaskScheduler
+from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.hosting.stored_config import StoredConfigs
+from grid.federated.participation.collector import Collector
+from grid.federated.participation.task_assignment import TaskAssignment
+from grid.federated.state.notifier import Notifier
+from grid.federated.state.outbox import Message, Outbox
+from grid.federated.state.store import TrainingStore, Unit
 from grid.federated.task_management import TaskManagement
 from grid.federated.views import Views
-from grid.offload import offload
-from grid.storage.blobs import BlobStore
-from grid.storage.database import Database
-from grid.storage.references import collect
+from grid.storage.blobs.files import BlobStore
+from grid.storage.objects.references import collect
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
 
 __all__ = ["TrainingPipeline"]

@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from grid.accounts.tables import User
 from grid.catalogue.content import SharedContents, download
-from grid.federated.collector import Metrics
+from grid.federated.averaging.plan_process import SandboxedPlans
+from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
-from grid.federated.plan_process import SandboxedPlans
 from grid.node import Context, Download, Node, Principal, Service, handles
 from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge
 from syft_ext.messages import Empty

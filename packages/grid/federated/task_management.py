@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
-from grid.federated import tables as t
-from grid.federated.aggregation.strategies import PlanRunner, check_strategy
-from grid.federated.config import ClientConfig, ServerConfig
-from grid.federated.hosted import HostedTrainings
-from grid.federated.lifecycle import Lifecycle
-from grid.federated.machines import process as processes
-from grid.federated.site_policy import SitePolicies
-from grid.federated.store import TrainingStore
-from grid.federated.tensor_stream import TensorStream
-from grid.storage.prepared import Prepared
-from grid.storage.references import record
+from grid.aggregation.tensor_stream import TensorStream
+from grid.federated.averaging.strategies import PlanRunner, check_strategy
+from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.cycles.policy import SitePolicies
+from grid.federated.hosting.config import ClientConfig, ServerConfig
+from grid.federated.hosting.hosted import HostedTrainings
+from grid.federated.state import tables as t
+from grid.federated.state.machines import process as processes
+from grid.federated.state.store import TrainingStore
+from grid.storage.objects.references import record
+from grid.storage.sql.prepared import Prepared
 from syft_ext.errors import BadRequest, Conflict, TooLarge
 from syft_ext.ids import new_id
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from grid.federated import tables as t
-from grid.federated.hosted import Hosted, HostedTrainings
-from grid.federated.policy_tables import CyclePolicyRow
-from grid.federated.site_policy import policy_of
-from grid.federated.store import TrainingStore
+from grid.federated.cycles.policy import policy_of
+from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.state import tables as t
+from grid.federated.state.policy_tables import CyclePolicyRow
+from grid.federated.state.store import TrainingStore
 from syft_ext.errors import NotFound
 from syft_ext.messages.federated import CheckpointView, CycleMetrics, Event, EventsReply, ProcessView
 

@@ -6,9 +6,9 @@ import math
 
 import msgspec
 
+from grid.access.policy import current_policy
+from grid.access.tables import PolicyRow
 from grid.accounts.powers import OWNER
-from grid.governance.policy import current_policy
-from grid.governance.tables import PolicyRow
 from grid.node import Context, Service, handles
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages import policy as p

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grid.governance.plan_service import PlanRequestService, RuleService
-from grid.governance.request_service import GrantService, RequestService
+from grid.governance.plans.service import PlanRequestService, RuleService
+from grid.governance.requests.service import GrantService, RequestService
 from grid.node import Service
 
 __all__ = ["SERVICES", "GrantService", "PlanRequestService", "RequestService", "RuleService"]

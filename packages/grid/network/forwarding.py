@@ -16,8 +16,8 @@ from grid.network.associations import AssociationService, online_status
 from grid.network.tables import Association
 from grid.node import Node, Service
 from grid.node.replay import ReplayGuard
-from syft_ext.envelope import Envelope, frame_head
 from syft_ext.errors import BadSignature, TooLarge, Unavailable
+from syft_ext.messages.envelope import Envelope, frame_head
 from syft_ext.transport import PayloadReader
 from syft_ext.transport.base import IncomingFrame
 

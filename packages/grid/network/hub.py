@@ -9,7 +9,6 @@ from grid.config.settings import HubSettings
 from grid.network.associations import AssociationService
 from grid.network.handshake import Handshake, HandshakeBook, Transcript, check_address_proof, new_challenge
 from grid.node import Context, Node, Service, handles
-from syft_ext.client.address import NodeAddress
 from syft_ext.errors import BadRequest, Forbidden, GridError, TooManyRequests
 from syft_ext.messages.network import (
     AcceptAssociation,
@@ -25,6 +24,7 @@ from syft_ext.messages.network import (
     ReceiveAssociation,
     StandingReply,
 )
+from syft_ext.transport.address import NodeAddress
 
 __all__ = ["HubService"]
 

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from grid.network.handshake import Transcript
 from grid.network.tables import Association
-from grid.storage.database import Database
-from grid.storage.fresh import Fresh
-from grid.storage.prepared import Prepared
+from grid.storage.sql.cache import Fresh
+from grid.storage.sql.database import Database
+from grid.storage.sql.prepared import Prepared
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound, TooManyRequests
 from syft_ext.identity import node_id_of

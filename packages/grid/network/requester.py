@@ -13,7 +13,6 @@ from grid.network.load import machine_load
 from grid.network.tables import Association
 from grid.node import Context, Node, Service, handles
 from syft_ext._version import __version__
-from syft_ext.client.address import NodeAddress
 from syft_ext.errors import BadRequest, BadSignature, Forbidden, GridError, Unauthenticated
 from syft_ext.messages.network import (
     AssociationView,
@@ -28,6 +27,7 @@ from syft_ext.messages.network import (
     StandingReply,
 )
 from syft_ext.transport import Connection
+from syft_ext.transport.address import NodeAddress
 
 __all__ = ["RequesterService"]
 

@@ -1,7 +1,7 @@
 """One search over all Domains of a Network: asked at the same time, answered by a deadline.
 
 A Domain that is down costs nothing but a note. Domains that are offline by their heartbeats are not asked;
-one that failed lately is asked now and then (:mod:`grid.network.breaker`), and nobody waits for its answer.
+one that failed lately is asked now and then (:mod:`grid.concurrency.breaker`), and nobody waits for its answer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from grid.concurrency.breaker import Breaker
 from grid.network.answers import Answers, Remembered
 from grid.network.associations import AssociationService, online_status
-from grid.network.breaker import Breaker
 from grid.network.registry import Peer
 from grid.node import Context, Node, Service, handles
 from syft_ext.errors import GridError, InvalidEnvelope, Unauthenticated

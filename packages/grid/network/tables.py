@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Float, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from grid.storage.base import Base
+from grid.storage.sql.base import Base
 
 __all__ = ["Association"]
 

@@ -6,10 +6,10 @@ import logging
 import os
 import threading
 
+from grid.concurrency.offload import offload
 from grid.node.node import Node
 from grid.node.service import Service
-from grid.offload import offload
-from grid.storage import references
+from grid.storage.objects import references
 from syft_ext.errors import Unavailable
 
 __all__ = ["HousekeepingService"]

@@ -15,13 +15,13 @@ from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
 from grid.node.service import Context, Download, Service, ServiceMap
 from grid.node.tokens import Tokens
-from grid.storage.blobs import FileBlobStore
-from grid.storage.database import Database
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
-from syft_ext.envelope import Envelope, frame_head, seal_reply
 from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
 from syft_ext.identity import Identity
 from syft_ext.messages import Message, Operation, Reply, operation_of
+from syft_ext.messages.envelope import Envelope, frame_head, seal_reply
 from syft_ext.transport import PayloadReader
 
 __all__ = ["Node"]

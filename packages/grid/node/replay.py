@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 
 from syft_ext.clock import Clock
-from syft_ext.envelope import Envelope
 from syft_ext.errors import ExpiredMessage, ReplayedMessage, TooManyRequests
+from syft_ext.messages.envelope import Envelope
 
 __all__ = ["ReplayGuard"]
 

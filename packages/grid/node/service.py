@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grid.node.principal import Principal
-from syft_ext.envelope import Envelope
 from syft_ext.errors import NotFound
 from syft_ext.messages import Message, Operation, Reply, operation_of
+from syft_ext.messages.envelope import Envelope
 from syft_ext.transport import PayloadReader
 
 if TYPE_CHECKING:

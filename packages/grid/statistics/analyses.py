@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from grid.offload import Lock, native_lock
+from grid.concurrency.offload import Lock, native_lock
 from grid.statistics.columns import Column
 from grid.statistics.groups import Groups
 from grid.statistics.ranks import Candidates

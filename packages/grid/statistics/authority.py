@@ -7,9 +7,9 @@ from collections.abc import Collection
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import Viewer
-from grid.governance.access import allowed, require, sources_of
-from grid.governance.tables import Grant
+from grid.access.decision import allowed, require, sources_of
+from grid.access.tables import Grant
+from grid.access.viewer import Viewer
 
 __all__ = ["require_still"]
 
@@ -17,7 +17,7 @@ __all__ = ["require_still"]
 def require_still(
     session: Session, viewer: Viewer, object_id: str, spent: Collection[str], *, now: float
 ) -> None:
-    """Raise as :func:`grid.governance.access.require` unless the viewer may still have statistics of it.
+    """Raise as :func:`grid.access.decision.require` unless the viewer may still have statistics of it.
 
     A grant that this analysis has spent a use of counts until it is revoked or expires, also when that was its
     last use: an analysis is one use, of however many rounds.

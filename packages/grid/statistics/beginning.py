@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from grid.offload import offload
+from grid.concurrency.offload import offload
 from grid.statistics.columns import Column
 from grid.statistics.groups import MAX_GROUPS, Groups, find_groups
 from grid.statistics.histograms import MAX_CELLS, Histogram

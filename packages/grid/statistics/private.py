@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.privacy.mechanisms.discrete_laplace import laplace
 from grid.statistics.columns import Column
 from grid.statistics.groups import Groups
 from grid.statistics.moments import Codes
-from grid.statistics.noise import laplace
 from grid.statistics.reading import Doubles
 from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import Begin

@@ -22,7 +22,7 @@ Doubles = NDArray[np.float64]
 
 CHUNK_ROWS = 1 << 13
 """Rows at a time: a column of doubles then stays in the first caches while it is worked on, and what is made
-of it is small enough for the C library not to map and unmap it every time (:mod:`grid.web.memory`)."""
+of it is small enough for the C library not to map and unmap it every time (:mod:`grid.web.http.memory`)."""
 _READ_BYTES = 16 << 20
 """What is held of a table at a time, of all columns together."""
 

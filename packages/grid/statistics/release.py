@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.privacy.mechanisms.suppression import hidden_cells
 from grid.statistics.histograms import Histogram
 from grid.statistics.moments import Moments
 from grid.statistics.private import ClippedSums, noisy
-from grid.statistics.suppression import hidden_cells
 from syft_ext.messages.statistics import ColumnPartial, CountsInBins
 
 __all__ = ["exact_column", "exact_histogram", "noisy_column", "noisy_histogram", "shown_groups"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grid.governance.policy import check_operation, check_rows
+from grid.access.policy import check_operation, check_rows
 from grid.statistics.private import MECHANISMS
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy

@@ -6,12 +6,12 @@ import os
 
 from sqlalchemy.orm import Session
 
-from grid.catalogue.access import viewer_of
-from grid.governance.access import require, spend
-from grid.governance.budget import spend_budget
-from grid.governance.policy import current_policy
+from grid.access.decision import require, spend
+from grid.access.policy import current_policy
+from grid.access.viewer import viewer_of
+from grid.concurrency.offload import Semaphore, offload
 from grid.node import Context, Node, Service, handles
-from grid.offload import Semaphore, offload
+from grid.privacy.budget.service import spend_budget
 from grid.statistics.analyses import Analyses, Analysis
 from grid.statistics.authority import require_still
 from grid.statistics.beginning import Beginning
@@ -19,7 +19,7 @@ from grid.statistics.columns import bounds_of
 from grid.statistics.rounds import answer_round, check_round
 from grid.statistics.rules import check_asked, check_policy
 from grid.statistics.sweep import Opened
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Conflict
 from syft_ext.messages import statistics as s
 

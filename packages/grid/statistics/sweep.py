@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.offload import offload
+from grid.concurrency.offload import offload
 from grid.statistics.columns import Column, Table, check_kind, table_of
 from grid.statistics.groups import Groups
 from grid.statistics.moments import Codes
 from grid.statistics.reading import Doubles, stretches
-from grid.storage.blobs import BlobStore
+from grid.storage.blobs.files import BlobStore
 from syft_ext.tensors import header_size, read_layout
 
 __all__ = ["ColumnWork", "Opened", "Sink", "sweep"]

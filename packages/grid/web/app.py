@@ -5,19 +5,19 @@ from __future__ import annotations
 from flask import Flask
 
 from grid.node import Node
-from grid.web.direct import DirectViews, ShortWay
-from grid.web.events import add_events
-from grid.web.finishing import Finishing
-from grid.web.health import add_health
-from grid.web.metrics import Instruments
-from grid.web.pages import add_pages
-from grid.web.plane import add_message_plane
-from grid.web.problems import error_response, problem_response
-from grid.web.proxies import TrustedProxies, parse_networks
-from grid.web.response import Response
-from grid.web.rest import add_operations
-from grid.web.settings import WebSettings
-from grid.web.sockets import Sockets
+from grid.web.api.events import add_events
+from grid.web.api.plane import add_message_plane
+from grid.web.api.rest import add_operations
+from grid.web.http.finishing import Finishing
+from grid.web.http.metrics import Instruments
+from grid.web.http.problems import error_response, problem_response
+from grid.web.http.proxies import TrustedProxies, parse_networks
+from grid.web.http.response import Response
+from grid.web.http.routing import DirectViews, ShortWay
+from grid.web.http.settings import WebSettings
+from grid.web.pages.health import add_health
+from grid.web.pages.pages import add_pages
+from grid.web.sockets.routing import Sockets
 
 __all__ = ["create_app"]
 

@@ -19,9 +19,9 @@ from gevent.pywsgi import WSGIServer
 
 from grid.node import Node
 from grid.web.app import create_app
-from grid.web.handler import Handler, ServerState
-from grid.web.memory import return_freed_memory
-from grid.web.settings import WebSettings
+from grid.web.http.handler import Handler, ServerState
+from grid.web.http.memory import return_freed_memory
+from grid.web.http.settings import WebSettings
 
 __all__ = ["serve"]
 

@@ -26,8 +26,8 @@ from gevent.pywsgi import WSGISecureEnviron, WSGIServer
 
 from grid.node import Node
 from grid.web.app import create_app
-from grid.web.handler import Handler, ServerState
-from grid.web.settings import WebSettings
+from grid.web.http.handler import Handler, ServerState
+from grid.web.http.settings import WebSettings
 
 __all__ = ["RunningNode", "ServedNode"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from grid.storage.database import Database
+from grid.storage.sql.database import Database
 from grid.worker.tables import SeenTraining
 from syft_ext.clock import Clock
 from syft_ext.errors import NotFound

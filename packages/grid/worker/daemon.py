@@ -21,7 +21,6 @@ from grid.node import Context, Node, Service, handles
 from grid.worker.board import TrainingBoard
 from grid.worker.protocol import Command, Event, Setup, decode_event, encode
 from grid.worker.tables import SeenTraining
-from syft_ext.client.address import NodeAddress
 from syft_ext.errors import GridError, InvalidConfig
 from syft_ext.messages.worker import (
     DecideTraining,
@@ -32,6 +31,7 @@ from syft_ext.messages.worker import (
     SeenTrainingView,
 )
 from syft_ext.transport import Connection
+from syft_ext.transport.address import NodeAddress
 
 __all__ = ["TrainingService"]
 

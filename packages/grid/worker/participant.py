@@ -85,11 +85,11 @@ class Participant:
 
     def _meet_domain(self, stopped: threading.Event) -> None:
         """Hold every connection of this process to the key that the node knows the Domain by."""
-        from syft_ext.client.address import NodeAddress
-        from syft_ext.client.known_nodes import forget_node, meet
         from syft_ext.errors import BadSignature, DeadlineExceeded, Unavailable
-        from syft_ext.federated.backoff import Backoff
+        from syft_ext.profile.known_nodes import forget_node, meet
         from syft_ext.transport import Connection, open_transport
+        from syft_ext.transport.address import NodeAddress
+        from syft_ext.transport.backoff import Backoff
 
         address = str(NodeAddress.parse(self.setup.domain))
         transport = open_transport(address, ca_file=self.setup.ca_file or None)

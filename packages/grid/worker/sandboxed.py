@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 
 from syft_ext.errors import BadRequest, InvalidPlan
-from syft_ext.federated.training_plan import TrainingPlan
-from syft_ext.plans.binding import const_tensor, nest
+from syft_ext.plans.checking.binding import const_tensor, nest
 from syft_ext.plans.ir import Plan, flat_results
-from syft_ext.plans.sandbox import PlanSandbox
+from syft_ext.plans.sandbox.sandbox import PlanSandbox
+from syft_ext.plans.training.training_plan import TrainingPlan
 
 __all__ = ["SandboxedPlan", "SandboxedPlans", "complete"]
 

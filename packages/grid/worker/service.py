@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from grid.concurrency.offload import offload
 from grid.config import WorkerSettings
 from grid.network.load import machine_load
 from grid.node import Context, Download, Node, Service, handles
-from grid.offload import offload
-from grid.storage.disk_object_store import DiskObjectStore
-from grid.storage.tables import ObjectRow
+from grid.storage.objects.store import DiskObjectStore
+from grid.storage.objects.tables import ObjectRow
 from grid.worker.daemon import TrainingService
 from syft_ext.errors import BadRequest, NotFound, TooLarge
 from syft_ext.ids import new_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Float, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from grid.storage.base import Base
+from grid.storage.sql.base import Base
 
 __all__ = ["SeenTraining"]
 

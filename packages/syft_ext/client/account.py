@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client.display import Table, fields_table, when
 from syft_ext.client.listing import Listing
-from syft_ext.client.prompt import given_or_asked
+from syft_ext.display.prompt import given_or_asked
+from syft_ext.display.table import Table, fields_table, when
 from syft_ext.identity import Identity
 from syft_ext.messages.accounts import ChangeEmail, ChangePassword, GetMe, RevokeSessions, UserView
 from syft_ext.messages.own_account import (

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syft_ext.audit.export import Report, verify_export
-from syft_ext.client.display import when
 from syft_ext.client.listing import Listing
 from syft_ext.client.transfer import download
+from syft_ext.display.table import when
 from syft_ext.messages.audit import (
     AuditEntries,
     AuditEntry,

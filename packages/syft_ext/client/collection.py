@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from syft_ext.client.display import Table, short_ids
+from syft_ext.display.table import Table, short_ids
 from syft_ext.errors import NotFound
 
 if TYPE_CHECKING:

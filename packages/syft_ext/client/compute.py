@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from syft_ext.client.display import size, when
 from syft_ext.client.listing import Listing
+from syft_ext.display.table import size, when
 from syft_ext.messages.compute import CloseSession, ListSessions, SessionList, SessionView
 
 __all__ = ["ComputeSessions"]

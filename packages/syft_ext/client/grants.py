@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from syft_ext.client.display import when
 from syft_ext.client.listing import Listing
+from syft_ext.display.table import when
 from syft_ext.messages.grants import CreateGrant, GrantList, GrantView, ListGrants, RevokeGrant
 
 __all__ = ["Grants"]

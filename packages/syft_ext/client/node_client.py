@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from syft_ext.client.account import Me
 from syft_ext.client.associations import Associations
 from syft_ext.client.audit import Audit
-from syft_ext.client.credentials import Session
-from syft_ext.client.display import Table, ago, fields_table
 from syft_ext.client.people import Groups, Roles, Users
 from syft_ext.client.settings import Counters, Settings
+from syft_ext.display.table import Table, ago, fields_table
 from syft_ext.errors import GridError, InvalidToken, NotLoggedIn
 from syft_ext.messages import GetMetadata, Message, NodeMetadata
 from syft_ext.messages.accounts import (
@@ -25,6 +24,7 @@ from syft_ext.messages.accounts import (
     UserView,
 )
 from syft_ext.messages.dashboard import GetDashboard
+from syft_ext.profile.credentials import Session
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.collection import Collection
-from syft_ext.client.display import Table, fields_table, size, when
 from syft_ext.client.transfer import download, save
 from syft_ext.client.upload import put_content
+from syft_ext.display.table import Table, fields_table, size, when
 from syft_ext.messages.objects import (
     DeleteObject,
     DescribeObject,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from syft_ext.client.display import when
 from syft_ext.client.listing import Listing
+from syft_ext.display.table import when
 from syft_ext.messages.accounts import (
     CreateGroup,
     CreateRole,

@@ -169,7 +169,7 @@ def _values(plan: Plan, name: str, value: Any) -> list[tuple[str, Any]]:
     wanted = {each.name: each for each in plan.inputs}
     pairs = []
     for leaf, part in zip(leaves, parts, strict=True):
-        from syft_ext.plans.dtypes import DTYPES
+        from syft_ext.plans.graph.dtypes import DTYPES
 
         item = wanted[leaf]
         if not isinstance(part, torch.Tensor):

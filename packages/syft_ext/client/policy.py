@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from syft_ext.client.display import Table, fields_table
+from syft_ext.display.table import Table, fields_table
 from syft_ext.errors import BadRequest
 from syft_ext.messages.budget import BudgetList, BudgetView, GetBudget, GrantBudget, ListBudgets
 from syft_ext.messages.policy import GetPolicy, PolicyView, SetPolicy, SitePolicy

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from syft_ext.client.display import Table, fields_table, when
 from syft_ext.client.listing import Listing
 from syft_ext.client.plan_requests import (
     FinishedRun,
@@ -15,6 +14,7 @@ from syft_ext.client.plan_requests import (
     run_plan,
 )
 from syft_ext.client.rules import Rules
+from syft_ext.display.table import Table, fields_table, when
 from syft_ext.errors import DeadlineExceeded
 from syft_ext.messages import requests as m
 from syft_ext.messages.plan_facts import PlanCost

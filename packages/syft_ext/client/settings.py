@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from syft_ext.client.display import Table, fields_table
+from syft_ext.display.table import Table, fields_table
 from syft_ext.messages.accounts import GetSettings, SettingsView, UpdateSettings
 from syft_ext.messages.dashboard import Dashboard
 

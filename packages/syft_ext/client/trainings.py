@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from syft_ext.client.collection import Collection
-from syft_ext.client.display import Table, fields_table, size, when
 from syft_ext.client.transfer import download
+from syft_ext.display.table import Table, fields_table, size, when
 from syft_ext.errors import NotFound
 from syft_ext.messages.federated import (
     CancelProcess,
@@ -28,7 +28,7 @@ from syft_ext.messages.federated import (
 
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
-    from syft_ext.federated.parameters import Parameters
+    from syft_ext.plans.training.parameters import Parameters
 
 __all__ = ["ENDED", "History", "Metrics", "Training", "Trainings"]
 
@@ -248,7 +248,7 @@ class Trainings(Collection[Training]):
 
     def model(self, name: str, version: str, checkpoint: int | str = "latest") -> Parameters:
         """Download a checkpoint; ``checkpoint`` is a number or "latest"."""
-        from syft_ext.federated.parameters import Parameters
+        from syft_ext.plans.training.parameters import Parameters
 
         message = RetrieveModel(name=name, version=version, checkpoint=str(checkpoint))
         view: CheckpointView

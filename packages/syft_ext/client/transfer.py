@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from syft_ext.client.progress import track
+from syft_ext.display.progress import track
 from syft_ext.messages import Message, operation_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client.progress import track
 from syft_ext.client.transfer import upload
+from syft_ext.display.progress import track
 from syft_ext.errors import Conflict, DeadlineExceeded, Unavailable
 from syft_ext.messages.objects import (
     AppendUpload,

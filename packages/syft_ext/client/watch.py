@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from syft_ext.client.display import Table
-from syft_ext.client.progress import stage, surface
 from syft_ext.client.trainings import ENDED, METRIC_HEADINGS, Metrics, metric_row
+from syft_ext.display.progress import stage, surface
+from syft_ext.display.table import Table
 from syft_ext.errors import DeadlineExceeded, Unavailable
-from syft_ext.federated.backoff import Backoff
 from syft_ext.messages.federated import EventsReply, ProcessView, WatchProcess
+from syft_ext.transport.backoff import Backoff
 
 if TYPE_CHECKING:
     from syft_ext.client.trainings import Training

@@ -4,8 +4,8 @@ from syft_ext.federated.events import Progress, RunSummary
 from syft_ext.federated.fl_client import FLClient, GridWorker
 from syft_ext.federated.hosting import ModelCentricFLClient
 from syft_ext.federated.job import FLJob
-from syft_ext.federated.parameters import Parameters
-from syft_ext.federated.training_plan import StepResult, TrainingPlan
+from syft_ext.plans.training.parameters import Parameters
+from syft_ext.plans.training.training_plan import StepResult, TrainingPlan
 
 __all__ = [
     "FLClient",

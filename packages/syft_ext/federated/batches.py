@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from syft_ext.errors import InvalidConfig, InvalidPlan, InvalidTensors
-from syft_ext.federated.training_plan import TrainingPlan
 from syft_ext.plans import Plan
-from syft_ext.plans.binding import const_tensor
-from syft_ext.plans.document import Input
-from syft_ext.plans.dtypes import DTYPES
+from syft_ext.plans.checking.binding import const_tensor
+from syft_ext.plans.graph.document import Input
+from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.training.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from syft_ext.federated.job import FLJob

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from syft_ext.client.display import Table, fields_table
+from syft_ext.display.table import Table, fields_table
 from syft_ext.errors import BadRequest
 
 __all__ = ["EVENTS", "Listeners", "Progress", "RunSummary"]

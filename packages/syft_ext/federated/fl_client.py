@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from syft_ext.client.address import NodeAddress
 from syft_ext.errors import NotFound, Unauthenticated
 from syft_ext.federated.job import FLJob, PlanLoader
 from syft_ext.federated.session import Line, WorkerSession
@@ -13,6 +12,7 @@ from syft_ext.federated.speed import Speeds, measure
 from syft_ext.identity import Identity
 from syft_ext.messages.federated import WorkerView
 from syft_ext.transport import Transport
+from syft_ext.transport.address import NodeAddress
 
 __all__ = ["FLClient", "GridWorker"]
 

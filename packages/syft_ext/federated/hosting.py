@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client import credentials
-from syft_ext.client.address import NodeAddress
-from syft_ext.client.domain import DomainClient
-from syft_ext.client.home import user_identity
-from syft_ext.client.session import join
 from syft_ext.client.trainings import Metrics, Training
 from syft_ext.client.transfer import upload
 from syft_ext.errors import GridError, InvalidConfig, InvalidPlan
-from syft_ext.federated.parameters import Parameters, named_parameters
 from syft_ext.messages.federated import CancelProcess, HostTraining, ProcessView, UploadModel
+from syft_ext.nodes.domain import DomainClient
+from syft_ext.nodes.login import join
+from syft_ext.plans.training.parameters import Parameters, named_parameters
+from syft_ext.profile import credentials
+from syft_ext.profile.home import user_identity
 from syft_ext.tensors import iter_tensors
 from syft_ext.transport import Transport
+from syft_ext.transport.address import NodeAddress
 
 if TYPE_CHECKING:
     from syft_ext.plans import Plan

@@ -10,9 +10,7 @@ import torch
 
 from syft_ext.errors import Conflict, GridError, InvalidToken
 from syft_ext.federated.events import Listener, Listeners, Progress, RunSummary
-from syft_ext.federated.parameters import Parameters, parameter_diff
 from syft_ext.federated.retry import Persistence
-from syft_ext.federated.training_plan import Account, TrainingPlan
 from syft_ext.ids import new_id
 from syft_ext.messages.federated import (
     CheckInReply,
@@ -24,6 +22,8 @@ from syft_ext.messages.federated import (
     ReportReply,
 )
 from syft_ext.plans import Plan
+from syft_ext.plans.training.parameters import Parameters, parameter_diff
+from syft_ext.plans.training.training_plan import Account, TrainingPlan
 from syft_ext.tensors import iter_tensors
 
 if TYPE_CHECKING:

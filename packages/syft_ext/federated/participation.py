@@ -8,13 +8,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client.progress import track
+from syft_ext.display.progress import track
 from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
-from syft_ext.federated.backoff import Backoff
 from syft_ext.federated.events import RunSummary
 from syft_ext.federated.retry import Persistence, Stopped
 from syft_ext.ids import new_id
 from syft_ext.messages.federated import CheckInReply
+from syft_ext.transport.backoff import Backoff
 
 if TYPE_CHECKING:
     from syft_ext.federated.job import FLJob

@@ -17,8 +17,8 @@ from syft_ext.errors import (
     TooManyRequests,
     Unavailable,
 )
-from syft_ext.federated.backoff import Backoff
 from syft_ext.federated.session import WorkerSession
+from syft_ext.transport.backoff import Backoff
 
 __all__ = ["Persistence", "Stopped"]
 

@@ -10,14 +10,14 @@ import contextlib
 import threading
 from typing import Any
 
-from syft_ext.client.address import NodeAddress
-from syft_ext.client.known_nodes import meet
 from syft_ext.errors import DeadlineExceeded, GridError, InvalidEnvelope, Unavailable
 from syft_ext.federated.speed import Speeds, measure
 from syft_ext.identity import Identity
 from syft_ext.messages import Message
 from syft_ext.messages.federated import AuthenticateWorker, CheckIn, CheckInReply, WorkerView
+from syft_ext.profile.known_nodes import meet
 from syft_ext.transport import Connection, Transport, WebSocketTransport, open_transport
+from syft_ext.transport.address import NodeAddress
 from syft_ext.transport.base import Buffers
 
 __all__ = ["Line", "WorkerSession"]

@@ -4,8 +4,8 @@ A session belongs to one user; its values live in a sandboxed process, at the Do
 environment. Values are named by numbers that the client chooses, counting up. A value is never changed, so
 that what may be done with it is decided once: its *sources* are the union of the sources of everything that
 it was computed from (static single assignment; in-place operations are the client's to rewrite). Operations
-are those of the plans' op set (:mod:`syft_ext.plans.ops`), their arguments written as in a plan
-(:mod:`syft_ext.plans.document`): ``["r", value]``, ``["l", …]``, ``["d", dtype]``, literals.
+are those of the plans' op set (:mod:`syft_ext.plans.graph.ops`), their arguments written as in a plan
+(:mod:`syft_ext.plans.graph.document`): ``["r", value]``, ``["l", …]``, ``["d", dtype]``, literals.
 
 Batches of actions run in the order of their numbers; nobody waits for an answer between them. An action that
 is refused (no permission, operands that do not fit, a limit) poisons its results: what depends on them fails

@@ -9,7 +9,7 @@
 ``trace -> bytes -> load -> check -> run``: see :class:`Plan`; :class:`PlanSandbox` runs plans of strangers.
 """
 
-# A node's server process uses this package without torch (:mod:`syft_ext.plans.sandbox_process`), so what
+# A node's server process uses this package without torch (:mod:`syft_ext.plans.sandbox.process`), so what
 # needs it is imported when it is asked for (PEP 562).
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from syft_ext.plans import optim
-    from syft_ext.plans.decorator import make_plan, trace
-    from syft_ext.plans.decorator import make_plan as plan
-    from syft_ext.plans.document import MEDIA_TYPE
+    from syft_ext.plans.graph.document import MEDIA_TYPE
+    from syft_ext.plans.graph.limits import Cost, Limits
+    from syft_ext.plans.graph.values import ROOT_CLIENT, Int, List
     from syft_ext.plans.ir import Plan
-    from syft_ext.plans.limits import Cost, Limits
-    from syft_ext.plans.module import Module, set_remote_model_params
-    from syft_ext.plans.sandbox import PlanSandbox
-    from syft_ext.plans.sandbox_process import SandboxProcess
-    from syft_ext.plans.trace_errors import TraceError
-    from syft_ext.plans.values import ROOT_CLIENT, Int, List
+    from syft_ext.plans.sandbox.process import SandboxProcess
+    from syft_ext.plans.sandbox.sandbox import PlanSandbox
+    from syft_ext.plans.tracing import optim
+    from syft_ext.plans.tracing.decorator import make_plan, trace
+    from syft_ext.plans.tracing.decorator import make_plan as plan
+    from syft_ext.plans.tracing.errors import TraceError
+    from syft_ext.plans.tracing.module import Module, set_remote_model_params
 
 __all__ = [
     "MEDIA_TYPE",
@@ -50,15 +50,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "decorator": ("make_plan", "trace"),
-    "document": ("MEDIA_TYPE",),
+    "tracing.decorator": ("make_plan", "trace"),
+    "graph.document": ("MEDIA_TYPE",),
     "ir": ("Plan",),
-    "limits": ("Cost", "Limits"),
-    "module": ("Module", "set_remote_model_params"),
-    "sandbox": ("PlanSandbox",),
-    "sandbox_process": ("SandboxProcess",),
-    "trace_errors": ("TraceError",),
-    "values": ("ROOT_CLIENT", "Int", "List"),
+    "graph.limits": ("Cost", "Limits"),
+    "tracing.module": ("Module", "set_remote_model_params"),
+    "sandbox.sandbox": ("PlanSandbox",),
+    "sandbox.process": ("SandboxProcess",),
+    "tracing.errors": ("TraceError",),
+    "graph.values": ("ROOT_CLIENT", "Int", "List"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -66,9 +66,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     value: Any
     if name == "optim":
-        value = import_module("syft_ext.plans.optim")
+        value = import_module("syft_ext.plans.tracing.optim")
     elif name == "plan":
-        value = import_module("syft_ext.plans.decorator").make_plan
+        value = import_module("syft_ext.plans.tracing.decorator").make_plan
     elif name in _HOME:
         value = getattr(import_module(f"syft_ext.plans.{_HOME[name]}"), name)
     else:

@@ -10,14 +10,14 @@ import torch
 from blake3 import blake3
 
 from syft_ext.errors import InvalidPlan
-from syft_ext.plans import selftest
-from syft_ext.plans.binding import nest
-from syft_ext.plans.check import checked
-from syft_ext.plans.document import Document, Input, Output, decode, encode
-from syft_ext.plans.limits import Cost, Limits
-from syft_ext.plans.run import Executor
-from syft_ext.plans.text import as_html, as_text, describe_symbols
-from syft_ext.plans.validate import validate
+from syft_ext.plans.checking import selftest
+from syft_ext.plans.checking.binding import nest
+from syft_ext.plans.checking.check import checked
+from syft_ext.plans.checking.validate import validate
+from syft_ext.plans.graph.document import Document, Input, Output, decode, encode
+from syft_ext.plans.graph.limits import Cost, Limits
+from syft_ext.plans.graph.text import as_html, as_text, describe_symbols
+from syft_ext.plans.running.run import Executor
 
 __all__ = ["Plan"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from syft_ext.client.display import Table
+from syft_ext.display.table import Table
 from syft_ext.errors import BadRequest, NotFound
-from syft_ext.plans.dtypes import dtype_name
+from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
 from syft_ext.pointers.tensor import RemoteTensor
 

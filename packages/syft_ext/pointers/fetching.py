@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from syft_ext.errors import DeadlineExceeded, Forbidden
-from syft_ext.plans.dtypes import dtype_name
+from syft_ext.plans.graph.dtypes import dtype_name
 
 if TYPE_CHECKING:
     from syft_ext.client.objects import RemoteObject

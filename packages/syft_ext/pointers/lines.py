@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import CodeType, FrameType
 
-from syft_ext.plans.trace_errors import Line, is_user_code
+from syft_ext.plans.tracing.errors import Line, is_user_code
 
 __all__ = ["Place", "line_at", "place"]
 

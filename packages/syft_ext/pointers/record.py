@@ -16,11 +16,11 @@ from torch._decomp import decomposition_table
 
 from syft_ext.errors import GridError, Unsupported
 from syft_ext.messages.compute import Call
-from syft_ext.plans.decompositions import second_pass
-from syft_ext.plans.dtypes import dtype_name
-from syft_ext.plans.lower import STORAGE
-from syft_ext.plans.ops import ALLOWED
-from syft_ext.plans.trace_errors import hint_for_op
+from syft_ext.plans.graph.dtypes import dtype_name
+from syft_ext.plans.graph.ops import ALLOWED
+from syft_ext.plans.tracing.decompositions import second_pass
+from syft_ext.plans.tracing.errors import hint_for_op
+from syft_ext.plans.tracing.lower import STORAGE
 from syft_ext.pointers.cells import Handle
 from syft_ext.pointers.here import current, depth, here
 from syft_ext.pointers.shapes import results_of

@@ -10,10 +10,10 @@ import torch
 import torch.utils._pytree as pytree
 
 from syft_ext.messages.compute import RunPlan
-from syft_ext.plans.decorator import trace
-from syft_ext.plans.dtypes import DTYPES
-from syft_ext.plans.expr import eval_shape
+from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.graph.expr import eval_shape
 from syft_ext.plans.ir import Plan
+from syft_ext.plans.tracing.decorator import trace
 from syft_ext.pointers.cells import meta_of
 from syft_ext.pointers.record import session_of
 from syft_ext.pointers.sending import bring_along

@@ -1,4 +1,4 @@
-"""Operations that need a rule of their own, beside those of the plans (:mod:`syft_ext.plans.decompositions`)."""
+"""Operations that need a rule of their own, beside :mod:`syft_ext.plans.tracing.decompositions`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from syft_ext.errors import Unsupported
-from syft_ext.plans.randomness import Randomness
+from syft_ext.plans.tracing.randomness import Randomness
 from syft_ext.pointers.here import here
 from syft_ext.pointers.inplace import write
 from syft_ext.pointers.record import dispatch, record, session_of

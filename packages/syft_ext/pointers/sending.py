@@ -9,7 +9,7 @@ import torch
 
 from syft_ext.errors import BadRequest, GridError, TooLarge, Unsupported
 from syft_ext.messages.compute import Put
-from syft_ext.plans.dtypes import dtype_name
+from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
 from syft_ext.pointers.cells import meta_of
 from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable, is_table

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from syft_ext.client import credentials
 from syft_ext.errors import (
     Conflict,
     DeadlineExceeded,
@@ -33,6 +32,7 @@ from syft_ext.messages.objects import ObjectView
 from syft_ext.pointers.cells import Handle
 from syft_ext.pointers.lines import Place, line_at
 from syft_ext.pointers.outbox import Batch, Outbox
+from syft_ext.profile import credentials
 from syft_ext.tensors import decode_tensors
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 
-from syft_ext.plans.guards import GUARDS
+from syft_ext.plans.graph.guards import GUARDS
 from syft_ext.pointers.cells import Meta, meta_of
 
 __all__ = ["results_of"]

@@ -10,7 +10,7 @@ import torch
 
 from syft_ext.errors import Unsupported
 from syft_ext.messages.compute import ContentLayout, DescribeContent, Load, TensorLayout
-from syft_ext.plans.dtypes import DTYPES
+from syft_ext.plans.graph.dtypes import DTYPES
 from syft_ext.pointers.cells import Cell, Meta, meta_of
 from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable
 from syft_ext.pointers.location import location_of

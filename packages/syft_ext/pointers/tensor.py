@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from syft_ext.errors import GridError
-from syft_ext.plans.dtypes import dtype_name
+from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
 from syft_ext.pointers.cells import Cell, Handle, Meta
 from syft_ext.pointers.install import install

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from syft_ext.client.display import Table
+from syft_ext.display.table import Table
 from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import Logistic, LogisticPartial
 from syft_ext.statistics.combine import CoTotals

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client.display import Table
+from syft_ext.display.table import Table
 from syft_ext.errors import NotFound
 from syft_ext.statistics.combine import Key
 from syft_ext.statistics.plan import TABULAR

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from syft_ext.envelope import Envelope
+from syft_ext.messages.envelope import Envelope
 from syft_ext.transport.payload import PayloadReader
 
 __all__ = ["Buffers", "IncomingFrame", "Pieces", "Transport"]

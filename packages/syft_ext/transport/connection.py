@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from syft_ext.clock import Clock, SystemClock
-from syft_ext.envelope import Envelope, seal_request
 from syft_ext.errors import BadSignature, InvalidEnvelope
 from syft_ext.identity import Identity
 from syft_ext.messages import GetMetadata, Message, NodeMetadata, operation_of
+from syft_ext.messages.envelope import Envelope, seal_request
 from syft_ext.transport.base import Buffers, IncomingFrame, Transport
 from syft_ext.transport.http import HTTPTransport
 from syft_ext.transport.websocket import WebSocketTransport

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from syft_ext.envelope import Envelope, decode_envelope, envelope_size, frame_head
 from syft_ext.errors import DeadlineExceeded, InvalidEnvelope, Unavailable
+from syft_ext.messages.envelope import Envelope, decode_envelope, envelope_size, frame_head
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
 from syft_ext.transport.http_connection import HTTPConnection, HTTPResponse, MalformedResponse
 from syft_ext.transport.payload import PayloadReader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from syft_ext.envelope import Envelope, open_frame
+from syft_ext.messages.envelope import Envelope, open_frame
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
 from syft_ext.transport.payload import PayloadReader
 

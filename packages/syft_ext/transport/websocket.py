@@ -8,8 +8,8 @@ import threading
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from syft_ext.envelope import Envelope, frame_head, open_frame
 from syft_ext.errors import DeadlineExceeded, GridError, Unavailable
+from syft_ext.messages.envelope import Envelope, frame_head, open_frame
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
 from syft_ext.transport.payload import PayloadReader
 

@@ -1,0 +1,77 @@
+"""``grid login``, ``logout``, ``whoami``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from apps.cli.output import address_text, format_option, print_record, print_rows, secret
+
+__all__ = ["login", "logout", "whoami"]
+
+
+@click.command(
+    help="""Log in to the node at URL and keep the session (not the password) in your own folder.
+
+\b
+Notebooks and scripts of yours on this machine use it too. If your account asks for
+a one-time code, it comes from GRID_TOTP, or is asked for in a terminal.
+
+\b
+Examples:
+  grid login http://localhost:5000
+  GRID_PASSWORD_FILE=pw grid login https://domain.example.org --email me@example.org
+"""
+)
+@click.argument("url")
+@click.option("--email", default="", help="Your e-mail address. [default: $GRID_EMAIL]")
+@click.option("--password-file", default=None, help="File that holds the password.")
+@click.option("--ca-file", default=None, help="A private certificate authority, if the node uses one.")
+@format_option
+def login(url: str, email: str, password_file: str | None, ca_file: str | None, form: str) -> None:
+    from syft_ext.nodes.login import login as log_in
+
+    email = address_text(email, "GRID_EMAIL", "E-mail")
+    password = secret("GRID_PASSWORD", password_file, "Password")
+    totp = os.environ.get("GRID_TOTP", "")
+    with log_in(url, email, password, totp=totp, save=True, ca_file=ca_file) as client:
+        assert client.session is not None
+        record = {
+            "user": client.session.email,
+            "node": client.name,
+            "kind": client.kind,
+            "url": client.address,
+        }
+    print_record(record, form)
+
+
+@click.command(help="End the session at URL, there and on this machine.")
+@click.argument("url")
+def logout(url: str) -> None:
+    from syft_ext.nodes.login import logout as log_out
+
+    log_out(url)
+    click.echo("logged out")
+
+
+@click.command(help="The sessions that are kept on this machine.")
+@format_option
+def whoami(form: str) -> None:
+    import time
+
+    from syft_ext.profile.credentials import list_sessions
+
+    rows: list[dict[str, Any]] = [
+        {
+            "user": each.email,
+            "node": each.node_name,
+            "kind": each.node_kind,
+            "url": each.address,
+            "minutes_left": max(0, round((each.expires_at - time.time()) / 60)),
+        }
+        for each in list_sessions()
+    ]
+    columns = ("user", "node", "kind", "url", "minutes_left")
+    print_rows(rows, columns, form, empty="You are not logged in anywhere: grid login URL")

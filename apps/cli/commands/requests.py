@@ -1,0 +1,201 @@
+"""``grid requests`` and ``grid grants``: who asks for what, who may what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from apps.cli.client import open_client, url_option
+from apps.cli.output import format_option, print_record, print_rows
+
+__all__ = ["grants", "requests"]
+
+_reason = click.option("--reason", default="", help="What its author is told.")
+
+
+@click.group(
+    help="""Requests for data, plans and budget: yours, and those that you may decide on.
+
+\b
+Examples:
+  grid requests plan mean.plan --input xs=OBJECT_ID:age --reason "a study"
+  grid requests show REQUEST_ID
+  grid requests approve REQUEST_ID --uses 3 --expires-in 86400
+  grid requests run REQUEST_ID --output results.safetensors
+"""
+)
+def requests() -> None:
+    pass
+
+
+@requests.command("list", help="The newest first.")
+@url_option
+@click.option("--state", default="", help="pending, approved, denied, withdrawn or revoked.")
+@format_option
+def list_(url: str, state: Any, form: str) -> None:
+    found = _domain(url).requests.in_state(state)
+    columns = ("from", "scope", "object", "reason", "state", "id")
+    print_rows([_record(item) for item in found], columns, form, empty="No requests.")
+
+
+@requests.command(
+    help="One request, with what the reviewers said; a plan's text, cost, and how it differs from an earlier one."
+)
+@click.argument("request_id")
+@url_option
+@format_option
+def show(request_id: str, url: str, form: str) -> None:
+    item = _domain(url).requests.get(request_id)
+    said = [
+        f"{'approved' if d.approved else 'denied'} by {d.reviewer} {d.reason}" for d in item.view.decisions
+    ]
+    record = {**_record(item), "decisions": said}
+    if item.view.plan is None:
+        print_record(record, form)
+        return
+    plan = item.plan
+    if form == "json":
+        facts = {"text": plan.text(), "earlier": plan.review.earlier, "diff": plan.diff()}
+        print_record({**record, "plan": plan.id, "cost": str(plan.cost or ""), **facts}, form)
+        return
+    print_record(record, form)
+    click.echo(repr(plan))
+
+
+@requests.command(help="Ask to run the plan in FILE on data.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@url_option
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    help="ARGUMENT=OBJECT_ID, or ARGUMENT=OBJECT_ID:TENSOR.",
+)
+@click.option("--value", "values", multiple=True, help="ARGUMENT=NUMBER, as JSON.")
+@click.option("--reason", default="", help="What the reviewers read.")
+@format_option
+def plan(
+    file: Path, url: str, inputs: tuple[str, ...], values: tuple[str, ...], reason: str, form: str
+) -> None:
+    given = {name: _object(what) for name, _, what in (text.partition("=") for text in inputs)}
+    sent = {name: _number(what) for name, _, what in (text.partition("=") for text in values)}
+    item = _domain(url).requests.create_plan(file.read_bytes(), given, reason, values=sent)
+    print_record(_record(item), form)
+
+
+@requests.command(help="Run an approved plan of yours, and keep what it returns in a tensor file.")
+@click.argument("request_id")
+@url_option
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write."
+)
+@click.option("--keep", is_flag=True, help="Also keep the results at the Domain, as an object.")
+@format_option
+def run(request_id: str, url: str, output: Path, keep: bool, form: str) -> None:
+    from syft_ext.client.transfer import download
+    from syft_ext.messages.plan_requests import RunPlanRequest
+
+    view, content = download(_domain(url), RunPlanRequest(request_id=request_id, keep=keep), "results")
+    output.write_bytes(content)
+    results = [f"{each.name}: {each.dtype}{each.shape}" for each in view.outputs]
+    left = "unlimited" if view.uses_left is None else view.uses_left
+    print_record({"results": results, "uses left": left, "object": view.object_id}, form)
+
+
+@requests.command("budget", help="Ask for EPSILON more of privacy budget.")
+@click.argument("epsilon", type=click.FloatRange(min=0, min_open=True))
+@url_option
+@click.option("--reason", default="", help="What the reviewers read.")
+@format_option
+def ask_budget(epsilon: float, url: str, reason: str, form: str) -> None:
+    print_record(_record(_domain(url).requests.create_budget(epsilon, reason)), form)
+
+
+@requests.command(help="Approve a request, under conditions.")
+@click.argument("request_id")
+@url_option
+@_reason
+@click.option("--expires-in", type=float, help="Seconds.")
+@click.option("--uses", type=int, help="Downloads, analyses, or runs of a plan.")
+@click.option("--max-output-bytes", type=int, help="Of one download or run.")
+@click.option("--epsilon", type=float, help="Of a request for budget: less than was asked for.")
+def approve(
+    request_id: str,
+    url: str,
+    reason: str,
+    expires_in: float | None,
+    uses: int | None,
+    max_output_bytes: int | None,
+    epsilon: float | None,
+) -> None:
+    item = _domain(url).requests.get(request_id)
+    item.approve(reason, expires_in=expires_in, uses=uses, max_output_bytes=max_output_bytes, epsilon=epsilon)
+    click.echo(item.state)
+
+
+@requests.command(help="Deny a request.")
+@click.argument("request_id")
+@url_option
+@_reason
+def deny(request_id: str, url: str, reason: str) -> None:
+    click.echo(_domain(url).requests.get(request_id).deny(reason).state)
+
+
+@requests.command(help="Take an approval back; it acts at once.")
+@click.argument("request_id")
+@url_option
+def revoke(request_id: str, url: str) -> None:
+    click.echo(_domain(url).requests.get(request_id).revoke().state)
+
+
+@click.group(help="What was allowed to whom.")
+def grants() -> None:
+    pass
+
+
+@grants.command("list", help="The newest first.")
+@url_option
+@format_option
+def list_grants(url: str, form: str) -> None:
+    collection = _domain(url).grants
+    rows = [dict(zip(collection.headings, collection.row(item), strict=True)) for item in collection.all()]
+    print_rows(rows, collection.headings, form, empty="No grants.")
+
+
+@grants.command("revoke", help="End a grant; it acts at once.")
+@click.argument("grant_id")
+@url_option
+def revoke_grant(grant_id: str, url: str) -> None:
+    click.echo(_domain(url).grants.revoke(grant_id).state)
+
+
+def _domain(url: str) -> Any:
+    return open_client(url, "domain")
+
+
+def _object(text: str) -> Any:
+    object_id, _, tensor = text.partition(":")
+    return (object_id, tensor) if tensor else object_id
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--value: {text!r} is no number") from error
+
+
+def _record(item: Any) -> dict[str, Any]:
+    view = item.view
+    return {
+        "id": view.id,
+        "from": view.user,
+        "scope": view.scope,
+        "object": view.object or view.object_id or f"epsilon {view.epsilon:g}",
+        "reason": view.reason,
+        "state": view.state,
+    }

@@ -1,0 +1,80 @@
+"""``grid rules``: your word on requests that are yet to come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from apps.cli.client import open_client, url_option
+from apps.cli.output import format_option, print_record, print_rows
+
+__all__ = ["rules"]
+
+
+@click.group(
+    help="""Standing rules: answer requests of a sort at once, as if you did.
+
+\b
+Examples:
+  grid rules add accept --scope statistics --tag public-health --uses 5 --times 20
+  grid rules add deny --kind plan --user USER_ID --reason "ask the board first"
+  grid rules list
+"""
+)
+def rules() -> None:
+    pass
+
+
+@rules.command("list", help="Yours, oldest first; everybody's, if you may triage requests.")
+@url_option
+@format_option
+def list_(url: str, form: str) -> None:
+    found = _domain(url).requests.rules
+    rows = [dict(zip(found.headings, found.row(item), strict=True)) for item in found.all()]
+    print_rows(rows, found.headings, form, empty="No rules.")
+
+
+@rules.command(help="Answer what matches all of the options; conditions are those of the approvals.")
+@click.argument("action", type=click.Choice(["accept", "deny"]))
+@url_option
+@click.option("--kind", type=click.Choice(["permission", "plan", "budget"]), default=None)
+@click.option("--scope", type=click.Choice(["read", "compute", "statistics"]), default=None)
+@click.option("--object", "object_id", help="The object that is asked for.")
+@click.option("--dataset", "dataset_id", help="An asset of this dataset.")
+@click.option("--tag", "tags", multiple=True, help="A tag of the object or of its dataset.")
+@click.option("--user", "user_id", help="Who asks.")
+@click.option("--group", "group_id", help="A group that he is in.")
+@click.option("--plan", "plan_id", help="The digest of the plan.")
+@click.option("--lifetime", type=float, help="Seconds after which the rule is over.")
+@click.option("--times", type=int, help="How many requests it answers.")
+@click.option("--elements", type=int, help="How many elements it gives away in all.")
+@click.option("--expires-in", type=float, help="Seconds that an approval lasts.")
+@click.option("--uses", type=int, help="Downloads, analyses, or runs of a plan.")
+@click.option("--max-output-bytes", type=int, help="Of one download or run.")
+@click.option("--epsilon", type=float, help="Most budget that is given.")
+@click.option("--reason", default=None, help="What who asks is told.")
+@format_option
+def add(action: Any, url: str, form: str, tags: tuple[str, ...], **fields: Any) -> None:
+    given = {name: value for name, value in fields.items() if value is not None}
+    if tags:
+        given["tags"] = list(tags)
+    rule = _domain(url).requests.add_handler(action, **given)
+    print_record({"id": rule.id, "action": rule.action, "state": rule.state}, form)
+
+
+@rules.command(help="End a rule; what it approved stays.")
+@click.argument("rule_id")
+@url_option
+def remove(rule_id: str, url: str) -> None:
+    _domain(url).requests.remove_handler(rule_id)
+
+
+@rules.command(help="End all of your rules.")
+@url_option
+def clear(url: str) -> None:
+    _domain(url).requests.clear_handlers()
+
+
+def _domain(url: str) -> Any:
+    return open_client(url, "domain")

@@ -1,0 +1,22 @@
+"""How much a Domain has of what: its heartbeats tell its Networks."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from grid.catalogue.tables import DatasetRow
+from grid.federated.state.tables import Process
+from grid.node import Node
+
+__all__ = ["counts_of"]
+
+
+def counts_of(node: Node) -> dict[str, int]:
+    """How many public datasets, models and running trainings a Domain has."""
+    questions = {
+        "datasets": select(func.count()).select_from(DatasetRow).where(DatasetRow.visibility == "public"),
+        "models": select(func.count()).select_from(Process).where(Process.latest_checkpoint > 0),
+        "trainings": select(func.count()).select_from(Process).where(Process.status == "running"),
+    }
+    with node.db.read() as session:
+        return {name: int(session.scalar(question) or 0) for name, question in questions.items()}

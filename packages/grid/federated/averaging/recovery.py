@@ -1,0 +1,130 @@
+"""After a power cut: the latest models, which are used before they are durable, are made again if they are gone.
+
+On an embedded database a small model is served as soon as it is written, and synced behind the workers' backs
+(:meth:`BlobStore.keep`). Until then its reports stay, durable as they are; the same reports give the same model,
+to the last bit, so its digest tells whether it is the one that the workers were given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from blake3 import blake3
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import aliased
+
+from grid.aggregation.base import Aggregator, Contribution
+from grid.aggregation.tensor_file import TensorFile
+from grid.federated.averaging.model_updater import ModelUpdater
+from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.state import tables as t
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
+from grid.federated.state.machines import process as processes
+from grid.federated.state.store import TrainingStore
+from grid.storage.blobs.buffers import WHOLE
+from syft_ext.errors import NotFound
+
+__all__ = ["Recovery"]
+
+logger = logging.getLogger(__name__)
+
+_WINDOW = 600.0
+"""Seconds before the latest checkpoint of all in which one may have been made that was not durable at the end."""
+
+_base = aliased(t.Checkpoint)
+_RECENT = (
+    select(
+        t.Checkpoint.process_id,
+        t.Checkpoint.number,
+        t.Checkpoint.blob_digest,
+        t.Checkpoint.cycle_id,
+        _base.blob_digest.label("base_digest"),
+    )
+    .join(
+        t.Process,
+        (t.Process.id == t.Checkpoint.process_id) & (t.Process.latest_checkpoint == t.Checkpoint.number),
+    )
+    .join(_base, (_base.process_id == t.Checkpoint.process_id) & (_base.number == t.Checkpoint.number - 1))
+    .where(
+        t.Checkpoint.cycle_id.is_not(None),
+        t.Checkpoint.size <= WHOLE,
+        t.Checkpoint.created_at >= select(func.max(t.Checkpoint.created_at)).scalar_subquery() - _WINDOW,
+    )
+)
+_INCLUDED = (
+    select(t.Assignment.report_digest, t.Assignment.kind, t.Assignment.samples)
+    .where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == str(assignments.Status.INCLUDED),
+    )
+    .order_by(t.Assignment.report_index)
+)
+
+
+class Recovery:
+    """Args: ``make``: the aggregator of a training, given its base model."""
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        lifecycle: Lifecycle,
+        updater: ModelUpdater,
+        make: Callable[[Hosted, TensorFile], Aggregator],
+    ) -> None:
+        self._store, self._hosted, self._updater, self._make = store, hosted, updater, make
+        self._lifecycle = lifecycle
+
+    def start(self) -> None:
+        """Look at the models that may be gone, before anybody uses or sweeps anything."""
+        for row in self._store.read(_RECENT) if self._store.embedded else ():
+            if not self._is_here(row.blob_digest):
+                self._restore(row)
+
+    def _is_here(self, digest: str) -> bool:
+        try:
+            return blake3(self._store.blobs.read_range(digest, 0)).hexdigest() == digest
+        except NotFound:
+            return False
+
+    def _restore(self, row: Any) -> None:
+        try:
+            digest = self._remake(row)
+        except Exception:
+            logger.exception("model %d of training %s cannot be made again", row.number, row.process_id)
+            digest = ""
+        if digest == row.blob_digest:
+            logger.warning("made model %d of training %s again", row.number, row.process_id)
+            return
+        logger.critical("model %d of training %s is lost", row.number, row.process_id)
+        self._store.blobs.delete(row.blob_digest)  # nobody must be given what is there under its name
+        self._end(row.process_id, f"model {row.number} was lost in a power cut, and could not be made again")
+
+    def _end(self, process_id: str, reason: str) -> None:
+        """Nothing can be learned any more: whoever watches the training hears why."""
+        with self._store.unit(process_id) as unit:
+            if processes.Status(unit.process.status) in processes.TERMINAL:
+                return
+            if unit.cycle is not None and cycles.Status(unit.cycle.status) not in cycles.TERMINAL:
+                self._lifecycle.cycle(unit, cycles.Event.CANCEL, reason)
+            self._lifecycle.process(unit, processes.Event.CYCLE_FAILED, reason)
+
+    def _remake(self, row: Any) -> str:
+        """Average the reports of the model's cycle again; the digest of what came out."""
+        hosted, blobs = self._hosted.get(row.process_id), self._store.blobs
+        base = TensorFile(blobs.map(row.base_digest))
+        aggregator = self._make(hosted, base)
+        try:
+            for report in self._store.read(_INCLUDED, {"cycle_id": row.cycle_id}):
+                weight = float(report.samples) if hosted.server.weighting == "samples" else 1.0
+                file = TensorFile(blobs.map(report.report_digest))
+                aggregator.accumulate(Contribution(file, weight, report.kind))
+            aggregator.settle()
+            with self._updater.apply(base, aggregator.finish(), repeatable=False) as blob:
+                return blob.digest
+        finally:
+            aggregator.close()

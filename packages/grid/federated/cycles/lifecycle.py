@@ -1,0 +1,233 @@
+"""Carries out what the machines decide, inside the transaction that the event belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sqlalchemy import bindparam, select, update
+
+from grid.federated.cycles.policy import SitePolicies
+from grid.federated.hosting.config import ServerConfig
+from grid.federated.hosting.hosted import HostedTrainings
+from grid.federated.state import tables as t
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
+from grid.federated.state.machines import process as processes
+from grid.federated.state.outbox import Message, Outbox
+from grid.federated.state.store import CycleState, Unit
+from grid.storage.sql.prepared import Prepared
+from syft_ext.ids import new_id
+
+__all__ = ["AGGREGATE", "Lifecycle", "Reactions"]
+
+AGGREGATE = "aggregate"
+"""Outbox topic: average the reports of the cycle (key) and apply the result."""
+
+
+class Reactions(Protocol):
+    """What happens outside the database after a commit."""
+
+    def deal(self, unit: Unit) -> None:
+        """Waiting workers may be admitted, or have to be sent away: in this transaction, at its end."""
+
+    def work_waits(self, message: Message) -> None:
+        """An outbox message can be taken."""
+
+    def wake_at(self, process_id: str, when: float) -> None:
+        """The scheduler has to look at this training then."""
+
+    def forget(self, process_id: str, cycle_id: str, digests: list[str]) -> None:
+        """The reports of this cycle are not needed any more; nothing refers to these contents."""
+
+
+_IN_STATUS = Prepared(
+    select(t.Assignment.id, t.Assignment.blob_digest).where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == bindparam("status"),
+    )
+)
+_MOVE = Prepared(
+    update(t.Assignment).where(
+        t.Assignment.cycle_id == bindparam("b_cycle"), t.Assignment.status == bindparam("b_status")
+    )
+)
+
+
+class Lifecycle:
+    """Training and cycle as their machines say, with history."""
+
+    def __init__(
+        self,
+        hosted: HostedTrainings,
+        outbox: Outbox,
+        policies: SitePolicies,
+        reactions: Callable[[], Reactions],
+    ) -> None:
+        self._hosted, self._outbox, self._reactions = hosted, outbox, reactions
+        self._policies = policies
+
+    # -- the training
+
+    def process(self, unit: Unit, event: processes.Event, reason: str = "") -> None:
+        """Apply ``event`` to the training. Raises :class:`Conflict` when its status forbids it."""
+        config = self._config(unit)
+        busy = unit.cycle is not None and cycles.Status(unit.cycle.status) not in cycles.TERMINAL
+        before = processes.Status(unit.process.status)
+        facts = processes.Facts(config.num_cycles, unit.process.cycles_completed, busy)
+        decision = processes.decide(before, event, facts)
+        unit.process.status = str(decision.status)
+        paused_at, unit.process.paused_at = unit.process.paused_at, None
+        if decision.status is processes.Status.PAUSED:
+            unit.process.paused_at = unit.now
+        if reason:
+            unit.process.reason = reason
+        if decision.status is not before:
+            detail = {"reason": reason} if reason else {}
+            unit.record("process", unit.process.id, before, decision.status, **detail)
+            self.deal(unit)
+        for effect in decision.effects:
+            if effect is processes.Effect.OPEN_CYCLE:
+                self._open_cycle(unit, config)
+            elif effect is processes.Effect.CANCEL_CYCLE:
+                self.cycle(unit, cycles.Event.CANCEL)
+            elif effect is processes.Effect.RESUME_CYCLE:
+                self._resume_cycle(unit, paused_at)
+
+    def _open_cycle(self, unit: Unit, config: ServerConfig) -> None:
+        cycle = CycleState(
+            id=new_id(),
+            process_id=unit.process.id,
+            sequence=unit.process.cycle + 1,
+            status=str(cycles.initial(config.min_workers or 1)),
+            base_checkpoint=unit.process.latest_checkpoint,
+            slots_open=config.cap,
+            admitted=0,
+            arrived=0,
+            reported=0,
+            accepted=0,
+            rejected=0,
+            extensions=0,
+            bytes_received=0,
+            opened_at=unit.now,
+            deadline=None if config.cycle_length is None else unit.now + config.cycle_length,
+            closed_at=None,
+            finished_at=None,
+        )
+        unit.open_cycle(cycle)
+        self._policies.opened(unit)
+        unit.record("cycle", cycle.id, "", cycle.status, checkpoint=cycle.base_checkpoint)
+        self._wake_at(unit, cycle.deadline)
+        self.deal(unit)
+
+    def _resume_cycle(self, unit: Unit, paused_at: float | None) -> None:
+        """The time during which a training was paused does not count."""
+        cycle = unit.cycle
+        assert cycle is not None
+        if cycles.Status(cycle.status) not in cycles.ADMITTING:
+            return
+        if cycle.deadline is not None and paused_at is not None:
+            cycle.deadline += unit.now - paused_at
+            self._wake_at(unit, cycle.deadline)
+        self.cycle(unit, cycles.Event.RESUMED)
+
+    # -- the cycle
+
+    def cycle(self, unit: Unit, event: cycles.Event, reason: str = "") -> None:
+        """Apply ``event`` to the current cycle. Raises :class:`Conflict` when its status forbids it."""
+        cycle, config = unit.cycle, self._config(unit)
+        assert cycle is not None
+        before = cycles.Status(cycle.status)
+        facts = cycles.Facts(
+            goal=config.goal,
+            min_diffs=self._policies.fewest(config, cycle.id, unit),
+            min_workers=config.min_workers or 1,
+            arrived=cycle.arrived,
+            reported=cycle.reported,
+            extensions=cycle.extensions,
+            max_extensions=config.max_extensions,
+            paused=unit.process.status == processes.Status.PAUSED,
+        )
+        decision = cycles.decide(before, event, facts)
+        cycle.status = str(decision.status)
+        if decision.status is not before:
+            if decision.status is cycles.Status.AGGREGATING:
+                cycle.closed_at = unit.now
+            if decision.status in cycles.TERMINAL:
+                cycle.finished_at = unit.now
+            detail: dict[str, Any] = {"reason": reason} if reason else {}
+            unit.record("cycle", cycle.id, before, decision.status, reported=cycle.reported, **detail)
+        for effect in decision.effects:
+            self._carry_out(unit, effect, event, reason)
+
+    def _carry_out(self, unit: Unit, effect: cycles.Effect, event: cycles.Event, reason: str) -> None:
+        cycle = unit.cycle
+        assert cycle is not None
+        if effect is cycles.Effect.DEAL_SLOTS:
+            self.deal(unit)
+        elif effect is cycles.Effect.CLOSE_STRAGGLERS:
+            self.move_assignments(unit, assignments.Status.ASSIGNED, assignments.Event.CYCLE_CLOSED)
+        elif effect is cycles.Effect.AGGREGATE:
+            message = self._outbox.put(unit, AGGREGATE, cycle.id)
+            self._after(unit, lambda r: r.work_waits(message))
+        elif effect is cycles.Effect.EXTEND:
+            self._extend(unit, counts=event is cycles.Event.DEADLINE)
+        elif effect is cycles.Effect.CANCEL_ASSIGNMENTS:
+            self.move_assignments(unit, assignments.Status.ASSIGNED, assignments.Event.CANCEL)
+            self.move_assignments(unit, assignments.Status.REPORTED, assignments.Event.CANCEL)
+        elif effect is cycles.Effect.FAIL_PROCESS:
+            why = reason or f"cycle {cycle.sequence} is {cycle.status}: {cycle.reported} reports in time"
+            self.process(unit, processes.Event.CYCLE_FAILED, why)
+        elif effect is cycles.Effect.COMPLETE_PROCESS_STEP:
+            unit.process.cycles_completed += 1
+            self.process(unit, processes.Event.CYCLE_COMPLETED)
+
+    def _extend(self, unit: Unit, *, counts: bool) -> None:
+        cycle, length = unit.cycle, self._config(unit).cycle_length
+        assert cycle is not None
+        cycle.closed_at = None
+        if counts:
+            cycle.extensions += 1
+        if length is not None:
+            cycle.deadline = unit.now + length
+            self._wake_at(unit, cycle.deadline)
+            unit.record("cycle", cycle.id, cycle.status, cycle.status, extended_until=cycle.deadline)
+
+    # -- assignments
+
+    def move_assignments(self, unit: Unit, status: assignments.Status, event: assignments.Event) -> int:
+        """Apply ``event`` to all assignments of the cycle that are in ``status``; returns how many."""
+        cycle = unit.cycle
+        assert cycle is not None
+        found = unit.run(_IN_STATUS, {"cycle_id": cycle.id, "status": str(status)}).all()
+        if not found:
+            return 0
+        decision = assignments.decide(status, event)
+        values: dict[str, Any] = {"status": str(decision.status), "finished_at": unit.now}
+        if status is assignments.Status.REPORTED:
+            values["blob_digest"] = None
+            digests = [row.blob_digest for row in found if row.blob_digest]
+            process_id, cycle_id = unit.process.id, cycle.id
+            self._after(unit, lambda r: r.forget(process_id, cycle_id, digests))
+        unit.run(_MOVE, {"b_cycle": cycle.id, "b_status": str(status), **values})
+        if assignments.Effect.FREE_SLOT in decision.effects:
+            cycle.slots_open += len(found)
+        for row in found:
+            unit.record("assignment", row.id, status, decision.status)
+        return len(found)
+
+    def deal(self, unit: Unit) -> None:
+        """Slots became free, or the training changed: whoever waits hears of it with the commit."""
+        unit.last("deal", lambda: self._reactions().deal(unit))
+
+    # -- helpers
+
+    def _config(self, unit: Unit) -> ServerConfig:
+        return self._hosted.get(unit.process.id).server
+
+    def _wake_at(self, unit: Unit, when: float | None) -> None:
+        if when is not None:
+            self._after(unit, lambda r: r.wake_at(unit.process.id, when))
+
+    def _after(self, unit: Unit, action: Callable[[Reactions], None]) -> None:
+        unit.after_commit(lambda: action(self._reactions()))

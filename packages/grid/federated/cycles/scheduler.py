@@ -1,0 +1,133 @@
+"""The task scheduler: closes cycles on time, ends leases, and takes everything up again after a restart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import bindparam, func, select, update
+
+from grid.concurrency.timers import Timers
+from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.state import tables as t
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
+from grid.federated.state.machines import process as processes
+from grid.federated.state.outbox import Message, Outbox
+from grid.federated.state.store import TrainingStore, Unit
+from grid.storage.sql.prepared import Prepared
+from syft_ext.clock import Clock
+
+__all__ = ["TaskScheduler"]
+
+logger = logging.getLogger(__name__)
+
+RECONCILE = 30.0
+"""Seconds between two looks at what other replicas may have left behind when they died."""
+
+_EVERYTHING = "*"
+_EXPIRED = Prepared(
+    update(t.Assignment)
+    .where(
+        t.Assignment.cycle_id == bindparam("b_cycle"),
+        t.Assignment.status == str(assignments.Status.ASSIGNED),
+        t.Assignment.lease_until <= bindparam("b_now"),
+    )
+    .returning(t.Assignment.id)
+)
+_NEXT_LEASE = Prepared(
+    select(func.min(t.Assignment.lease_until)).where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == str(assignments.Status.ASSIGNED),
+    )
+)
+_ACTIVE = select(t.Process.id).where(
+    t.Process.status.in_([str(processes.Status.RUNNING), str(processes.Status.PAUSED)])
+)
+
+
+class TaskScheduler:
+    """Args: ``work``: does an outbox message."""
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        lifecycle: Lifecycle,
+        outbox: Outbox,
+        clock: Clock,
+        work: Callable[[Message], None],
+    ) -> None:
+        self._store, self._lifecycle, self._outbox = store, lifecycle, outbox
+        self._clock, self._work = clock, work
+        self.timers = Timers(clock, self._fire)
+
+    def start(self) -> None:
+        """Take up what the database holds, then let the timers run."""
+        self._outbox.release_own()
+        self.reconcile()
+        self.timers.start()
+
+    def stop(self) -> None:
+        self.timers.stop()
+
+    def reconcile(self) -> None:
+        """Set the timers of all active trainings and take up all work that waits."""
+        for (process_id,) in self._store.read(_ACTIVE):
+            self.look_at(process_id)
+        self._take_work()
+        self.timers.at(_EVERYTHING, self._clock.now() + RECONCILE)
+
+    def _take_work(self) -> None:
+        for message in self._outbox.due():
+            self._work(message)
+        now = self._clock.now()
+        later = [when for when in self._outbox.next_times() if when > now]
+        if later:
+            self.timers.at("outbox", min(later))
+
+    def _fire(self, key: str) -> None:
+        if key == _EVERYTHING:
+            self.reconcile()
+        elif key == "outbox":
+            self._take_work()
+        else:
+            self.look_at(key)
+
+    def look_at(self, process_id: str) -> None:
+        """Do what is due for one training, and set the timer for what comes next."""
+        with self._store.unit(process_id) as unit:
+            cycle = unit.cycle
+            if cycle is None or cycles.Status(cycle.status) not in cycles.ADMITTING:
+                return
+            self._expire_leases(unit)
+            running = unit.process.status == processes.Status.RUNNING
+            if running and cycle.deadline is not None and cycle.deadline <= unit.now:
+                self._lifecycle.cycle(unit, cycles.Event.DEADLINE)
+            self._set_timer(unit)
+
+    def _expire_leases(self, unit: Unit) -> None:
+        cycle = unit.cycle
+        assert cycle is not None
+        decision = assignments.decide(assignments.Status.ASSIGNED, assignments.Event.LEASE_EXPIRED)
+        values = {
+            "b_cycle": cycle.id,
+            "b_now": unit.now,
+            "status": str(decision.status),
+            "finished_at": unit.now,
+        }
+        expired = [row.id for row in unit.run(_EXPIRED, values).all()]
+        for assignment_id in expired:
+            unit.record("assignment", assignment_id, assignments.Status.ASSIGNED, decision.status)
+        if expired:
+            cycle.slots_open += len(expired)
+            self._lifecycle.deal(unit)
+
+    def _set_timer(self, unit: Unit) -> None:
+        cycle = unit.cycle
+        if cycle is None or cycles.Status(cycle.status) not in cycles.ADMITTING:
+            return
+        lease = unit.run(_NEXT_LEASE, {"cycle_id": cycle.id}).first()[0]
+        deadline = cycle.deadline if unit.process.status == processes.Status.RUNNING else None
+        times = [when for when in (lease, deadline) if when is not None]
+        if times:
+            unit.after_commit(lambda: self.timers.at(unit.process.id, min(times)))

@@ -1,0 +1,314 @@
+"""The collector: takes reports in, refuses the wrong ones by themselves, closes a cycle that has enough.
+
+A report is accepted when its bytes are durable in the blob store *and* the transaction that counts it is
+committed; only then its worker hears so. Whatever is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import bindparam, select, update
+
+from grid.aggregation.tensor_stream import TensorStream
+from grid.concurrency.combiner import Combiner
+from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.cycles.policy import SitePolicies
+from grid.federated.hosting.hosted import HostedTrainings
+from grid.federated.participation.task_assignment import hash_key
+from grid.federated.state import tables as t
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
+from grid.federated.state.store import TrainingStore, Unit
+from grid.storage.blobs.files import Blob
+from grid.storage.objects.references import record
+from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound
+from syft_ext.messages.federated import ReportReply
+from syft_ext.transport import PayloadReader
+
+__all__ = ["Collector", "Metrics"]
+
+MAX_SAMPLES = 1_000_000_000
+
+_FIND = Prepared(
+    select(
+        t.Assignment.id,
+        t.Assignment.process_id,
+        t.Assignment.cycle_id,
+        t.Assignment.worker_id,
+        t.Assignment.key_hash,
+        t.Assignment.status,
+        t.Cycle.base_checkpoint,
+    )
+    .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
+    .where(t.Assignment.id == bindparam("assignment_id"))
+)
+_STATUSES = PreparedSizes(
+    lambda size: select(t.Assignment.id, t.Assignment.status).where(t.Assignment.id.in_(places("id", size)))
+)
+_STATUS = Prepared(select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id")))
+_MOVE = Prepared(
+    update(t.Assignment).where(
+        t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
+    )
+)
+_REST = Prepared(
+    update(t.Worker).where(t.Worker.id == bindparam("b_worker"), t.Worker.rests_until < bindparam("b_until"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a worker says of its own training; ``samples`` is its weight where the training asks for it."""
+
+    samples: int | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+_METRICS = ("samples", "loss", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A report whose bytes are stored and that is to be counted."""
+
+    row: Any
+    blob: Blob
+    kind: str
+    metrics: Metrics
+
+    def values(self, now: float, index: int) -> dict[str, Any]:
+        """The assignment's columns when this is its ``index``-th accepted report of the cycle."""
+        return {
+            "b_id": self.row.id,
+            "b_status": str(assignments.Status.ASSIGNED),
+            "status": str(assignments.Status.REPORTED),
+            "finished_at": now,
+            "report_index": index,
+            "kind": self.kind,
+            "samples": self.metrics.samples,
+            "loss": self.metrics.loss,
+            "accuracy": self.metrics.accuracy,
+            "report_size": self.blob.size,
+            "report_digest": self.blob.digest,
+            "blob_digest": self.blob.digest,
+        }
+
+
+class Collector:
+    """Args: ``prepare`` and ``advance`` (process_id, cycle_id): called when a report has come, and when it was
+    accepted: averaging may begin, and go on.
+    """
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        lifecycle: Lifecycle,
+        policies: SitePolicies,
+        prepare: Callable[[str, str], None],
+        advance: Callable[[str, str], None],
+    ) -> None:
+        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
+        self._policies, self._prepare, self._advance = policies, prepare, advance
+        self._lock = threading.Lock()
+        self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
+
+    def find(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
+        """The assignment's row. Raises :class:`NotFound`, or :class:`InvalidToken` for a wrong key."""
+        rows = self._store.read(_FIND, {"assignment_id": assignment_id})
+        if not rows:
+            raise NotFound("there is no such assignment")
+        row = rows[0]
+        if not hmac.compare_digest(row.key_hash, hash_key(request_key)) or row.worker_id != worker_id:
+            raise InvalidToken("the request key is not that of this assignment")
+        return row
+
+    def find_active(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
+        """As :meth:`find`. Raises :class:`Conflict` (as :meth:`accept`) unless it waits for its report."""
+        row = self.find(assignment_id, worker_id, request_key)
+        if row.status != assignments.Status.ASSIGNED:
+            raise assignments.refusal(assignments.Status(row.status))
+        return row
+
+    def accept(
+        self,
+        assignment_id: str,
+        worker_id: str,
+        request_key: str,
+        body: Iterable[bytes | bytearray | memoryview],
+        *,
+        kind: Literal["diff", "params"] = "diff",
+        metrics: Metrics | None = None,
+    ) -> ReportReply:
+        """Store and count a report; ``body`` is a tensor file with the tensors of the model.
+
+        Args:
+            kind: ``diff``: base minus trained, as PyGrid has it; ``params``: the trained parameters.
+
+        Raises :class:`InvalidToken` (wrong key), :class:`InvalidTensors`, :class:`BadRequest` (metrics), or
+        :class:`Conflict` whose ``extra["reason"]`` is duplicate, late, timed-out, failed or cancelled.
+        """
+        metrics = metrics or Metrics()
+        row = self.find_active(assignment_id, worker_id, request_key)
+        self._check_metrics(row.process_id, metrics)
+        self._policies.check_samples(row.cycle_id, metrics.samples)
+        layout = self._hosted.layout(row.process_id)
+        limit = 4 * layout.data_offset + (64 << 10) + layout.data_size
+        with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:
+            stream = TensorStream(layout, limit, values=not writer.whole)
+            for chunk in writer.receive(body):
+                stream.feed(chunk)
+            stream.finish()
+            self._prepare(row.process_id, row.cycle_id)
+            blob = writer.commit(check=stream.check, remember=True)
+        with blob:
+            reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
+        if reply.cycle_status == cycles.Status.COLLECTING:  # else the cycle is being closed already
+            self._advance(row.process_id, row.cycle_id)
+        return reply
+
+    def _check_metrics(self, process_id: str, metrics: Metrics) -> None:
+        weighted = self._hosted.get(process_id).server.weighting == "samples"
+        if metrics.samples is None and weighted:
+            raise BadRequest("this training weights reports by their samples: state them", field="samples")
+        if metrics.samples is not None and not 1 <= metrics.samples <= MAX_SAMPLES:
+            raise BadRequest(f"samples: 1 to {MAX_SAMPLES}", field="samples")
+        for name, value in (("loss", metrics.loss), ("accuracy", metrics.accuracy)):
+            if value is not None and not abs(value) < float("inf"):
+                raise BadRequest(f"{name} is not a finite number", field=name)
+
+    def _combiner(self, process_id: str) -> Combiner[_Report, ReportReply]:
+        found = self._combiners.get(process_id)
+        if found is None:
+            with self._lock:
+                found = self._combiners.setdefault(
+                    process_id, Combiner(lambda reports: self._count(process_id, reports))
+                )
+        return found
+
+    def _count(self, process_id: str, reports: Sequence[_Report]) -> list[ReportReply | BaseException]:
+        """Count the stored reports of several workers in one transaction, in the order in which they came."""
+        server = self._hosted.get(process_id).server
+        results: list[ReportReply | BaseException] = []
+        with self._store.unit(process_id) as unit:
+            ids = [report.row.id for report in reports]
+            statuses = {row.id: row.status for row in _STATUSES.run(unit.link, {}, id=ids).all()}
+            cycle, accepted = unit.cycle, []
+            for report in reports:
+                found = assignments.Status(statuses[report.row.id])
+                if found is not assignments.Status.ASSIGNED:
+                    results.append(assignments.refusal(found))
+                elif not self._is_open(unit, report, server.goal):
+                    results.append(assignments.refusal(assignments.Status.LATE))
+                else:
+                    assert cycle is not None
+                    statuses[report.row.id] = str(assignments.Status.REPORTED)
+                    accepted.append(report.values(unit.now, cycle.accepted + 1))
+                    self._tell(unit, report, found)
+                    cycle.accepted += 1
+                    cycle.reported += 1
+                    cycle.bytes_received += report.blob.size
+                    results.append(
+                        ReportReply(
+                            assignment_id=report.row.id,
+                            cycle=cycle.sequence,
+                            reported=cycle.reported,
+                            cycle_status=cycle.status,
+                        )
+                    )
+            if accepted:
+                self._write(unit, reports, accepted, server.do_not_reuse_workers_until_cycle, results)
+        return results
+
+    def _is_open(self, unit: Unit, report: _Report, goal: int | None) -> bool:
+        cycle = unit.cycle
+        return (
+            cycle is not None
+            and cycle.id == report.row.cycle_id
+            and cycle.status == cycles.Status.COLLECTING
+            and (goal is None or cycle.reported < goal)
+        )
+
+    def _tell(self, unit: Unit, report: _Report, before: assignments.Status) -> None:
+        """The history row of an accepted report: what the machine decides, and the metrics."""
+        decision = assignments.decide(before, assignments.Event.REPORT)
+        metrics = {name: v for name in _METRICS if (v := getattr(report.metrics, name)) is not None}
+        unit.record("assignment", report.row.id, before, decision.status, **metrics)
+
+    def _write(
+        self,
+        unit: Unit,
+        reports: Sequence[_Report],
+        accepted: list[dict[str, Any]],
+        rest: int,
+        results: list[ReportReply | BaseException],
+    ) -> None:
+        cycle = unit.cycle
+        assert cycle is not None
+        ids = {values["b_id"] for values in accepted}
+        record(unit.link, *(report.blob for report in reports if report.row.id in ids))
+        if unit.run(_MOVE, accepted).rowcount != len(accepted):
+            raise Conflict("an assignment changed meanwhile", reason="concurrent")
+        if rest:
+            until = cycle.sequence + rest + 1
+            workers = [report.row.worker_id for report in reports if report.row.id in ids]
+            unit.run(_REST, [{"b_worker": w, "b_until": until, "rests_until": until} for w in workers])
+        sequence = cycle.sequence
+        self._lifecycle.cycle(unit, cycles.Event.REPORTED)
+        last = next(reply for reply in reversed(results) if isinstance(reply, ReportReply))
+        if cycle.sequence == sequence:
+            last.cycle_status = cycle.status
+
+    def give_up(self, assignment_id: str, worker_id: str, request_key: str, reason: str = "") -> None:
+        """The worker cannot finish: its slot is free again. Raises like :meth:`accept`."""
+        row = self.find_active(assignment_id, worker_id, request_key)
+        with self._store.unit(row.process_id) as unit:
+            if unit.cycle is None or unit.cycle.id != row.cycle_id:
+                raise self._refusal(unit, row.id)
+            values = {"status": str(assignments.Status.FAILED_BY_WORKER), "finished_at": unit.now}
+            self._move(unit, row.id, assignments.Event.WORKER_FAILED, values, reason=reason[:500])
+            self._lifecycle.deal(unit)
+
+    def drop(self, unit: Unit, assignment_id: str, reason: str) -> None:
+        """Take back an accepted report that turned out to be unusable when it was averaged."""
+        values = {
+            "status": str(assignments.Status.REJECTED),
+            "finished_at": unit.now,
+            "blob_digest": None,
+        }
+        self._move(unit, assignment_id, assignments.Event.UNUSABLE, values, reason=reason)
+        assert unit.cycle is not None
+        unit.cycle.rejected += 1
+        self._lifecycle.deal(unit)
+
+    def _move(
+        self, unit: Unit, assignment_id: str, event: assignments.Event, values: dict[str, Any], **detail: Any
+    ) -> None:
+        """Compare and set; the counters follow the machine's effects."""
+        before = (
+            assignments.Status.REPORTED
+            if event is assignments.Event.UNUSABLE
+            else assignments.Status.ASSIGNED
+        )
+        decision = assignments.decide(before, event)
+        if unit.run(_MOVE, {"b_id": assignment_id, "b_status": str(before), **values}).rowcount != 1:
+            raise self._refusal(unit, assignment_id)
+        cycle = unit.cycle
+        assert cycle is not None
+        for effect in decision.effects:
+            if effect is assignments.Effect.FREE_SLOT:
+                cycle.slots_open += 1
+            else:
+                cycle.reported -= 1
+        unit.record("assignment", assignment_id, before, decision.status, **detail)
+
+    def _refusal(self, unit: Unit, assignment_id: str) -> Exception:
+        found = assignments.Status(unit.run(_STATUS, {"assignment_id": assignment_id}).first().status)
+        return assignments.refusal(assignments.Status.LATE if found is assignments.Status.ASSIGNED else found)

@@ -1,0 +1,444 @@
+"""Task assignment: who takes part in which cycle.
+
+The cap of a cycle is hard: its open slots are a counter that is taken from in the admitting transaction.
+A check-in that is repeated with the same idempotency key gets the same assignment and the same answer; the
+request key in it is derived from the node's secret, and only its hash is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sqlalchemy import bindparam, insert, or_, select
+
+from grid.concurrency.timers import Timers
+from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.participation.waiting_room import Waiter, WaitingRoom
+from grid.federated.state import tables as t
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
+from grid.federated.state.machines import process as processes
+from grid.federated.state.store import TrainingStore, Unit
+from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+from syft_ext.errors import BadRequest, NotFound
+from syft_ext.ids import new_id
+from syft_ext.messages.federated import CheckInReply
+
+__all__ = ["TaskAssignment", "hash_key"]
+
+MAX_WAIT = 300.0
+RETRY = 5.0
+"""Seconds until another check-in makes sense, where nothing better is known."""
+
+_EXISTING = PreparedSizes(
+    lambda size: (
+        select(
+            t.Assignment.id,
+            t.Assignment.worker_id,
+            t.Assignment.idempotency_key,
+            t.Assignment.cycle_id,
+            t.Assignment.status,
+            t.Assignment.lease_until,
+            t.Cycle.sequence,
+            t.Cycle.base_checkpoint,
+            t.Cycle.deadline,
+        )
+        .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
+        .where(
+            t.Assignment.worker_id.in_(places("worker", size)),
+            or_(
+                t.Assignment.cycle_id == bindparam("cycle_id"),
+                t.Assignment.idempotency_key.in_(places("key", size)),
+            ),
+        )
+    )
+)
+_WORKERS = PreparedSizes(
+    lambda size: select(t.Worker.id, t.Worker.rests_until).where(
+        t.Worker.process_id == bindparam("process_id"), t.Worker.id.in_(places("worker", size))
+    )
+)
+_KNOWN = Prepared(
+    select(t.Worker.id).where(
+        t.Worker.process_id == bindparam("process_id"), t.Worker.subject == bindparam("subject")
+    )
+)
+_NEW_WORKER = Prepared(insert(t.Worker))
+_ARRIVED = Prepared(select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id")))
+_ARRIVE = Prepared(insert(t.Arrival))
+_INSERT = Prepared(insert(t.Assignment))
+
+
+class TaskAssignment:
+    """Args: ``secret``: the node's, request keys are derived from it; ``rng``: draws random pools."""
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        hosted: HostedTrainings,
+        lifecycle: Lifecycle,
+        timers: Timers,
+        secret: bytes,
+        rng: random.Random,
+    ) -> None:
+        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
+        self._timers, self._rng = timers, rng
+        self._key = hmac.new(secret, b"grid request key", hashlib.sha256).digest()
+        self._lock = threading.Lock()
+        self._rooms: dict[str, WaitingRoom] = {}
+
+    # -- workers
+
+    def authenticate(self, hosted: Hosted, token: str | None, subject: str | None = None) -> str:
+        """The worker id of whoever shows ``token``.
+
+        ``subject`` is an identity that the node has verified itself. It, or the ``sub`` claim of a verified
+        token, makes the worker id a lasting one; anybody else is a new worker each time.
+
+        Raises :class:`InvalidToken`, or :class:`Unavailable` when the training's endpoint cannot be asked.
+        """
+        claim = hosted.authenticator.check(token)
+        subject = f"sub:{claim}" if claim else subject
+        if subject is not None and len(subject) > 128:
+            subject = hashlib.sha256(subject.encode()).hexdigest()
+        with self._store.unit(hosted.id) as unit:
+            if subject is not None:
+                row = unit.run(_KNOWN, {"process_id": hosted.id, "subject": subject}).first()
+                if row is not None:
+                    return str(row[0])
+            worker_id = new_id()
+            unit.run(
+                _NEW_WORKER,
+                {
+                    "id": worker_id,
+                    "process_id": hosted.id,
+                    "subject": subject,
+                    "rests_until": 0,
+                    "created_at": unit.now,
+                },
+            )
+        return worker_id
+
+    # -- check-in
+
+    def check_in(
+        self,
+        process_id: str,
+        worker_id: str,
+        *,
+        idempotency_key: str = "",
+        upload: float | None = None,
+        download: float | None = None,
+        wait: float = 0.0,
+    ) -> CheckInReply:
+        """An assignment in the current cycle, or why there is none.
+
+        Args:
+            upload, download: KB/s (1 KB = 1000 bytes), as the worker measured them.
+            wait: seconds for which the answer may be held back until a cycle can take this worker.
+
+        Raises :class:`NotFound` when the worker did not authenticate for this training.
+        """
+        if len(idempotency_key) > 128:
+            raise BadRequest("an idempotency key has at most 128 characters")
+        waiter = Waiter(worker_id, idempotency_key or new_id(), upload, download, patient=False)
+        return self._room(process_id).enter(waiter, min(max(wait, 0.0), MAX_WAIT))
+
+    def expecting(self, process_id: str) -> AbstractContextManager[None]:
+        """Slots will be dealt within this block (:meth:`deal_within`): it is no use to look for some before."""
+        return self._room(process_id).expecting()
+
+    def deal_within(self, unit: Unit) -> None:
+        """Deal in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""
+        room = self._rooms.get(unit.process.id)
+        present = None if room is None else room.begin_round()
+        if room is None or present is None:
+            return
+
+        def end() -> None:
+            if room.end_round(present):
+                room.deal()
+
+        def give_answers() -> None:
+            if round_ is not None:
+                round_.give_answers()
+            end()
+            time.sleep(0)  # whoever has got an answer now sends it before the rest is done
+
+        round_: _Round | None = None
+        unit.after_rollback(end)
+        if present:
+            try:
+                round_ = self._play(unit, present)
+            except Exception as error:  # theirs, and not that of the next try
+                for waiter in present:
+                    waiter.error = error
+                raise
+            room.empty = round_.empty
+        unit.after_commit(give_answers, first=True)
+
+    def _room(self, process_id: str) -> WaitingRoom:
+        room = self._rooms.get(process_id)
+        if room is None:
+            self._hosted.get(process_id)
+            with self._lock:
+                room = self._rooms.setdefault(
+                    process_id, WaitingRoom(lambda waiters: self._deal(process_id, waiters))
+                )
+        return room
+
+    def close(self) -> None:
+        """Send everybody who waits away: the node stops."""
+        for room in list(self._rooms.values()):
+            room.close()
+
+    # -- one round of dealing
+
+    def _deal(self, process_id: str, waiters: Sequence[Waiter]) -> None:
+        with self._store.unit(process_id) as unit:
+            round_ = self._play(unit, waiters)
+        round_.give_answers()
+        self._room(process_id).empty = round_.empty
+
+    def _play(self, unit: Unit, waiters: Sequence[Waiter]) -> _Round:
+        round_ = _Round(self._hosted.get(unit.process.id), self._rng, self.request_key)
+        waiters = self._concerned(unit, round_, waiters)
+        candidates = self._sort_out(unit, round_, waiters) if waiters else []
+        chosen = self._choose(unit, round_, candidates)
+        if chosen:
+            self._admit(unit, round_, chosen)
+        round_.answer_twins()
+        round_.concerned, round_.cycle_id = waiters, unit.cycle.id if unit.cycle else ""
+        round_.empty = unit.cycle is not None and (
+            not unit.cycle.slots_open or unit.cycle.status not in cycles.ADMITTING
+        )
+        return round_
+
+    def _concerned(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> Sequence[Waiter]:
+        """Whom this round can have news for: only newcomers, while nobody can be given a slot.
+
+        Without this, everybody who comes while a cycle is averaged would be a look at all who came before.
+        """
+        cycle = unit.cycle
+        if cycle is None or unit.process.status != processes.Status.RUNNING:
+            return waiters
+        fresh = [w for w in waiters if not (w.patient and w.seen == cycle.id)]
+        if cycle.status == cycles.Status.COLLECTING:
+            return waiters if cycle.slots_open else fresh
+        enough = cycle.arrived + len(fresh) >= (round_.hosted.server.min_workers or 1)
+        return waiters if cycle.status == cycles.Status.OPEN and enough else fresh
+
+    def _sort_out(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> list[Waiter]:
+        """Answer whom the rules answer; the others are candidates for a slot, in order of arrival."""
+        cycle = unit.cycle
+        workers = list({w.worker_id for w in waiters})
+        keys = list({w.idempotency_key for w in waiters})
+        found = _WORKERS.run(unit.link, {"process_id": unit.process.id}, worker=workers)
+        known: dict[str, int] = {row.id: row.rests_until for row in found.all()}
+        existing = _EXISTING.run(
+            unit.link, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
+        ).all()
+        by_key = {(row.worker_id, row.idempotency_key): row for row in existing}
+        holding = {
+            row.worker_id: row
+            for row in existing
+            if cycle and row.cycle_id == cycle.id and row.status in assignments.HOLDING
+        }
+        candidates: dict[str, Waiter] = {}
+        for waiter in waiters:
+            row = by_key.get((waiter.worker_id, waiter.idempotency_key))
+            if waiter.worker_id not in known:
+                waiter.error = NotFound("there is no such worker in this training")
+            elif row is not None:
+                round_.accept(waiter, row, self._model(unit, row.base_checkpoint))
+            elif not round_.turned_away(unit, waiter, known[waiter.worker_id], holding):
+                other = candidates.setdefault(waiter.worker_id, waiter)
+                if other is not waiter and other.idempotency_key == waiter.idempotency_key:
+                    round_.twins.append((waiter, other))
+                elif other is not waiter:
+                    round_.reject(waiter, "taking-part", RETRY)
+        return list(candidates.values())
+
+    def _choose(self, unit: Unit, round_: _Round, candidates: list[Waiter]) -> list[Waiter]:
+        """Who of the candidates gets one of the open slots."""
+        cycle = unit.cycle
+        if cycle is None or not candidates:
+            return []
+        if cycle.status == cycles.Status.OPEN:
+            self._arrive(unit, candidates)
+        if cycle.status != cycles.Status.COLLECTING:
+            for waiter in candidates:
+                round_.reject(waiter, "waiting-for-workers", round_.pause(unit))
+            return []
+        count = min(cycle.slots_open, len(candidates))
+        if round_.hosted.server.pool_selection == "random":
+            chosen = round_.rng.sample(candidates, count)
+        else:
+            chosen = candidates[:count]
+        reason = "not-selected" if count else "full"
+        for waiter in candidates:
+            if waiter not in chosen:
+                round_.reject(waiter, reason, round_.pause(unit))
+        return chosen
+
+    def _arrive(self, unit: Unit, candidates: list[Waiter]) -> None:
+        """Count newcomers for a pool that is still filling."""
+        cycle = unit.cycle
+        assert cycle is not None
+        seen = {row[0] for row in unit.run(_ARRIVED, {"cycle_id": cycle.id}).all()}
+        fresh = [w.worker_id for w in candidates if w.worker_id not in seen]
+        if fresh:
+            rows = [{"cycle_id": cycle.id, "worker_id": w, "arrived_at": unit.now} for w in fresh]
+            unit.run(_ARRIVE, rows)
+            cycle.arrived += len(fresh)
+            self._lifecycle.cycle(unit, cycles.Event.ARRIVED)
+
+    def _admit(self, unit: Unit, round_: _Round, chosen: list[Waiter]) -> None:
+        cycle, config = unit.cycle, round_.hosted.server
+        assert cycle is not None
+        cycle.slots_open -= len(chosen)
+        cycle.admitted += len(chosen)
+        lease = unit.now + config.assignment_timeout
+        model = self._model(unit, cycle.base_checkpoint)
+        rows = []
+        for waiter in chosen:
+            row = {
+                "id": new_id(),
+                "process_id": unit.process.id,
+                "cycle_id": cycle.id,
+                "worker_id": waiter.worker_id,
+                "status": str(assignments.Status.ASSIGNED),
+                "idempotency_key": waiter.idempotency_key,
+                "assigned_at": unit.now,
+                "lease_until": lease,
+            }
+            row["key_hash"] = hash_key(self.request_key(str(row["id"])))
+            rows.append(row)
+            unit.record("assignment", str(row["id"]), "", assignments.Status.ASSIGNED)
+            granted = _Granted(str(row["id"]), lease, cycle.sequence, cycle.base_checkpoint, cycle.deadline)
+            round_.accept(waiter, granted, model)
+        unit.run(_INSERT, rows)
+        unit.after_commit(lambda: self._timers.at(unit.process.id, lease))
+
+    def _model(self, unit: Unit, number: int) -> tuple[str, int]:
+        """Digest and size of a checkpoint."""
+        return self._hosted.checkpoint(unit.process.id, number, unit)
+
+    # -- request keys
+
+    def request_key(self, assignment_id: str) -> str:
+        """The secret that an assignment's worker shows: 64 hex digits."""
+        return hmac.new(self._key, assignment_id.encode(), hashlib.sha256).hexdigest()
+
+
+def hash_key(request_key: str) -> str:
+    """What is stored of a request key."""
+    return hashlib.sha256(request_key.encode()).hexdigest()
+
+
+class _Granted:
+    """What an answer says of an assignment that is just made."""
+
+    def __init__(
+        self, id: str, lease_until: float, sequence: int, base_checkpoint: int, deadline: float | None
+    ) -> None:
+        self.id, self.lease_until, self.sequence = id, lease_until, sequence
+        self.base_checkpoint, self.deadline = base_checkpoint, deadline
+
+
+class _Round:
+    """The answers of one round; they are given when its transaction is committed."""
+
+    def __init__(self, hosted: Hosted, rng: random.Random, request_key: Any) -> None:
+        self.hosted, self.rng, self._request_key = hosted, rng, request_key
+        self.answers: list[tuple[Waiter, CheckInReply]] = []
+        self.twins: list[tuple[Waiter, Waiter]] = []
+        self.concerned: Sequence[Waiter] = ()
+        self.cycle_id = ""
+        self.empty = False
+
+    def give_answers(self) -> None:
+        """The transaction is committed: now they are true."""
+        for waiter in self.concerned:
+            waiter.seen = self.cycle_id
+        for waiter, answer in self.answers:
+            waiter.answer = answer
+
+    def accept(self, waiter: Waiter, row: Any, model: tuple[str, int]) -> None:
+        deadline = row.lease_until if row.deadline is None else min(row.lease_until, row.deadline)
+        answer = CheckInReply(
+            status="accepted",
+            assignment_id=row.id,
+            request_key=self._request_key(row.id),
+            cycle=row.sequence,
+            num_cycles=self.hosted.server.num_cycles,
+            checkpoint=row.base_checkpoint,
+            model_digest=model[0],
+            model_size=model[1],
+            plans=self.hosted.names("plan"),
+            protocols=self.hosted.names("protocol"),
+            client_config=dict(self.hosted.client_config),
+            deadline=deadline,
+        )
+        self.answers.append((waiter, answer))
+
+    def reject(self, waiter: Waiter, reason: str, retry_after: float | None, *, final: bool = False) -> None:
+        """Send an impatient waiter away; a patient one stays, unless waiting is no use (``final``)."""
+        if final or not waiter.patient:
+            answer = CheckInReply(
+                status="rejected",
+                reason=reason,
+                retry_after=retry_after,
+                client_config=dict(self.hosted.client_config),
+            )
+            self.answers.append((waiter, answer))
+
+    def answer_twins(self) -> None:
+        """A check-in that was repeated before its answer was there gets the same answer."""
+        given = {id(waiter): answer for waiter, answer in self.answers}
+        for twin, waiter in self.twins:
+            answer = given.get(id(waiter))
+            if answer is not None and (answer.status == "accepted" or not twin.patient):
+                self.answers.append((twin, answer))
+            else:
+                self.reject(twin, "taking-part", RETRY)
+
+    def pause(self, unit: Unit) -> float:
+        """Seconds until another check-in makes sense: at most until this cycle's time is up."""
+        deadline = unit.cycle.deadline if unit.cycle else None
+        return RETRY if deadline is None else min(max(deadline - unit.now, 0.1), RETRY)
+
+    def turned_away(self, unit: Unit, waiter: Waiter, rests_until: int, holding: dict[str, Any]) -> bool:
+        """Whether a rule says no to this worker now (it is answered, or goes on waiting)."""
+        status, config, cycle = processes.Status(unit.process.status), self.hosted.server, unit.cycle
+        if status in processes.TERMINAL:
+            self.reject(waiter, "over", None, final=True)
+        elif too_slow(waiter, config.minimum_upload_speed, config.minimum_download_speed):
+            self.reject(waiter, "too-slow", 60.0, final=True)
+        elif status is not processes.Status.RUNNING or cycle is None:
+            self.reject(waiter, "paused", RETRY)
+        elif waiter.worker_id in holding:
+            self.reject(waiter, "taking-part", self.pause(unit))
+        elif cycle.sequence < rests_until:
+            self.reject(waiter, "resting", self.pause(unit))
+        elif cycles.Status(cycle.status) not in cycles.ADMITTING:
+            self.reject(waiter, "full", self.pause(unit))
+        else:
+            return False
+        return True
+
+
+def too_slow(waiter: Waiter, upload: float | None, download: float | None) -> bool:
+    """Whether a stated speed, or its absence, falls short of a minimum (KB/s)."""
+    return bool(
+        (upload and (waiter.upload is None or waiter.upload < upload))
+        or (download and (waiter.download is None or waiter.download < download))
+    )

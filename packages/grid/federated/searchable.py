@@ -1,0 +1,85 @@
+"""Models hosted for federated training, as search finds them.
+
+Whoever hosts a training wants workers to come, and every user may list them: they are public. ``description``
+and ``tags`` are those of the training's ``client_config``, if its host gave any.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from grid.access.viewer import Viewer
+from grid.catalogue.search import Query
+from grid.federated.state.tables import Process
+from grid.storage.sql.cache import Fresh
+from grid.storage.sql.database import Database
+from grid.storage.sql.prepared import Prepared
+from syft_ext.messages.datasets import SearchEntry
+
+__all__ = ["ModelSource"]
+
+_PAGE = 500
+_ANY = Prepared(select(Process.id).where(Process.latest_checkpoint > 0).limit(1))
+
+
+class ModelSource:
+    kind = "model"
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known = Fresh(db)
+
+    def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
+        """Trainings that have their model, newest first. They have no columns and no rows."""
+        if query.columns or not self._any():
+            return []
+        # Compared here: neither engine folds case and accents as `fold` does.
+        statement = (
+            select(
+                Process.id,
+                Process.name,
+                Process.version,
+                Process.status,
+                Process.latest_checkpoint,
+                Process.model_size,
+                Process.client_config,
+                Process.created_at,
+            )
+            .where(Process.latest_checkpoint > 0)
+            .order_by(Process.created_at.desc(), Process.id)
+        )
+        if query.name:
+            statement = statement.where(Process.name == query.name)
+        found: list[SearchEntry] = []
+        with self._db.read() as session:
+            for row in session.execute(statement.execution_options(yield_per=_PAGE)):
+                entry = _entry(row)
+                if query.matches(entry, row.version) and query.fits(row.model_size, None):
+                    found.append(entry)
+                    if len(found) == query.limit:
+                        break
+        return found
+
+    def _any(self) -> bool:
+        """Whether there is any: most Domains have none, and this costs a tenth of asking for them."""
+        return self._known.get(_ANY, lambda: self._db.query(_ANY).first() is not None)
+
+
+def _entry(row: Any) -> SearchEntry:
+    description, tags = row.client_config.get("description"), row.client_config.get("tags")
+    return SearchEntry(
+        kind="model",
+        id=row.id,
+        name=row.name,
+        description=description if isinstance(description, str) else "",
+        tags=[each for each in tags if isinstance(each, str)] if isinstance(tags, list) else [],
+        created_at=row.created_at,
+        details={
+            "version": row.version,
+            "status": row.status,
+            "checkpoint": row.latest_checkpoint,
+            "size": row.model_size,
+        },
+    )

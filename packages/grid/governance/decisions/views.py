@@ -1,0 +1,97 @@
+"""Requests as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from grid.access.viewer import Viewer
+from grid.accounts.tables import User
+from grid.governance.decisions.deciding import decisions_of, needed, objects_of
+from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestRow
+from grid.privacy.budget.service import epsilon_of
+from syft_ext.messages import requests as m
+from syft_ext.messages.plan_facts import PlanFacts
+
+__all__ = ["facts_for", "views"]
+
+_KINDS = {"plan": "plan", "budget": "budget"}
+
+
+def facts_for(plan: PlanRequest, row: RequestRow, viewer: Viewer) -> PlanFacts:
+    """What the viewer may know of a plan and the data that it would run on: who asks does not learn by asking
+    what he was not shown."""
+    facts = msgspec.convert(plan.facts, PlanFacts)
+    return facts if plan.shown or row.user_id != viewer.user_id else facts.hidden()
+
+
+def views(session: Session, rows: Sequence[RequestRow], viewer: Viewer) -> list[m.RequestView]:
+    """With five queries, however many there are."""
+    ids = [row.id for row in rows]
+    decisions, objects = decisions_of(session, ids), objects_of(session, ids)
+    plans = {
+        plan.request_id: plan
+        for plan in session.scalars(select(PlanRequest).where(PlanRequest.request_id.in_(ids)))
+    }
+    people = {row.user_id for row in rows} | {
+        each.reviewer_id for said in decisions.values() for each in said
+    }
+    names = {
+        user.id: user.email
+        for user in session.execute(select(User.id, User.email).where(User.id.in_(people)))
+    }
+    count = needed(session)
+    return [
+        _view(
+            row,
+            decisions[row.id],
+            names,
+            needed=count,
+            objects=objects[row.id],
+            plan=facts_for(plans[row.id], row, viewer) if row.id in plans else None,
+        )
+        for row in rows
+    ]
+
+
+def _view(
+    row: RequestRow,
+    decisions: Iterable[RequestDecision],
+    names: dict[str, str],
+    *,
+    needed: int,
+    objects: list[str],
+    plan: PlanFacts | None,
+) -> m.RequestView:
+    return m.RequestView(
+        id=row.id,
+        user_id=row.user_id,
+        user=names.get(row.user_id, ""),
+        object_id=row.object_id,
+        object=row.label,
+        scope=row.scope,
+        reason=row.reason,
+        state=row.state,
+        created_at=row.created_at,
+        needed=needed,
+        decisions=[
+            m.DecisionView(
+                reviewer=each.reviewer_id,
+                name=names.get(each.reviewer_id, ""),
+                approved=each.approved,
+                reason=each.reason,
+                at=each.at,
+                rule=each.rule_id or "",
+            )
+            for each in decisions
+        ],
+        grant_id=row.grant_id,
+        kind=_KINDS.get(row.scope, "permission"),
+        objects=objects,
+        plan=plan,
+        epsilon=None if row.epsilon is None else epsilon_of(row.epsilon),
+        given=None if row.given is None else epsilon_of(row.given),
+    )

@@ -1,0 +1,151 @@
+"""What each input of a plan is given, and what a reviewer is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from grid.access.decision import allowed
+from grid.access.viewer import Viewer
+from grid.catalogue.tables import DatasetAsset, DatasetRow
+from grid.governance.plans.desk import PlanDesk
+from grid.governance.plans.files import dtype_of, find_tensor
+from grid.storage.blobs.files import BlobStore
+from grid.storage.objects.tables import ObjectRow
+from syft_ext.errors import BadRequest
+from syft_ext.messages.plan_facts import PlanCost, PlanFacts, PlanInput, PlanOutput
+from syft_ext.plans.graph.document import Document
+from syft_ext.plans.graph.expr import eval_shape
+from syft_ext.store.content import TENSOR_KINDS
+from syft_ext.tensors import Layout, header_size, read_layout
+
+__all__ = ["GivenObject", "describe", "layout_of", "may_see_sizes", "parse"]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenObject:
+    """An object for an input: the tensor ``tensor`` of the content ``digest``; ``label`` as its author saw it."""
+
+    object_id: str
+    tensor: str
+    digest: str = ""
+    kind: str = ""
+    label: str = ""
+
+
+def parse(given: Sequence[str]) -> dict[str, GivenObject]:
+    """``input=object_id[:tensor]`` texts. Raises :class:`BadRequest` for an input that is named twice."""
+    found: dict[str, GivenObject] = {}
+    for text in given:
+        name, _, what = text.partition("=")
+        object_id, _, tensor = what.partition(":")
+        if name in found:
+            raise BadRequest(f"input {name} is given two objects", field="inputs")
+        found[name] = GivenObject(object_id, tensor)
+    return found
+
+
+def may_see_sizes(session: Session, viewer: Viewer, object_id: str, now: float) -> bool:
+    """Whether the viewer is shown an object's shape and the names in it without asking for a plan."""
+    if viewer.manager or allowed(session, viewer, "compute", [object_id], now=now):
+        return True
+    found = session.get(ObjectRow, object_id)
+    if (
+        found is not None
+        and found.kind == "tensor"
+        and allowed(session, viewer, "find", [object_id], now=now)
+    ):
+        return True
+    shown = (
+        select(DatasetRow.published)
+        .join(DatasetAsset, DatasetAsset.dataset_id == DatasetRow.id)
+        .where(DatasetAsset.object_id == object_id, DatasetRow.visibility.in_(("public", "users")))
+    )
+    return any({"assets", "schema", "size"} <= set(fields) for fields in session.scalars(shown))
+
+
+def layout_of(blobs: BlobStore, digest: str, kind: str) -> Layout:
+    """The header of an object's content. Raises :class:`BadRequest` for what holds no tensors."""
+    if kind not in TENSOR_KINDS:
+        raise BadRequest("it holds no tensors")
+    head = header_size(blobs.read_range(digest, 0, 8))
+    return read_layout(blobs.read_range(digest, 0, head))
+
+
+def describe(
+    desk: PlanDesk,
+    blobs: BlobStore,
+    plan: bytes,
+    plan_id: str,
+    document: Document,
+    objects: Mapping[str, GivenObject],
+    values: Layout | None,
+) -> PlanFacts:
+    """What the plan would do with these inputs; ``problem`` says what about the objects does not fit.
+
+    Raises :class:`BadRequest` for what is wrong whatever the objects hold.
+    """
+    sent = {} if values is None else {spec.name: spec for spec in values.specs}
+    _check_names(document, objects, sent)
+    inputs, problem = [], ""
+    for item in document.inputs:
+        to = objects.get(item.name)
+        facts = PlanInput(name=item.name, role=item.role, source="default", dtype=item.dtype, shape=None)
+        if to is not None:
+            facts.source, facts.object_id, facts.object, facts.tensor = (
+                "object",
+                to.object_id,
+                to.label,
+                to.tensor,
+            )
+            try:
+                spec = find_tensor(layout_of(blobs, to.digest, to.kind), to.tensor)
+                facts.dtype, facts.shape = dtype_of(spec.dtype), list(spec.shape)
+            except BadRequest as error:
+                problem = problem or f"input {item.name}: {error.detail}"
+        elif item.name in sent:
+            spec = sent[item.name]
+            facts.source, facts.dtype, facts.shape = "value", dtype_of(spec.dtype), list(spec.shape)
+        elif item.default is not None:
+            facts.shape = list(item.default.shape)
+        else:
+            raise BadRequest(f"the plan's input {item.name!r} is given nothing and has no default")
+        inputs.append(facts)
+    outputs = [PlanOutput(name=o.name, role=o.role, dtype=o.dtype, shape=None) for o in document.outputs]
+    cost = None
+    if not problem:
+        try:
+            _, sizes, found = desk.price(plan, [(each.dtype, each.shape or []) for each in inputs])
+        except BadRequest as error:
+            problem = error.detail
+        else:
+            cost = PlanCost(
+                operations=found.ops,
+                flops=found.flops,
+                peak_bytes=found.peak_bytes,
+                output_bytes=found.output_bytes,
+            )
+            for output, declared in zip(outputs, document.outputs, strict=True):
+                output.shape = list(eval_shape(declared.shape, sizes))
+    return PlanFacts(
+        plan_id=plan_id,
+        name=document.name,
+        kind=document.kind,
+        inputs=inputs,
+        outputs=outputs,
+        cost=cost,
+        problem=problem,
+    )
+
+
+def _check_names(document: Document, objects: Mapping[str, GivenObject], sent: Mapping[str, object]) -> None:
+    names = [item.name for item in document.inputs]
+    unknown = (objects.keys() | sent.keys()) - set(names)
+    if unknown:
+        raise BadRequest(f"the plan has no input {min(unknown)!r}; it has: {', '.join(names[:50])}")
+    twice = objects.keys() & sent.keys()
+    if twice:
+        raise BadRequest(f"input {min(twice)} is given an object and a value")

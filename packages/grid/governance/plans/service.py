@@ -1,0 +1,80 @@
+"""The operations on requests to run plans, and on standing rules."""
+
+from __future__ import annotations
+
+import hashlib
+
+from grid.catalogue.content import download
+from grid.governance.plans.desk import PlanDesk
+from grid.governance.plans.requests import PlanRequests
+from grid.governance.plans.runs import PlanRuns
+from grid.governance.requests.service import RequestService, look_of, noted
+from grid.governance.rules.book import RuleBook
+from grid.node import Context, Download, Node, Service, handles
+from syft_ext.messages import Empty
+from syft_ext.messages import plan_requests as p
+from syft_ext.messages import rules as u
+from syft_ext.messages.requests import RequestView
+
+__all__ = ["PlanRequestService", "RuleService"]
+
+
+class PlanRequestService(Service):
+    """One sandboxed process for all of them; :class:`RequestService` decides on them as on others."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.desk = PlanDesk()
+        requests = node.service(RequestService).requests
+        self._requests = PlanRequests(node.db, node.blobs, node.clock, self.desk, requests)
+        secret = hashlib.sha256(b"grid noise of plans" + node.identity.private_pem()).digest()
+        self._runs = PlanRuns(node.db, node.blobs, node.clock, self.desk, secret)
+
+    def stop(self) -> None:
+        self.desk.close()
+
+    @handles(p.CreatePlanRequest)
+    def create(self, ctx: Context, message: p.CreatePlanRequest) -> RequestView:
+        return noted(ctx, self._requests.create(ctx, look_of(ctx), message))
+
+    @handles(p.ReviewPlan)
+    def review(self, ctx: Context, message: p.ReviewPlan) -> p.PlanReview:
+        return self._requests.review(look_of(ctx), message.request_id)
+
+    @handles(p.DownloadPlan)
+    def plan(self, ctx: Context, message: p.DownloadPlan) -> Download:
+        review = self._requests.review(look_of(ctx), message.request_id)
+        plan_id = review.facts.plan_id
+        ctx.note(plan=plan_id)
+        return download(self.node.blobs, plan_id, self.node.blobs.size(plan_id), review)
+
+    @handles(p.RunPlanRequest)
+    def run(self, ctx: Context, message: p.RunPlanRequest) -> Download:
+        return self._runs.run(ctx, look_of(ctx), message)
+
+
+class RuleService(Service):
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._rules = RuleBook(node.db, node.clock)
+
+    @handles(u.CreateRule)
+    def create(self, ctx: Context, message: u.CreateRule) -> u.RuleView:
+        if message.object_id:
+            ctx.note(message.object_id)
+        ctx.note(action=message.action, kind=message.kind, scope=message.scope)
+        return self._rules.create(look_of(ctx), message)
+
+    @handles(u.ListRules)
+    def list(self, ctx: Context, message: u.ListRules) -> u.RuleList:
+        return u.RuleList(rules=self._rules.all(look_of(ctx), message))
+
+    @handles(u.DeleteRule)
+    def delete(self, ctx: Context, message: u.DeleteRule) -> Empty:
+        self._rules.delete(look_of(ctx), message.rule_id, ctx.principal.role)
+        return Empty()
+
+    @handles(u.ClearRules)
+    def clear(self, ctx: Context, message: u.ClearRules) -> Empty:
+        ctx.note(rules=self._rules.clear(look_of(ctx)))
+        return Empty()

@@ -1,0 +1,217 @@
+"""Requests: asking, looking, deciding. Whose word counts is :mod:`grid.governance.decisions.deciding`'s."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from grid.access.decision import governed, governs
+from grid.access.viewer import Viewer
+from grid.governance.decisions.deciding import approve, covered, objects_of, revoke
+from grid.governance.decisions.grants import Look
+from grid.governance.decisions.machine import Event, State, decide
+from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestObject, RequestRow
+from grid.governance.decisions.views import views
+from grid.governance.requests.asking import ask, label_of, settle
+from grid.privacy.budget.service import units_of
+from grid.storage.objects.tables import ObjectRow
+from grid.storage.sql.database import Database
+from syft_ext.clock import Clock
+from syft_ext.errors import Conflict, Forbidden, NotFound
+from syft_ext.messages import requests as m
+
+__all__ = ["RequestManager", "visible_request"]
+
+_LOOK_AGAIN = 1.0  # seconds: another replica's decisions are seen no later
+
+Ask = Callable[[Session, Viewer, float], RequestRow]
+
+
+class RequestManager:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._decided = threading.Condition()
+
+    # -- ask ----------------------------------------------------------------------------------------
+
+    def create(self, look: Look, message: m.CreateRequest) -> m.RequestView:
+        def for_object(session: Session, viewer: Viewer, now: float) -> RequestRow:
+            return ask(
+                session,
+                viewer,
+                scope=message.scope,
+                same=f"{message.object_id}:{message.scope}",
+                object_id=message.object_id,
+                label=label_of(session, viewer, message.object_id, now),
+                objects=[message.object_id],
+                reason=message.reason,
+                now=now,
+            )
+
+        return self.asked(look, for_object)
+
+    def create_budget(self, look: Look, message: m.CreateBudgetRequest) -> m.RequestView:
+        def for_budget(session: Session, viewer: Viewer, now: float) -> RequestRow:
+            return ask(
+                session,
+                viewer,
+                scope="budget",
+                same="budget",
+                reason=message.reason,
+                epsilon=units_of(message.epsilon),
+                now=now,
+            )
+
+        return self.asked(look, for_budget)
+
+    def asked(self, look: Look, make: Ask) -> m.RequestView:
+        """The request that ``make`` writes down, after the standing rules have spoken.
+
+        Raises :class:`Conflict` when one for the same is pending.
+        """
+        now = self._clock.now()
+        try:
+            with self._db.transaction() as session:
+                viewer, _ = look(session)
+                row = make(session, viewer, now)
+                settle(session, row, now)
+                return views(session, [row], viewer)[0]
+        except IntegrityError as error:
+            raise Conflict("a request of yours for the same is pending") from error
+
+    def withdraw(self, look: Look, request_id: str) -> m.RequestView:
+        with self._db.transaction() as session:
+            viewer, reviewer = look(session)
+            row = visible_request(session, viewer, reviewer, request_id, lock=True)
+            if row.user_id != viewer.user_id:
+                raise Forbidden("this request is not yours", id=request_id)
+            state = decide(State(row.state), Event.WITHDRAW)
+            session.execute(delete(PlanRequest).where(PlanRequest.request_id == row.id))  # and so its bytes
+            view = self._move(session, row, state, viewer)
+        self._wake()
+        return view
+
+    # -- look ---------------------------------------------------------------------------------------
+
+    def all(self, look: Look, message: m.ListRequests) -> list[m.RequestView]:
+        with self._db.read() as session:
+            viewer, reviewer = look(session)
+            query = select(RequestRow)
+            if not reviewer:
+                own = select(ObjectRow.id).where(governed(viewer.user_id))
+                about = select(RequestObject.request_id).where(RequestObject.object_id.in_(own))
+                query = query.where(or_(RequestRow.user_id == viewer.user_id, RequestRow.id.in_(about)))
+            if message.state:
+                query = query.where(RequestRow.state == message.state)
+            page = query.order_by(RequestRow.created_at.desc(), RequestRow.id)
+            rows = session.scalars(page.limit(message.limit).offset(message.offset)).all()
+            return views(session, rows, viewer)
+
+    def get(self, look: Look, request_id: str, wait: float) -> m.RequestView:
+        deadline = time.monotonic() + wait
+        while True:
+            with self._db.read() as session:
+                viewer, reviewer = look(session)
+                row = visible_request(session, viewer, reviewer, request_id)
+                (view,) = views(session, [row], viewer)
+            left = deadline - time.monotonic()
+            if view.state != State.PENDING or left <= 0:
+                return view
+            with self._decided:
+                self._decided.wait(min(left, _LOOK_AGAIN))
+
+    # -- decide -------------------------------------------------------------------------------------
+
+    def approve(self, look: Look, message: m.ApproveRequest) -> m.RequestView:
+        """Also counts the approvals that were there, of those who could still give them; a reviewer who
+        repeats himself changes his conditions."""
+        now = self._clock.now()
+        try:
+            with self._db.transaction() as session:
+                viewer, row = self._reviewed(session, look, message.request_id)
+                decide(State(row.state), Event.APPROVE)
+                said = RequestDecision(
+                    request_id=row.id,
+                    reviewer_id=viewer.user_id,
+                    approved=True,
+                    reason=message.reason,
+                    at=now,
+                    expires_in=message.expires_in,
+                    uses=message.uses,
+                    max_output_bytes=message.max_output_bytes,
+                    epsilon=None if message.epsilon is None else units_of(message.epsilon),
+                    rule_id=None,
+                )
+                session.merge(said)
+                session.flush()
+                view = self._move(session, row, approve(session, row, viewer.user_id, now), viewer)
+        except IntegrityError as error:
+            raise Conflict("something else was decided at the same time; look again") from error
+        self._wake()
+        return view
+
+    def deny(self, look: Look, message: m.DenyRequest) -> m.RequestView:
+        with self._db.transaction() as session:
+            viewer, row = self._reviewed(session, look, message.request_id)
+            state = decide(State(row.state), Event.DENY)
+            said = RequestDecision(
+                request_id=row.id,
+                reviewer_id=viewer.user_id,
+                approved=False,
+                reason=message.reason,
+                at=self._clock.now(),
+                rule_id=None,
+            )
+            session.merge(said)
+            view = self._move(session, row, state, viewer)
+        self._wake()
+        return view
+
+    def revoke(self, look: Look, request_id: str) -> m.RequestView:
+        with self._db.transaction() as session:
+            viewer, row = self._reviewed(session, look, request_id)
+            state = decide(State(row.state), Event.REVOKE)
+            revoke(session, row, viewer.user_id, self._clock.now())
+            return self._move(session, row, state, viewer)
+
+    def _reviewed(self, session: Session, look: Look, request_id: str) -> tuple[Viewer, RequestRow]:
+        """The request, locked, for somebody who may decide on it (on one of its objects at least)."""
+        viewer, reviewer = look(session)
+        row = visible_request(session, viewer, reviewer, request_id, lock=True)
+        if not covered(session, row, viewer.user_id, triages=reviewer):
+            if row.user_id == viewer.user_id and reviewer:
+                raise Forbidden("nobody decides on his own request", id=request_id)
+            raise Forbidden("this request is not yours to decide", id=request_id)
+        return viewer, row
+
+    @staticmethod
+    def _move(session: Session, row: RequestRow, state: State, viewer: Viewer) -> m.RequestView:
+        row.state = state
+        if state is not State.PENDING:
+            row.pending_for = None
+        session.flush()
+        return views(session, [row], viewer)[0]
+
+    def _wake(self) -> None:
+        with self._decided:
+            self._decided.notify_all()
+
+
+def visible_request(
+    session: Session, viewer: Viewer, reviewer: bool, request_id: str, *, lock: bool = False
+) -> RequestRow:
+    """The request, for its author, whoever governs one of its objects, and reviewers; else NotFound."""
+    row = session.get(RequestRow, request_id, with_for_update=lock or None)
+    if row is not None and (
+        reviewer
+        or row.user_id == viewer.user_id
+        or any(governs(session, viewer.user_id, each) for each in objects_of(session, [row.id])[row.id])
+    ):
+        return row
+    raise NotFound("there is no such request", id=request_id)

@@ -1,0 +1,4 @@
+"""Privacy mechanisms, their accounting, and the budgets they are charged to.
+
+The mechanisms are pure code that an enclave can measure; only ``budget`` knows a database.
+"""

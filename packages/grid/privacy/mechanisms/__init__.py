@@ -1,0 +1,4 @@
+"""Pure mechanisms: noise, suppression, clipping.
+
+Know numbers and a source of randomness; must not know a node, a database or a user.
+"""

@@ -1,0 +1,15 @@
+# ruff: noqa: F401
+"""Imports every module that declares tables, so that ``Base.metadata`` is complete. One line per module."""
+
+import grid.access.tables
+import grid.accounts.tables
+import grid.audit.tables
+import grid.catalogue.tables
+import grid.environments.tables
+import grid.federated.state.policy_tables
+import grid.federated.state.tables
+import grid.governance.decisions.tables
+import grid.network.tables
+import grid.privacy.budget.tables
+import grid.storage.objects.tables
+import grid.worker.tables

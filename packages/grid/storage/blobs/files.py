@@ -1,0 +1,280 @@
+"""Content in files, named by its BLAKE3 digest.
+
+    with blobs.create() as writer:
+        for chunk in body:
+            writer.write(chunk)
+        blob = writer.commit()             # durable: hashed, synced, linked, directory synced
+    with blob, db.transaction() as session:  # the blob cannot be collected while it is held
+        record(session, blob)
+        session.execute(insert(Report).values(blob_digest=blob.digest, …))
+
+A writer fills a temporary file; ``commit`` syncs it and links it to its final name only if that name is
+free, so a crash leaves the whole object or nothing, and equal contents are one file. Every temporary file
+and every blob in somebody's hands carries a shared ``flock``: the kernel drops it when the process dies,
+and nothing is removed that cannot be locked exclusively. That is the whole protocol between writers,
+readers and sweepers, in one process or in several on one file system. Two exceptions make trainings fast:
+a content that is *kept* has its name before it is synced, and one that is *recycled* gives its file to a
+later one (:mod:`grid.storage.blobs.recycling`).
+"""
+
+# Names are strings here: every report needs a dozen, and a Path costs ten times as much.
+# ruff: noqa: PTH108, PTH110, PTH116
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from grid.concurrency.offload import offload
+from grid.storage.blobs.blob import Blob, LockedFile, check_digest
+from grid.storage.blobs.buffers import WHOLE, Buffers
+from grid.storage.blobs.disk import close, make_directory, sync_directory
+from grid.storage.blobs.group import GroupCommit
+from grid.storage.blobs.interface import BlobStore, BlobWriter
+from grid.storage.blobs.recent import Latest
+from grid.storage.blobs.recycling import Spares
+from grid.storage.blobs.temporary import TemporaryFile, commit_files
+from grid.storage.blobs.writer import FileBlobWriter
+from syft_ext.errors import NotFound, Unavailable
+
+__all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
+
+logger = logging.getLogger(__name__)
+
+_MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
+
+
+class FileBlobStore(BlobStore):
+    """Blobs in a local directory (or one shared by replicas, if its file system honours ``flock``)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.contents = root / "contents"
+        self._contents = str(self.contents)
+        self.temporary = root / "temporary"
+        for directory in (self.contents, self.temporary):
+            make_directory(directory)
+        sync_directory(root)
+        self.buffers = Buffers()
+        self._latest = Latest(self.buffers)
+        self._spares = Spares(self.temporary)
+        self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
+        self._not_durable: set[TemporaryFile] = set()
+        self._broken = False
+        self.sweep()
+
+    def create(self, size: int | None = None) -> FileBlobWriter:
+        buffer = self.buffers.take(size) if size is not None and size <= self.buffers.size else None
+        return FileBlobWriter(self, buffer)
+
+    def keep(self, content: bytes | bytearray) -> Blob:
+        if len(content) > WHOLE:
+            raise ValueError(f"{len(content)} bytes: larger contents are written piece by piece")
+        file = TemporaryFile(self.temporary, self.contents)
+        file.hold(memoryview(content), lambda: None)
+        offload(file.link_first)
+        assert file.kept is not None
+        blob = Blob(file.digest, file.size, file.kept.duplicate())
+        self._not_durable.add(file)
+        self._group.leave(file)
+        return blob
+
+    def open(self, digest: str) -> BinaryIO:
+        return os.fdopen(self._open(digest), "rb")
+
+    def map(self, digest: str, *, hold: bool = False) -> memoryview:
+        held = LockedFile.take(self._name(digest)) if hold else None
+        if hold and held is None:
+            raise NotFound("there is no such content")
+        # The map has a descriptor of its own, of the same open file: the lock lasts as long as the map.
+        fd = self._open(digest) if held is None else held.fd
+        try:
+            size = os.fstat(fd).st_size
+            if size == 0:  # cannot be mapped
+                return memoryview(b"")
+            # Private and writable: torch cannot see that a buffer is read-only, and an in-place operation
+            # on a read-only page would kill the node. No reserve: content may be larger than memory.
+            flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+            return memoryview(mmap.mmap(fd, size, flags, mmap.PROT_READ | mmap.PROT_WRITE))
+        finally:
+            if held is None:
+                close(fd)
+
+    def size(self, digest: str) -> int:
+        try:
+            return os.stat(self._name(digest)).st_size
+        except FileNotFoundError:
+            raise NotFound("there is no such content") from None
+
+    def exists(self, digest: str) -> bool:
+        return os.path.exists(self._name(digest))
+
+    def hold(self, digest: str) -> Blob:
+        file = LockedFile.take(self._name(digest))
+        if file is None:
+            raise NotFound("there is no such content")
+        file.share()
+        return Blob(digest, file.size, file)
+
+    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
+        self._settle()
+        try:
+            file = LockedFile(self._name(digest))
+        except FileNotFoundError:
+            return False
+        try:
+            if not file.lock_alone() or not confirm():
+                return False
+            os.unlink(self._name(digest))
+            return True
+        finally:
+            file.close()
+
+    def delete_all(
+        self,
+        digests: Iterable[str],
+        confirm: Callable[[list[str]], Collection[str]],
+        *,
+        recycle: bool = False,
+    ) -> int:
+        self._settle()
+        held: dict[str, LockedFile] = {}
+        try:
+            for digest in digests:
+                with contextlib.suppress(FileNotFoundError):
+                    file = self._to_delete(digest, recycle)
+                    if file.lock_alone():
+                        held[digest] = file
+                    else:
+                        file.close()
+            removed = [digest for digest in confirm(list(held)) if digest in held]
+            for digest in removed:
+                if recycle and self._spares.add(held[digest]):
+                    del held[digest]
+                else:
+                    os.unlink(self._name(digest))
+            return len(removed)
+        finally:
+            for file in held.values():
+                file.close()
+
+    def cool(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            with contextlib.suppress(NotFound):
+                fd = self._open(digest)
+                try:
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    close(fd)
+
+    def _to_delete(self, digest: str, recycle: bool) -> LockedFile:
+        if recycle:
+            with contextlib.suppress(PermissionError):  # it is shared
+                return LockedFile(self._name(digest), os.O_RDWR)
+        return LockedFile(self._name(digest))
+
+    def digests(self) -> Iterator[str]:
+        with os.scandir(self.contents) as entries:
+            yield from (entry.name for entry in entries)
+
+    def trim(self, *, everything: bool = False) -> None:
+        if everything:
+            self._latest.trim()
+        self.buffers.trim(everything=everything)
+        self._spares.trim(everything=everything)
+
+    def sweep(self) -> int:
+        self.trim()
+        return sweep_directory(self.temporary)
+
+    def path(self, digest: str) -> Path:
+        """The file of a digest; raises :class:`BadRequest` if it is none."""
+        return self.contents / check_digest(digest)
+
+    def _name(self, digest: str) -> str:
+        """As :meth:`path`; made of a string for a tenth of the time."""
+        return f"{self._contents}/{check_digest(digest)}"
+
+    def _open(self, digest: str) -> int:
+        try:
+            return os.open(self._name(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFound("there is no such content") from None
+
+    def written(self, memory: bytearray, file: TemporaryFile, remember: bool) -> None:
+        """Nobody needs ``memory`` any more for the content of ``file``, which has its digest if all went well."""
+        if remember and file.digest:
+            self._latest.put(file.digest, memory, file.size)
+        else:
+            self.buffers.give(memory)
+
+    def latest(self, digest: str) -> memoryview | None:
+        return self._latest.find(digest)
+
+    def forget(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            self._latest.drop(digest)
+
+    def spare(self, size: int) -> LockedFile | None:
+        """A file of ``size`` bytes to write over, if one is there."""
+        return self._spares.take(size)
+
+    def commit(self, file: TemporaryFile) -> Blob:
+        """Give a finished file its final name, together with all others that are waiting for it."""
+        self._group.submit(file)
+        assert file.kept is not None
+        return Blob(file.digest, file.size, file.kept)
+
+    def _commit_group(self, items: list[TemporaryFile | None]) -> list[BaseException | None]:
+        files = [file for file in items if file is not None]
+        errors = dict(zip(files, commit_files(files), strict=True))
+        try:
+            with self._spares.names_synced():
+                sync_directory(self.contents)
+        except BaseException as error:
+            errors = dict.fromkeys(files, error)
+            raise
+        finally:
+            for file in files:
+                if file in self._not_durable:
+                    self._kept_for_good(file, errors[file])
+        return [None if file is None else errors[file] for file in items]
+
+    def _kept_for_good(self, file: TemporaryFile, error: BaseException | None) -> None:
+        """What :meth:`keep` put off was done, or failed: what a failed sync has lost, no later one brings back."""
+        self._not_durable.discard(file)
+        if file.kept is not None:
+            file.kept.close()  # its caller has a lock of his own
+        if error is not None:
+            self._broken = True
+            logger.critical("content %s is not durable", file.digest, exc_info=error)
+
+    def _settle(self) -> None:
+        """Return when what was kept is durable. Raises :class:`Unavailable` when that failed."""
+        if self._not_durable:
+            self._group.submit(None)  # all of it is in this group or an earlier one
+        self.check()
+
+    def check(self) -> None:
+        if self._broken:
+            raise Unavailable("the disk failed: nothing is deleted")
+
+
+def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:
+    """Remove the files of a directory that nobody holds and ``keep`` does not want; returns how many."""
+    removed = 0
+    for path in list(directory.iterdir()):
+        try:
+            file = LockedFile(str(path))
+        except FileNotFoundError:
+            continue
+        if file.lock_alone() and not keep(path.name):
+            path.unlink()
+            removed += 1
+        file.close()
+    return removed

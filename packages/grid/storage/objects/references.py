@@ -1,0 +1,118 @@
+"""Which contents are still needed: a content lives as long as a foreign key in the database points to it.
+
+There are no counters to get wrong. ``record`` makes the row that foreign keys can point to, in the
+transaction that makes the reference; ``collect`` removes what nothing points to. It is safe beside running
+writers: a content in somebody's hands is locked (:class:`grid.storage.blobs.blob.Blob`), and one that a row
+points to is kept by the database's own constraint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import islice
+
+from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import grid.schema.tables  # noqa: F401  (all foreign keys must be known)
+from grid.storage.blobs.files import Blob, BlobStore
+from grid.storage.objects.tables import BlobRow
+from grid.storage.sql import dialect
+from grid.storage.sql.base import Base
+from grid.storage.sql.connections import Link
+from grid.storage.sql.database import Database
+from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+
+__all__ = ["collect", "record", "sweep"]
+
+_BATCH = 500
+_COLLECT = 32  # files that are locked at once
+_BLOBS = dialect.table_of(BlobRow)
+_RECORD = {
+    "sqlite": Prepared(sqlite.insert(_BLOBS).on_conflict_do_nothing()),
+    "postgresql": Prepared(postgresql.insert(_BLOBS).on_conflict_do_nothing()),
+}
+_KNOWN = PreparedSizes(
+    lambda size: select(_BLOBS.c.digest).where(_BLOBS.c.digest.in_(places("digest", size)))
+)
+
+
+def record(transaction: Session | Link, *blobs: Blob) -> None:
+    """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
+    link = transaction if isinstance(transaction, Link) else Link(transaction.connection())
+    rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
+    if rows:
+        _RECORD[link.dialect.name].run(link, rows)
+
+
+def collect(db: Database, blobs: BlobStore, digests: Iterable[str], *, recycle: bool = False) -> int:
+    """Remove those of ``digests`` that nothing refers to and nobody holds; returns how many.
+
+    Call it with what your committed transaction stopped referring to. ``recycle``: as in
+    :meth:`BlobStore.delete_all`.
+    """
+    return sum(_collect(db, blobs, batch, recycle) for batch in _batches(iter(set(digests)), _COLLECT))
+
+
+def sweep(db: Database, blobs: BlobStore) -> int:
+    """Remove everything that nothing refers to: what crashed callers left. Returns how many."""
+    with db.read() as session:
+        found = set(session.scalars(select(BlobRow.digest).where(_unreferenced())))
+    for digests in _batches(blobs.digests()):
+        with db.read() as session:
+            known = set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(digests))))
+        found.update(set(digests) - known)
+    return collect(db, blobs, found)
+
+
+def _collect(db: Database, blobs: BlobStore, digests: list[str], recycle: bool) -> int:
+    """One transaction for all; the files go after it, still under their locks."""
+    missing = {digest for digest in digests if not blobs.exists(digest)}
+    fileless = 0
+
+    def confirm(held: list[str]) -> set[str]:
+        nonlocal fileless
+        digests = [*held, *missing]
+        if not digests:
+            return set()
+        with db.writing() as link:
+            forgotten = {row.digest for row in _forget().run(link, {}, digest=digests).all()}
+            known = {row.digest for row in _KNOWN.run(link, {}, digest=digests).all()}
+        db.sync()  # a power cut must not bring back a reference to what is gone
+        fileless = len(forgotten & missing)
+        return set(held) - known
+
+    try:
+        return blobs.delete_all(digests, confirm, recycle=recycle) + fileless
+    except IntegrityError:  # one of them is referred to since we looked
+        return sum(_collect(db, blobs, [digest], recycle) for digest in digests) if len(digests) > 1 else 0
+
+
+@cache
+def _forget() -> PreparedSizes:
+    """Drops those of these rows that nothing points to; returns which."""
+    return PreparedSizes(
+        lambda size: (
+            delete(_BLOBS)
+            .where(_BLOBS.c.digest.in_(places("digest", size)), _unreferenced())
+            .returning(_BLOBS.c.digest)
+        )
+    )
+
+
+@cache
+def _unreferenced() -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = BlobRow.digest.is_not(None)
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            if key.column.table is _BLOBS:
+                condition &= ~exists().where(key.parent == BlobRow.digest)
+    return condition
+
+
+def _batches(values: Iterator[str], size: int = _BATCH) -> Iterator[list[str]]:
+    while batch := list(islice(values, size)):
+        yield batch

@@ -1,0 +1,299 @@
+"""Uploads that go on where they stopped, across lost connections and restarts of the node.
+
+    upload = uploads.begin(size, owner=key)            # or with the digest, if it is known
+    received = uploads.append(upload, 0, chunks)       # as often as needed, each at the right offset
+    with uploads.finish(upload) as blob, db.transaction() as session:
+        record(session, blob)
+        session.execute(insert(Dataset).values(blob_digest=blob.digest, …))
+        uploads.forget(session, upload)
+
+What was received is what the partial file holds: it survives the death of the process at any instruction.
+Who and how much is a row in SQL. A finished upload refers to its content until it is forgotten or expires,
+so ``finish`` can be repeated when its answer was lost.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from grid.concurrency.offload import offload
+from grid.storage.blobs.blob import Blob, LockedFile, check_digest
+from grid.storage.blobs.disk import make_directory
+from grid.storage.blobs.files import FileBlobStore, sweep_directory
+from grid.storage.blobs.temporary import TemporaryFile
+from grid.storage.blobs.writer import BUFFER_BYTES
+from grid.storage.objects.references import collect, record
+from grid.storage.objects.tables import UploadRow
+from grid.storage.sql.database import Database
+from syft_ext.clock import Clock
+from syft_ext.errors import BadRequest, Conflict, NotFound, TooLarge, TooManyRequests, Unavailable
+from syft_ext.ids import check_id, new_id
+
+__all__ = ["UploadStatus", "Uploads"]
+
+_HASHES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class UploadStatus:
+    """How far an upload is: bytes received of its size, and its digest once it is finished."""
+
+    id: str
+    owner: str
+    size: int
+    received: int
+    digest: str | None
+
+
+class Uploads:
+    """The uploads of one node.
+
+    Args:
+        max_size: bytes that one upload may have.
+        quota: bytes that all uploads of one owner may have together, finished ones included.
+        max_uploads: uploads that one owner may have at a time.
+        lifetime: seconds after which an upload that nobody touches is removed.
+
+    Methods raise :class:`BadRequest` for what is no id, :class:`NotFound` for an unknown upload, and
+    :class:`Conflict` for one that does not allow the step now.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        blobs: FileBlobStore,
+        clock: Clock,
+        *,
+        max_size: int = 1 << 40,
+        quota: int = 4 << 40,
+        max_uploads: int = 1000,
+        lifetime: float = 7 * 24 * 3600.0,
+    ) -> None:
+        self._db, self._blobs, self._clock = db, blobs, clock
+        self._max_size, self._quota, self._max_uploads = max_size, quota, max_uploads
+        self._lifetime = lifetime
+        self._directory = blobs.root / "uploads"
+        make_directory(self._directory)
+        # Hashes of partial files, as long as this process goes on with them.
+        self._hashes: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+
+    def begin(self, size: int, *, owner: str, digest: str | None = None) -> str:
+        """Announce an upload of ``size`` bytes (with this BLAKE3 ``digest``); returns its id.
+
+        Raises :class:`TooLarge` or :class:`TooManyRequests` past a limit, :class:`Unavailable` when the
+        disk has no room for it.
+        """
+        if size < 0:
+            raise BadRequest("an upload has at least 0 bytes")
+        if digest is not None:
+            check_digest(digest)
+        if size > self._max_size:
+            raise TooLarge("the upload is too large", limit=self._max_size)
+        if size > shutil.disk_usage(self._directory).free:
+            raise Unavailable("the node's disk has no room for the upload")
+        upload = new_id()
+
+        def write(session: Session) -> None:
+            self._check_quota(session, owner, size)
+            session.execute(
+                insert(UploadRow),
+                {
+                    "id": upload,
+                    "owner": owner,
+                    "size": size,
+                    "digest": digest,
+                    "touched_at": self._clock.now(),
+                },
+            )
+
+        self._db.run(write)
+        return upload
+
+    def append(self, upload: str, offset: int, chunks: Iterable[bytes | bytearray | memoryview]) -> int:
+        """Append ``chunks`` at ``offset``; returns the bytes received so far.
+
+        What arrived before an error stays. Raises :class:`Conflict` with ``received`` in ``extra`` if
+        ``offset`` is not where the upload stopped, :class:`TooLarge` beyond the announced size.
+        """
+        row = self._row(upload)
+        with self._partial(row) as file:
+            if offset != file.size:
+                raise Conflict("the upload goes on at another offset", received=file.size)
+            try:
+                for data in _gathered(chunks):
+                    if file.size + len(data) > row.size:
+                        raise TooLarge("the upload is longer than announced", size=row.size)
+                    offload(file.append, data)
+            finally:
+                self._touch(upload)
+            return file.size
+
+    def status(self, upload: str) -> UploadStatus:
+        row = self._row(upload, finished=True)
+        received = row.size
+        if row.blob_digest is None:
+            try:
+                received = (self._directory / row.id).stat().st_size
+            except FileNotFoundError:
+                received = 0
+        return UploadStatus(row.id, row.owner, row.size, received, row.blob_digest)
+
+    def unfinished(self, owner: str, digest: str | None = None) -> list[UploadStatus]:
+        """The owner's uploads that are not finished (of the content with this digest), newest first."""
+        statement = select(UploadRow.id).where(UploadRow.owner == owner, UploadRow.blob_digest.is_(None))
+        if digest is not None:
+            statement = statement.where(UploadRow.digest == check_digest(digest))
+        with self._db.read() as session:
+            found = session.scalars(statement.order_by(UploadRow.touched_at.desc(), UploadRow.id)).all()
+        statuses = []
+        for upload in found:
+            with suppress(NotFound):  # it ended meanwhile
+                statuses.append(self.status(upload))
+        return [status for status in statuses if status.digest is None]
+
+    def finish(self, upload: str) -> Blob:
+        """Make the complete upload a blob, held for the caller. It may be repeated.
+
+        Raises :class:`Conflict` with ``received`` while bytes are missing; :class:`BadRequest` if the
+        content is not what the announced digest says (the upload is then gone).
+        """
+        row = self._row(upload, finished=True)
+        if row.blob_digest is not None:
+            return self._blobs.hold(row.blob_digest)
+        with self._partial(row) as file:
+            if file.size != row.size:
+                raise Conflict("the upload is not complete", received=file.size, size=row.size)
+            digest = offload(file.finish, memoryview(b""))
+            if row.digest is not None and row.digest != digest:
+                self._remove(row.id)
+                raise BadRequest("the content is not what its digest says", expected=row.digest, found=digest)
+            if not file.share():
+                raise NotFound("the upload was aborted", id=upload)
+            blob = self._blobs.commit(file)
+            self._db.run(lambda session: self._finished(session, row.id, blob))
+            (self._directory / row.id).unlink(missing_ok=True)
+        self._hashes.pop(row.id, None)
+        return blob
+
+    def abort(self, upload: str) -> None:
+        """Drop the upload and what was received."""
+        row = self._row(upload, finished=True)
+        self._remove(row.id)
+        if row.blob_digest is not None:
+            collect(self._db, self._blobs, [row.blob_digest])
+
+    def forget(self, session: Session, upload: str) -> None:
+        """Drop a finished upload in the transaction that refers to its content from elsewhere."""
+        statement = delete(UploadRow).where(
+            UploadRow.id == check_id(upload), UploadRow.blob_digest.is_not(None)
+        )
+        if session.execute(statement).rowcount == 0:  # type: ignore[attr-defined]
+            raise NotFound("there is no such finished upload", id=upload)
+
+    def sweep(self) -> int:
+        """Remove uploads that expired, and files without an upload; returns how many."""
+        limit = self._clock.now() - self._lifetime
+        with self._db.transaction() as session:
+            expired = delete(UploadRow).where(UploadRow.touched_at < limit).returning(UploadRow.blob_digest)
+            digests = session.scalars(expired).all()
+        collect(self._db, self._blobs, [digest for digest in digests if digest is not None])
+        with self._db.read() as session:
+            files = sweep_directory(
+                self._directory, keep=lambda name: session.get(UploadRow, name) is not None
+            )
+        return max(len(digests), files)
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _row(self, upload: str, *, finished: bool = False) -> UploadRow:
+        with self._db.read() as session:
+            row = session.get(UploadRow, check_id(upload))
+        if row is None:
+            raise NotFound("there is no such upload", id=upload)
+        if row.blob_digest is not None and not finished:
+            raise Conflict("the upload is finished", received=row.size)
+        return row
+
+    def _check_quota(self, session: Session, owner: str, size: int) -> None:
+        if self._db.dialect == "postgresql":  # two that begin at once must see each other
+            session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:owner))"), {"owner": owner})
+        count, total = session.execute(
+            select(func.count(), func.coalesce(func.sum(UploadRow.size), 0)).where(UploadRow.owner == owner)
+        ).one()
+        if count >= self._max_uploads:
+            raise TooManyRequests("too many uploads are open", limit=self._max_uploads)
+        if int(total) + size > self._quota:
+            raise TooLarge("the uploads together are too large", limit=self._quota, used=int(total))
+
+    @contextmanager
+    def _partial(self, row: UploadRow) -> Iterator[TemporaryFile]:
+        """The partial file, which nobody else uses meanwhile; remembers its hash at the end."""
+        path = self._directory / row.id
+        locked = LockedFile(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        if not locked.lock_alone():
+            raise Conflict("the upload is in use")
+        file = TemporaryFile(self._directory, self._blobs.contents, locked)
+        known = self._hashes.pop(row.id, None)
+        if known is not None and known[1] == locked.size:
+            file.continue_from(known)
+        else:
+            offload(file.resume)
+        try:
+            yield file
+        finally:
+            if file.size == locked.size:  # else a write failed half-way, and the hash is not the file's
+                self._hashes[row.id] = file.state()
+                if len(self._hashes) > _HASHES:
+                    self._hashes.popitem(last=False)
+
+    def _touch(self, upload: str) -> None:
+        with self._db.transaction() as session:
+            session.execute(
+                update(UploadRow).where(UploadRow.id == upload).values(touched_at=self._clock.now())
+            )
+
+    def _finished(self, session: Session, upload: str, blob: Blob) -> None:
+        record(session, blob)
+        values = {"blob_digest": blob.digest, "touched_at": self._clock.now()}
+        statement = update(UploadRow).where(UploadRow.id == upload).values(values)
+        if session.execute(statement).rowcount == 0:  # type: ignore[attr-defined]
+            raise NotFound("the upload was aborted", id=upload)
+
+    def _remove(self, upload: str) -> None:
+        """Remove the row and the partial file; whoever still writes to it finds out at the next step."""
+        with self._db.transaction() as session:
+            session.execute(delete(UploadRow).where(UploadRow.id == upload))
+        self._hashes.pop(upload, None)
+        (self._directory / upload).unlink(missing_ok=True)
+
+
+def _gathered(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
+    """The same bytes in pieces worth a trip to the disk; what was gathered comes also before an error."""
+    buffer = bytearray()
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk).cast("B")
+            if not buffer and len(view) >= BUFFER_BYTES:
+                yield view
+                continue
+            buffer += view
+            if len(buffer) >= BUFFER_BYTES:
+                full, buffer = buffer, bytearray()
+                yield memoryview(full)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        if buffer:
+            yield memoryview(buffer)
+        raise
+    if buffer:
+        yield memoryview(buffer)

@@ -1,0 +1,336 @@
+"""The database of a node: embedded SQLite, or PostgreSQL when several replicas share one.
+
+    db = Database("sqlite:///home/node.db")
+    db.upgrade()
+    with db.transaction() as session:       # commits on exit, rolls back on error
+        session.execute(update(Task).where(Task.id == id, Task.state == "open").values(state="closed"))
+    with db.read() as session:              # cannot write
+        tasks = session.scalars(select(Task)).all()
+    rows = db.query(PREPARED, {"id": id}).all()        # one statement, for a tenth of that
+    with db.writing() as link:              # a transaction of prepared statements
+        CLOSE.run(link, {"id": id})
+    db.run(lambda session: close_cycle(session, id))   # a transaction that is run again on a conflict
+
+Writers on SQLite take turns under one cooperative lock, so that a greenlet never waits *inside* SQLite,
+where it would stop the event loop. On PostgreSQL transactions are READ COMMITTED; state moves by
+compare-and-set (``UPDATE … WHERE state = …``, then look at ``rowcount``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from grid.concurrency.offload import Lock
+from grid.schema import migrations
+from grid.storage.sql.base import Base
+from grid.storage.sql.change_counter import ChangeCounter
+from grid.storage.sql.connections import Link
+from grid.storage.sql.engines import (
+    SQLITE_READERS,
+    begin_immediate,
+    check_foreign_keys,
+    parse_url,
+    postgresql_engine,
+    postgresql_links,
+    sqlite_engine,
+    sqlite_links,
+    without_foreign_keys,
+)
+from grid.storage.sql.prepared import Prepared, Result
+from grid.storage.sql.wal import WriteAheadLog
+from syft_ext.errors import Unavailable
+
+__all__ = ["Base", "Database"]
+
+T = TypeVar("T")
+
+#: PostgreSQL: serialization_failure, deadlock_detected.
+_CONFLICTS = {"40001", "40P01"}
+_ATTEMPTS = 5
+_MIGRATION_LOCK = 0x67726964  # any number that only Grid uses
+
+
+class Database:
+    """One database and its transactions.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://…`` (:func:`grid.storage.sql.engines.parse_url`).
+
+    Raises :class:`InvalidConfig` for any other URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, read_only=False)
+            self._readers = sqlite_engine(self.url, begin="BEGIN", size=SQLITE_READERS, read_only=True)
+            self._links = sqlite_links(self._readers)
+            assert self.url.database is not None
+            self._log = WriteAheadLog(Path(self.url.database))
+            self._changes = ChangeCounter(Path(self.url.database))
+            self._write_lock: Lock | None = Lock()
+            self._writer: Connection | None = None
+        else:
+            self.engine = postgresql_engine(self.url)
+            self._readers = self.engine.execution_options(
+                postgresql_readonly=True, isolation_level="REPEATABLE READ"
+            )
+            self._links = postgresql_links(self.engine)
+            self._write_lock = None
+        self._inside: set[int] = set()
+        #: Transactions that this process has committed. Whoever caches a decision asks again when it moved.
+        self.commits = 0
+
+    # -- transactions -------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[Session]:
+        """A transaction that commits on exit and rolls back on error.
+
+        It must be short: on SQLite everybody else waits. It cannot be opened inside another one: pass the
+        session on instead. Raises :class:`Unavailable` when the database cannot be reached.
+
+        Args:
+            durable: return only when the commit would survive a power cut. Without it, SQLite's commit
+                survives the death of the process; PostgreSQL's is always durable. Concurrent durable
+                commits share one sync.
+        """
+        with self._turn(), Session(self._bind(), expire_on_commit=False) as session:
+            if self._write_lock is not None:
+                begin_immediate(session.connection)
+            yield session
+            session.commit()
+            self.committed()
+        if durable:
+            self.sync()
+
+    def sync(self) -> None:
+        """Return when all that was committed before would survive a power cut (PostgreSQL's commits would)."""
+        if self._write_lock is not None:
+            self._log.sync()
+
+    def writing(self) -> Writing:
+        """As :meth:`transaction`, for prepared statements alone: for a fraction of what a session costs."""
+        return Writing(self)
+
+    def begin(self) -> tuple[Link, Connection | None]:
+        """The driver's connection in a new transaction, and what to close afterwards."""
+        if self._write_lock is None:
+            connection = self.engine.connect()  # psycopg begins by itself
+            return Link(connection), connection
+        link = Link(self._own_writer())
+        begin_immediate(lambda: link.driver.execute("BEGIN IMMEDIATE"))
+        return link, None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The caller's turn to write; there is no other transaction of his around it."""
+        self.take_turn()
+        try:
+            with _UNAVAILABLE:
+                yield
+        finally:
+            self.end_turn()
+
+    def take_turn(self) -> None:
+        """Wait for the caller's turn to write. Raises ``RuntimeError`` inside a transaction."""
+        me = threading.get_ident()  # of the greenlet, under gevent
+        if me in self._inside:
+            raise RuntimeError("a transaction inside a transaction: pass the session on instead")
+        if self._write_lock is not None:
+            self._write_lock.acquire()
+        self._inside.add(me)
+
+    def end_turn(self) -> None:
+        """Let the next one write."""
+        self._inside.discard(threading.get_ident())
+        if self._write_lock is not None:
+            self._write_lock.release()
+
+    def committed(self) -> None:
+        """Count a commit that has just happened."""
+        self.commits += 1
+        if self._write_lock is not None:
+            self._log.committed()
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller is inside a transaction of this database."""
+        return threading.get_ident() in self._inside
+
+    def _bind(self) -> Engine | Connection:
+        """What a transaction runs on. SQLite's only writer stays checked out: that saves a third of the time."""
+        return self.engine if self._write_lock is None else self._own_writer()
+
+    def _own_writer(self) -> Connection:
+        if self._writer is None:
+            self._writer = self.engine.connect()
+        return self._writer
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that cannot write and that sees one snapshot of the whole database."""
+        with _UNAVAILABLE, Session(self._readers, autoflush=False, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Link]:
+        """A connection that cannot write, for prepared statements; each sees what is committed by then."""
+        with _UNAVAILABLE, self._links.lend() as link:
+            yield link
+
+    def query(self, statement: Prepared, values: dict[str, Any] | None = None) -> Result:
+        """The rows of one prepared statement, which cannot write."""
+        with _UNAVAILABLE:
+            if self._write_lock is not None and statement.selects and self._write_lock.try_acquire():
+                # Nobody writes: the writer has the pages in memory that other connections must read anew
+                # after each commit, which costs more than the rest of a small query.
+                try:
+                    return statement.run(Link(self._own_writer()), values or {})
+                finally:
+                    self._write_lock.release()
+            with self._links.lend() as link:
+                return statement.run(link, values or {})
+
+    def run(self, fn: Callable[[Session], T], *, durable: bool = False) -> T:
+        """Run ``fn`` in a transaction; run it again when the database refused it for a conflict.
+
+        ``fn`` may be called several times and must do nothing outside its session.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.transaction(durable=durable) as session:
+                    return fn(session)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS or attempt == _ATTEMPTS:
+                    raise
+                time.sleep(0.005 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables to ``revision`` (Alembic). Replicas that start together take turns."""
+        with self._migration() as connection:
+            migrations.upgrade(connection, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the tables back to ``revision`` ("base" is the empty database)."""
+        with self._migration() as connection:
+            migrations.downgrade(connection, revision)
+
+    @contextmanager
+    def _migration(self) -> Iterator[Connection]:
+        """One transaction around all steps, alone on the database."""
+        if self._write_lock is None:
+            with _UNAVAILABLE, self.engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                yield connection
+            return
+        with self._write_lock, self.engine.connect() as connection, without_foreign_keys(connection):
+            begin_immediate(connection.begin)
+            yield connection
+            check_foreign_keys(connection)
+            connection.commit()
+
+    def version(self) -> int | None:
+        """A number that another one replaces with every commit, whichever process makes it.
+
+        None on PostgreSQL, which has no such number, and where it cannot be read.
+        """
+        return None if self._write_lock is None else self._changes.read()
+
+    def ping(self) -> None:
+        """Raise :class:`Unavailable` unless the database answers."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close idle connections; the database can be used again afterwards."""
+        if self._write_lock is not None:
+            with self._write_lock:
+                if self._writer is not None:
+                    self._writer.close()
+                    self._writer = None
+            self._log.close()
+            self._changes.close()
+        self._links.close()
+        self._readers.dispose()
+        self.engine.dispose()
+
+
+class Writing:
+    """A transaction of prepared statements: commits on exit and rolls back on error.
+
+    A class, as :class:`_Unavailable` is: generators would cost as much as a small statement.
+    """
+
+    __slots__ = ("_connection", "_database", "_link")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Link:
+        self._database.take_turn()
+        try:
+            with _UNAVAILABLE:
+                self._link, self._connection = self._database.begin()
+        except BaseException:
+            self._database.end_turn()
+            raise
+        return self._link
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with _UNAVAILABLE:
+                self._end(failed=error is not None)
+        finally:
+            self._database.end_turn()
+        _UNAVAILABLE.__exit__(kind, error, trace)
+
+    def _end(self, *, failed: bool) -> None:
+        try:
+            if failed:
+                self._link.rollback()
+            else:
+                self._link.commit()
+                self._database.committed()
+        except BaseException:
+            self._link.rollback()
+            raise
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+
+class _Unavailable:
+    """A lost connection, or none at all, is :class:`Unavailable`; other errors pass."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OperationalError):
+            return
+        # psycopg gives no SQLSTATE when it could not reach the server; class 57P is a server going down.
+        sqlstate = getattr(error.orig, "sqlstate", "")
+        if error.connection_invalidated or sqlstate is None or sqlstate.startswith(("57P", "08")):
+            raise Unavailable("the database cannot be reached") from error
+
+
+_UNAVAILABLE = _Unavailable()

@@ -1,0 +1,198 @@
+"""The signed message plane over HTTP and WebSocket: frames in, frames out, payloads as streams."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from flask import request
+from websockets.frames import CloseCode
+from werkzeug.exceptions import UnsupportedMediaType
+
+from grid.node import Node
+from grid.web.http.exchange import Exchange, exchange_of
+from grid.web.http.metrics import Instruments
+from grid.web.http.reading import BodyReader
+from grid.web.http.request import Request
+from grid.web.http.response import Response
+from grid.web.http.routing import DirectViews
+from grid.web.http.settings import WebSettings
+from grid.web.sockets.connection import WebSocket
+from grid.web.sockets.multiplex import Multiplex
+from grid.web.sockets.routing import Sockets
+from syft_ext.errors import GridError, InternalError, InvalidEnvelope, Problem, TooLarge
+from syft_ext.messages.envelope import (
+    Envelope,
+    decode_envelope,
+    envelope_size,
+    frame_head,
+    open_frame,
+    seal_reply,
+)
+from syft_ext.transport import PayloadReader
+from syft_ext.transport.http import MEDIA_TYPE
+
+__all__ = ["add_message_plane"]
+
+logger = logging.getLogger(__name__)
+
+PREFIX = 8
+ENVELOPE = 16 << 20
+SMALL = 64 << 10
+_HEADERS = (("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store"))
+Piece = bytes | bytearray | memoryview
+
+
+class Answer:
+    """The frame of an answer, on its way out: how long it is, and what it says about itself.
+
+    Attributes:
+        size: bytes of the whole frame.
+        pieces: the frame; the first pieces hold its head.
+        status: HTTP's word for the outcome: that of the problem it carries, else 200.
+    """
+
+    def __init__(self, frame: Iterable[Piece]) -> None:
+        pieces = iter(frame)
+        head = _head(pieces)
+        end = PREFIX + envelope_size(head)
+        envelope = decode_envelope(memoryview(head)[PREFIX:end])
+        self.size = end + envelope.payload_size
+        self.pieces: Iterator[Piece] = itertools.chain((head,), pieces)
+        self.status = 200
+        if envelope.operation == "error":
+            self.status = msgspec.msgpack.decode(envelope.body, type=Problem).status
+
+
+def _head(pieces: Iterator[Piece]) -> bytes:
+    """The first piece, joined with as many more as the envelope needs."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= PREFIX and len(head) >= PREFIX + envelope_size(head):
+            return head
+    raise InvalidEnvelope("truncated frame")
+
+
+class MessagePlane:
+    """What both transports do with a frame once they have its envelope."""
+
+    def __init__(self, node: Node, settings: WebSettings, instruments: Instruments) -> None:
+        self._node = node
+        self._max_payload = settings.max_upload
+        self._instruments = instruments
+
+    def answer(self, envelope: Envelope, payload: PayloadReader, exchange: Exchange) -> Answer:
+        exchange.operation = self._known(envelope.operation)
+        exchange.scheme = "message"
+        if envelope.payload_size > self._max_payload:
+            refusal = TooLarge(f"a payload may have {self._max_payload} bytes", limit=self._max_payload)
+            return self.refusal(refusal, exchange, envelope)
+        try:
+            with self._instruments.running:
+                answer = Answer(self._node.receive(envelope, payload, remote=exchange.remote))
+        except GridError as error:
+            return self.refusal(error, exchange, envelope)
+        except Exception:
+            logger.exception("a message could not be answered")
+            masked = InternalError("the node failed to answer; its log has the details")
+            return self.refusal(masked, exchange, envelope)
+        exchange.outcome = answer.status
+        return answer
+
+    def refusal(self, error: GridError, exchange: Exchange, request: Envelope | None = None) -> Answer:
+        """A signed error about a frame that cannot be handled, or not even read."""
+        exchange.scheme, exchange.outcome = "message", error.status
+        head = seal_reply(self._node.identity, request, error, now=self._node.clock.now())
+        return Answer([frame_head(head)])
+
+    def _known(self, name: str) -> str:
+        """``name`` if it is an operation of this node: a caller does not make up labels of metrics."""
+        try:
+            return self._node.map.operation(name).name
+        except GridError:
+            return "unknown"
+
+
+def add_message_plane(
+    direct: DirectViews, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
+) -> None:
+    """``POST /messages`` and the WebSocket ``/messages``."""
+    plane = MessagePlane(node, settings, instruments)
+
+    def messages(request: Request, _path: Mapping[str, str]) -> Response:
+        exchange = request.exchange
+        if request.mimetype != MEDIA_TYPE:
+            raise UnsupportedMediaType(f"a message is {MEDIA_TYPE}")
+        status = 200
+        try:
+            envelope, payload = _read_frame(request, settings.max_upload)
+            answer = plane.answer(envelope, payload, exchange)
+        except GridError as error:
+            status, answer = error.status, plane.refusal(error, exchange)
+        if answer.size <= SMALL:
+            return Response(b"".join(answer.pieces), status, _HEADERS)
+        headers = [*_HEADERS, ("Content-Length", str(answer.size))]
+        return Response(answer.pieces, status, headers)
+
+    direct.add("/messages", "messages", "POST", messages)
+
+    @sockets.route("/messages", max_message=settings.max_websocket_message)
+    def message_socket(ws: WebSocket) -> None:
+        remote = exchange_of(request.environ).remote
+        Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments, remote)).run()
+
+
+def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
+    """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
+    read = BodyReader(request.environ, max_payload + ENVELOPE, "a message")
+    envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))
+    length = request.content_length
+    if length is not None:
+        rest = length - request.environ["wsgi.input"].position
+        if rest != envelope.payload_size:
+            raise InvalidEnvelope(f"{rest} bytes follow an envelope that announces {envelope.payload_size}")
+    return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest, into=read.into)
+
+
+def _whole(frame: bytes) -> tuple[Envelope, PayloadReader]:
+    """Envelope and payload of a frame that is all there."""
+    envelope, payload = open_frame(frame)
+    if len(payload) != envelope.payload_size:
+        raise InvalidEnvelope(
+            f"{len(payload)} bytes follow an envelope that announces {envelope.payload_size}"
+        )
+    return envelope, PayloadReader.of(payload, envelope.payload_digest)
+
+
+def _exactly(read: BodyReader, count: int) -> bytes:
+    data = read(count)
+    while len(data) < count:
+        more = read(count - len(data))
+        if not more:
+            raise InvalidEnvelope("truncated frame")
+        data += more
+    return data
+
+
+def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> Any:
+    def handle(ws: WebSocket, message: str | bytes) -> None:
+        if isinstance(message, str):
+            ws.close(CloseCode.UNSUPPORTED_DATA, "frames are binary messages")
+            return
+        begun = time.monotonic()
+        exchange = Exchange(received=len(message), remote=remote)
+        try:
+            answer = plane.answer(*_whole(message), exchange)
+        except GridError as error:
+            answer = plane.refusal(error, exchange)
+        try:
+            ws.send(answer.pieces)
+        finally:
+            instruments.observe(exchange, answer.status, time.monotonic() - begun, answer.size)
+
+    return handle

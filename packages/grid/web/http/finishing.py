@@ -1,0 +1,69 @@
+"""What every answer carries, whoever made it: request id, security headers, CORS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from grid.web.http.exchange import exchange_of
+from grid.web.http.response import Headers
+
+__all__ = ["Finishing"]
+
+# No page of a node needs anything from elsewhere, and nothing that users uploaded may run as one.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_ALWAYS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", _POLICY),
+    ("Referrer-Policy", "no-referrer"),
+]
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS = ("Authorization", "Content-Type", "Range", "If-None-Match", "X-Request-ID")
+_EXPOSED = "ETag, X-Request-ID, Content-Range, Retry-After"
+
+WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Finishing:
+    """A WSGI middleware. (Flask's ``after_request`` does not see what other middlewares answer.)
+
+    Args:
+        origins: browser origins that may read answers; for all others there is no CORS.
+        own_headers: request headers that operations declare.
+    """
+
+    def __init__(self, app: WSGI, origins: Collection[str], own_headers: Collection[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+        self._request_headers = ", ".join((*_REQUEST_HEADERS, *sorted(own_headers)))
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, *self.headers(environ)], exc_info)
+
+        return self._app(environ, start)
+
+    def headers(self, environ: dict[str, Any]) -> Headers:
+        """What the answer to this request carries beside its own headers."""
+        headers = [("X-Request-ID", exchange_of(environ).request_id), *_ALWAYS]
+        return headers + self._cors(environ) if self._origins else headers
+
+    def _cors(self, environ: dict[str, Any]) -> Headers:
+        origin = environ.get("HTTP_ORIGIN")
+        if origin not in self._origins:
+            return [("Vary", "Origin")]
+        headers = [
+            ("Vary", "Origin"),
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Expose-Headers", _EXPOSED),
+        ]
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            headers += [
+                ("Access-Control-Allow-Methods", _METHODS),
+                ("Access-Control-Allow-Headers", self._request_headers),
+                ("Access-Control-Max-Age", "600"),
+            ]
+        return headers

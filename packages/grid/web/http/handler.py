@@ -1,0 +1,316 @@
+"""pywsgi's HTTP/1.1 handler, made strict where it is lenient and bounded where it is not.
+
+Beyond gevent's own: requests whose framing is ambiguous are refused (RFC 9112, section 6.3: request
+smuggling); an unread body is drained up to a limit, else the connection is closed without resetting it
+under an answer that the client has not read yet; silent connections time out; errors are problem documents;
+the access log is structured. It works over gevent's sockets and over plain ones in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket as sockets
+import ssl
+import time
+from typing import Any, Protocol
+from urllib.parse import quote, unquote
+
+from flask import Flask
+from gevent.pywsgi import WSGIHandler
+
+from grid.config.logs import log_info
+from grid.web.http.body import DRAIN_LIMIT, Body
+from grid.web.http.exchange import Exchange, exchange_of
+from grid.web.http.headers import ONCE, Head, RequestHeaders
+from grid.web.http.problems import error_response, problem_response
+from grid.web.http.response import Buffer, Headers, Response, http_date, status_line
+from grid.web.http.routing import ShortWay
+from syft_ext.errors import Unavailable
+
+__all__ = ["Handler", "ServerState"]
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("grid.access")
+
+_PLAIN = re.compile(r"[A-Za-z0-9/%:@._~-]*")
+IDLE_TIMEOUT = 75.0
+LINGER = 3.0
+SMALL = 16 << 10
+SLICE = 1 << 20
+"""What a client must be able to take within the timeout."""
+
+
+class Observer(Protocol):
+    def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None: ...
+
+
+class ServerState:
+    """What the handlers of one server share.
+
+    Attributes:
+        observer: is told of every exchange.
+        short_way: answers requests without the application, if it can.
+        draining: the server is stopping: connections close after the answer they are at.
+        idle: handlers that wait for a next request; they may be cut off when the server stops.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self.observer: Observer | None = app.extensions.get("instruments")
+        self.short_way: ShortWay | None = app.extensions.get("short_way")
+        self.draining = False
+        self.idle: set[Handler] = set()
+
+    def drain(self) -> None:
+        self.draining = True
+        for handler in list(self.idle):
+            with contextlib.suppress(OSError, AttributeError):
+                handler.socket.shutdown(sockets.SHUT_RD)
+
+
+class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
+    """Serves the requests of one connection."""
+
+    lingering = False
+    head: Head | None = None
+    status: Any
+    wsgi_input: Body
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        super().__init__(sock, address, server)
+        sock.settimeout(IDLE_TIMEOUT)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+
+    def handle(self) -> None:
+        rfile = self.rfile
+        try:
+            super().handle()
+        finally:
+            rfile.close()  # the socket stays open as long as this view on it
+
+    # -- reading the request ------------------------------------------------------------------------
+
+    def read_requestline(self) -> str:
+        if self.server.state.draining:
+            return ""
+        self.server.state.idle.add(self)
+        try:
+            self.head = Head.take(self.rfile)
+            return str(super().read_requestline()) if self.head is None else self.head.line
+        finally:
+            self.server.state.idle.discard(self)
+
+    def handle_one_request(self) -> Any:
+        result = super().handle_one_request()
+        if isinstance(result, tuple) and result[0] == "414":
+            return "414", _raw(414, "uri-too-long", "the request line is too long")
+        if self.lingering and self.socket is not None:
+            self._linger()
+        return result
+
+    def read_request(self, raw_requestline: str) -> bool:
+        if self.head is not None:
+            _, self.command, self.path, self.headers, self.content_length, self.close_connection = self.head
+            self.request_version = "HTTP/1.1"
+        elif super().read_request(raw_requestline):
+            self._check_framing()
+        else:
+            return False
+        if self.server.state.draining:
+            self.close_connection = True
+        return True
+
+    def _check_framing(self) -> None:
+        for name in ONCE:
+            if self.headers.several(name):
+                raise ValueError(f"several {name} headers")
+        coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length")
+        if coding is not None and (coding.lower() != "chunked" or self._declared_length):
+            raise ValueError("ambiguous length of the body")
+        if length is not None and not (length.isascii() and length.isdigit()):
+            raise ValueError("Content-Length is not a number")
+        if self.request_version == "HTTP/1.1" and not self.headers.get("host"):
+            raise ValueError("no Host header")
+
+    def MessageClass(self, *args: Any) -> RequestHeaders:
+        headers = RequestHeaders.parse(self.rfile)
+        # pywsgi forgets a Content-Length that comes with "chunked" before anybody can object to it.
+        self._declared_length = "content-length" in headers
+        return headers
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = self.server.get_environ()
+        path, _, query = self.path.partition("?")
+        host, port = self.client_address[:2] if isinstance(self.client_address, tuple) else ("", 0)
+        environ.update(
+            self.headers.environ(),
+            REQUEST_METHOD=self.command,
+            SCRIPT_NAME="",
+            PATH_INFO=unquote(path, "latin-1"),
+            QUERY_STRING=query,
+            SERVER_PROTOCOL=self.request_version,
+            REMOTE_ADDR=str(host),
+            REMOTE_PORT=str(port),
+        )
+        expects = self.socket if environ.get("HTTP_EXPECT", "").lower() == "100-continue" else None
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        body = Body(self.rfile, self.content_length, expects, chunked, exchange_of(environ))
+        self.wsgi_input = environ["wsgi.input"] = body
+        environ["wsgi.input_terminated"] = True
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and not (chunked or self.content_length):
+            environ["grid.upgrade"] = self.upgrade
+        return environ
+
+    def upgrade(self) -> tuple[Any, bytes]:
+        """Give the connection away: its socket, and what was read beyond the request already."""
+        self.close_connection = True
+        self.code, self.status, self._orig_status = 101, None, "101"
+        self.socket.settimeout(0.0)
+        early = b""
+        with contextlib.suppress(OSError):  # TLS: nothing decrypted yet
+            early = self.rfile.read1(len(self.rfile.peek(1)))
+        return self.socket, early
+
+    # -- answering ----------------------------------------------------------------------------------
+
+    def run_application(self) -> None:
+        short_way = self.server.state.short_way
+        if short_way is not None and self.request_version == "HTTP/1.1":
+            found = short_way.answer(self.environ)
+            if found is not None:
+                self._answer(*found)
+                return
+        super().run_application()
+
+    def _answer(self, response: Response, more: Headers) -> None:
+        """Send an answer without WSGI in between; ``more``: headers beside its own."""
+        headers = [*response.headers, *more, ("Date", http_date(int(time.time())))]
+        if self._must_close() or self.close_connection:
+            self.close_connection = True
+            headers.append(("Connection", "close"))
+        head = _head(response.status, headers)
+        pieces = iter((response.body,) if isinstance(response.body, bytes) else response.body)
+        first = next(pieces, b"")  # content that cannot be read is an error still, not a cut-off answer
+        self.code, self.status, self.headers_sent = response.status, b"%d" % response.status, True
+        self._sendall(head, first)
+        for piece in pieces:
+            self._sendall(piece)
+
+    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
+        if self._must_close():
+            headers = [*headers, ("Connection", "close")]
+        return super().start_response(status, headers, exc_info)
+
+    def _must_close(self) -> bool:
+        """Whether this answer is the connection's last: too much of the body is left, or the server stops."""
+        unread = self.wsgi_input.unread()
+        if unread is None or unread > DRAIN_LIMIT or (unread and self.wsgi_input.awaited()):
+            self.lingering = True
+            return True
+        draining: bool = self.server.state.draining
+        return draining
+
+    def _sendall(self, data: Buffer, more: Buffer = b"") -> None:
+        """Send both: in one system call as far as the socket has room, and in one packet if they are small."""
+        sent = 0
+        if not isinstance(self.socket, ssl.SSLSocket):
+            sent = self.socket.sendmsg((data, more))
+        elif len(more) <= SMALL:
+            data, more = b"".join((data, more)), b""
+        self.response_length += sent
+        for view in (memoryview(data).cast("B"), memoryview(more).cast("B")):
+            for start in range(sent, len(view), SLICE):
+                piece = view[start : start + SLICE]
+                self.socket.sendall(piece)
+                self.response_length += len(piece)
+            sent = max(0, sent - len(view))
+
+    def _write_with_headers(self, data: bytes) -> None:
+        self.headers_sent = True
+        self.finalize_headers()
+        lines = [b"HTTP/1.1 " + bytes(self.status or b"")]
+        lines += [name + b": " + value for name, value in self.response_headers]
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        if self.response_use_chunked:
+            self._sendall(head)
+            self._write(data)
+        else:
+            self._sendall(head, data)
+
+    def _linger(self) -> None:
+        """Let a client that still sends find the answer: hang up our half, and swallow the rest for a while."""
+        deadline = time.monotonic() + LINGER
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(sockets.SHUT_WR)
+            while (left := deadline - time.monotonic()) > 0:
+                self.socket.settimeout(left)
+                if not self.socket.recv(SMALL):
+                    return
+
+    def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
+        if isinstance(error, OSError):
+            logger.debug("connection of %s broke: %s", self.client_address, error)
+        else:
+            logger.info("unreadable request from %s: %s", self.client_address, error)
+        # The texts of ValueErrors are pywsgi's and ours, about the client's own bytes.
+        return "400", _raw(400, "bad-request", "this is not a well-formed HTTP/1.1 request")
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """An exception that came out of the application while it answered."""
+        if isinstance(error, OSError):
+            logger.debug("connection of %s broke: %s", self.client_address, error)
+            self.close_connection = True
+            return
+        if not issubclass(kind, Exception):  # the server ends this greenlet
+            error = Unavailable("the node is stopping")
+        elif self.headers_sent:
+            # The answer is on its way; cutting it short is all that tells the client.
+            logger.error("an answer was cut short", exc_info=(kind, error, trace))
+            self.close_connection = True
+            return
+        self.close_connection = True
+        if self.headers_sent:
+            return
+        with contextlib.suppress(OSError):
+            self._answer(error_response(error), [])
+
+    def log_error(self, msg: str, *args: Any) -> None:
+        logger.info(msg, *args)
+
+    def log_request(self) -> None:
+        if self.environ is None:
+            return
+        exchange = exchange_of(self.environ)
+        status = abs(self.code or 0)
+        seconds = (self.time_finish or time.time()) - self.time_start
+        if self.server.state.observer is not None and status != 101:
+            self.server.state.observer.observe(exchange, status, seconds, self.response_length)
+        if access.isEnabledFor(logging.INFO):
+            path = (self.path or "").split("?", 1)[0]  # queries stay out of logs
+            if not _PLAIN.fullmatch(path):
+                path = quote(path, safe="/%:@-._~")
+            peer = self.client_address[0] if isinstance(self.client_address, tuple) else "-"
+            log_info(
+                access,
+                f"method={self.command} path={path} status={status} outcome={exchange.outcome or status} "
+                f"operation={exchange.operation or '-'} received={exchange.received} "
+                f"sent={self.response_length} ms={seconds * 1e3:.1f} peer={peer} id={exchange.request_id}",
+            )
+
+
+def _raw(status: int, code: str, detail: str) -> bytes:
+    """A whole response, for requests that never reached the application."""
+    response = problem_response(status, code, detail)
+    assert isinstance(response.body, bytes)
+    return _head(status, [*response.headers, ("Connection", "close")]) + response.body
+
+
+def _head(status: int, headers: Headers) -> bytes:
+    """The head of an answer. Raises :class:`ValueError` rather than let a value begin another line."""
+    lines = [f"HTTP/1.1 {status_line(status)}", *[f"{name}: {value}" for name, value in headers], "", ""]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        raise ValueError("a line break in a header of the answer")
+    return head.encode("latin-1")

@@ -1,0 +1,85 @@
+"""Errors as ``application/problem+json`` (RFC 9457). No traceback and no exception text of ours leaves."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import msgspec
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from grid.web.http.response import Response
+from syft_ext.errors import (
+    GridError,
+    InternalError,
+    NotFound,
+    Problem,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+)
+
+__all__ = ["PROBLEM_TYPE", "error_response", "problem_response", "to_problem"]
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+_encode = msgspec.json.Encoder().encode
+_KNOWN = {error.status: error for error in (NotFound, TooLarge, TooManyRequests)}
+
+
+def to_problem(error: Exception) -> Problem:
+    """The problem document that stands for ``error``; what is not ours to explain is logged and masked."""
+    if isinstance(error, GridError):
+        return _plain(error.to_problem())
+    if isinstance(error, HTTPException) and error.code is not None:
+        known = _KNOWN.get(error.code)
+        if known is not None:
+            return known(error.description or "").to_problem()
+        title = HTTP_STATUS_CODES.get(error.code, "Error")
+        return _problem(error.code, re.sub(r"[^a-z]+", "-", title.lower()), error.description or title)
+    logger.error("a request failed", exc_info=error)
+    return InternalError("the node failed to answer; its log has the details").to_problem()
+
+
+def _problem(status: int, code: str, detail: str) -> Problem:
+    return Problem(
+        type=f"urn:grid:error:{code}",
+        title=HTTP_STATUS_CODES.get(status, "Error"),
+        status=status,
+        detail=detail,
+        code=code,
+    )
+
+
+def _plain(problem: Problem) -> Problem:
+    """``problem`` without its facts where JSON cannot carry them: the error matters more."""
+    if problem.extra:
+        try:
+            _encode(problem.extra)
+        except (TypeError, ValueError):
+            logger.error("the facts of a %s error cannot be encoded: %r", problem.code, problem.extra)
+            return msgspec.structs.replace(problem, extra={})
+    return problem
+
+
+def problem_response(status: int, code: str, detail: str) -> Response:
+    """For what only HTTP knows (methods, media types, handshakes): no class of the tree stands for it."""
+    return Response(_encode(_problem(status, code, detail)), status, [("Content-Type", PROBLEM_TYPE)])
+
+
+def error_response(error: Exception) -> Response:
+    """The response to a request that ended in ``error``."""
+    problem = to_problem(error)
+    headers = [("Content-Type", PROBLEM_TYPE)]
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                headers.append((name, value))
+    if isinstance(error, Unauthenticated):
+        headers.append(("WWW-Authenticate", f'Bearer realm="grid", error="{error.code}"'))
+    retry = problem.extra.get("retry_after")
+    if problem.status in (429, 503) and isinstance(retry, int | float):
+        headers.append(("Retry-After", str(max(1, round(retry)))))
+    return Response(_encode(problem), problem.status, headers)

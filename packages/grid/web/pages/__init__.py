@@ -1,0 +1,4 @@
+"""Pages for people and probes: the node's page, documentation, health.
+
+Knows Flask; must not carry operations.
+"""

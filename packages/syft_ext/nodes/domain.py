@@ -1,0 +1,136 @@
+"""The client of a Domain: data, trainings, people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from syft_ext.client.compute import ComputeSessions
+from syft_ext.client.grants import Grants
+from syft_ext.client.node_client import NodeClient
+from syft_ext.client.objects import Objects
+from syft_ext.client.policy import Budgets, Policy
+from syft_ext.client.requests import Requests
+from syft_ext.client.trainings import Trainings
+from syft_ext.errors import BadRequest
+from syft_ext.messages.datasets import SearchQuery, SearchResults
+from syft_ext.nodes.datasets import Datasets
+from syft_ext.nodes.environments import Environments
+from syft_ext.nodes.found import Found, Hit, Source
+
+if TYPE_CHECKING:
+    from syft_ext.pointers.location import Location
+    from syft_ext.statistics.result import Analysis
+
+__all__ = ["DomainClient"]
+
+
+class DomainClient(NodeClient):
+    """A Domain: it governs and stores data and models, and coordinates trainings."""
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets that you may find, newest first."""
+        return Datasets(self)
+
+    @property
+    def store(self) -> Objects:
+        """The objects that you may find, newest first."""
+        return Objects(self)
+
+    @property
+    def trainings(self) -> Trainings:
+        """The trainings hosted here, newest first."""
+        return Trainings(self)
+
+    @property
+    def requests(self) -> Requests:
+        """What was asked for: yours, and what you may decide on."""
+        return Requests(self)
+
+    @property
+    def grants(self) -> Grants:
+        """What was allowed to whom: yours, and those that you may decide on."""
+        return Grants(self)
+
+    @property
+    def workers(self) -> Environments:
+        """Your compute environments here; who manages infrastructure makes and ends them for others."""
+        return Environments(self)
+
+    @property
+    def policy(self) -> Policy:
+        """What the owner demands of everything that leaves."""
+        return Policy(self)
+
+    @property
+    def budget(self) -> Budgets:
+        """What noisy statistics may cost you, and others."""
+        return Budgets(self)
+
+    @property
+    def compute(self) -> ComputeSessions:
+        """Your sessions of remote computation here."""
+        return ComputeSessions(self)
+
+    @property
+    def location(self) -> Location:
+        """Where to send what is to be computed with the data here: ``x.send(domain)`` means it."""
+        from syft_ext.pointers.location import location_of
+
+        return location_of(self)
+
+    def pointer(self, object_id: str) -> Any:
+        """A pointer to a stored object that you may compute on, by its id."""
+        from syft_ext.pointers.stored import pointer
+
+        return pointer(self, object_id)
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        tags: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        name: str = "",
+        kind: Any = "",
+        min_bytes: int | None = None,
+        max_bytes: int | None = None,
+        min_rows: int | None = None,
+        max_rows: int | None = None,
+        limit: int = 100,
+    ) -> Found:
+        """Search the datasets, models and objects that you may find, in what is published of them.
+
+        ``found[0].request("why")`` asks for what was found.
+
+        Args:
+            text: words that all occur in name, description, tags or column names.
+            tags: tags that are all there.
+            columns: names of columns that are all there.
+            kind: "dataset", "model", "object", or "" for all.
+            min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
+        """
+        if kind not in ("", "dataset", "model", "object"):
+            raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
+        message = SearchQuery(
+            text=text,
+            tags=list(tags),
+            columns=list(columns),
+            name=name,
+            kind=kind,
+            min_bytes=min_bytes,
+            max_bytes=max_bytes,
+            min_rows=min_rows,
+            max_rows=max_rows,
+            limit=limit,
+        )
+        reply: SearchResults = self.call(message)
+        here = Source(self.name, self.address, self.id, None, self)
+        return Found(Hit(here, entry) for entry in reply.entries)
+
+    def analyze(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> Analysis:
+        """Statistics of tables, here or at several Domains: see :func:`syft_ext.statistics.analyze.analyze`."""
+        from syft_ext.statistics.analyze import analyze
+
+        return analyze(tables, statistics, **options)

@@ -1,0 +1,226 @@
+"""The client of a Network: which Domains there are, and what they publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from syft_ext.client.collection import Collection
+from syft_ext.client.node_client import NodeClient
+from syft_ext.display.table import when
+from syft_ext.errors import BadRequest, NotFound
+from syft_ext.messages import NodeMetadata, Reply
+from syft_ext.messages.datasets import SearchEntry
+from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchNote
+from syft_ext.nodes.domain import DomainClient
+from syft_ext.nodes.found import Found, FoundAsset, Hit, Source
+from syft_ext.nodes.login import connect, enter, login
+from syft_ext.profile import credentials
+from syft_ext.profile.credentials import Session
+from syft_ext.transport import Connection
+from syft_ext.transport.address import NodeAddress
+
+if TYPE_CHECKING:
+    from syft_ext.statistics.result import Analysis
+
+__all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "SearchResults"]
+
+
+class _Found(Reply):
+    """As in :class:`~syft_ext.messages.network.Found`; what was found is read when somebody looks at it."""
+
+    domain_id: str
+    domain_name: str
+    domain_address: str
+    item: msgspec.Raw
+
+
+class _SearchReply(Reply):
+    results: list[_Found]
+    notes: list[SearchNote]
+    asked: int
+    seconds: float
+
+
+class _UnreadHit(Hit):
+    """Reading a hundred entries takes longer than the Network's search for them."""
+
+    def __init__(self, source: Source, item: msgspec.Raw) -> None:
+        self.source, self._item = source, item
+
+    @cached_property
+    def entry(self) -> SearchEntry:  # type: ignore[override]
+        return msgspec.msgpack.decode(self._item, type=SearchEntry)
+
+
+class SearchResults(Found):
+    """Hits of a search. ``notes`` says which Domains could not answer, and why."""
+
+    def __init__(self, network: NetworkClient, reply: _SearchReply) -> None:
+        super().__init__(
+            _UnreadHit(
+                Source(found.domain_name, found.domain_address, found.domain_id, network, None), found.item
+            )
+            for found in reply.results
+        )
+        self.notes = reply.notes
+        self.asked, self.seconds = reply.asked, reply.seconds
+
+    def title(self) -> str:
+        return f"{len(self)} found at {self.asked} domains in {self.seconds:.2f} s"
+
+    def note(self) -> str:
+        return "; ".join(f"{note.domain} did not answer: {note.error}" for note in self.notes)
+
+
+class Domains(Collection[DomainView]):
+    """The Domains of a Network, and how they are."""
+
+    title = "Domains"
+    headings = ("name", "status", "address", "has", "last seen", "id")
+
+    def all(self) -> list[DomainView]:
+        reply: DomainList = self.client.call(ListDomains())
+        return reply.domains
+
+    def get(self, domain_id: str) -> DomainView:
+        return self[domain_id]
+
+    def key(self, item: DomainView) -> tuple[str, ...]:
+        return (item.domain_id, item.address, item.name)
+
+    def row(self, item: DomainView) -> tuple[Any, ...]:
+        has = [f"{count} {what}" for what, count in item.counts.items()]
+        return (item.name, item.status, item.address, has, when(item.last_seen), item.domain_id)
+
+
+class NetworkClient(NodeClient):
+    """A Network: it knows Domains, searches them, and carries messages to them."""
+
+    def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
+        super().__init__(connection, metadata, session)
+        self._clients: dict[str, DomainClient] = {}
+
+    @property
+    def domains(self) -> Domains:
+        return Domains(self)
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        tags: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        name: str = "",
+        kind: str = "",
+        min_bytes: int | None = None,
+        max_bytes: int | None = None,
+        min_rows: int | None = None,
+        max_rows: int | None = None,
+        limit: int = 100,
+        deadline: float | None = None,
+    ) -> SearchResults:
+        """Search what all Domains publish; they are asked at the same time.
+
+        ``found[0].request("why")`` asks for what was found, at the Domain that has it.
+
+        Args:
+            text: words that must occur in name, description, tags or column names.
+            tags: tags that must all be there.
+            columns: names of columns that must all be there.
+            kind: "dataset", "model" or "object"; "" for datasets and models.
+            min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
+            deadline: seconds to wait at most; Domains that are slower become a note.
+        """
+        if kind not in ("", "dataset", "model", "object"):
+            raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
+        message = SearchNetwork(
+            text=text,
+            tags=list(tags),
+            columns=list(columns),
+            name=name,
+            kind=kind,  # type: ignore[arg-type]  # checked above
+            min_bytes=min_bytes,
+            max_bytes=max_bytes,
+            min_rows=min_rows,
+            max_rows=max_rows,
+            limit=limit,
+            deadline=deadline,
+        )
+        with self.explained():
+            frame = self.open(message, timeout=90.0)
+            frame.payload.drain()
+            return SearchResults(self, frame.envelope.reply_as(_SearchReply))
+
+    def connect(
+        self,
+        domain: str | DomainView,
+        email: str = "",
+        password: str = "",
+        *,
+        totp: str = "",
+        direct: bool = False,
+    ) -> DomainClient:
+        """A client of one of the Domains, through this Network, or directly.
+
+        Messages through the Network are signed by you for the Domain, and its answers by the Domain for
+        you: the Network can read them, and cannot change them.
+
+        Args:
+            domain: its name, id, address or view.
+            email, password, totp: log in there (your account at the Network is not one at its Domains).
+            direct: talk to the Domain's own address, without the Network in between.
+        """
+        view = domain if isinstance(domain, DomainView) else self.domains[domain]
+        if direct:
+            client = login(view.address, email, password, totp=totp) if email else connect(view.address)
+        else:
+            client = self._through(view, email, password, totp)
+        if not isinstance(client, DomainClient):
+            raise NotFound(f"{view.name} is no domain but a {client.kind}")
+        return client
+
+    def _through(self, view: DomainView, email: str, password: str, totp: str) -> NodeClient:
+        return enter(self._carried(view), _address(view), email, password, totp=totp)
+
+    def _carried(self, view: DomainView) -> Connection:
+        return Connection(
+            self.connection.transport,
+            self.connection.identity,
+            node_key=view.verify_key,
+            recipient=view.domain_id,
+            relay_key=self.connection.node_key,
+        )
+
+    def logged_in(self, domain_id: str) -> DomainClient:
+        """A client of a Domain through this Network, with your earlier login there, however that was made.
+
+        Raises :class:`~syft_ext.errors.NotLoggedIn`, saying how to log in, when there is none.
+        """
+        client = self._clients.get(domain_id)
+        if client is None or client.session is None or client.session.expired:
+            view = self.domains[domain_id]
+            mine = [each for each in credentials.list_sessions() if each.node_id == domain_id]
+            valid = next((each for each in mine if not each.expired), None)
+            session = valid or credentials.require(_address(view))
+            connection = self._carried(view)
+            connection.token = session.token
+            client = DomainClient(connection, connection.metadata(), session)
+            self._clients[domain_id] = client
+        return client
+
+    def analyze(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> Analysis:
+        """Statistics of tables at several Domains: see :func:`syft_ext.statistics.analyze.analyze`.
+
+        Log in to the Domains before, for instance by ``network.connect(domain, email, password)``.
+        """
+        from syft_ext.statistics.analyze import analyze
+
+        return analyze(tables, statistics, **options)
+
+
+def _address(view: DomainView) -> str:
+    return str(NodeAddress.parse(view.address)) if view.address else view.domain_id

@@ -1,0 +1,213 @@
+"""Parent and sandboxed child: small typed messages over a socket, tensors in shared memory, no pickle anywhere.
+
+A message is a 4-byte little-endian length and msgpack. The memory is a sealed memfd that neither side can
+shrink (a shrunken map would kill the reader); the parent decides every offset in it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from syft_ext.errors import GridError, InvalidPlan
+from syft_ext.plans.graph.itemsizes import ITEMSIZES
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Arena",
+    "Done",
+    "Failed",
+    "Load",
+    "Price",
+    "Priced",
+    "Ready",
+    "Run",
+    "Slot",
+    "Step",
+    "layout",
+    "receive",
+    "send",
+]
+
+_ALIGNMENT = 64
+_MAX_MESSAGE = 80 << 20
+
+
+class Slot(msgspec.Struct, frozen=True, array_like=True):
+    """Where a tensor lies in the arena."""
+
+    dtype: str
+    shape: list[int]
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        count = ITEMSIZES[self.dtype]
+        for size in self.shape:
+            count *= size
+        return count
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: keep this plan; with ``prove``, only if its cost fits and its self-test passes."""
+
+    plan: bytes
+    limits: dict[str, int]
+    prove: bool = False
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One run: on ``inputs``, with the results at ``outputs``, where they may be the inputs of the next."""
+
+    inputs: list[Slot]
+    outputs: list[Slot]
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: run a loaded plan, once for each of ``steps``."""
+
+    plan_id: str
+    arena_bytes: int
+    steps: list[Step]
+    cpu_seconds: float
+
+
+class Price(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: what would one run of this plan cost, at these sizes?"""
+
+    plan: bytes
+    limits: dict[str, int]
+    sizes: dict[str, int]
+
+
+class Priced(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the fields of :class:`syft_ext.plans.graph.limits.Cost`."""
+
+    cost: dict[str, int]
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent, once: warm, and locked down by these means."""
+
+    protections: list[str]
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the plan is loaded, or the results lie in the arena."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the error, without a traceback."""
+
+    detail: str
+    extra: dict[str, str | int | float | bool | None]
+
+
+Message: TypeAlias = Load | Run | Price | Ready | Done | Priced | Failed
+_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def send(channel: socket.socket, message: Message) -> None:
+    """Write one message; OSError if the other side is gone."""
+    body = msgspec.msgpack.encode(message)
+    channel.sendall(struct.pack("<I", len(body)) + body)
+
+
+def receive(channel: socket.socket) -> Message | None:
+    """Read one message; None at the end of the stream; TimeoutError after the socket's timeout."""
+    header = _exactly(channel, 4)
+    if header is None:
+        return None
+    (length,) = struct.unpack("<I", header)
+    if length > _MAX_MESSAGE:
+        raise InvalidPlan("the sandbox sent an impossible message")
+    body = _exactly(channel, length)
+    if body is None:
+        return None
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidPlan("the sandbox sent an unreadable message") from error
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes | None:
+    buffer = bytearray()
+    while len(buffer) < count:
+        piece = channel.recv(min(count - len(buffer), 1 << 20))
+        if not piece:
+            return None
+        buffer += piece
+    return bytes(buffer)
+
+
+def layout(tensors: Iterable[tuple[str, Sequence[int]]], start: int = 0) -> tuple[list[Slot], int]:
+    """Slots for tensors of the given (dtype, shape), and the first free offset behind them."""
+    slots = []
+    for dtype, shape in tensors:
+        slot = Slot(dtype, list(shape), start)
+        slots.append(slot)
+        start += -(-slot.nbytes // _ALIGNMENT) * _ALIGNMENT
+    return slots, start
+
+
+class Arena:
+    """Shared memory that grows. ``fd`` is inherited by the child, which maps the size it is told."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = 0
+        self._bytes: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    @classmethod
+    def create(cls) -> Arena:
+        fd = os.memfd_create("plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        return cls(fd)
+
+    def grow(self, size: int) -> None:
+        """The owner makes room for at least ``size`` bytes."""
+        if size > self.size:
+            size = -(-max(size, 2 * self.size, 1 << 20) // mmap.PAGESIZE) * mmap.PAGESIZE
+            os.ftruncate(self.fd, size)
+            self.map(size)
+
+    def map(self, size: int) -> None:
+        """See the first ``size`` bytes; the file must be that long."""
+        if size > self.size:
+            self._bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
+            self.size = size
+
+    def raw(self, slot: Slot) -> NDArray[np.uint8]:
+        """The bytes at ``slot``, as a flat view on the shared memory."""
+        if slot.dtype not in ITEMSIZES or slot.offset < 0 or slot.offset + slot.nbytes > self.size:
+            raise GridError("a slot lies outside the shared memory")
+        return self._bytes[slot.offset : slot.offset + slot.nbytes]
+
+    def view(self, slot: Slot) -> torch.Tensor:
+        """The tensor at ``slot``, as a view on the shared memory."""
+        import torch
+
+        from syft_ext.plans.graph.dtypes import DTYPES
+
+        return torch.from_numpy(self.raw(slot)).view(DTYPES[slot.dtype]).view(slot.shape)
+
+    def write(self, slot: Slot, tensor: torch.Tensor) -> None:
+        self.view(slot).copy_(tensor)
+
+    def close(self) -> None:
+        """Close the file; views keep the memory alive."""
+        self._bytes = np.empty(0, np.uint8)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
