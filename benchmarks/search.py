@@ -34,6 +34,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import syft_ext as sy
+from apps.assembly import open_node
 from benchmarks._harness import EMAIL, PASSWORD, megabytes, quiet_login
 from demo.processes import NodeProcess
 from grid.access.viewer import Viewer
@@ -42,7 +43,6 @@ from grid.accounts.tables import User
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
 from grid.catalogue.objects import ObjectManager
-from grid.node import Node
 from syft_ext.messages.datasets import Asset, Column, CreateDataset, PublishStatistics
 from syft_ext.messages.network import ListDomains, RequestAssociation
 from syft_ext.messages.objects import PutObject
@@ -69,7 +69,7 @@ def fill(home: Path, name: str, assets: int) -> None:
     """A Domain's home with an owner and so many published assets, made without a server."""
     from grid.accounts.service import SERVICES as ACCOUNTS
 
-    node = Node("domain", home, name, [*ACCOUNTS])
+    node = open_node("domain", home, name, [*ACCOUNTS])
     bootstrap_owner(node, EMAIL, PASSWORD)
     with node.db.read() as session:
         owner = session.query(User.id).scalar()

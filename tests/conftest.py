@@ -20,6 +20,7 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
+from grid import schema
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
 
@@ -51,7 +52,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to be copied."""
     path = tmp_path_factory.mktemp("template") / "template.db"
     db = Database(f"sqlite:///{path}")
-    db.upgrade()
+    schema.upgrade(db)
     db.close()
     # A node on the template itself would be in everybody's database: its log file could not be opened.
     path.with_name(path.name + "-wal").mkdir()
@@ -76,7 +77,7 @@ def postgresql_session_url() -> Iterator[str]:
     """The URL of this session's migrated PostgreSQL database."""
     with throw_away_database() as url:
         db = Database(url)
-        db.upgrade()
+        schema.upgrade(db)
         db.close()
         yield url
 

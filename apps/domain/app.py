@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from apps.assembly import open_node
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
+from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
 from grid.dashboard.published import counts_of
+from grid.dashboard.service import DashboardService
 from grid.environments.service import EnvironmentService
 from grid.federated.open_trainings import OpenTrainingsService
 from grid.federated.service import SERVICES as FEDERATED
@@ -24,14 +27,13 @@ from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
 from grid.privacy.budget.service import BudgetService
-from grid.statistics.service import StatisticsService
 
 __all__ = ["build"]
 
 
 def build(home: Path, settings: DomainSettings) -> Node:
     """A Domain whose state is in ``home``."""
-    return Node(
+    return open_node(
         "domain",
         home,
         settings.name or "domain",
@@ -39,11 +41,12 @@ def build(home: Path, settings: DomainSettings) -> Node:
             MetadataService,
             AuditService,
             *ACCOUNTS,
+            DashboardService,
             *CATALOGUE,
             *GOVERNANCE,
             PolicyService,
             BudgetService,
-            StatisticsService,
+            statistics_service,
             partial(ComputeService, settings=settings),
             partial(EnvironmentService, settings=settings),
             *FEDERATED,

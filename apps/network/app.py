@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from apps.assembly import open_node
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
 from grid.config import NetworkSettings
+from grid.dashboard.service import DashboardService
 from grid.network.associations import AssociationService, opener
 from grid.network.forwarding import ForwardingService
 from grid.network.hub import HubService
@@ -22,7 +24,7 @@ __all__ = ["build"]
 
 def build(home: Path, settings: NetworkSettings) -> Node:
     """A Network whose state is in ``home``."""
-    return Node(
+    return open_node(
         "network",
         home,
         settings.name or "network",
@@ -31,6 +33,7 @@ def build(home: Path, settings: NetworkSettings) -> Node:
             HousekeepingService,
             AuditService,
             *ACCOUNTS,
+            DashboardService,
             partial(
                 AssociationService, offline_after=settings.offline_after, opener=opener(settings.ca_file)
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from apps.assembly import open_node
 from grid.audit.service import AuditService
 from grid.config import WorkerSettings
 from grid.network.associations import AssociationService, opener
@@ -24,7 +25,7 @@ MISSED = 4
 
 def build(home: Path, settings: WorkerSettings) -> Node:
     """A Worker whose state is in ``home``."""
-    return Node(
+    return open_node(
         "worker",
         home,
         settings.name or "worker",

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from argon2 import PasswordHasher
 
+from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.accounts.service import PASSWORDS, SERVICES
-from grid.node import Node, Service
+from grid.node import Service
 from grid.node.metadata import MetadataService
 from syft_ext.clock import Clock, ManualClock
 from syft_ext.errors import BadRequest, Forbidden, GridError, Unauthenticated
@@ -46,7 +47,7 @@ class House:
         self.open()
 
     def open(self) -> None:
-        self.node = Node(
+        self.node = open_node(
             "domain",
             self.home,
             "hospital",

@@ -86,7 +86,7 @@ def test_a_trainings_secret_is_sealed_old_ones_from_the_next_start_on(
     tmp_path: Path, database_url: str
 ) -> None:
     def open_node() -> Node:
-        node = Node("domain", tmp_path / "home", "hospital", list(FEDERATED), database_url=database_url)
+        node = open_node("domain", tmp_path / "home", "hospital", list(FEDERATED), database_url=database_url)
         node.start()
         return node
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
+from grid import schema
 from grid.accounts.groups import GroupManager
 from grid.accounts.service import PASSWORDS
 from grid.accounts.settings import load_settings
@@ -37,7 +38,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
     def filled(url: str) -> Database:
         db = Database(url)
-        db.upgrade("0007")
+        schema.upgrade(db, "0007")
         with db.transaction() as session:
             for statement in OLD_ROWS:
                 session.execute(text(statement))
@@ -56,7 +57,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 def test_people_of_an_older_version(old: Database) -> None:
     for _ in range(2):  # down and up again loses what is new only
-        old.upgrade()
+        schema.upgrade(old)
         (group,) = GroupManager(old).all()
         assert (group.name, group.users, group.flags) == ("ward", [USER], [])
         view = UserManager(old, ManualClock(), PASSWORDS).get(USER)
@@ -72,4 +73,4 @@ def test_people_of_an_older_version(old: Database) -> None:
             key, opened = session.scalars(select(UserKey)).one(), session.scalars(select(UserSession)).one()
             assert (key.name, key.added_at, opened.remote) == ("", None, "")
             assert session.scalars(select(Totp)).all() == []
-        old.downgrade("0007")
+        schema.downgrade(old, "0007")

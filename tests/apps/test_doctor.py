@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.cli.commands import doctor as cli_doctor
+from grid import schema
 from grid.config import DomainSettings
 from grid.storage.sql.database import Database
 from tests.apps.conftest import Nodes, grid
@@ -92,7 +93,7 @@ def test_migrations_are_known_to_the_doctor(tmp_path: Path) -> None:
         "none yet: it is made at the first start",
     )
     db = Database(f"sqlite:///{tmp_path / 'node.db'}")
-    db.upgrade()
+    schema.upgrade(db)
     db.close()
     result, detail = cli_doctor._database(tmp_path, DomainSettings())
     assert result == "ok"

@@ -67,7 +67,7 @@ def test_nothing_secret_is_in_the_log(house: House) -> None:
     with pytest.raises(GridError):
         house.log_in(OWNER, "a wrong pass phrase")
     owner.call(PutObject(kind="bytes", description="mine"), [b"the content itself"])
-    text = b"".join(house.node.audit.export())
+    text = b"".join(house.node.journal.export())
     for secret in (PASSWORD.encode(), b"a wrong pass phrase", b"the content itself", owner.token.encode()):
         assert secret not in text
     assert b'"email":"owner@hospital.org"' in text
@@ -117,7 +117,7 @@ def test_an_entry_is_never_changed_or_removed_by_sql(house: House) -> None:
             house.node.db.transaction() as session,
         ):
             session.execute(statement)
-    assert house.node.audit.verify().intact
+    assert house.node.journal.verify().intact
 
 
 def test_a_call_that_cannot_be_recorded_in_the_database_is_recorded_later(
@@ -139,7 +139,7 @@ def test_a_call_that_cannot_be_recorded_in_the_database_is_recorded_later(
     owner = house.log_in()
     found = owner.call(ListAudit(operation="users.create")).entries
     assert found[-1].detail["set_aside"] is True and found[-1].outcome == "ok"
-    assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
+    assert house.node.journal.verify().intact and not (house.home / "audit.pending").exists()
 
 
 def test_a_file_that_cannot_be_removed_or_read_keeps_nobody_out(
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_removed_or_read_keeps_nobody_out(
     house.add_user(owner, "dora@x.org")
     assert len(owner.call(ListAudit(outcome="waited")).entries) == 1  # not once for each try
     assert len(owner.call(ListAudit(operation="users.create")).entries) == 4
-    assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
+    assert house.node.journal.verify().intact and not (house.home / "audit.pending").exists()
 
 
 def test_a_damaged_line_that_waits_keeps_nobody_out(house: House) -> None:
@@ -173,7 +173,7 @@ def test_a_damaged_line_that_waits_keeps_nobody_out(house: House) -> None:
     house.add_user(owner, "ann@x.org")
     (damaged,) = owner.call(ListAudit(outcome="damaged")).entries
     assert damaged.operation == "audit.pending" and damaged.detail["set_aside"] is True
-    assert house.node.audit.verify().intact and not (house.home / "audit.pending").exists()
+    assert house.node.journal.verify().intact and not (house.home / "audit.pending").exists()
 
 
 def test_strangers_cannot_fill_the_log(house: House) -> None:
@@ -187,7 +187,7 @@ def test_strangers_cannot_fill_the_log(house: House) -> None:
 
 def test_no_entry_is_recorded_inside_a_transaction(house: House) -> None:
     with pytest.raises(RuntimeError, match="transaction"), house.node.db.transaction():
-        house.node.audit.record(ANONYMOUS, "x.y")
+        house.node.journal.record(ANONYMOUS, "x.y")
 
 
 def test_a_failed_login_says_whose(house: House) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from grid import schema
 from grid.audit.chain import Draft, append
 from grid.audit.checkpoints import EVERY, FILE, Checkpoints
 from grid.audit.log import export_database, verify_database
@@ -159,7 +160,7 @@ class Log:
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     home = tmp_path_factory.mktemp("log")
     database = Database(f"sqlite:///{home / 'node.db'}")
-    database.upgrade()
+    schema.upgrade(database)
     log = Log(home, database)
     yield log
     log.file.close()

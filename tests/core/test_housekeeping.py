@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.assembly import open_node
 from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
@@ -15,7 +16,7 @@ from grid.node.metadata import MetadataService
 
 @pytest.fixture
 def node(tmp_path: Path, sqlite_url: str) -> Iterator[Node]:
-    node = Node(
+    node = open_node(
         "domain", tmp_path / "home", "tidy", [MetadataService, HousekeepingService], database_url=sqlite_url
     )
     yield node

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from apps.assembly import open_node
 from grid.federated.service import SERVICES, FederatedService
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
 from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge, Unauthenticated
@@ -23,7 +24,7 @@ STRANGER = Principal("user", id="2" * 32)
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node("domain", tmp_path / "home", "hospital", list(SERVICES))
+    node = open_node("domain", tmp_path / "home", "hospital", list(SERVICES))
     node.start()
     yield node
     node.stop()

@@ -5,13 +5,13 @@ import pytest
 
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
+from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.plans.desk import PlanDesk
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node.metadata import MetadataService
 from grid.privacy.budget.service import BudgetService
-from grid.statistics.service import StatisticsService
 from tests.accounts.people import House, cheap_hashes
 
 __all__ = ["cheap_hashes", "desk", "house", "sqlite_house"]
@@ -24,7 +24,7 @@ SERVICES = (
     *GOVERNANCE,
     PolicyService,
     BudgetService,
-    StatisticsService,
+    statistics_service,
 )
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
+from grid import schema
 from grid.access.decision import Scope, allowed
 from grid.access.tables import Grant, ObjectSource
 from grid.access.viewer import Viewer
@@ -98,7 +99,7 @@ def model(
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     path: Path = tmp_path_factory.mktemp("access") / "node.db"
     db = Database(f"sqlite:///{path}")
-    db.upgrade()
+    schema.upgrade(db)
     with db.transaction() as session:
         session.add(BlobRow(digest="d" * 64, size=0))
     yield db

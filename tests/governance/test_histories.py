@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from grid import schema
 from grid.access.decision import allowed, require, spend
 from grid.access.tables import Grant, ObjectSource, PolicyRow
 from grid.access.viewer import Viewer
@@ -334,7 +335,7 @@ class World:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, FileBlobStore]]:
     path: Path = tmp_path_factory.mktemp("histories")
     db = Database(f"sqlite:///{path / 'node.db'}")
-    db.upgrade()
+    schema.upgrade(db)
     yield db, FileBlobStore(path / "blobs")
     db.close()
 

@@ -12,10 +12,10 @@ import torch
 
 from grid.access.tables import Grant
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.policy_service import PolicyService
 from grid.node.metadata import MetadataService
-from grid.statistics.service import StatisticsService
 from syft_ext.client.policy import Policy
 from syft_ext.errors import BadRequest, Forbidden, GridError, TooLarge
 from syft_ext.ids import new_id
@@ -28,7 +28,7 @@ from tests.accounts.people import House
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
-    services = (MetadataService, *ACCOUNTS, *CATALOGUE, PolicyService, StatisticsService)
+    services = (MetadataService, *ACCOUNTS, *CATALOGUE, PolicyService, statistics_service)
     house = House(tmp_path / "home", database_url, services=services)
     yield house
     house.node.stop()

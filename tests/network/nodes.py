@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from apps.assembly import open_node
 from grid.config import DomainSettings, NetworkSettings
 from grid.network.associations import AssociationService
 from grid.network.forwarding import ForwardingService
@@ -59,7 +60,7 @@ class World:
         home = self.root / name
         home.mkdir()
         shutil.copyfile(self.template, home / "node.db")  # migrated already: that takes a while
-        node = Node(
+        node = open_node(
             kind,
             home,
             name,

@@ -8,12 +8,12 @@ import pytest
 from argon2 import PasswordHasher
 
 import syft_ext as sy
+from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.accounts.service import PASSWORDS
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.federated.service import SERVICES as FEDERATED
-from grid.node import Node
 from grid.node.metadata import MetadataService
 from grid.web.testing import ServedNode
 
@@ -26,7 +26,7 @@ def serve(home: Path, database_url: str, patch: pytest.MonkeyPatch) -> ServedNod
     """A Domain with its owner set up; close it at the end."""
     patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     services = (MetadataService, *ACCOUNTS, *CATALOGUE, *FEDERATED)
-    node = Node("domain", home, "hospital", services, database_url=database_url)
+    node = open_node("domain", home, "hospital", services, database_url=database_url)
     assert bootstrap_owner(node, EMAIL, PASSWORD)
     return ServedNode(node)
 

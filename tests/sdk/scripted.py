@@ -15,6 +15,7 @@ from typing import Any
 import blake3
 import torch
 
+from apps.assembly import open_node
 from grid.node import Context, Download, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
 from syft_ext.errors import Conflict, InvalidToken, NotFound, Unavailable
@@ -179,7 +180,7 @@ def _download(data: bytes) -> Download:
 
 def scripted_node(home: Path, database_url: str, script: Script) -> Node:
     services = (MetadataService, lambda node: ScriptedService(node, script))
-    return Node("domain", home, "scripted", services, database_url=database_url)
+    return open_node("domain", home, "scripted", services, database_url=database_url)
 
 
 Fault = Callable[[Envelope], str | None]

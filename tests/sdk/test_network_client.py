@@ -11,6 +11,7 @@ import torch
 from argon2 import PasswordHasher
 
 import syft_ext as sy
+from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.accounts.service import PASSWORDS
 from grid.accounts.service import SERVICES as ACCOUNTS
@@ -22,7 +23,6 @@ from grid.network.hub import HubService
 from grid.network.monitor import MonitorService, NetworkMonitorService
 from grid.network.requester import RequesterService
 from grid.network.search import NetworkSearchService
-from grid.node import Node
 from grid.node.metadata import MetadataService
 from grid.web.testing import ServedNode
 from syft_ext.errors import BadRequest, NotFound, Unauthenticated
@@ -44,7 +44,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     root = tmp_path_factory.mktemp("region")
     settings = NetworkSettings(auto_accept=True)
     associations = partial(AssociationService, offline_after=60.0)
-    network = Node(
+    network = open_node(
         "network",
         root / "network",
         "registry",
@@ -58,7 +58,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
             partial(NetworkSearchService, deadline=5.0),
         ],
     )
-    domain = Node(
+    domain = open_node(
         "domain",
         root / "domain",
         "north",

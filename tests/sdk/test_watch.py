@@ -11,6 +11,7 @@ import IPython.display
 import pytest
 
 import syft_ext.client.watch as watch_module
+from apps.assembly import open_node
 from grid.node import Context, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
 from syft_ext.client.trainings import Metrics, Training
@@ -126,7 +127,7 @@ class Feed(Service):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, sqlite_copy: Callable[[], str]) -> Iterator[Node]:
-    node = Node(
+    node = open_node(
         "domain",
         tmp_path_factory.mktemp("home"),
         "hospital",

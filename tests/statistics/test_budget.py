@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.policy_service import PolicyService
 from grid.node.metadata import MetadataService
 from grid.privacy.budget.service import BudgetService
-from grid.statistics.service import StatisticsService
 from grid.storage.objects.tables import ObjectPermission
 from syft_ext.client.policy import Budgets
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -31,7 +31,7 @@ from tests.accounts.people import House
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
-    services = (MetadataService, *ACCOUNTS, *CATALOGUE, PolicyService, BudgetService, StatisticsService)
+    services = (MetadataService, *ACCOUNTS, *CATALOGUE, PolicyService, BudgetService, statistics_service)
     house = House(tmp_path / "home", database_url, services=services)
     yield house
     house.node.stop()

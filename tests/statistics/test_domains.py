@@ -16,8 +16,10 @@ import urllib3
 from click.testing import CliRunner
 
 import syft_ext as sy
+from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings, NetworkSettings
 from grid.network.associations import AssociationService
@@ -28,8 +30,7 @@ from grid.network.requester import RequesterService
 from grid.network.search import NetworkSearchService
 from grid.node import Node
 from grid.node.metadata import MetadataService
-from grid.statistics import service as statistics_service
-from grid.statistics.service import StatisticsService
+from grid.statistics import service as statistics_room
 from grid.web.testing import ServedNode
 from syft_ext.errors import (
     BadRequest,
@@ -69,7 +70,7 @@ class Region:
 
 
 def domain_node(root: Path, name: str) -> Node:
-    return Node(
+    return open_node(
         "domain",
         root / name,
         name,
@@ -77,7 +78,7 @@ def domain_node(root: Path, name: str) -> Node:
             MetadataService,
             *ACCOUNTS,
             *CATALOGUE,
-            StatisticsService,
+            statistics_service,
             partial(AssociationService, offline_after=60.0),
             partial(HubService, settings=DomainSettings()),
             partial(RequesterService, interval=1.0),
@@ -104,7 +105,7 @@ def region(tmp_path_factory: pytest.TempPathFactory, own_folder: Path) -> Iterat
     """A Network and two Domains with patients, over sockets."""
     root = tmp_path_factory.mktemp("region")
     settings = NetworkSettings(auto_accept=True)
-    network = Node(
+    network = open_node(
         "network",
         root / "network",
         "registry",
@@ -215,14 +216,14 @@ def test_a_domain_that_dies_between_rounds_is_left_out_of_all_of_them(region: Re
 def test_a_slow_domain_is_not_waited_for(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = region.tables()
     slow = tables[1].client.id
-    require = statistics_service.require
+    require = statistics_room.require
 
     def late(*arguments: Any, **options: Any) -> Any:
         if node_of(region, slow).id == slow and arguments[3] == [tables[1].object_id]:
             time.sleep(1.5)
         return require(*arguments, **options)
 
-    monkeypatch.setattr(statistics_service, "require", late)
+    monkeypatch.setattr(statistics_room, "require", late)
     begin = time.monotonic()
     result = sy.analyze(tables, "count", columns="bmi", timeout=0.5, missing="skip")
     assert time.monotonic() - begin < 1.4

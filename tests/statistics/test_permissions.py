@@ -14,6 +14,7 @@ import torch
 
 from grid.access.tables import Grant, ObjectSource, PolicyRow
 from grid.accounts.service import SERVICES as ACCOUNTS
+from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.node.metadata import MetadataService
 from grid.statistics.analyses import Analyses
@@ -91,7 +92,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
-    services = (MetadataService, *ACCOUNTS, *CATALOGUE, StatisticsService)
+    services = (MetadataService, *ACCOUNTS, *CATALOGUE, statistics_service)
     house = House(tmp_path / "home", database_url, services=services)
     owner = house.set_up()
     ann, ann_view = house.add_user(owner, "ann@lab.org")
@@ -247,6 +248,6 @@ def test_what_the_audit_log_will_say(site: Site, monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_operation_needs_its_permission(tmp_path: Path, sqlite_url: str) -> None:
-    house = House(tmp_path / "home", sqlite_url, services=(MetadataService, *ACCOUNTS, StatisticsService))
+    house = House(tmp_path / "home", sqlite_url, services=(MetadataService, *ACCOUNTS, statistics_service))
     check_every_operation(house)
     house.node.stop()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
+from grid import schema
 from grid.storage.objects.tables import BlobRow
 from grid.storage.sql.cache import Fresh
 from grid.storage.sql.database import Database
@@ -23,7 +24,7 @@ STEPS = ["own", "other", "raw", "rolled back", "read", "read", "reopen"]
 
 def begin(url: str) -> Database:
     database = Database(url)
-    database.upgrade()
+    schema.upgrade(database)
     with database.transaction() as session:
         session.execute(insert(BLOBS), {"digest": "n" * 64, "size": 0})
     return database

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 import grid.schema.tables
+from grid import schema
 from grid.schema.migrations import config
 from grid.storage.sql.base import Base
 from grid.storage.sql.database import Database
@@ -50,13 +51,13 @@ def tables(db: Database) -> set[str]:
 
 def test_the_migrations_make_what_the_models_declare(empty: Database) -> None:
     assert grid.schema.tables.__doc__
-    empty.upgrade()
+    schema.upgrade(empty)
     assert differences(empty) == []
     assert tables(empty) == set(Base.metadata.tables)
 
 
 def test_constraint_names_are_those_of_the_naming_convention(empty: Database) -> None:
-    empty.upgrade()
+    schema.upgrade(empty)
     with empty.engine.connect() as connection:
         inspector = inspect(connection)
         for name, table in Base.metadata.tables.items():
@@ -68,15 +69,15 @@ def test_constraint_names_are_those_of_the_naming_convention(empty: Database) ->
 def test_every_step_goes_down_and_up_again(empty: Database) -> None:
     with empty.engine.connect() as connection:
         revisions = [s.revision for s in ScriptDirectory.from_config(config(connection)).walk_revisions()]
-    empty.upgrade()
+    schema.upgrade(empty)
     everything = tables(empty)
     for revision in [*revisions[1:], "base"]:
-        empty.downgrade(revision)
-        empty.upgrade("+1")
-        empty.downgrade(revision)
+        schema.downgrade(empty, revision)
+        schema.upgrade(empty, "+1")
+        schema.downgrade(empty, revision)
     assert tables(empty) == set()
-    empty.upgrade()
-    empty.upgrade()
+    schema.upgrade(empty)
+    schema.upgrade(empty)
     assert tables(empty) == everything and differences(empty) == []
 
 
@@ -98,22 +99,22 @@ def test_a_failed_migration_leaves_nothing_half_done(
         patch.setattr(Operations, "batch_alter_table", create_table)
         assert original is not create_table
         with pytest.raises(RuntimeError, match="in the middle"):
-            empty.upgrade()
+            schema.upgrade(empty)
     assert tables(empty) == set()
-    empty.upgrade()
+    schema.upgrade(empty)
     assert differences(empty) == []
 
 
 def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(tmp_path: Path) -> None:
     """SQLite alters by rebuilding; with foreign keys on, dropping the old table would cascade."""
     db = Database(f"sqlite:///{tmp_path / 'node.db'}")
-    with db._migration() as connection:
+    with db.migration() as connection:
         connection.execute(sa.text("CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT)"))
         child = "CREATE TABLE child (id INTEGER REFERENCES parent(id) ON DELETE CASCADE)"
         connection.execute(sa.text(child))
         connection.execute(sa.text("INSERT INTO parent VALUES (1, 'x')"))
         connection.execute(sa.text("INSERT INTO child VALUES (1)"))
-    with db._migration() as connection:
+    with db.migration() as connection:
         operations = Operations(MigrationContext.configure(connection))
         with operations.batch_alter_table("parent", recreate="always") as batch:
             batch.alter_column("name", nullable=False, existing_type=sa.Text())
@@ -121,7 +122,7 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(tmp_path: Path) -> N
         assert session.execute(sa.text("SELECT count(*) FROM child")).scalar() == 1
         session.execute(sa.text("DELETE FROM parent"))
         assert session.execute(sa.text("SELECT count(*) FROM child")).scalar() == 0, "keys are on again"
-    with pytest.raises(RuntimeError, match="foreign key"), db._migration() as connection:
+    with pytest.raises(RuntimeError, match="foreign key"), db.migration() as connection:
         connection.execute(sa.text("INSERT INTO child VALUES (7)"))
     with db.read() as session:
         assert session.execute(sa.text("SELECT count(*) FROM child")).scalar() == 0
@@ -129,7 +130,8 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(tmp_path: Path) -> N
 
 
 def test_replicas_that_start_together_upgrade_once(empty: Database) -> None:
-    code = "import sys; from grid.storage.sql.database import Database; Database(sys.argv[1]).upgrade()"
+    code = "import sys; from grid import schema; from grid.storage.sql.database import Database\n"
+    code += "schema.upgrade(Database(sys.argv[1]))"
     url = empty.url.render_as_string(hide_password=False)
     started = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE) for _ in range(3)]
     for process in started:
@@ -139,7 +141,8 @@ def test_replicas_that_start_together_upgrade_once(empty: Database) -> None:
 
 
 def test_a_node_can_run_from_any_directory(tmp_path: Path) -> None:
-    code = "from grid.storage.sql.database import Database; Database('sqlite:///here.db').upgrade()"
+    code = "from grid import schema; from grid.storage.sql.database import Database\n"
+    code += "schema.upgrade(Database('sqlite:///here.db'))"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
     with sqlite3.connect(tmp_path / "here.db") as connection:
         assert connection.execute("SELECT count(*) FROM stored_object").fetchone() == (0,)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from grid import schema
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.objects.references import collect, record, sweep
 from grid.storage.objects.tables import BlobRow, UploadRow
@@ -53,7 +57,7 @@ def test_a_file_goes_when_the_disk_knows_that_nothing_refers_to_it(
 ) -> None:
     """Else a power cut could bring the reference back, and not the file."""
     database = Database(sqlite_url)
-    database.upgrade()
+    schema.upgrade(database)
     upload, digest = refer(database, blobs, b"abc")
     unrefer(database, upload)
     order: list[str] = []
@@ -66,6 +70,32 @@ def test_a_file_goes_when_the_disk_knows_that_nothing_refers_to_it(
     log, file = order
     assert log.endswith("-wal") and file == str(blobs.path(digest))
     database.close()
+
+
+def test_nothing_is_removed_where_not_every_table_is_known(tmp_path: Path) -> None:
+    """A foreign key that nobody declared would make a content that is needed look like one that is not."""
+    program = """
+import sys
+from pathlib import Path
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.references import collect, sweep
+from grid.storage.sql.database import Database
+from grid.storage.objects import tables
+from grid.storage.sql.base import Base
+database, blobs = Database(f"sqlite:///{sys.argv[1]}/x.db"), FileBlobStore(Path(sys.argv[1]) / "blobs")
+Base.metadata.create_all(database.engine)
+with blobs.put([b"abc"]) as blob:
+    pass
+for remove in (lambda: collect(database, blobs, [blob.digest]), lambda: sweep(database, blobs)):
+    try:
+        remove()
+    except RuntimeError as error:
+        assert "grid.schema" in str(error)
+    else:
+        sys.exit("removed")
+assert blobs.exists(blob.digest)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
 
 
 def test_a_reference_without_its_row_is_refused(database: Database) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import blake3
 
+from apps.assembly import open_node
 from grid.node import Context, Download, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
 from grid.web.http.settings import WebSettings
@@ -301,7 +302,7 @@ class NodeService(Service):
 
 def make_node(home: Path, *, clock: Clock | None = None) -> Node:
     services = [MetadataService, ProbeService, WorkerService, NodeService]
-    return Node("domain", home, "probe", services, clock=clock)
+    return open_node("domain", home, "probe", services, clock=clock)
 
 
 def token_of(node: Node, kind: str = "user", *, key: str = "", lifetime: float = 600.0, **claims: Any) -> str:

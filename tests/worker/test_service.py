@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import syft_ext as sy
+from apps.assembly import open_node
 from grid.config import WorkerSettings
 from grid.network.associations import AssociationService
 from grid.network.requester import RequesterService
@@ -49,7 +50,7 @@ class _Domains(Service):
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     settings = WorkerSettings(object_limit=1 << 20, store_limit=4 << 20, plan_seconds=20.0)
-    node = Node(
+    node = open_node(
         "worker",
         tmp_path_factory.mktemp("worker"),
         "w",
@@ -233,7 +234,7 @@ def test_objects_outlive_the_process(tmp_path: Path) -> None:
             partial(TrainingService, settings=settings),
             partial(WorkerService, settings=settings),
         ]
-        return Node("worker", tmp_path, "w", makers)
+        return open_node("worker", tmp_path, "w", makers)
 
     node = make()
     kept = tensor(Connection(LocalTransport(node), DOMAIN), torch.ones(2))

@@ -10,7 +10,6 @@ from grid.accounts.own_account import OwnAccountService, SecondFactorService
 from grid.accounts.roles_and_groups import GroupService, RoleService
 from grid.accounts.setup import SetupService
 from grid.accounts.throttle import Subject
-from grid.dashboard.service import DashboardService
 from grid.node import Context, Principal, Service, handles
 from syft_ext.errors import Forbidden, TotpRequired, Unauthenticated
 from syft_ext.messages import Empty
@@ -151,5 +150,4 @@ SERVICES: tuple[type[Service], ...] = (
     SecondFactorService,
     RoleService,
     GroupService,
-    DashboardService,
 )

@@ -11,9 +11,10 @@ import msgspec
 from blake3 import blake3
 from sqlalchemy import ColumnElement, or_, select
 
+from grid.audit.log import AuditLog
 from grid.audit.tables import AuditEntry
 from grid.concurrency.offload import offload
-from grid.node import Context, Download, Service, handles
+from grid.node import Context, Download, Node, Service, handles
 from grid.storage.sql.dialect import table_of
 from syft_ext.messages import audit as m
 
@@ -24,6 +25,14 @@ _PIECE = 1 << 20
 
 
 class AuditService(Service):
+    """Reads the log that the node writes; raises ``TypeError`` where its journal is none that can be read."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        if not isinstance(node.journal, AuditLog):
+            raise TypeError(f"the audit service reads an AuditLog, and this node writes {node.journal!r}")
+        self._log = node.journal
+
     @handles(m.ListAudit)
     def list(self, ctx: Context, message: m.ListAudit) -> m.AuditEntries:
         statement = (
@@ -36,7 +45,7 @@ class AuditService(Service):
 
     @handles(m.VerifyAudit)
     def verify(self, ctx: Context, message: m.VerifyAudit) -> m.AuditReport:
-        report = offload(self.node.audit.verify)
+        report = offload(self._log.verify)
         return m.AuditReport(
             intact=report.intact,
             entries=report.entries,
@@ -47,7 +56,7 @@ class AuditService(Service):
     @handles(m.ExportAudit)
     def export(self, ctx: Context, message: m.ExportAudit) -> Download:
         file = _File(str(self.node.home))
-        lines = offload(file.fill, self.node.audit.export())
+        lines = offload(file.fill, self._log.export())
         ctx.note(entries=lines)
         reply = m.AuditExport(entries=lines)
         return Download(reply, file.chunks, file.size, file.digest, "application/jsonl")

@@ -2,7 +2,7 @@
 
 A service that has things to be found registers a source when it starts::
 
-    self.node.service(SearchService).add(ModelSource(...))
+    offer(self.node, ModelSource(...))
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.store.objects import ObjectInfo, fold
 
-__all__ = ["Entries", "ObjectSource", "Query", "SearchService", "SearchSource", "folded_column"]
+__all__ = ["Entries", "ObjectSource", "Query", "SearchService", "SearchSource", "folded_column", "offer"]
 
 _PAGE = 500
 _encode = msgspec.msgpack.Encoder().encode
@@ -155,6 +155,13 @@ class SearchService(Service):
             return answers[0] if isinstance(answers[0], Entries) else Entries(answers[0])
         entries = sorted(chain.from_iterable(answers), key=lambda entry: entry.created_at, reverse=True)
         return Entries(entries[: message.limit])
+
+
+def offer(node: Node, source: SearchSource) -> None:
+    """Let the node's search find what ``source`` has. A node that offers no search has nobody to find it."""
+    for service in node.services:
+        if isinstance(service, SearchService):
+            service.add(source)
 
 
 class ObjectSource:

@@ -12,9 +12,8 @@ from grid.catalogue.dataset_search import DatasetSource
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
 from grid.catalogue.objects import ObjectManager
-from grid.catalogue.search import ObjectSource, SearchService
+from grid.catalogue.search import ObjectSource, SearchService, offer
 from grid.catalogue.uploads import UploadService
-from grid.federated.searchable import ModelSource
 from grid.node import Context, Download, Node, Service, handles
 from syft_ext.errors import Conflict, GridError, NotFound
 from syft_ext.messages import Empty
@@ -73,11 +72,8 @@ class DatasetService(Service):
 
     def start(self) -> None:
         self._datasets.reindex()
-        search = self.node.service(SearchService)
-        assert isinstance(search, SearchService)
-        search.add(DatasetSource(self.node.db))
-        search.add(ObjectSource(self.node))
-        search.add(ModelSource(self.node.db))
+        offer(self.node, DatasetSource(self.node.db))
+        offer(self.node, ObjectSource(self.node))
 
     @handles(d.CreateDataset)
     def create(self, ctx: Context, message: d.CreateDataset) -> d.DatasetView:

@@ -107,4 +107,4 @@ class EnvironmentService(Service):
 
     def _ended(self, environment_id: str, what: str, reason: str) -> None:
         node = Principal("node", id=self.node.id, name=self.node.name)
-        self.node.audit.record(node, f"environments.{what}", [environment_id], detail={"reason": reason})
+        self.node.journal.record(node, f"environments.{what}", [environment_id], detail={"reason": reason})

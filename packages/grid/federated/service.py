@@ -13,9 +13,11 @@ from sqlalchemy import select
 
 from grid.accounts.tables import User
 from grid.catalogue.content import SharedContents, download
+from grid.catalogue.search import offer
 from grid.federated.averaging.plan_process import SandboxedPlans
 from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
+from grid.federated.searchable import ModelSource
 from grid.node import Context, Download, Node, Principal, Service, handles
 from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge
 from syft_ext.messages import Empty
@@ -50,6 +52,7 @@ class FederatedService(Service):
 
     def start(self) -> None:
         self.pipeline.start()
+        offer(self.node, ModelSource(self.node.db))
         # A crash may have come between an account's end and that of its trainings.
         with self.node.db.read() as session:
             disabled = session.scalars(select(User.id).where(User.disabled_at.is_not(None))).all()

@@ -9,15 +9,15 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from grid.audit.log import AuditLog
 from grid.node.auditing import objects_of, where
+from grid.node.journal import Journal
 from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
 from grid.node.service import Context, Download, Service, ServiceMap
 from grid.node.tokens import Tokens
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
-from syft_ext.clock import Clock, SystemClock
+from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
 from syft_ext.identity import Identity
 from syft_ext.messages import Message, Operation, Reply, operation_of
@@ -38,8 +38,11 @@ class Node:
         home: the directory that holds all of the node's state.
         name: how people call it.
         services: makers of the services it offers (a service class is one); called in this order.
+        identity: its key; the node is known by it.
+        database: opened, its tables up to date (:func:`grid.schema.upgrade`). Closed by :meth:`stop`.
+        contents: where the bytes of objects and models are.
+        journal: where it is written down who did what. Closed by :meth:`stop`.
         address: the URL under which others reach it, when it is known.
-        database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
     """
 
     def __init__(
@@ -49,20 +52,17 @@ class Node:
         name: str,
         services: Sequence[Callable[[Node], Service]],
         *,
+        identity: Identity,
+        database: Database,
+        contents: FileBlobStore,
+        journal: Journal,
+        clock: Clock,
         address: str = "",
-        database_url: str | None = None,
-        clock: Clock | None = None,
     ) -> None:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.kind, self.home, self.name, self.address = kind, home, name, address
-        self.clock = clock or SystemClock()
-        self.identity = Identity.load_or_create(home / "node.key")
-        self.id = self.identity.node_id
-        self.tokens = Tokens(self.identity, self.clock)
-        self.db = Database(database_url or f"sqlite:///{home / 'node.db'}")
-        self.db.upgrade()
-        self.blobs = FileBlobStore(home / "blobs")
-        self.audit = AuditLog(self.identity, self.db, home, self.clock)
+        self.clock, self.identity, self.id = clock, identity, identity.node_id
+        self.tokens = Tokens(identity, clock)
+        self.db, self.blobs, self.journal = database, contents, journal
         self._replay = ReplayGuard(self.clock)
         self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
         self.map = ServiceMap()
@@ -78,7 +78,7 @@ class Node:
     # -- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.audit.start()
+        self.journal.start()
         for service in self.services:
             service.start()
 
@@ -88,7 +88,7 @@ class Node:
                 service.stop()
             except Exception:
                 logger.exception("service %s did not stop cleanly", type(service).__name__)
-        self.audit.close()
+        self.journal.close()
         self.db.close()
 
     def checks(self) -> dict[str, str]:
@@ -142,7 +142,7 @@ class Node:
         except GridError as error:
             if spec.audited:
                 detail = where(scheme, remote)
-                self.audit.record(principal, spec.name, outcome=error.code, detail=detail)
+                self.journal.record(principal, spec.name, outcome=error.code, detail=detail)
             raise
         return principal
 
@@ -168,7 +168,7 @@ class Node:
         answer: Reply | Download | None,
     ) -> None:
         notes = context.notes
-        self.audit.record(
+        self.journal.record(
             context.principal,
             spec.name,
             objects_of(spec, message, context, answer),

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from grid.catalogue.tables import DatasetAsset, DatasetRow
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import Column as Described
 from syft_ext.store.content import TENSOR_KINDS
@@ -94,17 +89,13 @@ def table_of(layout: Layout) -> Table:
     return Table(columns, layout.data_offset)
 
 
-def bounds_of(session: Session, object_id: str, columns: Sequence[Column]) -> dict[str, tuple[float, float]]:
-    """The bounds that the owner gave in the schema of the newest dataset that has this table."""
-    statement = (
-        select(DatasetAsset.columns)
-        .join(DatasetRow, DatasetRow.id == DatasetAsset.dataset_id)
-        .where(DatasetAsset.object_id == object_id)
-        .order_by(DatasetRow.updated_at.desc(), DatasetRow.id)
-    )
+def bounds_of(
+    schemas: Iterable[Sequence[Described]], columns: Sequence[Column]
+) -> dict[str, tuple[float, float]]:
+    """The bounds that the owner gave in the first of ``schemas`` that has any for a column."""
     found: dict[str, tuple[float, float]] = {}
-    for documents in session.scalars(statement):
-        schema = {each.name: each for each in msgspec.convert(documents, list[Described])}
+    for described in schemas:
+        schema = {each.name: each for each in described}
         for column in columns:
             said: Any = schema.get(column.name) or schema.get(column.spec.name)
             if said is None and not column.spec.name and len(schema) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -22,15 +23,21 @@ from grid.statistics.sweep import Opened
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Conflict
 from syft_ext.messages import statistics as s
+from syft_ext.messages.datasets import Column as Described
 
 __all__ = ["StatisticsService"]
+
+
+#: What owners say of an object's columns: the schemas that it has, the one that counts most first.
+Schemas = Callable[[Session, str], Iterable[Sequence[Described]]]
 
 
 class StatisticsService(Service):
     """Answers with partial aggregates; rows do not leave."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, schemas: Schemas) -> None:
         super().__init__(node)
+        self._schemas = schemas
         self._analyses = Analyses()
         # The pool of threads is everybody's: readings of large tables take turns.
         self._turns = Semaphore(len(os.sched_getaffinity(0)))
@@ -44,7 +51,7 @@ class StatisticsService(Service):
         with offload(Opened, self.node.blobs, digest, kind) as opened:
             columns = list(opened.table.columns.values())
         with self.node.db.read() as session:
-            bounds = bounds_of(session, message.object_id, columns)
+            bounds = bounds_of(self._schemas(session, message.object_id), columns)
         return s.TableView(
             columns=[
                 s.TableColumn(
@@ -72,7 +79,7 @@ class StatisticsService(Service):
         with offload(Opened, self.node.blobs, digest, kind) as opened:
             with self.node.db.read() as session:
                 named = opened.table.take(list(dict.fromkeys([*message.by, *message.columns])))
-                bounds = bounds_of(session, message.object_id, named)
+                bounds = bounds_of(self._schemas(session, message.object_id), named)
             beginning = Beginning(opened, message, policy, bounds)
             with self._turns:
                 reply = beginning.run()

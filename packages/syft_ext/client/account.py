@@ -29,7 +29,7 @@ from syft_ext.messages.own_account import (
 )
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
 
 __all__ = ["Keys", "Me", "Sessions", "TotpEnrolment"]
 
@@ -40,7 +40,7 @@ class Me:
     Passwords and codes that are not given are asked for, in a terminal or a notebook.
     """
 
-    def __init__(self, client: NodeClient) -> None:
+    def __init__(self, client: Caller) -> None:
         self.client = client
         self.view: UserView = client.call(GetMe())
 
@@ -142,7 +142,7 @@ class TotpEnrolment:
         uri: to show to it as a QR code.
     """
 
-    def __init__(self, client: NodeClient, reply: TotpSecret) -> None:
+    def __init__(self, client: Caller, reply: TotpSecret) -> None:
         self._client = client
         self.secret, self.uri = reply.secret, reply.uri
 

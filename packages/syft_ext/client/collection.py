@@ -16,7 +16,7 @@ from syft_ext.errors import NotFound
 if TYPE_CHECKING:
     import pandas
 
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
 
 __all__ = ["Collection"]
 
@@ -31,7 +31,7 @@ class Collection(Generic[T]):
     #: Headings of what is shown with shortened ids, for want of room; :meth:`to_pandas` has them whole.
     shortened: tuple[str, ...] = ()
 
-    def __init__(self, client: NodeClient) -> None:
+    def __init__(self, client: Caller) -> None:
         self.client = client
 
     @abstractmethod

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from syft_ext.client.account import Me
 from syft_ext.client.associations import Associations
 from syft_ext.client.audit import Audit
+from syft_ext.client.caller import Closeable
 from syft_ext.client.people import Groups, Roles, Users
 from syft_ext.client.settings import Counters, Settings
 from syft_ext.display.table import Table, ago, fields_table
@@ -28,9 +29,6 @@ from syft_ext.profile.credentials import Session
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 
-if TYPE_CHECKING:
-    from syft_ext.pointers.location import Location
-
 __all__ = ["NodeClient"]
 
 
@@ -40,14 +38,14 @@ class NodeClient:
     Attributes:
         connection: for calling operations that have no method here: ``client.call(message)``.
         session: the login, or None.
-        locations: where your remote values at this node are, by environment (:mod:`syft_ext.pointers`).
+        resources: what is kept with this client by others and closed with it, by what it is called.
     """
 
     def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
         self.connection = connection
         self.session = session
         self._metadata = metadata
-        self.locations: dict[str, Location] = {}
+        self.resources: dict[tuple[str, ...], Closeable] = {}
 
     # -- who it is ----------------------------------------------------------------------------------
 
@@ -167,9 +165,9 @@ class NodeClient:
 
     def close(self) -> None:
         """End the sessions of remote computation, and release the sockets."""
-        for location in self.locations.values():
+        for resource in self.resources.values():
             with suppress(GridError):
-                location.close()
+                resource.close()
         self.connection.close()
 
     def __enter__(self) -> Self:

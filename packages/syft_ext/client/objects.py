@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from syft_ext.client.caller import Caller, DomainCaller
 from syft_ext.client.collection import Collection
 from syft_ext.client.transfer import download, save
 from syft_ext.client.upload import put_content
@@ -24,7 +25,6 @@ from syft_ext.sources.frames import tensor_part
 from syft_ext.store.content import TENSOR_KINDS, decode, is_tensor, kind_of
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
     from syft_ext.client.requests import DataRequest
 
 __all__ = ["Objects", "RemoteObject", "encoded"]
@@ -33,7 +33,7 @@ __all__ = ["Objects", "RemoteObject", "encoded"]
 class RemoteObject:
     """An object at a node: its description, and the way to it. The content stays there until ``get()``."""
 
-    def __init__(self, client: NodeClient, view: ObjectView) -> None:
+    def __init__(self, client: Caller, view: ObjectView) -> None:
         self.client, self.view = client, view
 
     @property
@@ -51,9 +51,8 @@ class RemoteObject:
 
     def pointer(self, environment: str = "") -> Any:
         """A pointer to it, to compute with where it is (see :func:`syft_ext.pointers.stored.pointer`)."""
-        from syft_ext.pointers.stored import pointer
-
-        return pointer(self.client, self.id, environment)
+        client = cast(DomainCaller, self.client)  # objects are at Domains
+        return client.pointer(self.id, environment)
 
     def update(self, **changes: Any) -> RemoteObject:
         """Change ``description``, ``tags``, ``searchable``, ``readers``, ``finders``, ``analysts`` or

@@ -21,7 +21,7 @@ from syft_ext.messages.plan_requests import (
 from syft_ext.messages.requests import RequestView
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.plans.ir import Plan
 
 __all__ = ["FinishedRun", "PlanUnderReview", "create_plan_request", "described", "run_plan"]
@@ -30,7 +30,7 @@ __all__ = ["FinishedRun", "PlanUnderReview", "create_plan_request", "described",
 class PlanUnderReview:
     """What a reviewer reads; fetched once."""
 
-    def __init__(self, client: NodeClient, request_id: str) -> None:
+    def __init__(self, client: Caller, request_id: str) -> None:
         self.client, self.request_id = client, request_id
         self.review: PlanReview = client.call(ReviewPlan(request_id=request_id))
 
@@ -102,7 +102,7 @@ class FinishedRun:
 
 
 def create_plan_request(
-    client: NodeClient,
+    client: Caller,
     plan: Plan | bytes,
     inputs: Mapping[str, Any],
     reason: str,
@@ -122,7 +122,7 @@ def create_plan_request(
     return view
 
 
-def run_plan(client: NodeClient, request_id: str, **fields: Any) -> FinishedRun:
+def run_plan(client: Caller, request_id: str, **fields: Any) -> FinishedRun:
     """Run an approved plan; its results as the plan's function returns them."""
     from syft_ext.plans.ir import Plan
     from syft_ext.tensors import decode_tensors

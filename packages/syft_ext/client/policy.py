@@ -12,7 +12,7 @@ from syft_ext.messages.budget import BudgetList, BudgetView, GetBudget, GrantBud
 from syft_ext.messages.policy import GetPolicy, PolicyView, SetPolicy, SitePolicy
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
 
 __all__ = ["Budgets", "Policy"]
 
@@ -20,7 +20,7 @@ __all__ = ["Budgets", "Policy"]
 class Policy:
     """Asks the Domain each time: a policy acts on the very next operation."""
 
-    def __init__(self, client: NodeClient) -> None:
+    def __init__(self, client: Caller) -> None:
         self.client = client
 
     def get(self) -> PolicyView:
@@ -61,7 +61,7 @@ class Policy:
 class Budgets:
     """How much epsilon noisy statistics may cost each user in all."""
 
-    def __init__(self, client: NodeClient) -> None:
+    def __init__(self, client: Caller) -> None:
         self.client = client
 
     def get(self) -> BudgetView:

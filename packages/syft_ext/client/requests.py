@@ -21,7 +21,7 @@ from syft_ext.messages.plan_facts import PlanCost
 from syft_ext.messages.rules import RuleView
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.plans.ir import Plan
 
 __all__ = ["DataRequest", "Requests"]
@@ -34,7 +34,7 @@ _ASKS = {"compute": "compute on", "statistics": "have statistics of", "plan": "r
 class DataRequest:
     """One request: its author waits or withdraws, a reviewer approves, denies or revokes."""
 
-    def __init__(self, client: NodeClient, view: m.RequestView) -> None:
+    def __init__(self, client: Caller, view: m.RequestView) -> None:
         self.client, self.view = client, view
 
     @property

@@ -11,7 +11,7 @@ from syft_ext.messages.accounts import GetSettings, SettingsView, UpdateSettings
 from syft_ext.messages.dashboard import Dashboard
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
 
 __all__ = ["Counters", "Settings"]
 
@@ -19,7 +19,7 @@ __all__ = ["Counters", "Settings"]
 class Settings:
     """A node's settings, as they are when you ask for them."""
 
-    def __init__(self, client: NodeClient) -> None:
+    def __init__(self, client: Caller) -> None:
         self.client = client
         self.view: SettingsView = client.call(GetSettings())
 
@@ -65,7 +65,7 @@ class Settings:
 class Counters:
     """How much there is of what; ``view`` has the numbers."""
 
-    def __init__(self, client: NodeClient, view: Dashboard) -> None:
+    def __init__(self, client: Caller, view: Dashboard) -> None:
         self._name, self.view = client.name, view
 
     def table(self) -> Table:

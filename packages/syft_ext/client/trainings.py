@@ -27,7 +27,7 @@ from syft_ext.messages.federated import (
 )
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.plans.training.parameters import Parameters
 
 __all__ = ["ENDED", "History", "Metrics", "Training", "Trainings"]
@@ -107,7 +107,7 @@ class Training:
     ``view`` is the state when it was last asked for; :meth:`refresh` asks again.
     """
 
-    def __init__(self, client: NodeClient, view: ProcessView) -> None:
+    def __init__(self, client: Caller, view: ProcessView) -> None:
         self.client = client
         self.view = view
 

@@ -11,7 +11,7 @@ from syft_ext.display.progress import track
 from syft_ext.messages import Message, operation_of
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
 
 __all__ = ["download", "save", "upload"]
 
@@ -21,7 +21,7 @@ CHUNK = 1 << 20
 Piece = bytes | bytearray | memoryview
 
 
-def upload(client: NodeClient, message: Message, pieces: Sequence[Piece], label: str) -> Any:
+def upload(client: Caller, message: Message, pieces: Sequence[Piece], label: str) -> Any:
     """Send ``message`` with ``pieces`` after it; the reply."""
     total = sum(len(piece) for piece in pieces)
     if total < WORTH_SHOWING:
@@ -30,7 +30,7 @@ def upload(client: NodeClient, message: Message, pieces: Sequence[Piece], label:
         return client.call(message, _Tracked(pieces, advance), timeout=600.0)
 
 
-def download(client: NodeClient, message: Message, label: str) -> tuple[Any, bytearray]:
+def download(client: Caller, message: Message, label: str) -> tuple[Any, bytearray]:
     """Send ``message``; the reply and the bytes that follow it, checked against the signed digest."""
     frame = client.open(message)
     with client.explained():
@@ -47,7 +47,7 @@ def download(client: NodeClient, message: Message, label: str) -> tuple[Any, byt
     return reply, data
 
 
-def save(client: NodeClient, message: Message, path: Path, label: str) -> Path:
+def save(client: Caller, message: Message, path: Path, label: str) -> Path:
     """Send ``message``; write the bytes that follow its answer to ``path``, which then is there as a whole."""
     frame = client.open(message)
     with client.explained():

@@ -26,7 +26,7 @@ from syft_ext.messages.objects import (
 )
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.sources.content import Content
 
 __all__ = ["put_content"]
@@ -38,7 +38,7 @@ _LONGEST = 10.0  # seconds between two attempts
 TIMEOUT = 600.0
 
 
-def put_content(client: NodeClient, content: Content, fields: dict[str, Any], label: str) -> ObjectView:
+def put_content(client: Caller, content: Content, fields: dict[str, Any], label: str) -> ObjectView:
     """Upload ``content`` as a new object; ``fields`` are the others of ``objects.put``."""
     view: ObjectView
     if content.size <= RESUMABLE:
@@ -52,7 +52,7 @@ def put_content(client: NodeClient, content: Content, fields: dict[str, Any], la
     return view
 
 
-def _begin(client: NodeClient, content: Content, label: str) -> UploadView:
+def _begin(client: Caller, content: Content, label: str) -> UploadView:
     """An upload of the same content that was begun before, else a new one."""
     with track(f"{label}: digest", content.size, unit="B") as advance:
         digest = _digest(content, advance)
@@ -74,7 +74,7 @@ def _digest(content: Content, advance: Any) -> str:
     return hasher.hexdigest()
 
 
-def _send(client: NodeClient, content: Content, begun: UploadView, label: str) -> None:
+def _send(client: Caller, content: Content, begun: UploadView, label: str) -> None:
     """Send what is missing, part by part; after a break, go on from what the node has safely stored."""
     with track(label, content.size, unit="B") as advance:
         done, failures = begun.received, 0
@@ -95,7 +95,7 @@ def _send(client: NodeClient, content: Content, begun: UploadView, label: str) -
                 done = _received(client, begun.upload_id, done)
 
 
-def _received(client: NodeClient, upload_id: str, known: int) -> int:
+def _received(client: Caller, upload_id: str, known: int) -> int:
     try:
         state: UploadView = client.call(UploadStatus(upload_id=upload_id))
     except (Unavailable, DeadlineExceeded):

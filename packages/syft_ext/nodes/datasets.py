@@ -40,7 +40,7 @@ from syft_ext.sources.parts import Said
 from syft_ext.store.content import decode
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.client.requests import DataRequest
 
 __all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets", "open_content"]
@@ -53,7 +53,7 @@ GENERATE = "generate"
 class DatasetAsset:
     """One part of a dataset. Its data stay at the Domain; its mock can be had by everybody who sees it."""
 
-    def __init__(self, client: NodeClient, dataset: DatasetView, view: AssetView) -> None:
+    def __init__(self, client: Caller, dataset: DatasetView, view: AssetView) -> None:
         self.client, self.view = client, view
         self._dataset = dataset
 
@@ -231,7 +231,7 @@ class DatasetAsset:
 class Dataset:
     """A dataset as you may see it. ``dataset["asset"]`` is one of its assets."""
 
-    def __init__(self, client: NodeClient, view: DatasetView) -> None:
+    def __init__(self, client: Caller, view: DatasetView) -> None:
         self.client, self.view = client, view
 
     @property

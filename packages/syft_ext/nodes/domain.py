@@ -80,11 +80,11 @@ class DomainClient(NodeClient):
 
         return location_of(self)
 
-    def pointer(self, object_id: str) -> Any:
-        """A pointer to a stored object that you may compute on, by its id."""
+    def pointer(self, object_id: str, environment: str = "") -> Any:
+        """A pointer to a stored object that you may compute on, by its id; in an environment, if one is named."""
         from syft_ext.pointers.stored import pointer
 
-        return pointer(self, object_id)
+        return pointer(self, object_id, environment)
 
     def search(
         self,

@@ -12,7 +12,7 @@ from syft_ext.messages import environments as m
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.client.objects import RemoteObject
     from syft_ext.pointers.location import Location
 
@@ -26,7 +26,7 @@ _PASSING = ("creating", "destroying")
 class Environment:
     """One compute environment: a process of its own for one user's sessions, with limits and without a network."""
 
-    def __init__(self, client: NodeClient, view: m.EnvironmentView) -> None:
+    def __init__(self, client: Caller, view: m.EnvironmentView) -> None:
         self.client, self.view = client, view
 
     @property

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from syft_ext.plans.tracing.sender import use_sender
+
 __all__ = ["install"]
 
 
@@ -30,6 +32,7 @@ def _get(self: Any, request_block: bool = False, timeout_secs: float = 600.0, re
 
 def install() -> None:
     """Give torch's classes the methods, if torch is loaded. May be called often."""
+    use_sender(_send)
     torch = sys.modules.get("torch")
     nn = sys.modules.get("torch.nn")
     if torch is None or nn is None or not hasattr(torch, "Tensor") or not hasattr(nn, "Module"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from syft_ext.errors import BadRequest, GridError, TooManyRequests
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.pointers.session import Session
 
 __all__ = ["Location", "location_of", "target_of"]
@@ -25,7 +25,7 @@ class Location:
         environment: id of the compute environment; "" is the Domain itself.
     """
 
-    def __init__(self, client: NodeClient, environment: str = "") -> None:
+    def __init__(self, client: Caller, environment: str = "") -> None:
         self.client, self.environment = client, environment
         self._session: Session | None = None
         self._lock = threading.Lock()
@@ -98,11 +98,13 @@ def _close_all() -> None:
                 session.close()
 
 
-def location_of(client: NodeClient, environment: str = "") -> Location:
+def location_of(client: Caller, environment: str = "") -> Location:
     """The one location of this client and environment."""
-    found = client.locations.get(environment)
+    key = ("location", environment)
+    found = client.resources.get(key)
     if found is None:
-        found = client.locations.setdefault(environment, Location(client, environment))
+        found = client.resources.setdefault(key, Location(client, environment))
+    assert isinstance(found, Location)
     return found
 
 

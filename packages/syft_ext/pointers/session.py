@@ -38,7 +38,7 @@ from syft_ext.tensors import decode_tensors
 if TYPE_CHECKING:
     import torch
 
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.transport import Connection
 
 __all__ = ["Session"]
@@ -60,7 +60,7 @@ class Session:
         environment: id of the compute environment; "" is the Domain itself.
     """
 
-    def __init__(self, client: NodeClient, environment: str = "", view: m.SessionView | None = None) -> None:
+    def __init__(self, client: Caller, environment: str = "", view: m.SessionView | None = None) -> None:
         self.client, self.environment = client, environment
         self.view = view or client.call(m.OpenSession(environment=environment), timeout=TIMEOUT)
         self.outbox = Outbox()

@@ -17,7 +17,7 @@ from syft_ext.pointers.location import location_of
 from syft_ext.pointers.tensor import RemoteTensor
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
     from syft_ext.pointers.session import Session
 
 __all__ = ["Stored", "pointer"]
@@ -33,7 +33,7 @@ class Stored:
     loaded: bool = False
 
 
-def pointer(client: NodeClient, object_id: str, environment: str = "") -> Any:
+def pointer(client: Caller, object_id: str, environment: str = "") -> Any:
     """A pointer to a stored object that you may compute on: nothing is moved.
 
     A tensor or a number is a :class:`RemoteTensor`; several are a :class:`RemoteList`, :class:`RemoteDict`, or,

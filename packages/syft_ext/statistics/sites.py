@@ -13,7 +13,7 @@ from syft_ext.messages import Message
 from syft_ext.messages.statistics import DescribeTable, Partials, TableView
 
 if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
+    from syft_ext.client.caller import Caller
 
 __all__ = ["Missing", "Site", "SiteLost", "Sites", "site_of"]
 
@@ -33,7 +33,7 @@ class Site:
         begun: its first answer.
     """
 
-    client: NodeClient
+    client: Caller
     object_id: str
     name: str
     view: TableView = field(default_factory=lambda: TableView(columns=[], min_rows=1, epsilon=None))

@@ -1,4 +1,4 @@
-"""Alembic migrations, run from inside the package: ``Database.upgrade()``.
+"""Alembic migrations, run from inside the package: ``grid.schema.upgrade``.
 
 To add or change tables (one linear history, one file per step):
 

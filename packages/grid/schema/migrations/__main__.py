@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 
+from grid import schema
 from grid.schema.migrations import draft
 from grid.storage.sql.database import Database
 
@@ -12,7 +13,7 @@ from grid.storage.sql.database import Database
 def main(number: str, concern: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         db = Database(f"sqlite:///{directory}/draft.db")
-        db.upgrade()
+        schema.upgrade(db)
         with db.engine.begin() as connection:
             draft(connection, number, concern)
         db.close()

@@ -1,4 +1,4 @@
-"""Run by Alembic: binds the migrations to the connection that ``Database.upgrade`` hands over."""
+"""Run by Alembic: binds the migrations to the connection that ``grid.schema.upgrade`` hands over."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 There are no counters to get wrong. ``record`` makes the row that foreign keys can point to, in the
 transaction that makes the reference; ``collect`` removes what nothing points to. It is safe beside running
 writers: a content in somebody's hands is locked (:class:`grid.storage.blobs.blob.Blob`), and one that a row
-points to is kept by the database's own constraint.
+points to is kept by the database's own constraint. Where not every table is known (:mod:`grid.schema`), nothing
+is removed: a foreign key that nobody declared would make a content that is needed look like one that is not.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-import grid.schema.tables  # noqa: F401  (all foreign keys must be known)
 from grid.storage.blobs.files import Blob, BlobStore
 from grid.storage.objects.tables import BlobRow
 from grid.storage.sql import dialect
-from grid.storage.sql.base import Base
+from grid.storage.sql.base import Base, require_complete
 from grid.storage.sql.connections import Link
 from grid.storage.sql.database import Database
 from grid.storage.sql.prepared import Prepared, PreparedSizes, places
@@ -105,6 +105,7 @@ def _forget() -> PreparedSizes:
 
 @cache
 def _unreferenced() -> ColumnElement[bool]:
+    require_complete()
     condition: ColumnElement[bool] = BlobRow.digest.is_not(None)
     for table in Base.metadata.sorted_tables:
         for key in table.foreign_keys:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["Base"]
+__all__ = ["Base", "declare_complete", "require_complete"]
+
+_COMPLETE = "complete"
 
 
 class Base(DeclarativeBase):
@@ -20,3 +22,14 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def declare_complete() -> None:
+    """Say that all tables are declared: for :mod:`grid.schema`, which imports them all, and nobody else."""
+    Base.metadata.info[_COMPLETE] = True
+
+
+def require_complete() -> None:
+    """Raise ``RuntimeError`` unless every table is declared: only then is it known what refers to what."""
+    if not Base.metadata.info.get(_COMPLETE):
+        raise RuntimeError("not all tables are declared: import grid.schema before anything is removed")

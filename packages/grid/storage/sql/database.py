@@ -1,7 +1,7 @@
 """The database of a node: embedded SQLite, or PostgreSQL when several replicas share one.
 
     db = Database("sqlite:///home/node.db")
-    db.upgrade()
+    schema.upgrade(db)                      # :mod:`grid.schema`
     with db.transaction() as session:       # commits on exit, rolls back on error
         session.execute(update(Task).where(Task.id == id, Task.state == "open").values(state="closed"))
     with db.read() as session:              # cannot write
@@ -31,7 +31,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from grid.concurrency.offload import Lock
-from grid.schema import migrations
 from grid.storage.sql.base import Base
 from grid.storage.sql.change_counter import ChangeCounter
 from grid.storage.sql.connections import Link
@@ -220,19 +219,9 @@ class Database:
 
     # -- life ---------------------------------------------------------------------------------------
 
-    def upgrade(self, revision: str = "head") -> None:
-        """Bring the tables to ``revision`` (Alembic). Replicas that start together take turns."""
-        with self._migration() as connection:
-            migrations.upgrade(connection, revision)
-
-    def downgrade(self, revision: str) -> None:
-        """Take the tables back to ``revision`` ("base" is the empty database)."""
-        with self._migration() as connection:
-            migrations.downgrade(connection, revision)
-
     @contextmanager
-    def _migration(self) -> Iterator[Connection]:
-        """One transaction around all steps, alone on the database."""
+    def migration(self) -> Iterator[Connection]:
+        """One transaction around all steps of a migration, alone on the database: replicas take turns."""
         if self._write_lock is None:
             with _UNAVAILABLE, self.engine.begin() as connection:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})

@@ -10,6 +10,7 @@ import torch
 
 from syft_ext.errors import InvalidPlan
 from syft_ext.plans.graph.values import RootClient
+from syft_ext.plans.tracing.sender import send_module
 
 __all__ = ["Module", "set_remote_model_params"]
 
@@ -72,9 +73,7 @@ class Module(torch.nn.Module):
         ``loss.backward()``.
         """
         if not isinstance(client, RootClient):
-            from syft_ext.pointers.sending import send
-
-            return cast(Module, send(self, client, **options))
+            return cast(Module, send_module(self, client, **options))
         return cast(Module, _copy(self, send_parameters))
 
 

@@ -1,0 +1,57 @@
+"""A node put together: its identity, database, contents and audit log, opened once and handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from grid import schema
+from grid.audit.log import AuditLog
+from grid.node import Node, Service
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
+from syft_ext.clock import Clock, SystemClock
+from syft_ext.identity import Identity
+
+__all__ = ["open_node"]
+
+
+def open_node(
+    kind: str,
+    home: Path,
+    name: str,
+    services: Sequence[Callable[[Node], Service]],
+    *,
+    address: str = "",
+    database_url: str | None = None,
+    clock: Clock | None = None,
+) -> Node:
+    """A node whose state is in ``home``, its tables up to date, not started.
+
+    Args:
+        kind: which kind of node it is.
+        home: the directory that holds all of the node's state; made for its owner only (0700).
+        name: how people call it.
+        services: makers of the services it offers (a service class is one); called in this order.
+        address: the URL under which others reach it, when it is known.
+        database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
+
+    Raises :class:`InvalidConfig` for a database URL that is none, :class:`Unavailable` when it cannot be reached.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    clock = clock or SystemClock()
+    identity = Identity.load_or_create(home / "node.key")
+    database = Database(database_url or f"sqlite:///{home / 'node.db'}")
+    schema.upgrade(database)
+    return Node(
+        kind,
+        home,
+        name,
+        services,
+        identity=identity,
+        database=database,
+        contents=FileBlobStore(home / "blobs"),
+        journal=AuditLog(identity, database, home, clock),
+        clock=clock,
+        address=address,
+    )

@@ -1,0 +1,72 @@
+"""Where our code lies decides what a plan's process may read: right to the folder, and no further."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import syft_ext
+from syft_ext.plans.sandbox import lockdown
+from syft_ext.plans.sandbox.child import python_command
+from syft_ext.source_roots import PACKAGE, SOURCE_ROOT
+
+_READ = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from syft_ext.plans.sandbox.lockdown import enter
+print("landlock" in enter(1 << 30))
+for path in sys.argv[2:]:
+    try:
+        open(path).close()
+        print("read")
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_the_roots_are_those_of_the_imported_package() -> None:
+    assert Path(syft_ext.__file__).resolve().parent == PACKAGE
+    assert PACKAGE.parent == SOURCE_ROOT
+    assert (SOURCE_ROOT / "grid" / "__init__.py").is_file(), "the node's package lies beside it"
+
+
+def test_a_child_has_no_other_path_than_the_source_root() -> None:
+    command = python_command("module", ["argument"])
+    assert command[-3:] == [str(SOURCE_ROOT), "module", "argument"]
+    assert command[:2] == [sys.executable, "-I"]
+
+
+def test_what_a_plan_may_read_is_the_source_root_and_not_what_lies_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    readable = {Path(path).resolve() for path in lockdown._readable()}
+    assert SOURCE_ROOT in readable
+    ours = {path for path in readable if path in SOURCE_ROOT.parents or path == PACKAGE}
+    assert not ours, "a root that is a folder too high or too low"
+
+
+def test_a_locked_down_process_reads_our_code_and_nothing_beside_it(tmp_path: Path) -> None:
+    """Of a copy of the packages: the checkout's own parent may hold the interpreter, which it may read."""
+    root = tmp_path / "packages"
+    shutil.copytree(PACKAGE, root / "syft_ext", ignore=shutil.ignore_patterns("__pycache__"))
+    beside = tmp_path / "secret.txt"
+    beside.write_text("not the plan's")
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        _READ,
+        str(root),
+        str(root / "syft_ext" / "errors.py"),
+        str(beside),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    landlock, ours, others = done.stdout.split()
+    if landlock != "True":
+        pytest.skip("this kernel has no Landlock")
+    assert (ours, others) == ("read", "refused")
