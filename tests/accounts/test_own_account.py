@@ -159,7 +159,7 @@ def test_administrators_end_the_sessions_of_whom_they_may_edit(house: House) -> 
     (owners,) = admin.call(ListSessionsOf(user_id=owner_id)).sessions
     with pytest.raises(Forbidden):
         admin.call(EndSessionOf(user_id=owner_id, session_id=owners.id))
-    with pytest.raises(NotFound):  # by naming somebody he may edit
+    with pytest.raises(NotFound):  # by naming somebody they may edit
         admin.call(EndSessionOf(user_id=view.id, session_id=owners.id))
     admin.call(EndSessionOf(user_id=view.id, session_id=session.id))
     assert not _lives(ann) and _lives(owner)

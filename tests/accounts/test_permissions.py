@@ -83,7 +83,7 @@ def test_the_seed_roles(house: House) -> None:
 # -- escalation ----------------------------------------------------------------------------------------
 
 
-def test_nobody_gives_a_role_with_a_flag_he_lacks(house: House) -> None:
+def test_nobody_gives_a_role_with_a_flag_they_lack(house: House) -> None:
     people = everybody(house)
     owner, admin = people["Owner"], people["Administrator"]
     role = owner.call(CreateRole(name="Machinist", can_manage_infrastructure=True))
@@ -136,7 +136,7 @@ def test_nobody_touches_the_owner_or_the_mightier(house: House, change: dict[str
     house.log_in()
 
 
-def test_nobody_changes_himself_through_the_back_door(house: House) -> None:
+def test_nobody_changes_themselves_through_the_back_door(house: House) -> None:
     people = everybody(house)
     for connection in (people["Owner"], people["Administrator"]):
         me = connection.call(GetMe()).id
@@ -152,7 +152,7 @@ def test_nobody_changes_himself_through_the_back_door(house: House) -> None:
             connection.call(DeleteUser(user_id=me))
 
 
-def test_nobody_edits_his_own_role_nor_adds_flags_he_lacks(house: House) -> None:
+def test_nobody_edits_their_own_role_nor_adds_flags_they_lack(house: House) -> None:
     owner = house.set_up()
     editor_role = owner.call(CreateRole(name="Editor", can_edit_roles=True, can_triage_requests=True))
     editor, _ = house.add_user(owner, "editor@x.org", "Editor")

@@ -1,4 +1,4 @@
-"""Powers come from roles and groups; nobody gives, takes or touches one that he lacks.
+"""Powers come from roles and groups; nobody gives, takes or touches one that they lack.
 
 The model below knows nothing of the node's code: sets of flags, and the rules as the documents state them.
 """
@@ -196,7 +196,7 @@ class People(RuleBasedStateMachine):
                 assert able, person
 
     @invariant()
-    def nobody_gave_or_took_what_he_lacks_nor_changed_himself(self) -> None:
+    def nobody_gave_or_took_what_they_lack_nor_changed_themselves(self) -> None:
         if not hasattr(self, "before"):
             return
         moved = {person: self.model.power(person) ^ self.before[person] for person in PEOPLE}
@@ -236,7 +236,7 @@ def test_a_group_gives_its_flags_from_the_next_call_on(house: House) -> None:
     assert group.flags == ["can_triage_requests"]
     assert ann.call(ListUsers()).total == 2
     assert ann.call(GetMe()).flags == ["can_triage_requests"]
-    ann.token = ""  # her key alone is known for her too
+    ann.token = ""  # Ann's key alone identifies Ann too
     assert ann.call(ListUsers()).total == 2
     owner.call(UpdateGroup(group_id=group.id, flags=[]))
     with pytest.raises(Forbidden):

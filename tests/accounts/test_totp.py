@@ -219,7 +219,7 @@ def test_removing_it_needs_password_and_code(house: House) -> None:
     assert not house.log_in().call(GetMe()).totp
 
 
-def test_an_administrator_resets_whom_he_may_edit(house: House) -> None:
+def test_an_administrator_resets_whom_they_may_edit(house: House) -> None:
     owner = house.set_up()
     admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
     ann, view = house.add_user(owner, "ann@x.org")
@@ -281,7 +281,7 @@ def test_flags_count_only_with_codes_where_the_owner_says_so(house: House) -> No
         admin.call(ListUsers())
     with pytest.raises(Forbidden):
         admin.call(UpdateSettings(require_totp=False))
-    assert "can_triage_requests" in admin.call(GetMe()).flags  # his role still says so
+    assert "can_triage_requests" in admin.call(GetMe()).flags  # the role still says so
     user.call(GetMe())
     admin.token = ""
     with pytest.raises(Forbidden, match=r"totp\.enrol"):

@@ -34,7 +34,7 @@ OLD_ROWS = (
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database of the version before, with a user, his group, key and session."""
+    """A database of the version before, with a user, their group, key and session."""
 
     def filled(url: str) -> Database:
         db = Database(url)

@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Someone:
-    """A user with a session at the Domain and a key of his own; a stranger has no id and no token."""
+    """A user with a session at the Domain and a key of their own; a stranger has no id and no token."""
 
     id: str
     token: str

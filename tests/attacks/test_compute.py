@@ -44,7 +44,7 @@ def run(site: Site, who: Someone, session: str, first: int, actions: list[Any]) 
 
 @pytest.fixture(scope="module")
 def anns(site: Site, tensor: str) -> Iterator[str]:
-    """Ann's session, in which her tensor is value 0."""
+    """Ann's session, in which Ann's tensor is value 0."""
     session = open_session(site, site.ann)
     assert run(site, site.ann, session, 0, [["load", 0, tensor]]).json["failures"] == []
     yield session

@@ -49,7 +49,7 @@ def test_hole_05_strangers_neither_overwrite_nor_collect_what_they_can_name(site
     assert content(site, site.listed).body == b"findable, not readable"
 
 
-def test_hole_05_nobody_chooses_the_id_of_what_he_puts(site: Site) -> None:
+def test_hole_05_nobody_chooses_the_id_of_what_they_put(site: Site) -> None:
     for name in ("id", "object_id", "uid"):
         put = {"kind": "bytes", name: site.secret}
         assert site.message("objects.put", put, site.owner, payload=b"x").code == "bad-request"
@@ -60,7 +60,7 @@ def test_hole_05_nobody_chooses_the_id_of_what_he_puts(site: Site) -> None:
     assert content(site, site.secret).body == b"ann's private bytes"
 
 
-def test_hole_07_a_user_edits_and_deletes_only_what_is_his(site: Site) -> None:
+def test_hole_07_a_user_edits_and_deletes_only_what_is_theirs(site: Site) -> None:
     for target, code in ((site.listed, "forbidden"), (site.secret, "not-found")):
         path, said = f"/objects/{target}", {"object_id": target}
         changed = {"object_id": target, "readers": ["*"]}

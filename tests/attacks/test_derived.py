@@ -19,7 +19,7 @@ from .site import OWNER, Site
 
 
 class Scene:
-    """Ann's table, of which Eve may have statistics, and on which she may compute; nobody else reads it."""
+    """Ann's table, of which Eve may have statistics, and on which Eve may compute; nobody else reads it."""
 
     def __init__(self, site: Site) -> None:
         self.owner, self.ann, self.eve = (
@@ -79,7 +79,7 @@ def test_tags_that_were_chosen_open_no_standing_rule(scene: Scene) -> None:
     assert scene.ask(kept, "read") == "pending"
     with pytest.raises(Forbidden):
         scene.eve.get(kept, "tensors")
-    scene.ann.share(scene.table, tags=["cohort", "open data"])  # what Ann says of her own data counts
+    scene.ann.share(scene.table, tags=["cohort", "open data"])  # what Ann says of their own data counts
     try:
         assert scene.ask(kept, "read") == "approved"
     finally:
@@ -93,7 +93,7 @@ def test_rows_that_were_chosen_are_not_what_a_rule_on_statistics_means(scene: Sc
     assert scene.ask(scene.table, "statistics") == "approved"
     kept = scene.copies_of_a_row(tags=["cohort"])
     assert scene.ask(kept, "statistics") == "pending"
-    scene.ann.call(CreateRule(action="accept", scope="statistics", object_id=kept))  # that one she has seen
+    scene.ann.call(CreateRule(action="accept", scope="statistics", object_id=kept))  # that one Ann has seen
     assert scene.ask(kept, "statistics") == "approved"
 
 

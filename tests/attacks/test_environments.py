@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("unchanged")
 
 
 def test_hole_11_only_who_manages_infrastructure_makes_environments(site: Site) -> None:
-    """Not a user, and not an administrator, whose role lacks that one flag; not for himself, not for others."""
+    """Not a user, and not an administrator, whose role lacks that one flag; not for themselves, not for others."""
     for who, code in ((site.eve, "forbidden"), (site.ann, "forbidden"), (STRANGER, "unauthenticated")):
         for body in ({}, {"user": who.id}, {"user": site.owner.id}, {"instance_type": "large"}):
             said = site.every_way("environments.create", "POST", "/environments", body, who)

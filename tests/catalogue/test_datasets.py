@@ -209,7 +209,7 @@ def test_only_the_owner_and_managers_change_a_dataset(house: House) -> None:
         owner.call(GetDataset(dataset_id=view.id))
 
 
-def test_nobody_publishes_what_is_not_his(house: House) -> None:
+def test_nobody_publishes_what_is_not_theirs(house: House) -> None:
     owner = house.set_up()
     admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
     theirs, mine = put(owner, b"secret", searchable=True), put(admin, b"mine")

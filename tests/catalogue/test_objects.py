@@ -136,7 +136,7 @@ def test_groups_read_together_until_they_are_gone(house: House) -> None:
         ann.call(GetObject(object_id=view.id))
 
 
-def test_a_manager_changes_what_is_not_his_and_reads_it_not(house: House) -> None:
+def test_a_manager_changes_what_is_not_theirs_and_does_not_read_it(house: House) -> None:
     owner = house.set_up()
     admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
     view = owner.call(PutObject(), [b"secret"])

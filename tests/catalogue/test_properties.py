@@ -1,4 +1,4 @@
-"""Random people, data, permissions and questions: nobody is ever told what the rules do not let him know.
+"""Random people, data, permissions and questions: nobody is ever told what the rules do not let them know.
 
 The rules are written down here a second time, in plain Python over plain data; the node must agree.
 """
@@ -65,7 +65,7 @@ class ObjectSpec:
     finders: frozenset[str]
 
 
-#: "group" is the group that Ann is in, "others" one that she is not in.
+#: "group" is the group that Ann is in, "others" one that Ann is not in.
 _subjects = st.frozensets(st.sampled_from(["ann", "udo", "group", "others"]), max_size=3)
 _datasets = st.builds(
     DatasetSpec,
@@ -390,7 +390,7 @@ def check_object(world: World, who: str, key: str) -> None:
         assert b"".join(answer.chunks(0, answer.size)) == b"object%d" % number
 
 
-def test_nobody_is_told_what_he_may_not_know(house: House) -> None:
+def test_nobody_is_told_what_they_may_not_know(house: House) -> None:
     world = make_world(house)
 
     @settings(

@@ -34,7 +34,7 @@ def ref(value: int) -> list[Any]:
 
 
 class Person:
-    """A user with a connection of his own."""
+    """A user with a connection of their own."""
 
     def __init__(self, url: str, email: str) -> None:
         self.url = url

@@ -36,13 +36,14 @@ class Thing:
 
 @dataclass
 class World:
-    """The owner's tensors with the scientist's rights on them, and what she has stored."""
+    """The owner's tensors with the scientist's rights on them, and what the scientist has stored."""
 
     rights: dict[str, str] = field(default_factory=dict)
     stored: dict[str, Thing] = field(default_factory=dict)
 
     def may(self, right: str, object_id: str) -> bool:
-        """Whether she may compute on (read) an object: a tensor by her right, a result by all that is in it."""
+        """Whether the scientist may compute on (read) an object: a tensor by the right on it, a result by all
+        that is in it."""
         if self.rights.get(object_id) == "gone":
             return False
         if object_id in self.rights:
@@ -82,7 +83,7 @@ class Program:
         self.lab.owner.share(object_id, **named)
         self.world.rights[object_id] = right
 
-    # -- what she does ------------------------------------------------------------------------------
+    # -- what the scientist does --------------------------------------------------------------------
 
     def rights(self) -> None:
         left = [each for each, right in self.world.rights.items() if right != "gone"]

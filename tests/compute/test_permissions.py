@@ -69,7 +69,7 @@ def test_what_is_kept_has_the_sources_of_its_values(lab: Lab, remote: Remote, se
     for person in (lab.sue, lab.sam):
         with pytest.raises(Forbidden):
             person.get(kept.id)
-    assert torch.equal(lab.owner.get(kept.id), SECRET + 1)  # he may read both
+    assert torch.equal(lab.owner.get(kept.id), SECRET + 1)  # the owner may read both
     # Computing goes on with it; what comes of it is as confidential.
     again = remote.do("aten.mul.Tensor", ref(remote.load(kept.id)), 2.0)
     assert codes(remote) == []
@@ -173,7 +173,7 @@ def test_a_use_for_computing_is_one_session_that_loads(lab: Lab, secret: str) ->
         lab.sam.call(c.DescribeContent(object_id=secret))
         assert codes(sam) == [] and lab.uses(grant) == left
         sam.keep(x)
-        with pytest.raises(Forbidden):  # he computes on it, also when that was the last use: he may ask
+        with pytest.raises(Forbidden):  # Sam computes on it, also when that was the last use, and may ask
             sam.fetch(x)
         if left:
             sam.close()
@@ -221,7 +221,7 @@ def test_the_policy_applies_to_calls_plans_and_what_goes_out(lab: Lab, remote: R
     with pytest.raises(TooLarge):
         remote.fetch(x, total, total)
     own = remote.put(torch.zeros(1000))
-    assert remote.fetch(own).shape == (1000,)  # his own tensor is not the site's
+    assert remote.fetch(own).shape == (1000,)  # the user's own tensor is not the site's
 
 
 def test_runs_fetches_and_kept_results_are_audited(lab: Lab, remote: Remote, secret: str) -> None:
@@ -250,7 +250,7 @@ def test_the_content_of_an_object_is_not_had_by_computing(lab: Lab, remote: Remo
 
 
 def test_statistics_of_a_result_are_no_way_around_reading(lab: Lab, remote: Remote) -> None:
-    """She may compute on a table and have statistics of it, and asks for the mean of one row, many times over."""
+    """Sue may compute on a table and have statistics of it, and asks for the mean of one row, many times over."""
     table = lab.owner.put(torch.arange(20.0))
     lab.owner.share(table, programmers=[lab.sue.id], analysts=[lab.sue.id])
     lab.policy(SitePolicy(min_rows=10))

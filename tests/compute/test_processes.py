@@ -161,7 +161,7 @@ def test_who_is_disabled_or_logged_out_computes_no_more(lab: Lab) -> None:
     lab.owner.call(UpdateUser(user_id=eve.id, disabled=False))
     again = Person(lab.served.url, "eve@lab.example")
     mine = Remote(again, remote.id)
-    assert mine.fetch(x, after=0).item() == 1  # it is his again, until it expires
+    assert mine.fetch(x, after=0).item() == 1  # it is theirs again, until it expires
     mine.close()
 
 
@@ -227,7 +227,7 @@ def test_sessions_in_an_environment_survive_their_node(lab: Lab, environment: On
     assert lab.sue.call(c.RunActions(session_id=one.id, first=1, actions=again)).done == 3
     more = one.do("aten.add.Tensor", ref(doubled), ref(x))
     assert len(one.failures()) == 1
-    with pytest.raises(Forbidden):  # he computes on it, and may not read it
+    with pytest.raises(Forbidden):  # they compute on it, and may not read it
         one.fetch(more)
     assert two.fetch(mine).item() == 1
     lab.grant(lab.sue, secret, "read")

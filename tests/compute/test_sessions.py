@@ -226,7 +226,7 @@ def test_keeping_has_a_quota_for_who_may_not_upload(lab: Lab, monkeypatch: pytes
     mine.close()
 
 
-def test_one_user_has_a_few_sessions_of_his_own(lab: Lab, remote: Remote) -> None:
+def test_one_user_has_a_few_sessions_of_their_own(lab: Lab, remote: Remote) -> None:
     assert [s.session_id for s in lab.sue.call(c.ListSessions()).sessions] == [remote.id]
     assert lab.sam.call(c.ListSessions()).sessions == []
     stolen = Remote(lab.sam, remote.id)

@@ -1,4 +1,4 @@
-"""What a user does in an environment, as messages on whatever connection he has."""
+"""What a user does in an environment, as messages on whatever connection they have."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def _pool(driver: Driver, selection: str, version: str) -> list[int]:
     def arrive(i: int) -> Any:
         deadline = time.monotonic() + 60
         while len(room) < i and time.monotonic() < deadline:
-            time.sleep(0.001)  # whoever spins keeps those from arriving whom he waits for
+            time.sleep(0.001)  # whoever spins keeps those from arriving whom it waits for
         return driver.check_in(workers[i], wait=1.2 if i < 7 else 0.0)
 
     replies = together(8, arrive)

@@ -98,7 +98,7 @@ class Model:
             return None
         needed = (
             "read" if scope == "statistics" else scope
-        )  # aggregates of what he chose to compute tell rows
+        )  # aggregates of what they chose to compute tell rows
         parts = [self._itself(who, needed, each) for each in MADE_FROM[number]]
         if any(part is None for part in parts):
             return None

@@ -88,7 +88,7 @@ def model(
         made_from = {source for derived, source in sources if derived == number}
         needed = (
             "read" if scope == "statistics" else scope
-        )  # aggregates of what he chose to compute tell rows
+        )  # aggregates of what they chose to compute tell rows
         inherited = made_from and all(itself(source, needed, size) for source in made_from)
         if itself(number, scope, size) or (inherited and scope != "find" and itself(number, "find", 0)):
             may.add(number)

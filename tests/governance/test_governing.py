@@ -42,7 +42,7 @@ def given_to(story: Story, owner: str, *sources: str) -> str:
 
 @pytest.fixture
 def derived(story: Story) -> str:
-    """Sue computed it from Ann's table: it is hers to describe, and Ann's to release."""
+    """Sue computed it from Ann's table: it is Sue's to describe, and Ann's to release."""
     return given_to(story, story.sue_view.id, story.table)
 
 
@@ -69,7 +69,7 @@ def test_who_derived_it_does_not_release_it(story: Story, derived: str) -> None:
 
 
 def test_who_owns_the_data_finds_and_reads_what_was_derived(story: Story, derived: str) -> None:
-    """He decides on requests for it: he has to see what it is. Others who read the data do not find it."""
+    """They decide on requests for it: they have to see what it is. Others who read the data do not find it."""
     assert story.ann.call(DescribeObject(object_id=derived)).id == derived
     assert read(story.ann, derived) == b"computed"
     story.ann.call(UpdateObject(object_id=story.table, readers=[story.officer_view.id]))
@@ -121,7 +121,7 @@ def test_a_grant_is_no_way_around_several_reviewers(story: Story, house: House) 
     house.log_in().call(SetPolicy(policy=SitePolicy(required_approvals=2)))
     with pytest.raises(Forbidden, match="2 reviewers"):
         story.grant(story.officer)
-    story.grant(story.ann)  # her own data
+    story.grant(story.ann)  # Ann's own data
     assert story.fetch(story.sue) == story.size
 
 

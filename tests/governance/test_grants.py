@@ -105,7 +105,7 @@ def test_who_may_give_and_take_back(story: Story) -> None:
         story.grant(story.eve)
     with pytest.raises(NotFound):
         story.grant(story.sue)  # finding is not owning
-    with pytest.raises(Forbidden, match="himself"):
+    with pytest.raises(Forbidden, match="themselves"):
         story.grant(story.officer, user_id=story.officer_view.id)
     with pytest.raises(NotFound, match="user"):
         story.grant(user_id="0" * 32)

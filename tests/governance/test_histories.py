@@ -352,7 +352,7 @@ A_RULE_THAT_FALLS_SILENT = [
 ]  # fmt: skip
 
 
-HIS_OWN_REQUEST = [
+ONES_OWN_REQUEST = [
     ("ask", "otto", "read", 0), ("approve", "otto", 0, None, None, None),
     ("rule", "otto", True, "", None, "", None, None),
     ("withdraw", "otto", 0), ("ask", "otto", "read", 0), ("use", "otto", "read", 0),
@@ -369,7 +369,7 @@ TAKEN_BACK = [
 @given(st.lists(ACTIONS, min_size=4, max_size=28))
 @example(BOTH_OWNERS)
 @example(A_RULE_THAT_FALLS_SILENT)
-@example(HIS_OWN_REQUEST)
+@example(ONES_OWN_REQUEST)
 @example(TAKEN_BACK)
 def test_what_the_model_allows_is_done_and_nothing_else(
     place: tuple[Database, FileBlobStore], history: list[tuple[Any, ...]]

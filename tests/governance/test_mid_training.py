@@ -1,6 +1,6 @@
 """What ends in the middle of a training: the account of who hosts it. On both engines.
 
-A data owner who withdraws his consent is in tests/worker/test_withdrawal.py, a grant that ends while a plan runs
+A data owner who withdraws consent is in tests/worker/test_withdrawal.py, a grant that ends while a plan runs
 in test_plan_requests.py."""
 
 from __future__ import annotations

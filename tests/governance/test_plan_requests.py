@@ -95,7 +95,7 @@ def test_who_sees_and_decides_and_runs(story: PlanStory) -> None:
         with pytest.raises((NotFound, Forbidden)):
             refused()
     with pytest.raises(NotFound):
-        story.requests(story.eve).create_plan(mean_of_rows, {"xs": story.table})  # she may not find it
+        story.requests(story.eve).create_plan(mean_of_rows, {"xs": story.table})  # Eve may not find it
     with pytest.raises(Forbidden, match="not yours to decide"):
         asked.approve()
     story.seen_by(story.officer, asked).approve()
@@ -122,13 +122,13 @@ def test_each_owner_has_to_agree(story_on_both: PlanStory) -> None:
     assert story.bob.call(ApproveRequest(request_id=asked.id, uses=2)).state == "approved"
     results = asked.run()
     assert torch.allclose(results["slope"], story.ys @ story.xs)
-    # Each may take his own part back, and the plan is at an end.
+    # Each owner may take their part back, and the plan is at an end.
     (mine,) = [each for each in story.bob.call(ListGrants()).grants if each.object_id == story.labels]
     assert mine.uses_left == 1
     story.bob.call(RevokeGrant(grant_id=mine.id))
     with pytest.raises(Forbidden):
         asked.run()
-    # The scientist's own data need nobody's word but his own.
+    # The scientist's own data need nobody's word but their own.
     own = story.put(story.ann, story.ys)
     with story.house.node.db.transaction() as session:
         session.execute(update(ObjectRow).where(ObjectRow.id == own).values(owner=story.sue_view.id))

@@ -58,7 +58,7 @@ def test_from_asking_to_revoking(story: Story) -> None:
 def test_who_sees_and_decides(story: Story) -> None:
     asked = ask(story)
     with pytest.raises(NotFound):
-        ask(story, story.eve)  # she may not find the object
+        ask(story, story.eve)  # Eve may not find the object
     with pytest.raises(NotFound):
         story.eve.call(GetRequest(request_id=asked.id))
     for message in (ApproveRequest(request_id=asked.id), DenyRequest(request_id=asked.id)):
@@ -77,7 +77,7 @@ def test_who_sees_and_decides(story: Story) -> None:
     assert story.sue.call(WithdrawRequest(request_id=again.id)).state == "withdrawn"
 
 
-def test_a_reviewer_does_not_decide_on_his_own_request(story: Story, house: House) -> None:
+def test_a_reviewer_does_not_decide_on_their_own_request(story: Story, house: House) -> None:
     owner = house.log_in()
     officer, _ = house.add_user(owner, "second@hospital.org", "Administrator")  # finds all, reads nothing
     asked = officer.call(CreateRequest(object_id=story.table))

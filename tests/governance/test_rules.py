@@ -141,13 +141,13 @@ def test_quota_and_end(story_on_both: PlanStory) -> None:
     assert [ask(story).state for _ in range(2)] == ["approved", "pending"]  # 36 elements each
 
 
-def test_it_is_its_authors_word_while_he_could_say_it(story: PlanStory) -> None:
+def test_it_is_its_authors_word_while_they_could_say_it(story: PlanStory) -> None:
     with pytest.raises(Forbidden, match="no request"):
         rule(story.sue)  # owns nothing, reviews nothing
     with pytest.raises(Forbidden):
         rule(story.bob, object_id=story.table)
     rule(story.bob)
-    assert ask(story).state == "pending"  # of his own data, and this is Ann's
+    assert ask(story).state == "pending"  # of Bob's own data, and this is Ann's
     later(story)
     rule(story.officer)
     assert ask(story).state == "approved"
@@ -173,7 +173,7 @@ def test_who_has_no_second_factor_where_it_is_demanded_speaks_by_no_rule(story: 
     assert ask(story).state == "approved"
 
 
-def test_nobodys_rule_decides_on_his_own_request(story: PlanStory) -> None:
+def test_nobodys_rule_decides_on_their_own_request(story: PlanStory) -> None:
     rule(story.officer)
     story.ann.call(UpdateObject(object_id=story.table, finders=[story.officer_view.id, story.sue_view.id]))
     assert ask(story, who=story.officer).state == "pending"
@@ -202,9 +202,9 @@ def test_several_reviewers_are_needed_all_the_same(story_on_both: PlanStory) -> 
 
 def test_what_one_denies_is_denied(story: PlanStory) -> None:
     rule(story.ann)
-    rule(story.officer, "deny", user_id=story.sue_view.id, reason="not her")
+    rule(story.officer, "deny", user_id=story.sue_view.id, reason="not Sue")
     asked = ask(story)
-    assert asked.state == "denied" and [each.reason for each in asked.decisions] == ["not her"]
+    assert asked.state == "denied" and [each.reason for each in asked.decisions] == ["not Sue"]
     with pytest.raises(Forbidden):
         story.sue.download(GetObject(object_id=story.table))
 

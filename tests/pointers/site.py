@@ -50,7 +50,7 @@ class Site:
         return self.sue.pointer(self.share(data, read=read).id)
 
     def values(self) -> int:
-        """How many values Sue's session holds, after everything she recorded has run."""
+        """How many values Sue's session holds, after everything Sue recorded has run."""
         self.sue.location.barrier()
         return self.sue.location.session.current().values
 

@@ -74,7 +74,7 @@ def test_who_grants(house: House) -> None:
     officer, other = house.add_user(owner, "eve@x.org", "Compliance Officer")
     with pytest.raises(Forbidden):
         ann.call(GrantBudget(user_id=other.id, granted=1.0))
-    with pytest.raises(Forbidden, match="himself"):
+    with pytest.raises(Forbidden, match="themselves"):
         officer.call(GrantBudget(user_id=other.id, granted=1.0))
     with pytest.raises(NotFound):
         officer.call(GrantBudget(user_id="0" * 32, granted=1.0))

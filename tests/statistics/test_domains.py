@@ -156,7 +156,7 @@ def test_five_lines_of_a_scientist(region: Region) -> None:
     frame = result.to_pandas()
     assert frame.index.names == ["sex", "column"]
     assert frame.loc[(0, "age"), "mean"] == result["mean", "age"][0]
-    # Nobody is asked through the Network without a login of his own at the Domain.
+    # Nobody is asked through the Network without a login of their own at the Domain.
     credentials.forget(region.domains[0].url)
     fresh = sy.login(region.network.url, EMAIL, PASSWORD)
     with pytest.raises(NotLoggedIn, match=r"sy\.login"):
@@ -267,7 +267,7 @@ def test_what_a_scientist_asks_wrongly(
 
 @pytest.fixture(scope="module")
 def stranger(region: Region) -> Any:
-    """A caller who writes his own messages."""
+    """A caller who writes their own messages."""
     return region.tables()[0]
 
 

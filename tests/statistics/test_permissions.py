@@ -103,7 +103,7 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
     house.node.stop()
 
 
-def test_the_owner_and_those_on_his_lists(site: Site) -> None:
+def test_the_owner_and_those_on_the_lists(site: Site) -> None:
     assert site.begin(site.owner).columns[0].mean == [VALUES.mean()]
     for call in (
         DescribeTable(object_id=site.table),

@@ -56,7 +56,7 @@ def test_the_oldest_goes_and_what_is_read_is_not_written_over() -> None:
     views = []
     for number in range(40):
         memory = buffers.take(1 << 20)
-        assert memory is not None, "none is lost, also of those that somebody keeps for himself"
+        assert memory is not None, "none is lost, also of those that somebody keeps to themselves"
         memory[:] = bytes([number]) * (1 << 20)
         latest.put(str(number), memory, 1000)
         latest.put(str(number), bytearray(memory), 1000) if number == 0 else None

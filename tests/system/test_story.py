@@ -107,7 +107,7 @@ def test_from_registering_to_auditing(town: Town) -> None:
         with pytest.raises(REFUSED):
             scientist.datasets["cohort"]["patients"].pointer()
 
-    # Sue tries her plan on the mock; what runs there runs on the real thing, if somebody lets it.
+    # Sue tries the plan on the mock; what runs there runs on the real thing, if somebody lets it.
     mock = sue.datasets["cohort"]["patients"].mock
     assert dose_effect(mock["age"], mock["dose"]).shape == (2,) and not torch.equal(
         mock["age"], torch.tensor(TABLE["age"])
@@ -120,23 +120,23 @@ def test_from_registering_to_auditing(town: Town) -> None:
     with pytest.raises(sy.errors.Forbidden):
         fit.run()
     with pytest.raises(sy.errors.GridError):
-        fit.approve()  # nobody decides on his own request
+        fit.approve()  # nobody decides on their own request
 
-    # The officer reads before he decides, and sets conditions.
+    # The officer reads before deciding, and sets conditions.
     officer = town.domain_as(OFFICER)
     assert {each.view.user for each in officer.requests.in_state("pending")} == {SUE, SAM}
     shown = officer.requests.get(fit.id)
     assert "returns:" in shown.plan.text() and [each.object_id for each in shown.plan.inputs] == [private] * 2
     assert shown.cost is not None and shown.cost.output_bytes == 8
     shown.approve("two numbers", uses=2, expires_in=3600.0, max_output_bytes=64)
-    officer.requests.get(work.id).approve("he fetches nothing by this", uses=1, expires_in=3600.0)
+    officer.requests.get(work.id).approve("Sam fetches nothing by this", uses=1, expires_in=3600.0)
     assert fit.wait(30).state == work.wait(30).state == "approved"
 
     # Sue runs what was approved, as often as it was.
     expected = dose_effect(torch.tensor(TABLE["age"]), torch.tensor(TABLE["dose"]))
     torch.testing.assert_close(fit.run(), expected)
 
-    # Sam computes where the data are. He fetches the one number that somebody let him have.
+    # Sam computes where the data are, and fetches the one number that somebody allowed.
     ages = sam.datasets["cohort"]["patients"].pointer()["age"]
     spread = (ages - ages.mean()).square().mean().sqrt()
     with pytest.raises(sy.errors.Forbidden):
@@ -147,7 +147,7 @@ def test_from_registering_to_auditing(town: Town) -> None:
     with pytest.raises(sy.errors.Forbidden):
         ages.get_copy()
 
-    # Revoked: Sue's second use and Sam's next operation are refused; what he holds is worth nothing to him.
+    # Revoked: Sue's second use and Sam's next operation are refused; what Sam holds is worth nothing.
     officer.requests.get(fit.id).revoke()
     with pytest.raises(sy.errors.Forbidden):
         fit.run()

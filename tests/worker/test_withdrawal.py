@@ -1,4 +1,4 @@
-"""A data owner withdraws his consent in the middle of a training: his Worker takes part no more."""
+"""A data owner withdraws consent in the middle of a training: their Worker takes part no more."""
 
 from __future__ import annotations
 

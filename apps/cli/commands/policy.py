@@ -108,7 +108,7 @@ def list_budgets(url: str, form: str) -> None:
     print_rows(rows, ("user_id", "granted", "spent", "left"), form, empty="None.")
 
 
-@budget.command(help="Let a user spend EPSILON in all, with what he has spent already.")
+@budget.command(help="Let a user spend EPSILON in all, with what they have spent already.")
 @click.argument("user_id")
 @click.argument("epsilon", type=click.FloatRange(min=0))
 @url_option

@@ -44,7 +44,7 @@ def list_(url: str, form: str) -> None:
 @click.option("--dataset", "dataset_id", help="An asset of this dataset.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the object or of its dataset.")
 @click.option("--user", "user_id", help="Who asks.")
-@click.option("--group", "group_id", help="A group that he is in.")
+@click.option("--group", "group_id", help="A group that they are in.")
 @click.option("--plan", "plan_id", help="The digest of the plan.")
 @click.option("--lifetime", type=float, help="Seconds after which the rule is over.")
 @click.option("--times", type=int, help="How many requests it answers.")

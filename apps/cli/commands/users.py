@@ -100,7 +100,7 @@ def update(who: str, url: str, form: str, **options: Any) -> None:
         print_record(_row(client.users.update(user_id_of(client, who), **changes)), form)
 
 
-@users.command(help="Delete somebody else's account. What he owns stays.")
+@users.command(help="Delete somebody else's account. What they own stays.")
 @click.argument("who")
 @url_option
 def delete(who: str, url: str) -> None:
@@ -109,7 +109,7 @@ def delete(who: str, url: str) -> None:
     click.echo("deleted")
 
 
-@users.command(help="End all sessions of somebody and forget all his keys.")
+@users.command(help="End all sessions of somebody and forget all their keys.")
 @click.argument("who")
 @url_option
 def revoke(who: str, url: str) -> None:
@@ -140,7 +140,7 @@ def end_session(who: str, session_id: str, url: str) -> None:
 
 @users.command(
     "reset-totp",
-    help="""Forget somebody's one-time codes, because he lost his device.
+    help="""Forget somebody's one-time codes, because they lost their device.
 
 \b
 The owner's can be reset only where the node lives, while it does not run:

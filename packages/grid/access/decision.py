@@ -8,7 +8,7 @@ Scopes, each with its own list at the object and its own grants:
 - *compute*: name it in remote operations. What comes out is not readable for that: see below.
 - *read*: have its content; includes compute and statistics.
 
-Derived objects (with rows in ``object_source``) are nobody's by default: a viewer may do with one what he
+Derived objects (with rows in ``object_source``) are nobody's by default: a viewer may do with one what they
 may do with *every one* of its sources, or what a list or a grant on itself says (an approved request for
 exactly this result). Statistics of a derived object need *read* on its sources: whoever chose what was
 computed chose what an aggregate of it tells. A source that is gone grants nothing. Owners are on the lists
@@ -69,7 +69,7 @@ def governed(user_id: str) -> ColumnElement[bool]:
     """The SQL condition that the user governs an object: owns each of its sources, and all are still there."""
     source = aliased(ObjectRow)
     derived = exists().where(ObjectSource.object_id == ObjectRow.id)
-    gone_or_not_his = (
+    gone_or_anothers = (
         select(ObjectSource.source_id)
         .outerjoin(source, source.id == ObjectSource.source_id)
         .where(
@@ -78,7 +78,7 @@ def governed(user_id: str) -> ColumnElement[bool]:
         )
         .exists()
     )
-    return or_(and_(~derived, ObjectRow.owner == user_id), and_(derived, ~gone_or_not_his))
+    return or_(and_(~derived, ObjectRow.owner == user_id), and_(derived, ~gone_or_anothers))
 
 
 def governs(session: Session, user_id: str, object_id: str) -> bool:
@@ -128,7 +128,7 @@ def allowed(
 
 
 def _governed(session: Session, viewer: Viewer, derived: set[str]) -> set[str]:
-    """Those of the derived objects that the viewer governs: he finds what he is asked to decide about."""
+    """Those of the derived objects that the viewer governs: they find what they are asked to decide about."""
     if not derived or not viewer.user_id:
         return set()
     found = select(ObjectRow.id).where(ObjectRow.id.in_(derived), governed(viewer.user_id))

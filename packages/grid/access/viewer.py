@@ -5,7 +5,7 @@ The rules, in one place:
 - A list holds user ids, ``group:`` + group id, or ``*`` (every logged-in user; for finding, associated
   Networks too).
 - Who puts an object or a dataset there may change it; so may a *manager*, whose role carries
-  ``can_edit_settings``. A manager finds and describes everything, and reads what its list lets him read.
+  ``can_edit_settings``. A manager finds and describes everything, and reads what its list lets them read.
 - What one may neither find nor read does not exist for one (404, never 403): ids tell nothing.
 """
 
@@ -54,7 +54,7 @@ NETWORK = Viewer("", frozenset({EVERYBODY}))
 
 
 def viewer_of(session: Session, principal: Principal) -> Viewer:
-    """The viewer behind a user's principal, with the groups that he is in now."""
+    """The viewer behind a user's principal, with the groups that they are in now."""
     groups = session.scalars(select(GroupMember.group_id).where(GroupMember.user_id == principal.id))
     subjects = {EVERYBODY, principal.id, *(f"group:{group}" for group in groups)}
     return Viewer(principal.id, frozenset(subjects), MANAGER_FLAG in principal.flags)

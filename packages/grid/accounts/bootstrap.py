@@ -36,7 +36,7 @@ def bootstrap_owner(
 
 
 def forget_totp(node: Node, email: str) -> None:
-    """Forget the one-time codes of a user, the owner too, and end his sessions. Raises :class:`NotFound`."""
+    """Forget the one-time codes of a user, the owner too, and end their sessions. Raises :class:`NotFound`."""
     with node.db.transaction() as session:
         user = session.scalars(select(User).where(User.email == normalize_email(email))).one_or_none()
         if user is None:

@@ -89,7 +89,7 @@ def set_groups(session: Session, actor: Principal | None, user_id: str, names: l
     """
     memberships = select(GroupMember.group_id).where(GroupMember.user_id == user_id)
     groups = session.scalars(_locked(Group.name.in_(names) | Group.id.in_(memberships))).all()
-    # Asked again now that nobody else changes them; a group that was not his a moment ago came after us.
+    # Asked again now that nobody else changes them; a group that was not theirs a moment ago came after us.
     held = set(session.scalars(memberships)) & {group.id for group in groups}
     unknown = sorted(set(names) - {group.name for group in groups})
     if unknown:
@@ -113,7 +113,7 @@ def _change(
     users: list[str] | None,
     flags: frozenset[str] | None,
 ) -> None:
-    """Set members and flags, if the actor may: whatever the group carries, before or after, he has himself."""
+    """Set members and flags, if the actor has all the flags that the group carries, before and after."""
     before = flags_of(group)
     after = before if flags is None else flags
     held = _members(session, group.id)
@@ -123,7 +123,7 @@ def _change(
         require_touchable(session, actor, (held ^ wanted) - {actor.id})
         own = actor.id in held ^ wanted or (before != after and actor.id in held | wanted)
         if own and actor.role != OWNER:  # the owner has every power anyway
-            raise Forbidden("nobody changes his own powers: somebody else must do this")
+            raise Forbidden("nobody changes their own powers: somebody else must do this")
     for flag in FLAGS:
         setattr(group, flag, flag in after)
     if wanted != held:

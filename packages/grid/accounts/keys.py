@@ -1,4 +1,4 @@
-"""The keys of a user: which there are, and making others his."""
+"""The keys of a user: which there are, and making others theirs."""
 
 from __future__ import annotations
 

@@ -105,5 +105,5 @@ class SecondFactorService(AccountService):
 
 
 def _session_of(ctx: Context) -> str:
-    """The id of the session that the caller's token is of; empty when his key alone identifies him."""
+    """The id of the session that the caller's token is of; empty when their key alone identifies them."""
     return str(ctx.principal.claims.get("jti", ""))

@@ -1,7 +1,7 @@
 """What somebody may do here, and the one rule against escalation.
 
-A user's flags are those of his role and those of the groups he is in; they are looked up at every call. The
-rule: nobody gives, takes or touches a power that he lacks, and nobody changes his own.
+A user's flags are those of their role and those of the groups they are in, looked up at every call. The
+rule: nobody gives, takes or touches a power that they lack, and nobody changes their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def flags_of(row: Role | Group) -> frozenset[str]:
 
 
 def flags_of_users(session: Session, user_ids: Collection[str]) -> dict[str, frozenset[str]]:
-    """The flags of each of these users, by his role and his groups. Who does not exist is left out."""
+    """The flags of each of these users, by their role and their groups. Who does not exist is left out."""
     roles = select(User.id, Role).join(Role, Role.id == User.role_id).where(User.id.in_(user_ids))
     flags = {user_id: flags_of(role) for user_id, role in session.execute(roles)}
     groups = select(GroupMember.user_id, Group).join(Group, Group.id == GroupMember.group_id)
@@ -38,7 +38,7 @@ def flags_of_users(session: Session, user_ids: Collection[str]) -> dict[str, fro
 
 def acting_flags(session: Session, user_id: str) -> frozenset[str]:
     """The flags that this user could act with now: as at a call (:mod:`grid.accounts.who`), none while the node
-    demands one-time codes and he uses none."""
+    demands one-time codes and they use none."""
     confirmed = select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
     if session.scalar(select(Setup.require_totp)) and session.scalar(confirmed) is None:
         return frozenset()
@@ -46,7 +46,7 @@ def acting_flags(session: Session, user_id: str) -> frozenset[str]:
 
 
 def require_covers(actor: Principal, flags: frozenset[str], what: str) -> None:
-    """Raise :class:`Forbidden` unless the actor has all of ``flags`` himself."""
+    """Raise :class:`Forbidden` unless the actor has all of ``flags``."""
     lacking = sorted(flags - actor.flags)
     if lacking:
         raise Forbidden(f"{what} carries permissions that you lack: {', '.join(lacking)}", lacking=lacking)
@@ -58,6 +58,6 @@ def require_touchable(session: Session, actor: Principal, user_ids: Collection[s
         return
     owner = select(User.id).join(Role, Role.id == User.role_id).where(Role.name == OWNER)
     if session.scalars(owner.where(User.id.in_(user_ids))).first():
-        raise Forbidden("nobody edits the owner's account but the owner, by his own password")
+        raise Forbidden("nobody edits the owner's account but the owner, by their own password")
     for flags in flags_of_users(session, user_ids).values():
-        require_covers(actor, flags, "the user, by his role and groups,")
+        require_covers(actor, flags, "the user, by their role and groups,")

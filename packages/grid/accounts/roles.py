@@ -60,7 +60,7 @@ class RoleManager:
             with self._db.transaction() as session:
                 role = _found(session, role_id, lock=True)
                 if role.name == OWNER or role.name == actor.role:
-                    raise Forbidden("nobody edits his own role or the owner's")
+                    raise Forbidden("nobody edits their own role or the owner's")
                 require_covers(actor, flags_of(role), "the role")
                 if name is not None and name != role.name:
                     if role.seed:

@@ -112,7 +112,7 @@ class SessionManager:
             ]
 
     def end(self, user_id: str, session_id: str, *, actor: Principal | None = None) -> None:
-        """End one session of a user, and forget its key unless another session of his is bound to it.
+        """End one session of a user, and forget its key unless another session of theirs is bound to it.
 
         ``actor`` is whoever does it to another. Raises :class:`NotFound` and :class:`Forbidden`.
         """
@@ -142,7 +142,7 @@ class SessionManager:
     # -- asked at every call ------------------------------------------------------------------------
 
     def of_token(self, claims: Mapping[str, Any]) -> Principal:
-        """The user of a verified token; raises :class:`InvalidToken` when his session was ended."""
+        """The user of a verified token; raises :class:`InvalidToken` when their session was ended."""
         found = self._callers.of_session(claims)
         if found is None:
             raise InvalidToken("the session was ended; log in again")

@@ -53,9 +53,9 @@ class User(Base):
 
 
 class UserKey(Base):
-    """A public key of a user: one he logged in with (it belongs to whoever did so last), or registered.
+    """A public key of a user: one they logged in with (it belongs to whoever did so last), or registered.
 
-    ``name`` is what he calls it; ``used_at`` is his last login with it, or when he registered it.
+    ``name`` is what they call it; ``used_at`` is their last login with it, or when they registered it.
     """
 
     __tablename__ = "user_keys"
@@ -81,7 +81,7 @@ class UserSession(Base):
 
 
 class Totp(Base):
-    """A user's second factor (RFC 6238). Until ``confirmed_at`` it asks nothing of him.
+    """A user's second factor (RFC 6238). Until ``confirmed_at`` it asks nothing of them.
 
     ``last_step`` is the latest time step of which a code was accepted; ``failures`` counts wrong codes in a
     row, and after some of them nothing is tried before ``blocked_until``.
@@ -108,7 +108,7 @@ class RecoveryCode(Base):
 
 
 class Group(Base):
-    """A set of users; its flags are those of each of them, beside those of his role."""
+    """A set of users; its flags are those of each of them, beside those of their role."""
 
     __tablename__ = "user_groups"
 

@@ -109,7 +109,7 @@ class TotpManager:
     # -- login, and another's -----------------------------------------------------------------------
 
     def check(self, session: Session, user_id: str, code: str) -> GridError | None:
-        """What is wrong with ``code`` at a login of this user; None when he may come in.
+        """What is wrong with ``code`` at a login of this user; None when they may come in.
 
         It is not raised, so that the caller commits the count of wrong codes.
         """
@@ -121,7 +121,7 @@ class TotpManager:
         return self._accept(session, row, code)
 
     def reset(self, actor: Principal, user_id: str) -> None:
-        """Forget another's second factor; his sessions and keys end: his device may be in other hands."""
+        """Forget another's second factor; their sessions and keys end: the device may be in other hands."""
         with self._db.transaction() as session:
             editable(session, actor, user_id)
             forget(session, user_id)
@@ -172,7 +172,7 @@ class TotpManager:
 
 
 def forget(session: Session, user_id: str) -> None:
-    """Remove a user's second factor and his recovery codes."""
+    """Remove a user's second factor and their recovery codes."""
     session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     session.execute(delete(Totp).where(Totp.user_id == user_id))
 

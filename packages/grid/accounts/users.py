@@ -80,7 +80,7 @@ class UserManager:
         role: str = USER_ROLE,
         groups: list[str] | None = None,
     ) -> UserView:
-        """Make a user; without ``actor`` (sign-up) he gets the role "User"."""
+        """Make a user; without ``actor`` (sign-up) they get the role "User"."""
         email = normalize_email(email)
         hashed = self._passwords.hash(password)
         try:
@@ -158,7 +158,7 @@ class UserManager:
             session.delete(user)
 
     def end_sessions(self, user_id: str, *, actor: Principal | None = None) -> None:
-        """End all sessions of a user and forget his keys; ``actor`` is whoever does it to another."""
+        """End all sessions of a user and forget their keys; ``actor`` is whoever does it to another."""
         with self._db.transaction() as session:
             if actor is not None:
                 editable(session, actor, user_id)
@@ -197,7 +197,7 @@ def _require_givable(actor: Principal, role: Role) -> None:
 
 
 def _found(session: Session, user_id: str, *, lock: bool = False) -> User:
-    # FOR NO KEY UPDATE: who puts him into a group meanwhile needs his key only, and may hold the group.
+    # FOR NO KEY UPDATE: who puts them into a group meanwhile needs their key only, and may hold the group.
     user = session.get(User, user_id, with_for_update={"key_share": True} if lock else None)
     if user is None:
         raise NotFound("there is no such user")

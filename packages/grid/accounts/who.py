@@ -1,4 +1,4 @@
-"""Who is behind a token or a key, and what he may do now: asked at every call, with one prepared query.
+"""Who is behind a token or a key, and what they may do now: asked at every call, with one prepared query.
 
 What the query answered holds until the next commit (:class:`grid.storage.sql.cache.Fresh`).
 """
@@ -60,7 +60,7 @@ class Callers:
         self._known = Fresh(database)
 
     def of_session(self, claims: Mapping[str, Any]) -> Principal | None:
-        """The user of a verified token; None when his session was ended."""
+        """The user of a verified token; None when their session was ended."""
         values = {"session_id": claims["jti"], "user_id": claims["sub"]}
         rows = self._rows(_OF_SESSION, values)
         return _principal(rows, str(claims.get("cnf", "")), claims) if rows else None

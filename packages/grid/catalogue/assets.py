@@ -120,7 +120,7 @@ class AssetWriter:
                 raise BadRequest(f"column {column.name!r}: a category is named twice", column=column.name)
 
     def _own(self, object_id: str) -> ObjectRow:
-        """An object of the dataset's owner, made of his own data: nobody publishes (a mock of) others' data."""
+        """An object of the dataset's owner, made of their own data: nobody publishes (a mock of) others' data."""
         found = self.session.get(ObjectRow, object_id)
         owner = self.row.owner_id
         if found is None or found.owner != owner or not governs(self.session, owner, object_id):

@@ -1,4 +1,4 @@
-"""What a node makes of an asset's data for its owner: the statistics that he ticked, and mocks."""
+"""What a node makes of an asset's data for its owner: the statistics that they ticked, and mocks."""
 
 from __future__ import annotations
 

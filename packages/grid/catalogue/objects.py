@@ -113,7 +113,7 @@ class ObjectManager:
         return view_of(info, viewer)
 
     def made_from(self, viewer: Viewer, upload_id: str) -> ObjectView | None:
-        """The viewer's object that a finished upload of his became."""
+        """The viewer's object that a finished upload of theirs became."""
         with self._db.read() as session:
             found = infos_of(session, [upload_id])
         return view_of(found[0], viewer) if found and viewer.owns(found[0].owner) else None
@@ -129,7 +129,7 @@ class ObjectManager:
             row = session.get_one(ObjectRow, info.id)
             row.description, row.search_text = description, searchable(description, tags)
             write_tags(session, info.id, tags)
-            # The owner keeps his own places: an object that nobody can reach is of no use.
+            # The owner keeps their own places: an object that nobody can reach is of no use.
             owner = {info.owner} if info.owner else set()
             if any(each is not None for each in (message.readers, message.analysts, message.programmers)):
                 self._require_governing(session, viewer, info.id)
@@ -166,7 +166,7 @@ class ObjectManager:
 
 
 def may_read(info: ObjectInfo, viewer: Viewer) -> bool:
-    """Being the owner grants nothing by itself: he is on the list (derived objects have owners too)."""
+    """Being the owner grants nothing by itself: they are on the list (derived objects have owners too)."""
     return bool(info.read_permissions & viewer.subjects)
 
 

@@ -57,7 +57,7 @@ def changeable(session: Session, viewer: Viewer, dataset_id: str, *, content: bo
 
 
 def shown_as(session: Session, viewer: Viewer, object_id: str) -> str | None:
-    """Dataset and asset under which the viewer is shown that there is this object; None if he is not."""
+    """Dataset and asset under which the viewer is shown that there is this object; None if they are not."""
     current = (
         select(DatasetRow, DatasetAsset.name)
         .join(DatasetAsset, DatasetAsset.dataset_id == DatasetRow.id)

@@ -34,8 +34,8 @@ class Environments(Protocol):
     def connect(self, environment_id: str, user_id: str) -> Link:
         """A new connection to the host of the user's environment.
 
-        Raises :class:`NotFound` for one that is not there or not his, :class:`Forbidden` for one that he may
-        not use now, :class:`Unavailable` when it cannot be reached.
+        Raises :class:`NotFound` for one that is not there or not theirs, :class:`Forbidden` for one that they
+        may not use now, :class:`Unavailable` when it cannot be reached.
         """
 
     def of(self, user_id: str) -> Iterable[str]:

@@ -80,7 +80,7 @@ class Outputs:
             grants = _require_read(db, viewer, objects, spent, now=now, output_bytes=prepared.size)
             if objects:
                 check_output(current_policy(db), prepared.size)
-            if prepared.failure:  # he may read all that it was computed from
+            if prepared.failure:  # they may read all that it was computed from
                 raise OperationFailed(prepared.failure)
             return grants
 
@@ -122,7 +122,7 @@ class Outputs:
     def _described(
         self, viewer: Viewer, message: KeepValues, kind: str, size: int, *, own: bool
     ) -> ObjectInfo:
-        """Who computed it finds it; he reads it by its sources only, unless it has none."""
+        """Who computed it finds it; they read it by its sources only, unless it has none."""
         return ObjectInfo(
             id=new_id(),
             kind=kind,
@@ -164,8 +164,8 @@ def _require_read(
     now: float,
     output_bytes: int = 0,
 ) -> frozenset[str]:
-    """As :func:`require`. What he computes on he knows of, also when the grant had its last use by this session
-    (``spent``) and nothing else lets him find it: then he may not read it, and may ask."""
+    """As :func:`require`. A user knows of what they compute on, also when the grant had its last use by this
+    session (``spent``) and nothing else lets them find it: then they may not read it, and may ask."""
     try:
         return require(db, viewer, "read", objects, now=now, output_bytes=output_bytes)
     except NotFound:

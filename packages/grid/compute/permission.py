@@ -25,18 +25,18 @@ __all__ = ["all_listed", "may_compute", "require_compute", "to_spend"]
 
 
 def _listed(size: int) -> Select[Any]:
-    """Those of ``size`` objects that the user is on a list of; his groups are those of the moment."""
+    """Those of ``size`` objects that the user is on a list of; their groups are those of the moment."""
     of_group = select(GroupMember.group_id).where(
         GroupMember.user_id == bindparam("user_id"),
         ObjectPermission.verify_key == "group:" + GroupMember.group_id,
     )
-    himself = or_(
+    personal = or_(
         ObjectPermission.verify_key == EVERYBODY, ObjectPermission.verify_key == bindparam("user_id")
     )
     return select(ObjectPermission.object_id).where(
         ObjectPermission.object_id.in_(places("object_id", size)),
         or_(ObjectPermission.scope == "compute", ObjectPermission.scope == "read"),
-        or_(himself, of_group.exists()),
+        or_(personal, of_group.exists()),
     )
 
 

@@ -169,7 +169,7 @@ class Runner:
             for object_id in set(object_ids) - may_compute(db, viewer, object_ids, session.spent, now=now):
                 try:
                     require(db, viewer, "compute", [object_id], now=now)
-                except NotFound:  # the grant was what let him find it, too
+                except NotFound:  # the grant was what let them find it, too
                     detail = "you may not compute on this object any more: what allowed it has ended"
                     refusals[object_id] = Forbidden(f"{detail} ({object_id})")
                 except GridError as error:

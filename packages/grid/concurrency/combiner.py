@@ -37,7 +37,7 @@ class Combiner(Generic[T, R]):
         with self._lock:
             self._pending.append(entry)
         try:
-            time.sleep(0)  # whoever is as far as this caller joins him: one sync of the disk wakes many
+            time.sleep(0)  # whoever is as far as this caller joins it: one sync of the disk wakes many
         except BaseException:
             self._withdraw(entry)
             raise
@@ -51,7 +51,7 @@ class Combiner(Generic[T, R]):
         return entry.result  # type: ignore[return-value]
 
     def _withdraw(self, entry: _Entry[T, R]) -> None:
-        """The caller was killed: nobody works for him, unless somebody does already."""
+        """The caller was killed: nobody works for it, unless somebody does already."""
         with self._lock:
             if entry in self._pending:
                 self._pending.remove(entry)

@@ -69,8 +69,8 @@ class EnvironmentService(Service):
     def connect(self, environment_id: str, user_id: str) -> Link:
         """A new connection to the host of the user's environment.
 
-        Raises :class:`NotFound` for one that is not there or not his, :class:`Conflict` for one that does not
-        run, :class:`SessionLost` when its process is gone.
+        Raises :class:`NotFound` for one that is not there or not theirs, :class:`Conflict` for one that does
+        not run, :class:`SessionLost` when its process is gone.
         """
         return self.manager.connect(user_id, environment_id)
 

@@ -195,7 +195,7 @@ class TaskManagement:
     def pause_those_of(self, owner: str) -> int:
         """Pause every running training of an owner whose account was disabled; returns how many there were.
 
-        They hand out no assignments and make no models until he, or whoever may then, resumes them.
+        They hand out no assignments and make no models until the owner, or whoever may then, resumes them.
         """
         found = self._store.read(_RUNNING_OF, {"owner": owner})
         for row in found:

@@ -27,7 +27,7 @@ class PolicyService(Service):
 
     @handles(p.SetPolicy)
     def set(self, ctx: Context, message: p.SetPolicy) -> p.PolicyView:
-        """Nothing keeps a copy of the policy: whoever applies it reads it in his own transaction."""
+        """Nothing keeps a copy of the policy: whoever applies it reads it in their own transaction."""
         if ctx.principal.role != OWNER:
             raise Forbidden("only the Owner sets the site's policy")
         _check(message.policy)

@@ -22,9 +22,9 @@ class Principal:
         verify_key: the key that signed the message, or that the identity is known by; hex.
         name: e-mail of a user, name of a node: for logs and pages.
         role: name of a user's role.
-        flags: the permission flags that a user has now, by his role and his groups.
+        flags: the permission flags that a user has now, by their role and their groups.
         claims: what the token said beyond that (e.g. the training a worker authenticated for).
-        hint: what a user who has fewer flags than his role says should do about it; it goes into refusals.
+        hint: what a user who has fewer flags than their role says should do about it; it goes into refusals.
     """
 
     kind: Literal["anonymous", "key", "user", "worker", "node"]

@@ -1,4 +1,4 @@
-"""The owner of a Worker is whoever holds its home directory: messages signed with the node's own key are his.
+"""The owner of a Worker is whoever holds its home directory: messages signed with the node's own key are theirs.
 
 So a Worker has no accounts and no passwords that anybody could guess, and still obeys
 ``grid worker approve --home …`` on the machine that it runs on.

@@ -85,11 +85,11 @@ class Users(Listing[UserView]):
         self.client.call(DeleteUser(user_id=user_id))
 
     def revoke(self, user_id: str) -> None:
-        """End all sessions of a user and forget all his keys."""
+        """End all sessions of a user and forget all their keys."""
         self.client.call(RevokeUser(user_id=user_id))
 
     def reset_totp(self, user_id: str) -> None:
-        """Forget a user's one-time codes, because he lost his device; his sessions and keys end."""
+        """Forget a user's one-time codes, because they lost their device; their sessions and keys end."""
         self.client.call(ResetTotp(user_id=user_id))
 
     def sessions(self, user_id: str) -> list[OpenSession]:
@@ -143,7 +143,7 @@ class Roles(Listing[RoleView]):
 
 
 class Groups(Listing[GroupView]):
-    """Groups of users; what a group may, beside his role, each of its users may."""
+    """Groups of users; what a group may, beside their role, each of its users may."""
 
     title = "Groups"
     headings = ("name", "users", "may", "id")

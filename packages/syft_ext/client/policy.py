@@ -75,7 +75,7 @@ class Budgets:
         return found.budgets
 
     def grant(self, user_id: str, epsilon: float) -> BudgetView:
-        """Let a user spend ``epsilon`` in all, with what he has spent already. Nobody grants himself."""
+        """Let a user spend ``epsilon`` in all, with what they have spent already. Nobody grants themselves any."""
         view: BudgetView = self.client.call(GrantBudget(user_id=user_id, granted=epsilon))
         return view
 

@@ -45,14 +45,14 @@ _SETTINGS = flag("can_edit_settings")
 
 
 class UserView(Reply):
-    """A user as others see him.
+    """A user as others see them.
 
     Attributes:
         role: name of the role.
-        flags: the permission flags that his role and his groups carry.
-        groups: names of the groups he belongs to.
-        verify_keys: public keys that he logged in with or registered; a message signed by one is his.
-        totp: whether his login asks for a one-time code.
+        flags: the permission flags that their role and their groups carry.
+        groups: names of the groups they belong to.
+        verify_keys: public keys that they logged in with or registered; a message signed by one is theirs.
+        totp: whether their login asks for a one-time code.
         created_at: seconds since the epoch.
     """
 
@@ -125,7 +125,7 @@ class SettingsView(Reply):
         node_name: how people call the node.
         allow_user_signup: whether strangers may make themselves an account (role "User").
         session_lifetime: seconds that a token is good for after a login.
-        key_lifetime: seconds after his last login that a user's key alone identifies him; 0: never.
+        key_lifetime: seconds after their last login that a user's key alone identifies them; 0: never.
         require_totp: whether permission flags count only for those whose login asks for a one-time code.
     """
 
@@ -137,7 +137,7 @@ class SettingsView(Reply):
 
 
 class SetupStatus(Reply):
-    """What a newcomer must know: is there an owner, and may he sign up?"""
+    """What a newcomer must know: is there an owner, and may they sign up?"""
 
     node_name: str
     configured: bool
@@ -190,8 +190,8 @@ class Login(Message):
     """Log in with e-mail and password; get a short-lived token.
 
     In a signed message the token is bound to the signing key, and that key becomes one of the user's.
-    ``totp`` is the one-time code of the user's device, or one of his recovery codes, where his account asks
-    for it: without it the answer is the error ``totp-required``.
+    ``totp`` is the one-time code of the user's device, or one of their recovery codes, where their account
+    asks for it: without it the answer is the error ``totp-required``.
     """
 
     email: Email
@@ -211,14 +211,14 @@ class RevokeSessions(Message):
 
 @operation("auth.revoke_user", rest="POST /users/{user_id}/revoke", permission=_USERS)
 class RevokeUser(Message):
-    """End all sessions of a user and forget all his keys."""
+    """End all sessions of a user and forget all their keys."""
 
     user_id: Id
 
 
 @operation("auth.reset_totp", rest="POST /users/{user_id}/reset-totp", permission=_USERS)
 class ResetTotp(Message):
-    """Forget a user's one-time codes, because he lost his device; his sessions and keys end."""
+    """Forget a user's one-time codes, because they lost their device; their sessions and keys end."""
 
     user_id: Id
 
@@ -296,8 +296,8 @@ class UpdateUser(Message):
     """Change somebody else's account; what is None stays.
 
     Refused for the owner, for yourself (see ``users.change_password``), and wherever the user's role or one
-    of his groups, before or after, carries a flag that you lack. A new password, or ``disabled``, ends his
-    sessions.
+    of their groups, before or after, carries a flag that you lack. A new password, or ``disabled``, ends
+    their sessions.
     """
 
     user_id: Id
@@ -310,7 +310,7 @@ class UpdateUser(Message):
 
 @operation("users.delete", rest="DELETE /users/{user_id}", permission=_USERS)
 class DeleteUser(Message):
-    """Delete somebody else's account; what he owns stays. The owner's cannot be deleted."""
+    """Delete somebody else's account; what they own stays. The owner's cannot be deleted."""
 
     user_id: Id
 

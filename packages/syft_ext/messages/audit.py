@@ -23,7 +23,7 @@ __all__ = [
 Filter = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00]*$")]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
-# Who reviews requests reads the log, and can check that what he reads is what was written. To take the whole
+# Who reviews requests reads the log, and can check that what it says is what was written. To take the whole
 # log off the node, with everybody's addresses, is for those who are trusted with the node itself.
 _READ, _TAKE = flag("can_triage_requests"), flag("can_edit_settings")
 
@@ -33,7 +33,7 @@ class AuditEntry(Reply):
 
     Attributes:
         actor_kind: anonymous, key, user, worker, node, or system (the node itself).
-        actor: id of the user, worker or node, or the key; ``actor_name``: his e-mail or name then.
+        actor: id of the user, worker or node, or the key; ``actor_name``: their e-mail or name then.
         outcome: "ok", or the code of the error.
         hash: of this entry, which covers all entries before it.
     """

@@ -43,7 +43,7 @@ class ListBudgets(Message):
     "budget.grant", rest="PUT /budgets/{user_id}", reply=BudgetView, permission=flag("can_triage_requests")
 )
 class GrantBudget(Message):
-    """Say how much epsilon somebody else may spend in all, with what he has spent already."""
+    """Say how much epsilon somebody else may spend in all, with what they have spent already."""
 
     user_id: Id
     granted: Annotated[float, msgspec.Meta(ge=0, le=1e6)]

@@ -132,7 +132,7 @@ class DatasetView(Reply):
 
     Attributes:
         subjects: whom the data are about, as their owner puts it.
-        owner: e-mail of its owner, if he publishes it.
+        owner: e-mail of its owner, if they publish it.
         visibility, published, viewers: shown to whoever may change them.
         created_at, updated_at: seconds since the epoch.
     """

@@ -2,7 +2,7 @@
 
 An environment is a sandboxed process, or a machine, with limits on CPU, memory and time and without a network,
 in which one user's sessions run (``compute.open`` with its id). Who may manage infrastructure makes them for
-users; a user sees, uses and may destroy his own.
+users; a user sees, uses and may destroy their own.
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ class GrantList(Reply):
 
 @operation("grants.create", rest="POST /grants", reply=GrantView, permission=USER, status=201)
 class CreateGrant(Message):
-    """Allow a user something with an object: its owner may, and whoever may triage requests (not for himself).
+    """Allow a user something with an object: its owner may, and whoever may triage requests (not for themselves).
 
     Attributes:
         expires_in: seconds from now; None: until it is revoked.
-        uses: how often: downloads, or analyses; None: as often as he likes.
+        uses: how often: downloads, or analyses; None: as often as they like.
         max_output_bytes: largest content that may be downloaded at once.
     """
 

@@ -27,7 +27,7 @@ class KeyView(Reply):
     Attributes:
         added_at: when it was logged in with first, or registered; None when that is not known any more.
         used_at: when it was logged in with last, or registered.
-        expires_at: when it stops identifying him by itself (the setting ``key_lifetime``).
+        expires_at: when it stops identifying its user by itself (the setting ``key_lifetime``).
         current: whether it signed this very call.
     """
 

@@ -59,7 +59,7 @@ class PolicyView(Reply):
 
 @operation("policy.get", rest="GET /policy", reply=PolicyView, permission=USER)
 class GetPolicy(Message):
-    """The site's policy: everybody here may know the rules that apply to him."""
+    """The site's policy: everybody here may know the rules that apply to them."""
 
 
 @operation("policy.set", rest="PUT /policy", reply=PolicyView, permission=flag("can_edit_settings"))

@@ -1,4 +1,4 @@
-"""Requests: a scientist asks for what he may not do, an owner or reviewer decides (PyGrid 0.5: data requests)."""
+"""Requests: scientists ask for what they may not do, an owner or reviewer decides (PyGrid 0.5: data requests)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ State = Literal["", "pending", "approved", "denied", "withdrawn", "revoked"]
 
 
 class DecisionView(msgspec.Struct, kw_only=True):
-    """What one reviewer said: his id, and his e-mail address while he is here. ``rule``: a standing rule of
-    his said it."""
+    """What one reviewer said: their id, and their e-mail address while they are here. ``rule``: a standing
+    rule of theirs said it."""
 
     reviewer: str
     name: str

@@ -24,8 +24,8 @@ class RuleView(Reply):
     """A rule; its fields are those of :class:`CreateRule`.
 
     Attributes:
-        state: live, expired, used up, or idle: its author could not decide on such a request himself now
-            (he was disabled, or lost what let him).
+        state: live, expired, used up, or idle: its author could not decide on such a request now
+            (they were disabled, or lost what let them).
         times_left, elements_left: what its quota still holds.
     """
 
@@ -63,9 +63,9 @@ class RuleList(Reply):
 class CreateRule(Message):
     """Answer requests of this sort at once, as if you did: for what you own, or may triage.
 
-    A rule is its author's word, and counts as long as he could say it himself. When the policy asks for
-    several reviewers it is one of them; nobody's rule decides on his own request for what another owns. What
-    one rule denies is denied.
+    A rule is its author's word, and counts as long as they could say it themselves. When the policy asks for
+    several reviewers it is one of them; nobody's rule decides on their own request for what another owns.
+    What one rule denies is denied.
 
     Attributes:
         kind, scope: permission, plan or budget; read, compute or statistics. "" is any.

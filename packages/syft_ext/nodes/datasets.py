@@ -78,7 +78,7 @@ class DatasetAsset:
 
     @property
     def data(self) -> Any:
-        """Download the private data: for their owner, and whoever he lets read them."""
+        """Download the private data: for their owner, and whoever the owner lets read them."""
         with to_be_asked_for(self.name, "read"):
             return Objects(self.client).get(self.object_id)
 

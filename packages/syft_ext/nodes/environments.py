@@ -194,7 +194,7 @@ class Environments(Listing[Environment]):
         """Make an environment for a user, and wait until it runs.
 
         Args:
-            user: his id or e-mail address; "" for yourself.
+            user: their id or e-mail address; "" for yourself.
             instance_type: a name of :meth:`instances`; "" for the first.
         """
         message = m.CreateEnvironment(user=user, instance_type=instance_type)

@@ -23,7 +23,7 @@ HEADINGS = ("name", "kind", "domain", "tags", "size", "assets", "description")
 
 @contextmanager
 def to_be_asked_for(name: str, scope: Scope) -> Iterator[None]:
-    """Whoever is shown an asset knows that it is there: what a node hides from him he has to ask for."""
+    """Whoever is shown an asset knows that it is there: what a node hides from them they have to ask for."""
     try:
         yield
     except NotFound as error:

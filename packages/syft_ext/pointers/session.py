@@ -176,7 +176,7 @@ class Session:
 
     def _logged_in_again(self, token: str) -> bool:
         """Go on with a later login than ``token``'s of the same user at this node, if there is one: the values
-        are his."""
+        are theirs."""
         client = self.client
         if client.session is None:
             return False

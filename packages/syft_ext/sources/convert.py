@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _named(error: GridError, stored: str) -> GridError:
-    """The uploader does not know under which name his file is kept here."""
+    """The uploader does not know under which name their file is kept here."""
     return type(error)(error.detail.replace(stored, "the upload"), **error.extra)
 
 

@@ -74,7 +74,7 @@ class WaitingRoom:
         with self._lock:
             self._waiters.append(waiter)
         try:
-            time.sleep(0)  # whoever is as far as this one joins him
+            time.sleep(0)  # whoever is as far as this one joins it
         except BaseException:
             with self._lock:
                 self._waiters = [w for w in self._waiters if w is not waiter]

@@ -50,7 +50,7 @@ def objects_of(session: Session, request_ids: Collection[str]) -> dict[str, list
 
 def covered(session: Session, row: RequestRow, reviewer_id: str, *, triages: bool) -> frozenset[str]:
     """The objects of the request on which this person decides: a reviewer all (of what others ask for), an
-    owner those that he governs."""
+    owner those that they govern."""
     objects = objects_of(session, [row.id])[row.id] or _BUDGET
     if triages and reviewer_id != row.user_id:
         return frozenset(objects)

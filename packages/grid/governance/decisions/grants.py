@@ -25,7 +25,7 @@ Look = Callable[[Session], tuple[Viewer, bool]]
 
 
 class GrantManager:
-    """``look`` arguments give the viewer, and whether he may triage requests, as of the transaction."""
+    """``look`` arguments give the viewer, and whether they may triage requests, as of the transaction."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
@@ -90,7 +90,7 @@ class GrantManager:
         if not reviewer or session.get(ObjectRow, object_id) is None:
             raise NotFound("there is no such object of yours", id=object_id)
         if user_id == viewer.user_id:
-            raise Forbidden("nobody grants himself what another owns", id=object_id)
+            raise Forbidden("nobody grants themselves what another owns", id=object_id)
         needed = current_policy(session).required_approvals
         if needed > 1:
             raise Forbidden(

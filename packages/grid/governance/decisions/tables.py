@@ -15,7 +15,7 @@ __all__ = ["PlanRequest", "RequestDecision", "RequestObject", "RequestRow", "Req
 class RequestRow(Base):
     """``scope`` is what its author asks for: read, compute or statistics of an object; plan: to run one on
     objects; budget: epsilon. ``object_id`` is the (first) object, "" for a budget; ``label`` is what its author
-    was shown of it when he asked. ``pending_for`` names who asks for what while it is pending: nobody asks
+    was shown of it when they asked. ``pending_for`` names who asks for what while it is pending: nobody asks
     for the same twice at once. ``epsilon`` and ``given`` are billionths: asked for, and added."""
 
     __tablename__ = "request"
@@ -60,7 +60,7 @@ class PlanRequest(Base):
 
 
 class RequestDecision(Base):
-    """One reviewer's word, with the conditions that he set. ``rule_id``: a rule of his said it."""
+    """One reviewer's word, with the conditions that they set. ``rule_id``: a rule of theirs said it."""
 
     __tablename__ = "request_decision"
 

@@ -23,7 +23,7 @@ _KINDS = {"plan": "plan", "budget": "budget"}
 
 def facts_for(plan: PlanRequest, row: RequestRow, viewer: Viewer) -> PlanFacts:
     """What the viewer may know of a plan and the data that it would run on: who asks does not learn by asking
-    what he was not shown."""
+    what they were not shown."""
     facts = msgspec.convert(plan.facts, PlanFacts)
     return facts if plan.shown or row.user_id != viewer.user_id else facts.hidden()
 

@@ -180,7 +180,7 @@ def _plan_row(
 def _earlier(
     session: Session, viewer: Viewer, reviewer: bool, row: RequestRow, plan: PlanRequest
 ) -> PlanRequest | None:
-    """The earlier plan that a reviewer compares with: one that the viewer may see himself."""
+    """The earlier plan that a reviewer compares with: one that the viewer may see too."""
     mine = select(RequestObject.object_id).where(RequestObject.request_id == row.id)
     about = select(RequestObject.request_id).where(RequestObject.object_id.in_(mine))
     query = (

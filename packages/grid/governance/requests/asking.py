@@ -26,7 +26,7 @@ MOST_PENDING, MOST_A_DAY = 100, 300
 
 
 def label_of(session: Session, viewer: Viewer, object_id: str, now: float) -> str:
-    """What the viewer is shown of an object that he asks for. Raises :class:`NotFound` if that is nothing."""
+    """What the viewer is shown of an object that they ask for. Raises :class:`NotFound` if that is nothing."""
     label = shown_as(session, viewer, object_id)
     if label is None:
         require(session, viewer, "find", [object_id], now=now)
@@ -79,11 +79,11 @@ def _check_number(session: Session, user_id: str, now: float) -> None:
 
 
 def settle(session: Session, row: RequestRow, now: float) -> list[str]:
-    """What is said on a new request at once: by its author on data of his own that a plan also takes, and by
+    """What is said on a new request at once: by its author on data of their own that a plan also takes, and by
     standing rules. Returns the rules."""
     objects = objects_of(session, [row.id])[row.id] if row.scope == "plan" else []
     if any(governs(session, row.user_id, each) for each in objects):
-        said = {"reviewer_id": row.user_id, "approved": True, "reason": "his own data"}
+        said = {"reviewer_id": row.user_id, "approved": True, "reason": "their own data"}
         session.add(RequestDecision(request_id=row.id, at=now, **said))
         session.flush()
     return answer(session, row, now)

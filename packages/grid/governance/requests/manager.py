@@ -130,7 +130,7 @@ class RequestManager:
 
     def approve(self, look: Look, message: m.ApproveRequest) -> m.RequestView:
         """Also counts the approvals that were there, of those who could still give them; a reviewer who
-        repeats himself changes his conditions."""
+        decides again changes their conditions."""
         now = self._clock.now()
         try:
             with self._db.transaction() as session:
@@ -186,7 +186,7 @@ class RequestManager:
         row = visible_request(session, viewer, reviewer, request_id, lock=True)
         if not covered(session, row, viewer.user_id, triages=reviewer):
             if row.user_id == viewer.user_id and reviewer:
-                raise Forbidden("nobody decides on his own request", id=request_id)
+                raise Forbidden("nobody decides on their own request", id=request_id)
             raise Forbidden("this request is not yours to decide", id=request_id)
         return viewer, row
 

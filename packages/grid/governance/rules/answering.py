@@ -1,8 +1,8 @@
 """Standing rules: they answer a request in the transaction that creates it.
 
 A rule's word is its author's decision (:mod:`grid.governance.decisions.deciding`): it counts on the objects on
-which he could decide himself at that moment, is one of as many as the policy asks for, and is counted again
-with the later ones only if he still could. A rule that denies goes before all that accept.
+which they could decide themselves at that moment, is one of as many as the policy asks for, and is counted again
+with the later ones only if they still could. A rule that denies goes before all that accept.
 """
 
 from __future__ import annotations

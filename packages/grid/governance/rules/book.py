@@ -26,8 +26,8 @@ class RuleBook:
         self._db, self._clock = db, clock
 
     def create(self, look: Look, message: CreateRule) -> RuleView:
-        """Raises :class:`Forbidden` for a rule that could never speak: nobody's word counts on what he neither
-        owns nor reviews."""
+        """Raises :class:`Forbidden` for a rule that could never speak: nobody's word counts on what they
+        neither own nor review."""
         now = self._clock.now()
         _check(message)
         with self._db.transaction() as session:

@@ -97,7 +97,7 @@ class BudgetService(Service):
     def grant(self, ctx: Context, message: b.GrantBudget) -> b.BudgetView:
         ctx.note(message.user_id, granted=message.granted)
         if message.user_id == ctx.principal.id:
-            raise Forbidden("nobody grants himself a privacy budget")
+            raise Forbidden("nobody grants themselves a privacy budget")
         try:
             with self.node.db.transaction() as session:
                 return self._grant(session, ctx.principal.id, message)

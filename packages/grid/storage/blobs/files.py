@@ -249,7 +249,7 @@ class FileBlobStore(BlobStore):
         """What :meth:`keep` put off was done, or failed: what a failed sync has lost, no later one brings back."""
         self._not_durable.discard(file)
         if file.kept is not None:
-            file.kept.close()  # its caller has a lock of his own
+            file.kept.close()  # its caller has a lock of its own
         if error is not None:
             self._broken = True
             logger.critical("content %s is not durable", file.digest, exc_info=error)

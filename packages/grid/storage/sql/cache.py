@@ -1,6 +1,6 @@
 """What was read from the database, remembered until somebody commits anything.
 
-Some questions are asked at every message (who has this key, what may he do) and their answers hardly ever change.
+Some questions are asked at every message (who has this key, what may they do), and the answers hardly ever change.
 SQLite says in a tenth of the time of such a question whether any commit came since, of this process or of another
 one; so an answer from here is never older than one from the database. On PostgreSQL there is no such word, and
 every question is asked anew.
@@ -37,7 +37,7 @@ class Fresh:
         if version is None:
             return read()
         if version != self._version:
-            # A new dictionary: who is reading at this moment puts his answer into the old one.
+            # A new dictionary: who is reading at this moment puts the answer into the old one.
             self._answers, self._version = {}, version
         answers = self._answers
         if key in answers:

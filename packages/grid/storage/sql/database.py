@@ -134,7 +134,7 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """The caller's turn to write; there is no other transaction of his around it."""
+        """The caller's turn to write; it stands in no other transaction of the caller."""
         self.take_turn()
         try:
             with _UNAVAILABLE:
