@@ -8,12 +8,17 @@ import struct
 import threading
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from .sockets_app import MAX_MESSAGE, ORIGIN
+from grid.web.sockets import routing
+from grid.web.sockets.connection import WebSocket
+from grid.web.testing import ServedApp
+
+from .sockets_app import MAX_MESSAGE, ORIGIN, make_app
 from .wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, RawSocket, Wire, frame_bytes, handshake
 
 
@@ -336,5 +341,19 @@ def test_everybody_is_told_when_the_server_goes_away(socket_server: str) -> None
     request = urllib.request.Request(f"{socket_server}/close-all", method="POST")
     urllib.request.urlopen(request).close()
     for client in clients:
+        with client:
+            assert client.read_close() == 1001
+
+
+def test_who_connects_while_the_server_goes_away_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handshake is answered before the connection is one of the open ones: the end may come in between."""
+    app = make_app(20.0)
+    sockets = app.extensions["sockets"]
+
+    def late(*args: Any, **options: Any) -> WebSocket:
+        sockets.close_all()
+        return WebSocket(*args, **options)
+
+    monkeypatch.setattr(routing, "WebSocket", late)
+    with ServedApp(app) as served, RawSocket(served.url, "/echo", timeout=30.0) as client:
         assert client.read_close() == 1001
-        client.close()

@@ -60,6 +60,7 @@ class Sockets:
         self.app = app
         self.url_map = Map(merge_slashes=False)
         self.open: set[WebSocket] = set()
+        self._closings = 0  # how often everybody was told to go
         self._origins = frozenset(origins)
         self._max_message = max_message
         self._ping_interval = ping_interval
@@ -96,7 +97,8 @@ class Sockets:
             deferred(state)
 
     def close_all(self, code: int = CloseCode.GOING_AWAY, reason: str = "the node is stopping") -> None:
-        """Begin the closing handshake on every connection."""
+        """Begin the closing handshake on every connection, also on those whose handshake is just being answered."""
+        self._closings += 1
         for ws in list(self.open):
             ws.close(code, reason)
 
@@ -128,6 +130,7 @@ class Sockets:
         if "grid.upgrade" not in environ:
             return problem_response(501, "unsupported", "this server hands no connections over")
         sock, early = environ["grid.upgrade"]()
+        closings = self._closings
         with contextlib.suppress(OSError):
             sock.sendall(response.serialize())
         ws = WebSocket(
@@ -137,13 +140,15 @@ class Sockets:
             ping_interval=self._ping_interval,
             budget=self._budget,
         )
+        self.open.add(ws)
+        if closings != self._closings:  # it is connected since before, and was not among the open ones then
+            ws.close(CloseCode.GOING_AWAY, "the node is stopping")
         self._run(environ, handler, ws, values)
         return None
 
     def _run(
         self, environ: dict[str, Any], handler: Handler, ws: WebSocket, values: Mapping[str, Any]
     ) -> None:
-        self.open.add(ws)
         try:
             with self.app.request_context(environ):
                 handler(ws, **values)
