@@ -97,7 +97,7 @@ class Sockets:
             deferred(state)
 
     def close_all(self, code: int = CloseCode.GOING_AWAY, reason: str = "the node is stopping") -> None:
-        """Begin the closing handshake on every connection, also on those whose handshake is just being answered."""
+        """Begin the closing handshake on every connection, also where the opening one is just being answered."""
         self._closings += 1
         for ws in list(self.open):
             ws.close(code, reason)
