@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import select
 
-from grid.federated.cycles.lifecycle import AGGREGATE
+from grid.federated.averaging import aggregator
+from grid.federated.averaging.aggregator import AGGREGATE
 from grid.federated.state import tables as t
 from grid.federated.state.outbox import LEASE, Outbox
+from grid.node.replica import replica_name
 from syft_ext.clock import ManualClock
 from syft_ext.errors import Conflict
+from syft_ext.ids import is_id
 from tests.federated.driver import Driver
 
 
@@ -20,9 +24,11 @@ def _diff(value: float) -> dict[str, Any]:
     return {"weight": np.full((4, 4), value, np.float32), "bias": np.full(4, value, np.float32)}
 
 
-def _lazy(driver: Driver) -> None:
+@pytest.fixture
+def lazy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports are only looked at when the cycle is closed."""
-    driver.pipeline.collector._advance = lambda _process, _cycle: None
+    for name in ("MANY", "TOGETHER"):
+        monkeypatch.setattr(aggregator, name, 1 << 60)
 
 
 def test_a_lease_has_one_holder_and_an_old_token_is_worth_nothing(manual: Driver, clock: ManualClock) -> None:
@@ -50,8 +56,8 @@ def test_a_lease_has_one_holder_and_an_old_token_is_worth_nothing(manual: Driver
     assert [tuple(row) for row in rows] == [("dead", "hopeless")]
 
 
+@pytest.mark.usefixtures("lazy")
 def test_one_unusable_report_is_dropped_and_the_others_are_used(driver: Driver) -> None:
-    _lazy(driver)
     driver.host({"num_cycles": 1, "max_diffs": 3, "min_diffs": 2})
     parts = [driver.join() for _ in range(3)]
     for value, part in enumerate(parts[:2]):
@@ -64,8 +70,8 @@ def test_one_unusable_report_is_dropped_and_the_others_are_used(driver: Driver) 
     assert (cycle.reported, cycle.rejected) == (2, 1)
 
 
+@pytest.mark.usefixtures("lazy")
 def test_too_few_usable_reports_reopen_the_cycle(driver: Driver) -> None:
-    _lazy(driver)
     driver.host({"num_cycles": 1, "max_diffs": 2, "min_diffs": 2, "max_workers": 2})
     parts = [driver.join() for _ in range(2)]
     driver.report(parts[0], _diff(1.0))
@@ -114,12 +120,36 @@ def test_a_sum_made_again_after_a_restart_is_the_same_to_the_last_bit(driver: Dr
         for index, (part, report) in enumerate(zip(parts, reports, strict=True)):
             if restart:
                 assert driver.pipeline.executor.drain()
-                driver.pipeline.jobs.close()  # the memory of a process that died
+                driver.pipeline.sums.close()  # the memory of a process that died
             driver.report(part, report, samples=index + 1)
         driver.completed(1)
         hosted = driver.pipeline.hosted.get(driver.process_id)
         digests.append(driver.pipeline.views.checkpoint(hosted).digest)
     assert digests[0] == digests[1]
+
+
+def test_a_replica_that_starts_takes_nothing_from_another(manual: Driver) -> None:
+    """It gives back its own leases: what another holds is being worked on."""
+    manual.host({"num_cycles": 1})
+    store = manual.pipeline.store
+    with store.unit(manual.process_id) as unit:
+        held = Outbox(store, "other").put(unit, AGGREGATE, "x")
+    manual.pipeline.jobs.start()
+    assert Outbox(store, "third").take(held) is None
+    same = Driver(store.database, store.blobs, store.clock, replica="other")
+    same.pipeline.jobs.start()
+    assert Outbox(store, "third").take(held) is not None
+
+
+def test_a_home_gives_its_process_a_name_of_its_own(tmp_path: Path) -> None:
+    homes = [tmp_path / name for name in ("a", "b")]
+    for home in homes:
+        home.mkdir()
+    names = [replica_name(home) for home in homes]
+    assert len(set(names)) == 2
+    assert [replica_name(home) for home in homes] == names
+    (homes[0] / "replica").write_text("")  # a power cut before its first sync
+    assert is_id(replica_name(homes[0]))
 
 
 def test_what_another_replica_finished_is_not_kept(driver: Driver) -> None:
@@ -131,10 +161,10 @@ def test_what_another_replica_finished_is_not_kept(driver: Driver) -> None:
             parts = [driver.join() for _ in range(2)]
             driver.report(parts[0], _diff(1.0))
             assert driver.pipeline.executor.drain()
-            assert len(driver.pipeline.jobs._running) == 1, "of this cycle, and of none before"
+            assert len(driver.pipeline.sums._running) == 1, "of this cycle, and of none before"
             other.report(parts[1], _diff(2.0))
             other.completed(cycle)
             assert other.pipeline.executor.drain()
-            assert other.pipeline.jobs._running == {}
+            assert other.pipeline.sums._running == {}
     finally:
         other.pipeline.stop()

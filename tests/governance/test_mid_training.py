@@ -13,6 +13,7 @@ import pytest
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.federated.service import SERVICES as FEDERATED
 from grid.federated.service import FederatedService
+from grid.federated.task_management import TaskManagement
 from grid.node.metadata import MetadataService
 from syft_ext.errors import InvalidToken
 from syft_ext.messages import federated as m
@@ -93,7 +94,7 @@ def test_a_crash_in_between_is_made_good_at_the_next_start(
     sue, view = house.add_user(owner, "sue@lab.org")
     process_id = host(sue)
     with monkeypatch.context() as patch:
-        patch.setattr(FederatedService, "user_disabled", lambda self, user_id: None)
+        patch.setattr(TaskManagement, "pause_those_of", lambda self, owner: 0)
         owner.call(UpdateUser(user_id=view.id, disabled=True))
     assert owner.call(m.GetProcess(process_id=process_id)).status == "running"
     house.restart()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from grid.accounts.events import UserDisabled
 from grid.accounts.managers import PASSWORDS, AccountService, changed_fields
 from grid.accounts.own_account import OwnAccountService, SecondFactorService
 from grid.accounts.roles_and_groups import GroupService, RoleService
@@ -137,8 +138,7 @@ class UserService(AccountService):
         return Empty()
 
     def _tell_disabled(self, user_id: str) -> None:
-        for service in self.node.services:
-            service.user_disabled(user_id)
+        self.node.events.publish(UserDisabled(user_id))
 
 
 #: What a node needs to have users.

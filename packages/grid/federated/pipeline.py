@@ -1,4 +1,4 @@
-"""The training pipeline, put together from its components."""
+"""The training pipeline, put together from its parts, which know one another only by their events."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import random
 from grid.aggregation.base import Aggregator
 from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.executor import SerialExecutor
-from grid.concurrency.offload import offload
 from grid.federated.averaging.aggregator import AggregationJobs
 from grid.federated.averaging.garbage import Garbage
 from grid.federated.averaging.model_updater import ModelMemory, ModelUpdater
 from grid.federated.averaging.recovery import Recovery
 from grid.federated.averaging.strategies import PlanRunner, make_aggregator
+from grid.federated.averaging.sums import CycleSums
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.cycles.scheduler import TaskScheduler
@@ -20,13 +20,14 @@ from grid.federated.hosting.hosted import Hosted, HostedTrainings
 from grid.federated.hosting.stored_config import StoredConfigs
 from grid.federated.participation.collector import Collector
 from grid.federated.participation.task_assignment import TaskAssignment
+from grid.federated.state.events import CycleOpened
 from grid.federated.state.notifier import Notifier
-from grid.federated.state.outbox import Message, Outbox
-from grid.federated.state.store import TrainingStore, Unit
+from grid.federated.state.outbox import Outbox
+from grid.federated.state.store import TrainingStore
 from grid.federated.task_management import TaskManagement
 from grid.federated.views import Views
+from grid.node.events import EventBus
 from grid.storage.blobs.files import BlobStore
-from grid.storage.objects.references import collect
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
 
@@ -42,6 +43,7 @@ class TrainingPipeline:
         secret: the node's own secret: request keys are derived from it, and what seals the secrets of
             trainings; so it must survive restarts.
         plans: runs hosted averaging plans, and checks plans when they are hosted.
+        bus: where the parts tell one another what happens (:mod:`grid.federated.state.events`).
         replica: the name of this process among those that share the database; the same after a restart.
         rng: draws random pools; seed it to repeat a run.
         models: the memory from which small models are served.
@@ -58,60 +60,41 @@ class TrainingPipeline:
         secret: bytes,
         plans: PlanRunner,
         clock: Clock | None = None,
+        bus: EventBus | None = None,
         replica: str = "main",
         rng: random.Random | None = None,
         model_limit: int = MODEL_LIMIT,
         models: ModelMemory | None = None,
     ) -> None:
-        clock = clock or SystemClock()
+        clock, bus = clock or SystemClock(), bus or EventBus()
         self.notifier = Notifier()
-        self.store = TrainingStore(database, blobs, clock, self.notifier)
-        self.hosted = HostedTrainings(self.store, StoredConfigs(secret))
-        self.outbox = Outbox(self.store, replica)
-        self.executor = SerialExecutor()
-        self.garbage = Garbage(lambda digests, cold: offload(self._collect, digests, cold))
-        self.policies = SitePolicies(self.store)
-        self.lifecycle = Lifecycle(self.hosted, self.outbox, self.policies, lambda: self)
-        self.scheduler = TaskScheduler(self.store, self.lifecycle, self.outbox, clock, self.work_waits)
-        self.assignments = TaskAssignment(
-            self.store,
-            self.hosted,
-            self.lifecycle,
-            self.scheduler.timers,
-            secret,
-            rng or random.SystemRandom(),
-        )
-        updater = ModelUpdater(self.store, models)
+        self.store = store = TrainingStore(database, blobs, clock, self.notifier)
+        self.hosted = hosted = HostedTrainings(store, StoredConfigs(secret))
+        self.policies = policies = SitePolicies(store)
+        bus.subscribe(CycleOpened, lambda event: policies.opened(event.unit))
+        self.lifecycle = lifecycle = Lifecycle(bus, hosted, policies)
+        self.scheduler = TaskScheduler(store, bus, lifecycle)
+        self.assignments = TaskAssignment(store, bus, hosted, lifecycle, secret, rng or random.SystemRandom())
+        self.collector = Collector(store, bus, hosted, lifecycle, policies)
 
         def make(hosted: Hosted, base: TensorFile) -> Aggregator:
             return make_aggregator(hosted, base, blobs, plans)
 
-        self.recovery = Recovery(self.store, self.hosted, self.lifecycle, updater, make)
+        updater = ModelUpdater(store, models)
+        self.executor = SerialExecutor()
+        self.sums = CycleSums(store, bus, hosted, policies, make)
         self.jobs = AggregationJobs(
-            self.store,
-            self.hosted,
-            self.lifecycle,
-            self.outbox,
-            updater,
-            self.executor,
-            make,
-            lambda _process_id, when: self.scheduler.timers.at("outbox", when),
-            self.garbage,
-            self.policies,
-            self.assignments.expecting,
+            store, bus, lifecycle, Outbox(store, replica), self.sums, updater, self.executor
         )
-        self.collector = Collector(
-            self.store, self.hosted, self.lifecycle, self.policies, self.jobs.prepare, self.jobs.advance
-        )
-        self.jobs.collector = self.collector
-        self.tasks = TaskManagement(
-            self.store, self.hosted, self.lifecycle, self.policies, plans, model_limit
-        )
-        self.views = Views(self.store, self.hosted)
+        self.garbage = Garbage(store, bus)
+        self.recovery = Recovery(store, hosted, lifecycle, updater, make)
+        self.tasks = TaskManagement(store, hosted, lifecycle, policies, plans, model_limit)
+        self.views = Views(store, hosted)
 
     def start(self) -> None:
         self.hosted.configs.seal_old_rows(self.store.database)
         self.recovery.start()
+        self.jobs.start()
         self.scheduler.start()
 
     def stop(self) -> None:
@@ -119,25 +102,6 @@ class TrainingPipeline:
         self.notifier.close()
         self.assignments.close()
         self.executor.stop()
-        self.jobs.close()
+        self.sums.close()
         self.garbage.stop()
         self.store.blobs.trim(everything=True)
-
-    def _collect(self, digests: list[str], cold: list[str]) -> None:
-        collect(self.store.database, self.store.blobs, digests, recycle=True)
-        self.store.blobs.cool(cold)
-        self.store.blobs.trim(everything=not digests and not cold)
-
-    # -- reactions to transitions
-
-    def deal(self, unit: Unit) -> None:
-        self.assignments.deal_within(unit)
-
-    def work_waits(self, message: Message) -> None:
-        self.jobs.work(message)
-
-    def wake_at(self, process_id: str, when: float) -> None:
-        self.scheduler.timers.at(process_id, when)
-
-    def forget(self, process_id: str, cycle_id: str, digests: list[str]) -> None:
-        self.jobs.forget(process_id, cycle_id, digests)

@@ -11,6 +11,7 @@ from typing import Any
 import blake3
 from sqlalchemy import select
 
+from grid.accounts.events import UserDisabled
 from grid.accounts.tables import User
 from grid.catalogue.content import SharedContents, download
 from grid.catalogue.search import offer
@@ -19,6 +20,7 @@ from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
 from grid.federated.searchable import ModelSource
 from grid.node import Context, Download, Node, Principal, Service, handles
+from grid.node.replica import replica_name
 from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge
 from syft_ext.messages import Empty
 from syft_ext.messages import federated as m
@@ -47,8 +49,11 @@ class FederatedService(Service):
             secret=secret,
             plans=self._plans,
             clock=node.clock,
+            bus=node.events,
+            replica=replica_name(node.home),
             models=self._contents,
         )
+        node.events.subscribe(UserDisabled, lambda event: self._pause_those_of(event.user_id))
 
     def start(self) -> None:
         self.pipeline.start()
@@ -57,9 +62,9 @@ class FederatedService(Service):
         with self.node.db.read() as session:
             disabled = session.scalars(select(User.id).where(User.disabled_at.is_not(None))).all()
         for user_id in disabled:
-            self.user_disabled(user_id)
+            self._pause_those_of(user_id)
 
-    def user_disabled(self, user_id: str) -> None:
+    def _pause_those_of(self, user_id: str) -> None:
         paused = self.pipeline.tasks.pause_those_of(user_id)
         if paused:
             logger.warning("paused %d trainings of user %s, whose account was disabled", paused, user_id)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry
 
 from grid.node.auditing import objects_of, where
+from grid.node.events import EventBus
 from grid.node.journal import Journal
 from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
@@ -63,6 +64,7 @@ class Node:
         self.clock, self.identity, self.id = clock, identity, identity.node_id
         self.tokens = Tokens(identity, clock)
         self.db, self.blobs, self.journal = database, contents, journal
+        self.events = EventBus()  # what services tell one another
         self._replay = ReplayGuard(self.clock)
         self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
         self.map = ServiceMap()

@@ -95,7 +95,8 @@ def handles(message: type[Message]) -> Callable[[F], F]:
 class Service:
     """A group of handlers, with the state and the background work behind them.
 
-    Subclasses mark methods ``(self, ctx, message) -> Reply | Download`` with :func:`handles`.
+    Subclasses mark methods ``(self, ctx, message) -> Reply | Download`` with :func:`handles`. What other services
+    do is heard of by subscribing to ``node.events``; the methods here are what the node itself asks for.
     """
 
     def __init__(self, node: Node) -> None:
@@ -122,9 +123,6 @@ class Service:
 
     def check(self) -> None:
         """Raise when this service cannot do its work now (``/readyz`` asks, if :attr:`checks` says so)."""
-
-    def user_disabled(self, user_id: str) -> None:
-        """An account was disabled or deleted, and that is committed: end what goes on in its name."""
 
     def configured(self) -> bool:
         """False while this service waits for its one-time set-up."""

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+
+from grid.concurrency.offload import offload
+from grid.federated.state.events import CycleForgotten, ModelReplaced
+from grid.federated.state.store import TrainingStore
+from grid.node.events import EventBus
+from grid.storage.objects.references import collect
 
 __all__ = ["Garbage"]
 
@@ -24,26 +30,25 @@ ENOUGH = 32 << 20
 
 
 class Garbage:
-    """Args: ``collect``: removes those of some contents that nothing refers to, and cools some others; called
-    with nothing when it has been quiet for a while.
-    """
+    """Collects what :class:`CycleForgotten` names, and cools what :class:`ModelReplaced` does."""
 
-    def __init__(self, collect: Callable[[list[str], list[str]], object]) -> None:
-        self._collect = collect
+    def __init__(self, store: TrainingStore, bus: EventBus) -> None:
+        self._store = store
         self._changed = threading.Condition()
-        self._digests: dict[str, None] = {}
+        self._contents: dict[str, int] = {}
         self._cold: list[str] = []
         self._bytes = 0
         self._working = self._stopping = False
+        bus.subscribe(CycleForgotten, lambda event: self._add(event.contents, ()))
+        bus.subscribe(ModelReplaced, lambda event: self._add({}, (event.digest,)))
 
-    def add(self, digests: Iterable[str], size: int, cold: Iterable[str] = ()) -> None:
-        """Collect ``digests``, of ``size`` bytes each, soon; ``cold`` ones will hardly be read again."""
+    def _add(self, contents: Mapping[str, int], cold: Iterable[str]) -> None:
+        """Collect ``contents`` (digest → bytes) soon; ``cold`` ones will hardly be read again."""
         with self._changed:
             first = not self._is_any()
             self._cold += cold
-            before = len(self._digests)
-            self._digests.update(dict.fromkeys(digests))
-            self._bytes += (len(self._digests) - before) * size
+            self._bytes += sum(size for digest, size in contents.items() if digest not in self._contents)
+            self._contents.update(contents)
             if first or self._bytes >= ENOUGH:
                 self._changed.notify_all()
             if self._working or self._stopping or not self._is_any():
@@ -65,7 +70,7 @@ class Garbage:
                 quiet = not self._is_any()
                 if not quiet:
                     self._changed.wait_for(lambda: self._stopping or self._bytes >= ENOUGH, PAUSE)
-                digests, self._digests, self._bytes = list(self._digests), {}, 0
+                digests, self._contents, self._bytes = list(self._contents), {}, 0
                 cold, self._cold = self._cold, []
             try:
                 self._collect(digests, cold)
@@ -77,5 +82,15 @@ class Garbage:
                     self._changed.notify_all()
                     return
 
+    def _collect(self, digests: list[str], cold: list[str]) -> None:
+        """Remove those that nothing refers to; called with nothing when it has been quiet for a while."""
+        offload(self._collect_now, digests, cold)
+
+    def _collect_now(self, digests: list[str], cold: list[str]) -> None:
+        blobs = self._store.blobs
+        collect(self._store.database, blobs, digests, recycle=True)
+        blobs.cool(cold)
+        blobs.trim(everything=not digests and not cold)
+
     def _is_any(self) -> bool:
-        return bool(self._digests or self._cold)
+        return bool(self._contents or self._cold)

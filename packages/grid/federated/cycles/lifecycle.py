@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
@@ -11,38 +10,19 @@ from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.hosting.hosted import HostedTrainings
 from grid.federated.state import tables as t
+from grid.federated.state.events import CycleClosed, CycleForgotten, CycleOpened, SlotsChanged, WakeAt
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import process as processes
-from grid.federated.state.outbox import Message, Outbox
 from grid.federated.state.store import CycleState, Unit
+from grid.node.events import Event, EventBus
 from grid.storage.sql.prepared import Prepared
 from syft_ext.ids import new_id
 
-__all__ = ["AGGREGATE", "Lifecycle", "Reactions"]
-
-AGGREGATE = "aggregate"
-"""Outbox topic: average the reports of the cycle (key) and apply the result."""
-
-
-class Reactions(Protocol):
-    """What happens outside the database after a commit."""
-
-    def deal(self, unit: Unit) -> None:
-        """Waiting workers may be admitted, or have to be sent away: in this transaction, at its end."""
-
-    def work_waits(self, message: Message) -> None:
-        """An outbox message can be taken."""
-
-    def wake_at(self, process_id: str, when: float) -> None:
-        """The scheduler has to look at this training then."""
-
-    def forget(self, process_id: str, cycle_id: str, digests: list[str]) -> None:
-        """The reports of this cycle are not needed any more; nothing refers to these contents."""
-
+__all__ = ["Lifecycle"]
 
 _IN_STATUS = Prepared(
-    select(t.Assignment.id, t.Assignment.blob_digest).where(
+    select(t.Assignment.id, t.Assignment.blob_digest, t.Assignment.report_size).where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
         t.Assignment.status == bindparam("status"),
     )
@@ -55,17 +35,10 @@ _MOVE = Prepared(
 
 
 class Lifecycle:
-    """Training and cycle as their machines say, with history."""
+    """Training and cycle as their machines say, with history; what follows is told over the bus."""
 
-    def __init__(
-        self,
-        hosted: HostedTrainings,
-        outbox: Outbox,
-        policies: SitePolicies,
-        reactions: Callable[[], Reactions],
-    ) -> None:
-        self._hosted, self._outbox, self._reactions = hosted, outbox, reactions
-        self._policies = policies
+    def __init__(self, bus: EventBus, hosted: HostedTrainings, policies: SitePolicies) -> None:
+        self._bus, self._hosted, self._policies = bus, hosted, policies
 
     # -- the training
 
@@ -115,7 +88,7 @@ class Lifecycle:
             finished_at=None,
         )
         unit.open_cycle(cycle)
-        self._policies.opened(unit)
+        self._bus.publish(CycleOpened(unit))
         unit.record("cycle", cycle.id, "", cycle.status, checkpoint=cycle.base_checkpoint)
         self._wake_at(unit, cycle.deadline)
         self.deal(unit)
@@ -168,8 +141,7 @@ class Lifecycle:
         elif effect is cycles.Effect.CLOSE_STRAGGLERS:
             self.move_assignments(unit, assignments.Status.ASSIGNED, assignments.Event.CYCLE_CLOSED)
         elif effect is cycles.Effect.AGGREGATE:
-            message = self._outbox.put(unit, AGGREGATE, cycle.id)
-            self._after(unit, lambda r: r.work_waits(message))
+            self._bus.publish(CycleClosed(unit))
         elif effect is cycles.Effect.EXTEND:
             self._extend(unit, counts=event is cycles.Event.DEADLINE)
         elif effect is cycles.Effect.CANCEL_ASSIGNMENTS:
@@ -193,6 +165,10 @@ class Lifecycle:
             self._wake_at(unit, cycle.deadline)
             unit.record("cycle", cycle.id, cycle.status, cycle.status, extended_until=cycle.deadline)
 
+    def fewest(self, process_id: str, cycle_id: str) -> int:
+        """Reports without which the cycle is not averaged."""
+        return self._policies.fewest(self._hosted.get(process_id).server, cycle_id)
+
     # -- assignments
 
     def move_assignments(self, unit: Unit, status: assignments.Status, event: assignments.Event) -> int:
@@ -206,9 +182,8 @@ class Lifecycle:
         values: dict[str, Any] = {"status": str(decision.status), "finished_at": unit.now}
         if status is assignments.Status.REPORTED:
             values["blob_digest"] = None
-            digests = [row.blob_digest for row in found if row.blob_digest]
-            process_id, cycle_id = unit.process.id, cycle.id
-            self._after(unit, lambda r: r.forget(process_id, cycle_id, digests))
+            contents = {row.blob_digest: row.report_size for row in found if row.blob_digest}
+            self._after(unit, CycleForgotten(unit.process.id, cycle.id, contents))
         unit.run(_MOVE, {"b_cycle": cycle.id, "b_status": str(status), **values})
         if assignments.Effect.FREE_SLOT in decision.effects:
             cycle.slots_open += len(found)
@@ -218,7 +193,7 @@ class Lifecycle:
 
     def deal(self, unit: Unit) -> None:
         """Slots became free, or the training changed: whoever waits hears of it with the commit."""
-        unit.last("deal", lambda: self._reactions().deal(unit))
+        unit.last("deal", lambda: self._bus.publish(SlotsChanged(unit)))
 
     # -- helpers
 
@@ -227,7 +202,7 @@ class Lifecycle:
 
     def _wake_at(self, unit: Unit, when: float | None) -> None:
         if when is not None:
-            self._after(unit, lambda r: r.wake_at(unit.process.id, when))
+            self._after(unit, WakeAt(unit.process.id, when))
 
-    def _after(self, unit: Unit, action: Callable[[Reactions], None]) -> None:
-        unit.after_commit(lambda: action(self._reactions()))
+    def _after(self, unit: Unit, event: Event) -> None:
+        unit.after_commit(lambda: self._bus.publish(event))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from sqlalchemy import bindparam, func, select, update
 
 from grid.concurrency.timers import Timers
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.state import tables as t
+from grid.federated.state.events import WakeAt, WakeForWorkAt, WorkDue
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import process as processes
-from grid.federated.state.outbox import Message, Outbox
 from grid.federated.state.store import TrainingStore, Unit
+from grid.node.events import EventBus
 from grid.storage.sql.prepared import Prepared
-from syft_ext.clock import Clock
 
 __all__ = ["TaskScheduler"]
 
@@ -25,7 +24,8 @@ logger = logging.getLogger(__name__)
 RECONCILE = 30.0
 """Seconds between two looks at what other replicas may have left behind when they died."""
 
-_EVERYTHING = "*"
+_EVERYTHING, _WORK = "*", "outbox"
+"""Timers beside those of trainings, whose keys are ids."""
 _EXPIRED = Prepared(
     update(t.Assignment)
     .where(
@@ -47,23 +47,16 @@ _ACTIVE = select(t.Process.id).where(
 
 
 class TaskScheduler:
-    """Args: ``work``: does an outbox message."""
+    """Keeps the timers that others ask for (:class:`WakeAt`, :class:`WakeForWorkAt`)."""
 
-    def __init__(
-        self,
-        store: TrainingStore,
-        lifecycle: Lifecycle,
-        outbox: Outbox,
-        clock: Clock,
-        work: Callable[[Message], None],
-    ) -> None:
-        self._store, self._lifecycle, self._outbox = store, lifecycle, outbox
-        self._clock, self._work = clock, work
-        self.timers = Timers(clock, self._fire)
+    def __init__(self, store: TrainingStore, bus: EventBus, lifecycle: Lifecycle) -> None:
+        self._store, self._bus, self._lifecycle = store, bus, lifecycle
+        self.timers = Timers(store.clock, self._fire)
+        bus.subscribe(WakeAt, lambda event: self.timers.at(event.process_id, event.when))
+        bus.subscribe(WakeForWorkAt, lambda event: self.timers.at(_WORK, event.when))
 
     def start(self) -> None:
         """Take up what the database holds, then let the timers run."""
-        self._outbox.release_own()
         self.reconcile()
         self.timers.start()
 
@@ -74,22 +67,14 @@ class TaskScheduler:
         """Set the timers of all active trainings and take up all work that waits."""
         for (process_id,) in self._store.read(_ACTIVE):
             self.look_at(process_id)
-        self._take_work()
-        self.timers.at(_EVERYTHING, self._clock.now() + RECONCILE)
-
-    def _take_work(self) -> None:
-        for message in self._outbox.due():
-            self._work(message)
-        now = self._clock.now()
-        later = [when for when in self._outbox.next_times() if when > now]
-        if later:
-            self.timers.at("outbox", min(later))
+        self._bus.publish(WorkDue())
+        self.timers.at(_EVERYTHING, self._store.clock.now() + RECONCILE)
 
     def _fire(self, key: str) -> None:
         if key == _EVERYTHING:
             self.reconcile()
-        elif key == "outbox":
-            self._take_work()
+        elif key == _WORK:
+            self._bus.publish(WorkDue())
         else:
             self.look_at(key)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,9 +21,11 @@ from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.hosted import HostedTrainings
 from grid.federated.participation.task_assignment import hash_key
 from grid.federated.state import tables as t
+from grid.federated.state.events import ReportAccepted, ReportReceived, ReportUnusable
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.store import TrainingStore, Unit
+from grid.node.events import EventBus
 from grid.storage.blobs.files import Blob
 from grid.storage.objects.references import record
 from grid.storage.sql.prepared import Prepared, PreparedSizes, places
@@ -102,23 +104,21 @@ class _Report:
 
 
 class Collector:
-    """Args: ``prepare`` and ``advance`` (process_id, cycle_id): called when a report has come, and when it was
-    accepted: averaging may begin, and go on.
-    """
+    """Says over the bus when a report has come, and when it was accepted: averaging may begin, and go on."""
 
     def __init__(
         self,
         store: TrainingStore,
+        bus: EventBus,
         hosted: HostedTrainings,
         lifecycle: Lifecycle,
         policies: SitePolicies,
-        prepare: Callable[[str, str], None],
-        advance: Callable[[str, str], None],
     ) -> None:
-        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._policies, self._prepare, self._advance = policies, prepare, advance
+        self._store, self._bus = store, bus
+        self._hosted, self._lifecycle, self._policies = hosted, lifecycle, policies
         self._lock = threading.Lock()
         self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
+        bus.subscribe(ReportUnusable, self._drop)
 
     def find(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
         """The assignment's row. Raises :class:`NotFound`, or :class:`InvalidToken` for a wrong key."""
@@ -166,12 +166,12 @@ class Collector:
             for chunk in writer.receive(body):
                 stream.feed(chunk)
             stream.finish()
-            self._prepare(row.process_id, row.cycle_id)
+            self._bus.publish(ReportReceived(row.process_id, row.cycle_id))
             blob = writer.commit(check=stream.check, remember=True)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
         if reply.cycle_status == cycles.Status.COLLECTING:  # else the cycle is being closed already
-            self._advance(row.process_id, row.cycle_id)
+            self._bus.publish(ReportAccepted(row.process_id, row.cycle_id, blob.size))
         return reply
 
     def _check_metrics(self, process_id: str, metrics: Metrics) -> None:
@@ -276,14 +276,15 @@ class Collector:
             self._move(unit, row.id, assignments.Event.WORKER_FAILED, values, reason=reason[:500])
             self._lifecycle.deal(unit)
 
-    def drop(self, unit: Unit, assignment_id: str, reason: str) -> None:
+    def _drop(self, event: ReportUnusable) -> None:
         """Take back an accepted report that turned out to be unusable when it was averaged."""
+        unit = event.unit
         values = {
             "status": str(assignments.Status.REJECTED),
             "finished_at": unit.now,
             "blob_digest": None,
         }
-        self._move(unit, assignment_id, assignments.Event.UNUSABLE, values, reason=reason)
+        self._move(unit, event.assignment_id, assignments.Event.UNUSABLE, values, reason=event.reason)
         assert unit.cycle is not None
         unit.cycle.rejected += 1
         self._lifecycle.deal(unit)

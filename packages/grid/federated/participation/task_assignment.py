@@ -13,20 +13,20 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select
 
-from grid.concurrency.timers import Timers
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.hosting.hosted import Hosted, HostedTrainings
 from grid.federated.participation.waiting_room import Waiter, WaitingRoom
 from grid.federated.state import tables as t
+from grid.federated.state.events import AveragingStarts, SlotsChanged, WakeAt
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import process as processes
 from grid.federated.state.store import TrainingStore, Unit
+from grid.node.events import EventBus
 from grid.storage.sql.prepared import Prepared, PreparedSizes, places
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.ids import new_id
@@ -83,17 +83,19 @@ class TaskAssignment:
     def __init__(
         self,
         store: TrainingStore,
+        bus: EventBus,
         hosted: HostedTrainings,
         lifecycle: Lifecycle,
-        timers: Timers,
         secret: bytes,
         rng: random.Random,
     ) -> None:
-        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
-        self._timers, self._rng = timers, rng
+        self._store, self._bus, self._rng = store, bus, rng
+        self._hosted, self._lifecycle = hosted, lifecycle
         self._key = hmac.new(secret, b"grid request key", hashlib.sha256).digest()
         self._lock = threading.Lock()
         self._rooms: dict[str, WaitingRoom] = {}
+        bus.subscribe(SlotsChanged, lambda event: self._deal_within(event.unit))
+        bus.subscribe(AveragingStarts, self._expect_round)
 
     # -- workers
 
@@ -152,11 +154,11 @@ class TaskAssignment:
         waiter = Waiter(worker_id, idempotency_key or new_id(), upload, download, patient=False)
         return self._room(process_id).enter(waiter, min(max(wait, 0.0), MAX_WAIT))
 
-    def expecting(self, process_id: str) -> AbstractContextManager[None]:
-        """Slots will be dealt within this block (:meth:`deal_within`): it is no use to look for some before."""
-        return self._room(process_id).expecting()
+    def _expect_round(self, event: AveragingStarts) -> None:
+        """Slots will be dealt before that is over: it is no use to look for some earlier."""
+        event.scope.enter_context(self._room(event.process_id).expecting())
 
-    def deal_within(self, unit: Unit) -> None:
+    def _deal_within(self, unit: Unit) -> None:
         """Deal in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""
         room = self._rooms.get(unit.process.id)
         present = None if room is None else room.begin_round()
@@ -326,7 +328,7 @@ class TaskAssignment:
             granted = _Granted(str(row["id"]), lease, cycle.sequence, cycle.base_checkpoint, cycle.deadline)
             round_.accept(waiter, granted, model)
         unit.run(_INSERT, rows)
-        unit.after_commit(lambda: self._timers.at(unit.process.id, lease))
+        unit.after_commit(lambda: self._bus.publish(WakeAt(unit.process.id, lease)))
 
     def _model(self, unit: Unit, number: int) -> tuple[str, int]:
         """Digest and size of a checkpoint."""

@@ -1,0 +1,200 @@
+"""The sums of the cycles that are being reported to: what is in memory of them, and how it is made.
+
+It is a cache. The order of a sum is the order in which the reports were accepted, so after a crash the same
+reports give the same model, to the last bit, out of the blob store (where no noise is drawn).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import bindparam, literal_column, select
+
+from grid.aggregation.base import Aggregator, Contribution
+from grid.aggregation.tensor_file import TensorFile
+from grid.concurrency.offload import offload
+from grid.federated.cycles.policy import SitePolicies
+from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.state import tables as t
+from grid.federated.state.events import CycleForgotten, ReportUnusable
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
+from grid.federated.state.store import TrainingStore
+from grid.node.events import EventBus
+from grid.storage.sql.prepared import Prepared
+from syft_ext.errors import GridError, InvalidTensors, NotFound
+
+__all__ = ["CycleSum", "CycleSums"]
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_REPORTS = Prepared(
+    select(
+        t.Assignment.id,
+        t.Assignment.report_index,
+        t.Assignment.blob_digest,
+        t.Assignment.kind,
+        t.Assignment.samples,
+        t.Assignment.loss,
+        t.Assignment.accuracy,
+    )
+    .where(
+        t.Assignment.cycle_id == bindparam("cycle_id"),
+        t.Assignment.status == str(assignments.Status.REPORTED),
+        t.Assignment.report_index > bindparam("after"),
+    )
+    .order_by(t.Assignment.report_index)
+)
+_UNFINISHED = Prepared(
+    select(t.Cycle.id).where(
+        t.Cycle.id == bindparam("cycle_id"),
+        t.Cycle.status.in_([literal_column(f"'{s}'") for s in cycles.Status if s not in cycles.TERMINAL]),
+    )
+)
+_BASE = Prepared(
+    select(t.Checkpoint.blob_digest)
+    .join(
+        t.Cycle,
+        (t.Cycle.process_id == t.Checkpoint.process_id) & (t.Cycle.base_checkpoint == t.Checkpoint.number),
+    )
+    .where(t.Cycle.id == bindparam("cycle_id"))
+)
+
+
+@dataclass(slots=True)
+class CycleSum:
+    """The sum of a cycle so far: everything accepted up to report ``index``.
+
+    ``repeatable``: no noise is drawn, so that the same reports give the same model, to the last bit.
+    """
+
+    process_id: str
+    base_digest: str
+    base: TensorFile
+    aggregator: Aggregator
+    repeatable: bool
+    index: int = 0
+    included: list[Any] = field(default_factory=list)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do ``work`` where it belongs: computing beside the event loop, waiting on it."""
+        return offload(work) if self.aggregator.computes else work()
+
+
+class CycleSums:
+    """Adds reports to the sum of their cycle, in the order of acceptance. One caller at a time for each training.
+
+    Args:
+        make: the aggregator of a training, given its base model (strategy or hosted averaging plan).
+    """
+
+    def __init__(
+        self,
+        store: TrainingStore,
+        bus: EventBus,
+        hosted: HostedTrainings,
+        policies: SitePolicies,
+        make: Callable[[Hosted, TensorFile], Aggregator],
+    ) -> None:
+        self._store, self._bus, self._hosted = store, bus, hosted
+        self._policies, self._make = policies, make
+        self._lock = threading.Lock()
+        self._running: dict[str, CycleSum] = {}
+        bus.subscribe(CycleForgotten, lambda event: self.drop(event.cycle_id))
+
+    def __contains__(self, cycle_id: str) -> bool:
+        return cycle_id in self._running
+
+    def prepare(self, process_id: str, cycle_id: str) -> None:
+        """Begin the sum of a cycle, unless that is finished or cannot be averaged (closing it says why)."""
+        if cycle_id not in self and self._is_unfinished(cycle_id):
+            with suppress(GridError):
+                self._begin(process_id, cycle_id)
+
+    def go_on(self, process_id: str, cycle_id: str) -> None:
+        """Add what came, unless the cycle is finished already."""
+        if not self._is_unfinished(cycle_id):
+            return
+        try:
+            self.add_accepted(process_id, cycle_id)
+        except Exception:
+            self.drop(cycle_id)  # it may be half added; closing the cycle begins anew and says what is wrong
+            raise
+
+    def _is_unfinished(self, cycle_id: str) -> bool:
+        return bool(self._store.read(_UNFINISHED, {"cycle_id": cycle_id}))
+
+    def close(self) -> None:
+        """Drop all sums: they are made again from what is stored."""
+        for cycle_id in list(self._running):
+            self.drop(cycle_id)
+
+    def add_accepted(self, process_id: str, cycle_id: str) -> CycleSum:
+        """The sum of the cycle with everything that was accepted until now.
+
+        Unusable reports are taken back. Raises what stands in the way of the average.
+        """
+        running = self._running.get(cycle_id)
+        if running is None:
+            running = self._begin(process_id, cycle_id)
+        weighted = self._hosted.get(process_id).server.weighting == "samples"
+        while True:
+            rows = self._store.read(_REPORTS, {"cycle_id": cycle_id, "after": running.index})
+            if not rows:
+                return running
+            for assignment_id, reason in running.run(partial(self._add, running, rows, weighted)):
+                logger.warning("report of assignment %s is unusable: %s", assignment_id, reason)
+                with self._store.unit(process_id) as unit:
+                    self._bus.publish(ReportUnusable(unit, assignment_id, reason))
+
+    def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
+        digest = self._store.read(_BASE, {"cycle_id": cycle_id})[0][0]
+        base = TensorFile(self._store.blobs.map(digest))
+        hosted = self._hosted.get(process_id)
+        self._policies.check_cycle(hosted.server, hosted.averaging_plan is not None, cycle_id)
+        private = self._policies.aggregator(cycle_id, base)
+        aggregator = private or self._make(hosted, base)
+        running = CycleSum(process_id, digest, base, aggregator, repeatable=private is None)
+        with self._lock:
+            # A training has one cycle at a time: another replica has finished what is left of earlier ones.
+            left = [key for key, other in self._running.items() if other.process_id == process_id]
+            self._running[cycle_id] = running
+        for other in left:
+            self.drop(other)
+        return running
+
+    def _add(self, running: CycleSum, rows: Any, weighted: bool) -> list[tuple[str, str]]:
+        """Add reports to the sum; returns which are unusable, and why."""
+        unusable: list[tuple[str, str]] = []
+        for row in rows:
+            try:
+                contribution = self._contribution(row, weighted)
+            except (NotFound, InvalidTensors) as error:
+                unusable.append((row.id, error.detail))
+            else:
+                running.aggregator.accumulate(contribution)
+                running.included.append(row)
+                del contribution  # its memory can be used again once it is in the sum
+            running.index = row.report_index
+        running.aggregator.settle()
+        self._store.blobs.forget(row.blob_digest for row in rows)
+        return unusable
+
+    def _contribution(self, row: Any, weighted: bool) -> Contribution:
+        content = self._store.blobs.latest(row.blob_digest)
+        if content is None:
+            content = self._store.blobs.map(row.blob_digest, hold=True)
+        return Contribution(TensorFile(content), float(row.samples) if weighted else 1.0, row.kind)
+
+    def drop(self, cycle_id: str) -> None:
+        with self._lock:
+            running = self._running.pop(cycle_id, None)
+        if running is not None:
+            running.aggregator.close()
