@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from apps.cli.client import URL_FILE
+from apps.cli.home import URL_FILE
 from syft_ext.errors import Conflict, InvalidConfig
 
 if TYPE_CHECKING:
@@ -21,18 +21,9 @@ if TYPE_CHECKING:
     from grid.node import Node
     from grid.web.http.settings import WebSettings
 
-__all__ = ["build", "default_home", "first_owner", "lock_home", "run"]
+__all__ = ["build", "first_owner", "lock_home", "run"]
 
 logger = logging.getLogger(__name__)
-
-
-def default_home(kind: str) -> Path:
-    """``$GRID_HOME``, or a folder for this kind of node among the user's data."""
-    if os.environ.get("GRID_HOME"):
-        return Path(os.environ["GRID_HOME"])
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("grid")) / kind
 
 
 def build(kind: str, home: Path, resolved: Resolved) -> Node:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from apps.cli.home import URL_FILE
+
 if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
     from syft_ext.transport import Connection
 
-__all__ = ["URL_FILE", "open_client", "open_worker", "url_option"]
-
-#: Where a running node writes its address, inside its home.
-URL_FILE = "node.url"
+__all__ = ["open_client", "open_worker", "url_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,21 +33,17 @@ def open_client(url: str, *kinds: str) -> NodeClient:
     Without ``url``: ``$GRID_URL``, or the one session with a node of ``kinds``.
     Raises :class:`click.UsageError` when that names no node, or more than one.
     """
-    from syft_ext.client.node_client import NodeClient
-    from syft_ext.nodes.domain import DomainClient
+    from syft_ext.nodes.kinds import client_class
     from syft_ext.nodes.login import open_session
-    from syft_ext.nodes.network import NetworkClient
     from syft_ext.profile import credentials
     from syft_ext.transport.address import NodeAddress
 
-    types: dict[str, type[NodeClient]] = {"domain": DomainClient, "network": NetworkClient}
     address = NodeAddress.parse(url or os.environ.get("GRID_URL", "") or _only_session(kinds))
     connection, metadata = open_session(address)
     if kinds and metadata.kind not in kinds:
         connection.close()
         raise click.UsageError(f"{address} is a {metadata.kind}; this needs a {' or '.join(kinds)}")
-    client_type = types.get(metadata.kind, NodeClient)
-    return client_type(connection, metadata, credentials.load(str(address)))
+    return client_class(metadata.kind)(connection, metadata, credentials.load(str(address)))
 
 
 def _only_session(kinds: tuple[str, ...]) -> str:

@@ -1,13 +1,11 @@
-"""What the owner may write about instance types and providers."""
+"""What the owner may write about instance types."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from grid.config import DomainSettings
-from grid.environments.provider import parse_types, provider_named
+from grid.environments.provider import parse_types
 from syft_ext.errors import InvalidConfig
 
 LIMITS = "threads=1 memory=536870912 cpu_seconds=60 seconds=90.5"
@@ -42,8 +40,3 @@ def test_a_line_is_read_in_any_order() -> None:
 def test_mistakes_are_refused(lines: list[str]) -> None:
     with pytest.raises(InvalidConfig, match="environment_types"):
         parse_types(lines, "local")
-
-
-def test_a_provider_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="'aws'"):
-        provider_named("aws", tmp_path, 60.0)

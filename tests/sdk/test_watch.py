@@ -14,7 +14,8 @@ import syft_ext.client.watch as watch_module
 from apps.assembly import open_node
 from grid.node import Context, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
-from syft_ext.client.trainings import Metrics, Training
+from syft_ext.client.metrics import Metrics
+from syft_ext.client.trainings import Training
 from syft_ext.errors import Conflict, NotFound, Unavailable
 from syft_ext.messages import federated as m
 from syft_ext.nodes.domain import DomainClient

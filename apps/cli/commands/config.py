@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from apps.cli.home import home_of, resolve_settings
 from apps.cli.output import format_option, print_rows
 
 __all__ = ["config"]
@@ -38,8 +39,6 @@ Examples:
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 @format_option
 def show(kind: str, home: Path | None, file: Path | None, origin: bool, form: str) -> None:
-    from apps.cli.commands.nodes import home_of, resolve_settings
-
     resolved = resolve_settings(kind, home_of(kind, home), file, {})
     rows = resolved.shown()
     if not origin:

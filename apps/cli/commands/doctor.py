@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apps.cli.home import URL_FILE, home_of, resolve_settings
 from apps.cli.output import format_option, print_rows
 
 if TYPE_CHECKING:
@@ -52,9 +53,6 @@ Examples:
 @click.option("--url", default="", help="A node that should answer. [default: the one that runs in the home]")
 @format_option
 def doctor(kind: str, home: Path | None, url: str, form: str) -> None:
-    from apps.cli.client import URL_FILE
-    from apps.cli.commands.nodes import home_of, resolve_settings
-
     place = home_of(kind, home)
     settings: NodeSettings = resolve_settings(kind, place, None, {}).settings
     running = _locked(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from apps.cli.commands.associations import associate, hub_commands, network_domains
 from apps.cli.commands.worker import worker_commands
+from apps.cli.home import home_of, resolve_settings
 from apps.cli.output import address_text, secret
 
 __all__ = ["domain", "network", "worker"]
@@ -119,21 +119,6 @@ def given(flags: dict[str, Any]) -> dict[str, Any]:
         for name, value in flags.items()
         if value is not None and value != ()
     }
-
-
-def home_of(kind: str, home: Path | None) -> Path:
-    from apps.runner import default_home
-
-    return (home or default_home(kind)).expanduser().absolute()
-
-
-def resolve_settings(kind: str, home: Path, config: Path | None, flags: dict[str, Any]) -> Any:
-    """Settings from the file, the environment and ``flags`` (:func:`grid.config.resolve`)."""
-    from grid.config import resolve
-    from grid.config.load import FILE_NAME
-
-    file = config or (home / FILE_NAME if (home / FILE_NAME).exists() else None)
-    return resolve(kind, file=file, env=os.environ, flags=flags)
 
 
 def _setup(kind: str, port: int) -> click.Command:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from apps.cli.client import open_client, url_option
+from apps.cli.home import home_of, resolve_settings
 from apps.cli.output import format_option, print_record, print_rows, secret
 
 __all__ = ["user_id_of", "users"]
@@ -163,7 +164,6 @@ def reset_totp(who: str, home: Path | None, kind: str, url: str) -> None:
 
 
 def _reset_in(home: Path, kind: str, email: str) -> None:
-    from apps.cli.commands.nodes import home_of, resolve_settings
     from apps.runner import build, lock_home
     from grid.accounts.bootstrap import forget_totp
 

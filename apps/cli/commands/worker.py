@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from apps.cli.client import open_worker
+from apps.cli.home import home_of
 from apps.cli.output import format_option, print_record, print_rows
 
 __all__ = ["worker_commands"]
@@ -96,8 +97,6 @@ def _decide(training: str, decision: Any, home: Path | None, form: str) -> None:
 
 
 def _call(home: Path | None, message: Any) -> Any:
-    from apps.cli.commands.nodes import home_of
-
     connection = open_worker(home_of("worker", home))
     try:
         return connection.call(message)

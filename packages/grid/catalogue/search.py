@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select
 
 from grid.access.viewer import NETWORK, Viewer, listed, viewer_of
-from grid.node import Context, Node, Service, handles
+from grid.node import Context, Node, Service, ServiceNode, handles
 from grid.storage.objects.rows import infos_of, matching
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages.datasets import (
@@ -157,7 +157,7 @@ class SearchService(Service):
         return Entries(entries[: message.limit])
 
 
-def offer(node: Node, source: SearchSource) -> None:
+def offer(node: ServiceNode, source: SearchSource) -> None:
     """Let the node's search find what ``source`` has. A node that offers no search has nobody to find it."""
     for service in node.services:
         if isinstance(service, SearchService):
@@ -169,7 +169,7 @@ class ObjectSource:
 
     kind = "object"
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ServiceNode) -> None:
         self._node = node
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:

@@ -163,7 +163,11 @@ class DomainSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fiel
         ),
     ] = 1 << 30
     environment_provider: Annotated[
-        str, Meta(description='What makes compute environments: "local" processes; "" for none.')
+        str,
+        Meta(
+            description='What makes compute environments: "local" processes, or what an installed package '
+            'brings (entry point group grid.environment_providers); "" for none.'
+        ),
     ] = "local"
     environment_types: Annotated[
         list[str],

@@ -6,12 +6,12 @@ from sqlalchemy import func, select
 
 from grid.catalogue.tables import DatasetRow
 from grid.federated.state.tables import Process
-from grid.node import Node
+from grid.node import ServiceNode
 
 __all__ = ["counts_of"]
 
 
-def counts_of(node: Node) -> dict[str, int]:
+def counts_of(node: ServiceNode) -> dict[str, int]:
     """How many public datasets, models and running trainings a Domain has."""
     questions = {
         "datasets": select(func.count()).select_from(DatasetRow).where(DatasetRow.visibility == "public"),

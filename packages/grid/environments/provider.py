@@ -1,13 +1,14 @@
-"""What makes environments: the interface, and the providers that a Domain's settings may name.
+"""What makes environments: the interface, and the catalogue of what they may be made of.
 
 A provider knows nothing of users, rows or permissions: it starts and ends what has an id, and tells how it is.
 The local one (:mod:`grid.environments.local`) starts processes on the Domain's machine. One for a cloud has the
-same six methods, and a line in :data:`PROVIDERS`; ``handle`` is where it keeps what finds a machine again.
+same methods, and an entry point (:mod:`grid.environments.registry`); ``handle`` is where it keeps what finds a
+machine again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 from syft_ext.errors import InvalidConfig
 from syft_ext.messages.environments import InstanceType
 
-__all__ = ["PROVIDERS", "Handle", "Provider", "Status", "parse_types", "provider_named"]
+__all__ = ["Handle", "Provider", "Status", "parse_types"]
 
 Handle = dict[str, Any]
 """What a provider finds an environment by, as JSON: written down by the node, read by the provider only."""
@@ -64,23 +65,6 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """The node stops. What it made goes on."""
-
-
-def _local(home: Path, lease: float) -> Provider:
-    from grid.environments.local import LocalProvider
-
-    return LocalProvider(home / "environments", lease)
-
-
-#: Name in the settings → what makes the provider, from the node's home and the lease in seconds.
-PROVIDERS: dict[str, Callable[[Path, float], Provider]] = {"local": _local}
-
-
-def provider_named(name: str, home: Path, lease: float) -> Provider:
-    """The provider of this name. Raises :class:`InvalidConfig`."""
-    if name not in PROVIDERS:
-        raise InvalidConfig(f"environment_provider is one of {', '.join(PROVIDERS)}, not {name!r}")
-    return PROVIDERS[name](home, lease)
 
 
 _FIELDS = {"threads": int, "memory": int, "cpu_seconds": int, "seconds": float}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from functools import partial
 
 from grid.compute.link import Link
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
+from grid.environments import records
 from grid.environments.keeper import Keeper
 from grid.environments.manager import EnvironmentManager
-from grid.environments.provider import PROVIDERS, parse_types, provider_named
+from grid.environments.provider import parse_types
+from grid.environments.registry import make_providers
 from grid.node import Context, Node, Principal, Service, handles
 from syft_ext.messages import environments as m
 
@@ -27,8 +28,9 @@ class EnvironmentService(Service):
     def __init__(self, node: Node, *, settings: DomainSettings) -> None:
         super().__init__(node)
         chosen = settings.environment_provider
-        make = partial(provider_named, home=node.home, lease=settings.environment_lease)
-        providers = {name: make(name) for name in {*PROVIDERS, chosen} - {""}}
+        with node.db.read() as session:
+            used = {row.provider for row in records.live(session)}
+        providers = make_providers(chosen, used, node.home, settings.environment_lease)
         types = parse_types(settings.environment_types, chosen) if chosen else {}
         self.manager = EnvironmentManager(node.db, node.clock, providers, types, settings.max_environments)
         self._keeper = Keeper(

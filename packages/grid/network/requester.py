@@ -11,7 +11,7 @@ from grid.network.associations import AssociationService
 from grid.network.handshake import HandshakeBook, Transcript, address_proof, new_challenge
 from grid.network.load import machine_load
 from grid.network.tables import Association
-from grid.node import Context, Node, Service, handles
+from grid.node import Context, Node, Service, ServiceNode, handles
 from syft_ext._version import __version__
 from syft_ext.errors import BadRequest, BadSignature, Forbidden, GridError, Unauthenticated
 from syft_ext.messages.network import (
@@ -52,8 +52,8 @@ class RequesterService(Service):
         node: Node,
         *,
         interval: float,
-        counts: Callable[[Node], dict[str, int]] = lambda node: {},
-        address: Callable[[Node], str] = lambda node: node.address,
+        counts: Callable[[ServiceNode], dict[str, int]] = lambda node: {},
+        address: Callable[[ServiceNode], str] = lambda node: node.address,
     ) -> None:
         super().__init__(node)
         self.associations = node.service(AssociationService)

@@ -2,6 +2,16 @@
 
 from grid.node.node import Node
 from grid.node.principal import ANONYMOUS, Principal
-from grid.node.service import Context, Download, Service, ServiceMap, handles
+from grid.node.service import Context, Download, Service, ServiceMap, ServiceNode, handles
 
-__all__ = ["ANONYMOUS", "Context", "Download", "Node", "Principal", "Service", "ServiceMap", "handles"]
+__all__ = [
+    "ANONYMOUS",
+    "Context",
+    "Download",
+    "Node",
+    "Principal",
+    "Service",
+    "ServiceMap",
+    "ServiceNode",
+    "handles",
+]

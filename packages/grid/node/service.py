@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
+from prometheus_client import CollectorRegistry
+
+from grid.node.journal import Journal
 from grid.node.principal import Principal
+from grid.node.tokens import Tokens
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.sql.database import Database
+from syft_ext.clock import Clock
 from syft_ext.errors import NotFound
+from syft_ext.identity import Identity
 from syft_ext.messages import Message, Operation, Reply, operation_of
 from syft_ext.messages.envelope import Envelope
 from syft_ext.transport import PayloadReader
 
-if TYPE_CHECKING:
-    from grid.node.node import Node
-
-__all__ = ["Context", "Download", "Notes", "Service", "ServiceMap", "handles"]
+__all__ = ["Context", "Download", "Notes", "Service", "ServiceMap", "ServiceNode", "handles"]
 
 M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound="Service")
 _NO_BODY = PayloadReader.of(b"")
 
 
@@ -92,6 +99,32 @@ def handles(message: type[Message]) -> Callable[[F], F]:
     return mark
 
 
+class ServiceNode(Protocol):
+    """What services use of the node that they belong to; all as :class:`grid.node.Node` says."""
+
+    id: str
+    kind: str
+    name: str
+    home: Path
+    address: str
+    identity: Identity
+    clock: Clock
+    tokens: Tokens
+    db: Database
+    blobs: FileBlobStore
+    journal: Journal
+    metrics: CollectorRegistry
+    map: ServiceMap
+    services: list[Service]
+
+    def service(self, kind: type[S]) -> S:
+        """The service of this type; it must be among those made before the caller asks."""
+
+    @property
+    def configured(self) -> bool:
+        """False until the first owner is set up."""
+
+
 class Service:
     """A group of handlers, with the state and the background work behind them.
 
@@ -99,7 +132,7 @@ class Service:
     do is heard of by subscribing to ``node.events``; the methods here are what the node itself asks for.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ServiceNode) -> None:
         self.node = node
 
     def handlers(self) -> Iterator[tuple[type[Message], Handler]]:

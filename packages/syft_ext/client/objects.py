@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -20,14 +20,13 @@ from syft_ext.messages.objects import (
     ObjectView,
     UpdateObject,
 )
-from syft_ext.sources.content import Content, PartsContent, ValueContent
-from syft_ext.sources.frames import tensor_part
-from syft_ext.store.content import TENSOR_KINDS, decode, is_tensor, kind_of
+from syft_ext.store.content import decode, kind_of
 
 if TYPE_CHECKING:
     from syft_ext.client.requests import DataRequest
+    from syft_ext.sources.content import Content
 
-__all__ = ["Objects", "RemoteObject", "encoded"]
+__all__ = ["Objects", "RemoteObject"]
 
 
 class RemoteObject:
@@ -125,6 +124,8 @@ class Objects(Collection[RemoteObject]):
             searchable: every logged-in user may find it.
             readers, finders: who else may: user ids, ``group:`` + group id, or ``*``.
         """
+        from syft_ext.sources.values import value_content  # numpy: only where something is sent
+
         kind = kind or kind_of(data)
         fields: dict[str, Any] = {
             "description": description,
@@ -133,7 +134,7 @@ class Objects(Collection[RemoteObject]):
             "readers": list(readers),
             "finders": list(finders),
         }
-        return self.put_content(encoded(data, kind), **fields)
+        return self.put_content(value_content(data, kind), **fields)
 
     def put_content(self, content: Content, **fields: Any) -> RemoteObject:
         """Upload what :mod:`syft_ext.sources` has opened; ``fields`` as of :meth:`put`, without its kind.
@@ -165,16 +166,3 @@ class Objects(Collection[RemoteObject]):
         view = item.view
         readable = "yes" if view.may_read else ""
         return (view.description, view.kind, view.shape, size(view.size), view.tags, readable, view.id)
-
-
-def encoded(data: Any, kind: str) -> Content:
-    """The content of a value that a store keeps; tensors are read when they are sent."""
-    if kind not in TENSOR_KINDS or kind != kind_of(data):
-        return ValueContent(data, kind)
-    named: Mapping[str, Any] = data if isinstance(data, Mapping) else dict(_numbered(data))
-    parts = [tensor_part(name, tensor, {}, f"tensor {name!r}") for name, tensor in named.items()]
-    return PartsContent(kind, parts)
-
-
-def _numbered(data: Any) -> list[tuple[str, Any]]:
-    return [("", data)] if is_tensor(data) else [(str(place), each) for place, each in enumerate(data)]

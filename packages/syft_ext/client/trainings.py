@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from syft_ext.client.collection import Collection
+from syft_ext.client.metrics import Metrics
 from syft_ext.client.transfer import download
+from syft_ext.client.watch import watch
 from syft_ext.display.table import Table, fields_table, size, when
 from syft_ext.errors import NotFound
 from syft_ext.messages.federated import (
     CancelProcess,
     CheckpointView,
-    CycleMetrics,
     Event,
     EventsReply,
     GetProcess,
@@ -30,51 +31,7 @@ if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.plans.training.parameters import Parameters
 
-__all__ = ["ENDED", "History", "Metrics", "Training", "Trainings"]
-
-ENDED = ("completed", "cancelled", "failed")
-METRIC_HEADINGS = ("cycle", "status", "reports", "samples", "loss", "accuracy", "received", "seconds")
-
-
-class Metrics(list[CycleMetrics]):
-    """Cycle after cycle: participants, loss, accuracy. Shows itself as a table."""
-
-    def __init__(self, cycles: list[CycleMetrics], title: str = "Metrics") -> None:
-        super().__init__(cycles)
-        self._title = title
-
-    def table(self) -> Table:
-        return Table(self._title, METRIC_HEADINGS, [metric_row(cycle) for cycle in self])
-
-    def to_pandas(self) -> Any:
-        """All fields as a pandas DataFrame, one row per cycle."""
-        import msgspec
-        import pandas
-
-        return pandas.DataFrame([msgspec.to_builtins(cycle) for cycle in self])
-
-    def __repr__(self) -> str:
-        return repr(self.table())
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-
-def metric_row(cycle: CycleMetrics) -> tuple[Any, ...]:
-    """One row under :data:`METRIC_HEADINGS`."""
-    seconds = None if cycle.closed_at is None else f"{cycle.closed_at - cycle.opened_at:.2f}"
-    reports = f"{cycle.reported} of {cycle.admitted}"
-    received = size(cycle.bytes_received)
-    return (
-        cycle.cycle,
-        cycle.status,
-        reports,
-        cycle.samples,
-        cycle.loss,
-        cycle.accuracy,
-        received,
-        seconds,
-    )
+__all__ = ["History", "Training", "Trainings"]
 
 
 class History(list[Event]):
@@ -174,8 +131,6 @@ class Training:
         Returns:
             The metrics of all cycles, as they are in the end.
         """
-        from syft_ext.client.watch import watch
-
         return watch(self, timeout=timeout)
 
     def table(self) -> Table:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from syft_ext.client.trainings import ENDED, METRIC_HEADINGS, Metrics, metric_row
+from syft_ext.client.caller import Caller
+from syft_ext.client.metrics import ENDED, METRIC_HEADINGS, Metrics, metric_row
 from syft_ext.display.progress import stage, surface
 from syft_ext.display.table import Table
 from syft_ext.errors import DeadlineExceeded, Unavailable
 from syft_ext.messages.federated import EventsReply, ProcessView, WatchProcess
 from syft_ext.transport.backoff import Backoff
-
-if TYPE_CHECKING:
-    from syft_ext.client.trainings import Training
 
 __all__ = ["watch"]
 
@@ -23,12 +21,31 @@ POLL = 25.0
 SHOWN = 15  # the latest cycles
 
 
+class Watched(Protocol):
+    """A training that can be followed: what :func:`watch` needs of it.
+
+    Attributes:
+        client: of the Domain that hosts it.
+        view: its state when it was last asked for; kept up to date here.
+    """
+
+    client: Caller
+    view: ProcessView
+
+    @property
+    def id(self) -> str:
+        """The training's id."""
+
+    def metrics(self) -> Metrics:
+        """What its cycles measured so far."""
+
+
 class Screen(Protocol):
     def show(self, table: Table) -> None: ...
 
 
-def watch(training: Training, *, timeout: float | None = None) -> Metrics:
-    """See :meth:`Training.watch`."""
+def watch(training: Watched, *, timeout: float | None = None) -> Metrics:
+    """See :meth:`syft_ext.client.trainings.Training.watch`."""
     deadline = None if timeout is None else time.monotonic() + timeout
     backoff = Backoff()
     after, metrics = 0, Metrics([])
@@ -48,7 +65,7 @@ def watch(training: Training, *, timeout: float | None = None) -> Metrics:
                 time.sleep(backoff.next_delay())
 
 
-def _next(training: Training, after: int, deadline: float | None) -> int:
+def _next(training: Watched, after: int, deadline: float | None) -> int:
     """Wait for transitions after ``after``; the number of the last one."""
     wait = POLL if deadline is None else min(POLL, max(deadline - time.monotonic(), 0.0))
     message = WatchProcess(process_id=training.id, after=after, timeout=wait)

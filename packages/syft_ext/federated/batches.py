@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
@@ -13,15 +13,28 @@ from syft_ext.plans import Plan
 from syft_ext.plans.checking.binding import const_tensor
 from syft_ext.plans.graph.document import Input
 from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.training.parameters import Parameters
 from syft_ext.plans.training.training_plan import TrainingPlan
 
-if TYPE_CHECKING:
-    from syft_ext.federated.job import FLJob
-
-__all__ = ["PlanTrainer", "training_plan_of"]
+__all__ = ["LocalTraining", "PlanTrainer", "training_plan_of"]
 
 #: Input role → the output role whose values it takes in the next step.
 CARRIED = ("param", "buffer", "state")
+
+
+class LocalTraining(Protocol):
+    """What a trainer sees of a job; the attributes are those of :class:`~syft_ext.federated.job.FLJob`."""
+
+    plans: dict[str, Plan]
+    model: Parameters
+    client_config: dict[str, Any]
+
+    @property
+    def cycle(self) -> int:
+        """Number of the cycle, from 1."""
+
+    def emit_progress(self, updates: int | None = None) -> None:
+        """Tell whoever listens that one more of so many ``updates`` is done."""
 
 
 class PlanTrainer:
@@ -42,7 +55,7 @@ class PlanTrainer:
         self.x, self.y, self.seed = x, y, seed
         self._fitted: tuple[str, torch.Tensor, torch.Tensor] | None = None
 
-    def __call__(self, job: FLJob) -> list[torch.Tensor]:
+    def __call__(self, job: LocalTraining) -> list[torch.Tensor]:
         """Train from ``job.model``; the updated parameters. Tells progress after every step."""
         plan = training_plan_of(job.plans)
         inputs = _Inputs(plan, job.model, job.client_config)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.client.trainings import Metrics, Training
+from syft_ext.client.metrics import Metrics
+from syft_ext.client.trainings import Training
 from syft_ext.client.transfer import upload
 from syft_ext.errors import GridError, InvalidConfig, InvalidPlan
 from syft_ext.messages.federated import CancelProcess, HostTraining, ProcessView, UploadModel

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
 from syft_ext.errors import Conflict, GridError, InvalidToken
+from syft_ext.federated.batches import PlanTrainer
 from syft_ext.federated.events import Listener, Listeners, Progress, RunSummary
+from syft_ext.federated.participation import Participation
 from syft_ext.federated.retry import Persistence
+from syft_ext.federated.session import WorkerSession
 from syft_ext.ids import new_id
 from syft_ext.messages.federated import (
     CheckInReply,
@@ -26,11 +29,7 @@ from syft_ext.plans.training.parameters import Parameters, parameter_diff
 from syft_ext.plans.training.training_plan import Account, TrainingPlan
 from syft_ext.tensors import iter_tensors
 
-if TYPE_CHECKING:
-    from syft_ext.federated.fl_client import FLClient
-    from syft_ext.federated.participation import Train
-
-__all__ = ["FLJob", "PlanLoader"]
+__all__ = ["FLJob", "JobClient", "PlanLoader"]
 
 PlanLoader = Callable[[bytes], Plan]
 REPORT_PATIENCE = 60.0  # seconds for which a report is sent again when its answer was lost
@@ -42,6 +41,17 @@ def load_checked(data: bytes) -> Plan:
     plan.check()
     plan.self_test()
     return plan
+
+
+class JobClient(Protocol):
+    """What a job needs of the client that made it; see :class:`~syft_ext.federated.fl_client.FLClient`."""
+
+    worker_id: str | None
+    load_plan: PlanLoader | None
+    report_metrics: bool
+
+    def session(self, name: str, version: str) -> WorkerSession:
+        """The worker's part in that training."""
 
 
 class FLJob:
@@ -64,7 +74,7 @@ class FLJob:
     EVENT_PROGRESS = "progress"
     EVENT_FINISHED = "finished"
 
-    def __init__(self, client: FLClient, model_name: str, model_version: str) -> None:
+    def __init__(self, client: JobClient, model_name: str, model_version: str) -> None:
         self.client, self.model_name, self.model_version = client, model_name, model_version
         self.plans: dict[str, Plan] = {}
         self.protocols: dict[str, bytes] = {}
@@ -267,7 +277,7 @@ class FLJob:
 
     def run(
         self,
-        train: Train | None = None,
+        train: Callable[[FLJob], Any] | None = None,
         *,
         data: tuple[torch.Tensor, torch.Tensor] | None = None,
         max_cycles: int | None = None,
@@ -291,9 +301,6 @@ class FLJob:
             Exception: whatever the local training raised, where no ``error`` listener is; with one, the
                 third failure in a row.
         """
-        from syft_ext.federated.batches import PlanTrainer
-        from syft_ext.federated.participation import Participation
-
         if data is not None:
             if train is not None:
                 raise GridError("give either train or data, not both")

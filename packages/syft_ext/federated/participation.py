@@ -3,37 +3,82 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from syft_ext.display.progress import track
 from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
 from syft_ext.federated.events import RunSummary
 from syft_ext.federated.retry import Persistence, Stopped
+from syft_ext.federated.session import WorkerSession
 from syft_ext.ids import new_id
-from syft_ext.messages.federated import CheckInReply
+from syft_ext.messages.federated import CheckInReply, ReportReply
+from syft_ext.plans.training.training_plan import Account
 from syft_ext.transport.backoff import Backoff
 
-if TYPE_CHECKING:
-    from syft_ext.federated.job import FLJob
-
-__all__ = ["Participation", "Train"]
+__all__ = ["Participation", "RunnableJob"]
 
 logger = logging.getLogger(__name__)
 
-Train = Callable[["FLJob"], Any]
 WAIT = 25.0  # seconds that the Domain may hold a check-in; below the usual idle timeouts of proxies
 MAX_FAILURES = 3
 #: The assignment is gone (too late, cancelled, forgotten); the next cycle is another chance.
 LOST = (Conflict, NotFound, Forbidden)
 
 
-class Participation:
+class RunnableJob(Protocol):
+    """What a run does with a job; all as :class:`~syft_ext.federated.job.FLJob` says."""
+
+    EVENT_REJECTED: str
+    EVENT_FINISHED: str
+    model_name: str
+    model_version: str
+    session: WorkerSession
+    stopped: threading.Event
+    assignment: CheckInReply | None
+    account: Account
+    reported: bool
+
+    @property
+    def cycle(self) -> int:
+        """Number of the cycle that it takes part in, from 1; 0 before any."""
+
+    @property
+    def num_cycles(self) -> int:
+        """Cycles of the whole training; 0: until somebody cancels it."""
+
+    def authenticate(self) -> None:
+        """Join the training unless that was done."""
+
+    def take(self, reply: CheckInReply) -> None:
+        """Download what the accepted check-in refers to."""
+
+    def announce(self) -> None:
+        """Tell its listeners that a cycle has started for it."""
+
+    def report(self, params: Any) -> ReportReply | None:
+        """Send what was learned."""
+
+    def give_back(self, reason: str) -> None:
+        """Tell the Domain that the open assignment comes to nothing."""
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Tell the listeners of ``event``."""
+
+    def emit_error(self, error: Exception) -> None:
+        """Tell the listeners of errors, or raise it where there are none."""
+
+
+Job = TypeVar("Job", bound=RunnableJob)
+
+
+class Participation(Generic[Job]):
     """The loop of one run. ``summary`` counts what came of it."""
 
-    def __init__(self, job: FLJob, train: Train | None, max_cycles: int | None) -> None:
+    def __init__(self, job: Job, train: Callable[[Job], Any] | None, max_cycles: int | None) -> None:
         self.job, self.train, self.max_cycles = job, train, max_cycles
         self.summary = RunSummary()
         self._persistence = Persistence(job.session, job.stopped)

@@ -32,18 +32,15 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.messages.objects import GetObject
 from syft_ext.nodes.found import to_be_asked_for
-from syft_ext.profile.home import user_home
-from syft_ext.sources.content import PartsContent
-from syft_ext.sources.frames import content_of
-from syft_ext.sources.opening import open_source
-from syft_ext.sources.parts import Said
 from syft_ext.store.content import decode
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.client.requests import DataRequest
+    from syft_ext.sources.content import PartsContent
+    from syft_ext.sources.parts import Said
 
-__all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets", "open_content"]
+__all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets"]
 
 PAGE = 1000
 GENERATE = "generate"
@@ -136,6 +133,8 @@ class DatasetAsset:
             note: what is new in this version.
             delete_old: delete the content that this replaces. Otherwise it stays for whoever was given it.
         """
+        from syft_ext.nodes.asset_content import open_content
+
         label, store, kept = f"{self._dataset.name}/{self.name}", Objects(self.client), list[RemoteObject]()
         generate = isinstance(mock, str) and mock == GENERATE
         said = _said(self.view) if schema is None else schema
@@ -362,6 +361,8 @@ class Datasets(Collection[Dataset]):
             BadRequest: the data are no numbers, or do not have the same columns as the mock.
             Forbidden: your role may not upload data, or the site's policy does not let such statistics out.
         """
+        from syft_ext.nodes.asset_content import open_asset
+
         generate = isinstance(mock, str) and mock == GENERATE
         parts, mocks = _parts(assets), {} if generate else _parts(mock)
         if assets is not None and not set(mocks) <= set(parts):
@@ -372,7 +373,7 @@ class Datasets(Collection[Dataset]):
         made: Dataset | None = None
         try:
             contents = {
-                part: self._opened(name, part, parts.get(part), mocks.get(part), schema or {}, columns)
+                part: open_asset(name, part, parts.get(part), mocks.get(part), schema or {}, columns)
                 for part in parts or mocks
             }
             known = {column.name for content, _ in contents.values() for column in content.columns}
@@ -401,21 +402,6 @@ class Datasets(Collection[Dataset]):
             for item in kept:  # no data without a dataset stay behind
                 _forget(item)
             raise
-
-    @staticmethod
-    def _opened(
-        dataset: str, part: str, value: Any, mock: Any, said: Said, columns: Sequence[str] | None
-    ) -> tuple[PartsContent, PartsContent | None]:
-        """An asset's data and mock; nothing is uploaded yet."""
-        label = f"{dataset}/{part}"
-        stand_in = None if mock is None else open_content(mock, said, f"mock of {label}", columns)
-        if value is None and stand_in is not None:
-            content = stand_in.without_rows()
-        else:
-            content = open_content(value, said, label, columns)
-        if stand_in is not None and _form(content) != _form(stand_in):
-            raise BadRequest(f"the mock of {label} has other columns, types or shapes than the data")
-        return content, stand_in
 
     @staticmethod
     def _asset(
@@ -449,31 +435,11 @@ class Datasets(Collection[Dataset]):
         return (item.name, item.description, item.tags, [view.name for view in item.view.assets], item.id)
 
 
-def open_content(value: Any, said: Said, label: str, columns: Sequence[str] | None) -> PartsContent:
-    """What :meth:`Datasets.create` takes as the data of one asset, ready to be read.
-
-    What must be written again before it can be sent, goes through the user's own folder on disk.
-    """
-    if isinstance(value, str):
-        raise BadRequest(f"{label}: give a file as a pathlib.Path: Path({value!r})")
-    if isinstance(value, Path):
-        spool = user_home() / "spool"
-        spool.mkdir(mode=0o700, exist_ok=True)
-        return open_source(value, said, spool=spool, columns=columns)
-    if columns is not None:
-        value = {column: value[column] for column in columns}
-    return content_of(value, said, label)
-
-
 def _parts(value: Any) -> Mapping[str, Any]:
     """Assets by name; what has no name is called "data"."""
     if value is None:
         return {}
     return value if isinstance(value, Mapping) else {"data": value}
-
-
-def _form(content: PartsContent) -> list[tuple[Any, ...]]:
-    return [(part.name, part.dtype, len(part.shape), part.shape[1:]) for part in content.parts]
 
 
 def _said(view: AssetView) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from syft_ext.messages.datasets import SearchQuery, SearchResults
 from syft_ext.nodes.datasets import Datasets
 from syft_ext.nodes.environments import Environments
 from syft_ext.nodes.found import Found, Hit, Source
+from syft_ext.nodes.kinds import client_of
 
 if TYPE_CHECKING:
     from syft_ext.pointers.location import Location
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["DomainClient"]
 
 
+@client_of("domain")
 class DomainClient(NodeClient):
     """A Domain: it governs and stores data and models, and coordinates trainings."""
 
@@ -99,7 +101,7 @@ class DomainClient(NodeClient):
         min_rows: int | None = None,
         max_rows: int | None = None,
         limit: int = 100,
-    ) -> Found:
+    ) -> Found[DomainClient]:
         """Search the datasets, models and objects that you may find, in what is published of them.
 
         ``found[0].request("why")`` asks for what was found.

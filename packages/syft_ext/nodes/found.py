@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+from syft_ext.client.caller import DomainCaller
+from syft_ext.client.requests import Requests
 from syft_ext.display.table import Table, fields_table, size
 from syft_ext.errors import BadRequest, Forbidden, NotFound
 from syft_ext.messages.datasets import SearchEntry
 
 if TYPE_CHECKING:
     from syft_ext.client.requests import DataRequest
-    from syft_ext.nodes.domain import DomainClient
-    from syft_ext.nodes.network import NetworkClient
 
-__all__ = ["Found", "FoundAsset", "Hit", "Source", "to_be_asked_for"]
+__all__ = ["DomainConnector", "Found", "FoundAsset", "Hit", "Source", "to_be_asked_for"]
 
+Client = TypeVar("Client", bound=DomainCaller)
+"""The client of a Domain that the search gives out; no more of it is used here than a Protocol says."""
+
+Connected = TypeVar("Connected", bound=DomainCaller, covariant=True)
 Scope = Literal["read", "compute", "statistics"]
 HEADINGS = ("name", "kind", "domain", "tags", "size", "assets", "description")
 
@@ -32,7 +36,17 @@ def to_be_asked_for(name: str, scope: Scope) -> Iterator[None]:
         ) from error
 
 
-class Source:
+class DomainConnector(Protocol[Connected]):
+    """What leads to the Domains in which something was found: a client of their Network."""
+
+    def logged_in(self, domain_id: str) -> Connected:
+        """The Domain with your earlier login there; raises :class:`~syft_ext.errors.NotLoggedIn` without one."""
+
+    def connect(self, domain: str, email: str = "", password: str = "", *, direct: bool = False) -> Connected:
+        """The Domain of that id, through the Network or directly."""
+
+
+class Source(Generic[Client]):
     """Where something was found.
 
     Attributes:
@@ -40,27 +54,32 @@ class Source:
     """
 
     def __init__(
-        self, name: str, address: str, domain_id: str, via: NetworkClient | None, client: DomainClient | None
+        self,
+        name: str,
+        address: str,
+        domain_id: str,
+        via: DomainConnector[Client] | None,
+        client: Client | None,
     ) -> None:
         self.name, self.address, self.domain_id = name, address, domain_id
         self._via, self._client = via, client
 
     @property
-    def client(self) -> DomainClient:
+    def client(self) -> Client:
         """The Domain, as you are logged in there; raises :class:`NotLoggedIn`, saying how to log in."""
         if self._client is not None:
             return self._client
         assert self._via is not None
         return self._via.logged_in(self.domain_id)
 
-    def connect(self, email: str = "", password: str = "", *, direct: bool = False) -> DomainClient:
-        """As :meth:`NetworkClient.connect`; at a Domain's own search, that Domain."""
+    def connect(self, email: str = "", password: str = "", *, direct: bool = False) -> Client:
+        """As :meth:`~syft_ext.nodes.network.NetworkClient.connect`; at a Domain's own search, that Domain."""
         if self._via is None:
             return self.client
         return self._via.connect(self.domain_id, email, password, direct=direct)
 
 
-class FoundAsset:
+class FoundAsset(Generic[Client]):
     """An asset of a dataset, or an object that stands for itself, as it is published: what an analysis takes as a
     table, and what one asks for.
 
@@ -69,11 +88,11 @@ class FoundAsset:
         item: all that its owner published of it.
     """
 
-    def __init__(self, source: Source, object_id: str, name: str, item: dict[str, Any]) -> None:
+    def __init__(self, source: Source[Client], object_id: str, name: str, item: dict[str, Any]) -> None:
         self.source, self.object_id, self.name, self.item = source, object_id, name, item
 
     @property
-    def client(self) -> DomainClient:
+    def client(self) -> Client:
         """The Domain that has it, as you are logged in there."""
         return self.source.client
 
@@ -90,7 +109,7 @@ class FoundAsset:
 
     def request(self, reason: str, scope: Scope = "read") -> DataRequest:
         """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
-        return self.client.requests.create(self.object_id, reason, scope)
+        return Requests(self.client).create(self.object_id, reason, scope)
 
     def pointer(self) -> Any:
         """A pointer to it, to compute with where it is, if its owner lets you."""
@@ -101,10 +120,10 @@ class FoundAsset:
         return f"<FoundAsset {self.name!r} at {self.source.name}: {', '.join(self.columns) or '?'}>"
 
 
-class Hit:
+class Hit(Generic[Client]):
     """One dataset, model or object that a search found, and where it is."""
 
-    def __init__(self, source: Source, entry: SearchEntry) -> None:
+    def __init__(self, source: Source[Client], entry: SearchEntry) -> None:
         self.source, self.entry = source, entry
 
     @property
@@ -142,12 +161,12 @@ class Hit:
     def domain_address(self) -> str:
         return self.source.address
 
-    def domain(self, email: str = "", password: str = "", *, direct: bool = False) -> DomainClient:
-        """Connect to the Domain that has it: see :meth:`NetworkClient.connect`."""
+    def domain(self, email: str = "", password: str = "", *, direct: bool = False) -> Client:
+        """Connect to the Domain that has it: see :meth:`~syft_ext.nodes.network.NetworkClient.connect`."""
         return self.source.connect(email, password, direct=direct)
 
     @property
-    def assets(self) -> list[FoundAsset]:
+    def assets(self) -> list[FoundAsset[Client]]:
         """The parts of a dataset that are published, or the object itself: each can be asked for."""
         if self.kind == "object":
             return [FoundAsset(self.source, self.id, self.description[:60] or self.id[:8], self.details)]
@@ -156,7 +175,7 @@ class Hit:
             for asset in self.details.get("assets", [])
         ]
 
-    def __getitem__(self, name: str | int) -> FoundAsset:
+    def __getitem__(self, name: str | int) -> FoundAsset[Client]:
         """By position, or by the name of the asset."""
         if isinstance(name, int):
             return self.assets[name]
@@ -169,7 +188,7 @@ class Hit:
         """Ask for it, where it is one asset; of several, ``hit["name"].request(…)`` asks for one."""
         return self._only().request(reason, scope)
 
-    def _only(self) -> FoundAsset:
+    def _only(self) -> FoundAsset[Client]:
         found = self.assets
         if len(found) != 1:
             names = ", ".join(str(asset.item.get("name", "")) for asset in found)
@@ -201,14 +220,14 @@ class Hit:
         return self.table()._repr_html_()
 
 
-class Found(list[Hit]):
+class Found(list[Hit[Client]]):
     """What a search at one Domain found, newest first."""
 
-    def __init__(self, hits: Iterable[Hit]) -> None:
+    def __init__(self, hits: Iterable[Hit[Client]]) -> None:
         super().__init__(hits)
 
     @property
-    def assets(self) -> list[FoundAsset]:
+    def assets(self) -> list[FoundAsset[Client]]:
         """The assets of all that was found."""
         return [asset for hit in self for asset in hit.assets]
 

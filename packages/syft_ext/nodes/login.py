@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from syft_ext.client.node_client import NodeClient
 from syft_ext.display.prompt import ask
 from syft_ext.errors import GridError, TotpRequired
 from syft_ext.identity import Identity
 from syft_ext.messages import NodeMetadata
 from syft_ext.messages.accounts import Login, Logout, SessionView
+from syft_ext.nodes.kinds import client_class
+from syft_ext.pointers.install import install
 from syft_ext.profile import credentials
 from syft_ext.profile.credentials import Session
 from syft_ext.profile.home import user_identity
 from syft_ext.profile.known_nodes import meet
 from syft_ext.transport import Connection, Transport, open_transport
 from syft_ext.transport.address import NodeAddress
-
-if TYPE_CHECKING:
-    from syft_ext.client.node_client import NodeClient
 
 __all__ = ["connect", "enter", "join", "login", "logout", "open_session"]
 
@@ -167,12 +165,5 @@ def open_session(
 
 
 def _client(connection: Connection, metadata: NodeMetadata, session: Session | None) -> NodeClient:
-    from syft_ext.client.node_client import NodeClient
-    from syft_ext.nodes.domain import DomainClient
-    from syft_ext.nodes.network import NetworkClient
-    from syft_ext.pointers.install import install
-
-    install()
-
-    kinds: dict[str, type[NodeClient]] = {"domain": DomainClient, "network": NetworkClient}
-    return kinds.get(metadata.kind, NodeClient)(connection, metadata, session)
+    install()  # torch may have been loaded since
+    return client_class(metadata.kind)(connection, metadata, session)

@@ -17,6 +17,7 @@ from syft_ext.messages.datasets import SearchEntry
 from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchNote
 from syft_ext.nodes.domain import DomainClient
 from syft_ext.nodes.found import Found, FoundAsset, Hit, Source
+from syft_ext.nodes.kinds import client_of
 from syft_ext.nodes.login import connect, enter, login
 from syft_ext.profile import credentials
 from syft_ext.profile.credentials import Session
@@ -45,10 +46,10 @@ class _SearchReply(Reply):
     seconds: float
 
 
-class _UnreadHit(Hit):
+class _UnreadHit(Hit[DomainClient]):
     """Reading a hundred entries takes longer than the Network's search for them."""
 
-    def __init__(self, source: Source, item: msgspec.Raw) -> None:
+    def __init__(self, source: Source[DomainClient], item: msgspec.Raw) -> None:
         self.source, self._item = source, item
 
     @cached_property
@@ -56,7 +57,7 @@ class _UnreadHit(Hit):
         return msgspec.msgpack.decode(self._item, type=SearchEntry)
 
 
-class SearchResults(Found):
+class SearchResults(Found[DomainClient]):
     """Hits of a search. ``notes`` says which Domains could not answer, and why."""
 
     def __init__(self, network: NetworkClient, reply: _SearchReply) -> None:
@@ -97,6 +98,7 @@ class Domains(Collection[DomainView]):
         return (item.name, item.status, item.address, has, when(item.last_seen), item.domain_id)
 
 
+@client_of("network")
 class NetworkClient(NodeClient):
     """A Network: it knows Domains, searches them, and carries messages to them."""
 

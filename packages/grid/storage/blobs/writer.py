@@ -4,28 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from grid.concurrency.offload import offload
-from grid.storage.blobs.blob import Blob
+from grid.storage.blobs.blob import Blob, LockedFile
+from grid.storage.blobs.buffers import Buffers
 from grid.storage.blobs.interface import BlobWriter, Check
 from grid.storage.blobs.temporary import TemporaryFile
 from syft_ext.errors import BadRequest
 from syft_ext.transport import PayloadReader
 
-if TYPE_CHECKING:
-    from grid.storage.blobs.files import FileBlobStore
-
-__all__ = ["FileBlobWriter"]
+__all__ = ["FileBlobWriter", "WriterStore"]
 
 #: What a writer gathers before it goes to the disk. Every concurrent upload has such a buffer.
 BUFFER_BYTES = 128 << 10
 
 
+class WriterStore(Protocol):
+    """What a writer needs of the store that made it.
+
+    Attributes:
+        temporary: the directory of its files until they are committed; contents: that of the final names.
+        buffers: where a buffer goes back to.
+    """
+
+    temporary: Path
+    contents: Path
+    buffers: Buffers
+
+    def written(self, memory: bytearray, file: TemporaryFile, remember: bool) -> None:
+        """Nobody needs ``memory`` any more for the content of ``file``."""
+
+    def spare(self, size: int) -> LockedFile | None:
+        """A file of ``size`` bytes to write over, if one is there."""
+
+    def commit(self, file: TemporaryFile) -> Blob:
+        """Give a finished file its final name, durably."""
+
+
 class FileBlobWriter(BlobWriter):
     """Args: ``whole``: of the store's buffers: what is written stays in it until it is committed, or full."""
 
-    def __init__(self, store: FileBlobStore, whole: bytearray | None = None) -> None:
+    def __init__(self, store: WriterStore, whole: bytearray | None = None) -> None:
         self._store = store
         self._file: TemporaryFile | None = TemporaryFile(store.temporary, store.contents)
         self._buffer = bytearray()

@@ -1,0 +1,79 @@
+"""The providers that a Domain's settings may name: those that come with Grid, and those of installed packages.
+
+A package brings one with an entry point in the group ``grid.environment_providers``; it refers to what
+:data:`Maker` says:
+
+    [options.entry_points]
+    grid.environment_providers =
+        my-cloud = my_package.provider:make
+
+Only a provider that is asked for by name is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from grid.environments.local import LocalProvider
+from grid.environments.provider import Provider
+from syft_ext.errors import InvalidConfig
+
+__all__ = ["GROUP", "PROVIDERS", "Maker", "make_providers", "provider_named", "provider_names"]
+
+GROUP = "grid.environment_providers"
+
+Maker = Callable[[Path, float], Provider]
+"""Makes a provider, from the node's home and the lease in seconds. Its ``name`` is that of the entry point."""
+
+
+def _local(home: Path, lease: float) -> Provider:
+    return LocalProvider(home / "environments", lease)
+
+
+#: Those that come with Grid, by their names in the settings.
+PROVIDERS: dict[str, Maker] = {"local": _local}
+
+
+def provider_names() -> list[str]:
+    """All names that the settings may have now: Grid's own first."""
+    return list(dict.fromkeys([*PROVIDERS, *(point.name for point in entry_points(group=GROUP))]))
+
+
+def provider_named(name: str, home: Path, lease: float) -> Provider:
+    """The provider of this name.
+
+    Raises :class:`InvalidConfig` when there is none, when more than one has the name, or when a package's
+    cannot be loaded.
+    """
+    points = list(entry_points(group=GROUP, name=name))
+    if len(points) + (name in PROVIDERS) > 1:
+        told = ", ".join(f"{point.name} = {point.value}" for point in points)
+        raise InvalidConfig(f"more than one environment provider is called {name!r}: {told}")
+    if name in PROVIDERS:
+        return PROVIDERS[name](home, lease)
+    if not points:
+        raise InvalidConfig(f"environment_provider is one of {', '.join(provider_names())}, not {name!r}")
+    provider: Provider = _loaded(points[0])(home, lease)
+    if provider.name != name:
+        raise InvalidConfig(f"the environment provider {name!r} calls itself {provider.name!r}")
+    return provider
+
+
+def _loaded(point: EntryPoint) -> Maker:
+    try:
+        maker: Maker = point.load()
+    except Exception as error:
+        raise InvalidConfig(
+            f"the environment provider {point.name!r} ({point.value}) cannot be loaded: {error}"
+        ) from error
+    return maker
+
+
+def make_providers(chosen: str, used: Iterable[str], home: Path, lease: float) -> dict[str, Provider]:
+    """The providers of a Domain, by name: those of Grid, the ``chosen`` one ("" for none), and of those that
+    are ``used`` by environments that run the ones that are still installed: somebody must look after these.
+    """
+    names = {*PROVIDERS, chosen, *set(used).intersection(provider_names())} - {""}
+    return {name: provider_named(name, home, lease) for name in sorted(names)}
