@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from grid.node.events import EventBus
 from grid.node.journal import Journal
 from grid.node.principal import Principal
 from grid.node.tokens import Tokens
@@ -113,6 +114,7 @@ class ServiceNode(Protocol):
     db: Database
     blobs: FileBlobStore
     journal: Journal
+    events: EventBus
     metrics: CollectorRegistry
     map: ServiceMap
     services: list[Service]
