@@ -25,7 +25,7 @@ from grid.federated.state.outbox import Message, Outbox
 from grid.federated.state.store import TrainingStore, Unit
 from grid.federated.task_management import TaskManagement
 from grid.federated.views import Views
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import collect
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
@@ -121,12 +121,12 @@ class TrainingPipeline:
         self.executor.stop()
         self.jobs.close()
         self.garbage.stop()
-        self.store.blobs.trim(everything=True)
+        self.store.blobs.cache.trim(everything=True)
 
     def _collect(self, digests: list[str], cold: list[str]) -> None:
         collect(self.store.database, self.store.blobs, digests, recycle=True)
-        self.store.blobs.cool(cold)
-        self.store.blobs.trim(everything=not digests and not cold)
+        self.store.blobs.cache.cool(cold)
+        self.store.blobs.cache.trim(everything=not digests and not cold)
 
     # -- reactions to transitions
 
