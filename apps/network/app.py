@@ -44,4 +44,5 @@ def build(home: Path, settings: NetworkSettings) -> Node:
         ],
         address=settings.address.rstrip("/"),
         database_url=settings.database_url or None,
+        contents_url=settings.contents or None,
     )

@@ -45,4 +45,5 @@ def build(home: Path, settings: WorkerSettings) -> Node:
         ],
         address=settings.address.rstrip("/"),
         database_url=settings.database_url or None,
+        contents_url=settings.contents or None,
     )

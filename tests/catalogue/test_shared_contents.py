@@ -57,7 +57,7 @@ def test_what_was_just_made_is_not_read(blobs: Counting) -> None:
     shared = SharedContents(blobs, kept=2500)
     for number in range(5):
         content = bytearray([number]) * 1000
-        digest = blobs.keep(content).digest
+        digest = blobs.store_unsynced(content).digest
         for _ in range(2):
             shared.put(digest, content)
         assert whole(shared, digest, 1000) == content
@@ -95,7 +95,7 @@ def test_the_memory_of_what_went_is_used_again_unless_somebody_reads_it(blobs: C
         content = shared.room(1000)
         assert not any(content is one for one in made[-2:]), "what is kept is not written over"
         content[:] = bytes([number]) * 1000
-        digest = blobs.keep(content).digest
+        digest = blobs.store_unsynced(content).digest
         shared.put(digest, content)
         made.append(content)
         assert whole(shared, digest, 1000) == content

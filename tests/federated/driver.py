@@ -13,7 +13,7 @@ from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Unsupported

@@ -89,7 +89,7 @@ def _damage(driver: Driver, assignment_id: str) -> None:
     """Cut the stored report short, as a broken disk might."""
     query = select(t.Assignment.blob_digest).where(t.Assignment.id == assignment_id)
     digest = driver.pipeline.store.read(query)[0][0]
-    driver.pipeline.store.blobs.trim(everything=True)  # else it is averaged out of memory
+    driver.pipeline.store.blobs.cache.trim(everything=True)  # else it is averaged out of memory
     path = driver.pipeline.store.blobs.path(digest)  # type: ignore[attr-defined]
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-4])

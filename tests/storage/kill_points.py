@@ -22,6 +22,7 @@ from blake3 import blake3
 from sqlalchemy import delete
 from sqlalchemy.orm import Session, configure_mappers
 
+from grid import schema
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.objects.references import collect, record, sweep
 from grid.storage.objects.store import DiskObjectStore
@@ -184,6 +185,7 @@ def child(work: Callable[[], None]) -> int:
 
 def main(scenario: str, url: str, root: str, seed: str, points: str) -> None:
     prepare, run, check = SCENARIOS[scenario]
+    assert schema  # its tables: without them nothing is removed
     configure_mappers()  # this and the driver's import once, not in every child
     Database(url)
     count = Path(root).with_name("chances")

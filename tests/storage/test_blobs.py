@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grid.storage.blobs.buffers import WHOLE, Buffers
-from grid.storage.blobs.files import BlobWriter, FileBlobStore
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.interface import BlobWriter
 from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.tensors import decode_tensors, encode_tensors
 from syft_ext.transport import PayloadReader
@@ -119,7 +120,7 @@ def test_buffers_are_as_large_as_their_contents() -> None:
 
 def test_a_content_that_is_in_memory_is_stored_as_any_other(blobs: FileBlobStore) -> None:
     for content in (b"", bytearray(b"model" * 1000)):
-        with blobs.keep(content) as blob, blobs.put([content]) as other:
+        with blobs.store_unsynced(content) as blob, blobs.put([content]) as other:
             assert (blob.digest, blob.size) == (other.digest, other.size)
             assert bytes(blobs.map(blob.digest)) == content
     assert names(blobs.temporary) == set()
@@ -313,13 +314,13 @@ def test_what_is_kept_is_durable_before_anything_is_deleted(
         order.append("synced")
 
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    with blobs.keep(b"a model") as blob:
+    with blobs.store_unsynced(b"a model") as blob:
         assert blobs.read_range(blob.digest, 0) == b"a model", "it is here at once"
         assert order == []
     assert blobs.delete_all([other], lambda found: (order.append("deleting"), found)[1]) == 1
     assert order == ["synced", "deleting"]
     with pytest.raises(ValueError, match="larger"):
-        blobs.keep(bytes(WHOLE + 1))
+        blobs.store_unsynced(bytes(WHOLE + 1))
 
 
 @pytest.mark.parametrize("sync", ["fdatasync", "fsync"])  # of the content, of the directory with its name
@@ -333,7 +334,7 @@ def test_nothing_is_deleted_any_more_when_the_disk_has_failed(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, sync, fail)
-        blobs.keep(b"a model").release()
+        blobs.store_unsynced(b"a model").release()
         deadline = time.monotonic() + 20
         while "is not durable" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -351,7 +352,7 @@ def test_what_a_power_cut_left_under_a_name_is_not_trusted(blobs: FileBlobStore,
     path = blobs.path(digest)
     for damaged in (bytes(5000), content[:10], b"", content + b"x"):
         path.write_bytes(damaged)
-        with blobs.keep(content) if keep else blobs.put([content]) as blob:
+        with blobs.store_unsynced(content) if keep else blobs.put([content]) as blob:
             assert blob.digest == digest and path.read_bytes() == content
         path.unlink()
 
@@ -380,7 +381,8 @@ def test_an_error_of_one_file_is_not_the_others(
 FULL = """
 import os, resource, signal, sys
 from pathlib import Path
-from grid.storage.blobs.files import BlobWriter, FileBlobStore
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.interface import BlobWriter
 from syft_ext.errors import Unavailable
 
 root, limit = Path(sys.argv[1]), int(sys.argv[2])
@@ -444,7 +446,8 @@ def test_memory_does_not_grow_with_the_content(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from grid.storage.blobs.files import BlobWriter, FileBlobStore
+from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.interface import BlobWriter
 blobs, chunk = FileBlobStore(Path(sys.argv[1])), bytes(1 << 20)
 blobs.put([chunk] * 4)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

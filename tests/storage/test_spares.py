@@ -60,7 +60,7 @@ def test_what_others_may_read_is_never_written_over(blobs: FileBlobStore, how: s
     if how == "committed twice":
         put(blobs, content)
     elif how == "kept":
-        blobs.keep(content).release()
+        blobs.store_unsynced(content).release()
     else:
         blobs.hold(digest).release()
     with blobs.open(digest) as reader:

@@ -38,7 +38,7 @@ def test_an_upload_in_pieces(
 ) -> None:
     upload = uploads.begin(len(CONTENT), owner="alice", digest=DIGEST)
     assert uploads.append(upload, 0, [CONTENT[:10], CONTENT[10:300_000]]) == 300_000
-    restarted = Uploads(database, blobs, clock)
+    restarted = Uploads(database, FileBlobStore(blobs.root), clock)
     assert restarted.status(upload).received == 300_000
     assert restarted.append(upload, 300_000, [memoryview(CONTENT)[300_000:]]) == len(CONTENT)
     blob = restarted.finish(upload)

@@ -65,6 +65,7 @@ def doctor(kind: str, home: Path | None, url: str, form: str) -> None:
         ("open files", _files),
         ("disk", lambda: _disk(place)),
         ("database", lambda: _database(place, settings)),
+        ("contents", lambda: _contents(place, settings)),
         ("port", lambda: _port(settings, running)),
     ]
     if url:
@@ -189,6 +190,19 @@ def _database(home: Path, settings: NodeSettings) -> Finding:
     if present is None or (newest is not None and present < newest):
         return "warning", f"{detail}: brought up to date at the next start"
     return "failed", f"{detail}: it was made by a newer Grid than this one"
+
+
+def _contents(home: Path, settings: NodeSettings) -> Finding:
+    from apps.assembly import open_contents
+    from syft_ext.errors import NotFound
+
+    where = settings.contents or "in the home"
+    try:
+        store = open_contents(home, settings.contents or None, make=False)
+    except NotFound:
+        return "ok", f"{where}: none yet, they are made at the first start"
+    store.check()
+    return "ok", f"{where}: they can be used"
 
 
 def _port(settings: NodeSettings, running: bool) -> Finding:

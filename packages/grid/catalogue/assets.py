@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from grid.access.decision import governs
 from grid.catalogue.forms import Form, completed, form_of
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.datasets import Asset, Column, UpdateAsset

@@ -20,7 +20,7 @@ from grid.concurrency.offload import offload
 from grid.statistics.beginning import Beginning
 from grid.statistics.rules import check_policy
 from grid.statistics.sweep import Opened
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import Forbidden, GridError
 from syft_ext.ids import new_id
 from syft_ext.messages.datasets import SearchEntry

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterator
 
 from grid.concurrency.offload import Lock, offload
+from grid.concurrency.views import is_read
 from grid.node import Download
-from grid.storage.blobs.files import BlobStore
-from grid.storage.blobs.recent import is_read
+from grid.storage.blobs.interface import BlobStore
 from syft_ext.messages import Reply
 
 __all__ = ["SharedContents", "download"]
@@ -23,23 +22,22 @@ _SPARE = 2
 
 
 class _OpenContent:
-    """Holds the file from the check of the permission on: deleting the object does not cut the answer off."""
+    """Holds the content from the check of the permission on: deleting the object does not cut the answer off."""
 
     def __init__(self, blobs: BlobStore, digest: str) -> None:
-        self._file = blobs.open(digest)
+        self._reader = blobs.open(digest)
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
-        descriptor = self._file.fileno()
         while start < stop:
-            piece = offload(os.pread, descriptor, min(CHUNK, stop - start), start)
+            piece = offload(self._reader.read, start, min(start + CHUNK, stop))
             if not piece:
                 raise OSError("the content is shorter than its description")
             start += len(piece)
             yield piece
 
     def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
+        if hasattr(self, "_reader"):
+            self._reader.close()
 
 
 def download(blobs: BlobStore, digest: str, size: int, reply: Reply) -> Download:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from grid.storage.blobs.blob import Blob
-from grid.storage.blobs.files import BlobWriter, FileBlobStore
+from grid.storage.blobs.interface import BlobStore, BlobWriter
 from syft_ext.errors import BadRequest, GridError, Problem, TooLarge, TooManyRequests, from_problem
 from syft_ext.messages.objects import ConvertUpload
 from syft_ext.sources.convert import Job
@@ -31,40 +31,44 @@ _EXPANSION, _ALWAYS = 256, 64 << 20
 """A table may be so many times as large as its file: Parquet writes a million equal values as one."""
 
 
-def convert(blobs: FileBlobStore, blob: Blob, message: ConvertUpload) -> Blob:
+def convert(blobs: BlobStore, blob: Blob, message: ConvertUpload, spool: Path) -> Blob:
     """The table in ``blob`` as a content of kind tensors, held for the caller.
+
+    Args:
+        spool: a folder for the child's unnamed files, which may get as large as the table.
 
     Raises what :func:`syft_ext.sources.opening.open_source` raises, :class:`TooLarge` when the child took more
     memory or time than it may, and :class:`TooManyRequests` while others convert.
     """
     limit = _EXPANSION * blob.size + _ALWAYS
-    job = Job(
-        path=str(blobs.path(blob.digest)),
-        format=message.format,
-        columns=list(message.columns),
-        categories=message.categories,
-        spool=str(blobs.temporary),
-        limit=limit,
-        seconds=_SECONDS,
-    )
     command = [sys.executable, "-m", "syft_ext.sources.convert"]
     if not _AT_ONCE.acquire(timeout=_PATIENCE):
         raise TooManyRequests("this node converts other tables just now; try again later")
     try:
-        with blobs.create() as writer:
-            _run(command, msgspec.json.encode(job), writer, limit)
+        with blobs.open(blob.digest) as reader, reader.file() as file, blobs.create() as writer:
+            job = Job(
+                path=f"/proc/self/fd/{file.fileno()}",  # the child's own, of the same number
+                format=message.format,
+                columns=list(message.columns),
+                categories=message.categories,
+                spool=str(spool),
+                limit=limit,
+                seconds=_SECONDS,
+            )
+            _run(command, msgspec.json.encode(job), writer, limit, file.fileno())
             return writer.commit()
     finally:
         _AT_ONCE.release()
 
 
-def _run(command: Sequence[str], job: bytes, writer: BlobWriter, limit: int) -> None:
-    """Run the child and take what it writes: first the answer's head, then the content."""
+def _run(command: Sequence[str], job: bytes, writer: BlobWriter, limit: int, table: int) -> None:
+    """Run the child, which gets the descriptor ``table``; take what it writes: a head, then the content."""
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        pass_fds=(table,),
         # Nothing of the node's environment: passwords and database addresses are in it.
         env={
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

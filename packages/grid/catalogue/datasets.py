@@ -28,7 +28,7 @@ from grid.catalogue.tables import (
 )
 from grid.catalogue.visibility import changeable, findable, newest, shown_as, visible
 from grid.node import Download
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock

@@ -13,7 +13,7 @@ from grid.catalogue.datasets import DatasetManager, Look, asset_of
 from grid.catalogue.forms import form_of
 from grid.catalogue.mocks import mock_content
 from grid.catalogue.visibility import changeable
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
 from syft_ext.errors import BadRequest, Conflict, TooLarge

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import Column
 from syft_ext.store.content import TENSOR_KINDS
@@ -42,9 +41,8 @@ def form_of(blobs: BlobStore, digest: str, kind: str) -> Form:
     """Reads the header only. (What is stored as tensors was checked when it was put.)"""
     if kind not in TENSOR_KINDS:
         return Form()
-    with blobs.open(digest) as file:
-        head = header_size(os.pread(file.fileno(), 8, 0))
-        return Form(read_layout(os.pread(file.fileno(), head, 0)).specs)
+    with blobs.open(digest) as reader:
+        return Form(read_layout(reader.read(0, header_size(reader.read(0, 8)))).specs)
 
 
 def completed(form: Form, columns: Sequence[Column], asset: str) -> list[Column]:

@@ -13,7 +13,7 @@ from grid.access.policy import check_output, current_policy
 from grid.access.viewer import EVERYBODY, Viewer, listed
 from grid.catalogue.content import download
 from grid.node import Download
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.rows import infos_of, matching, write_tags
 from grid.storage.objects.store import DiskObjectStore
 from grid.storage.objects.tables import ObjectPermission, ObjectRow

@@ -95,7 +95,7 @@ class UploadService(Service):
             finders=message.finders,
         )
         with self._uploads.finish(message.upload_id) as uploaded:
-            with convert(self.node.blobs, uploaded, message) as table:
+            with convert(self.node.blobs, uploaded, message, self.node.home) as table:
                 info = self._objects.describe_new(viewer.user_id, described, object_id=message.upload_id)
                 stored = self._objects.store.put_blob(info, table)
             with self.node.db.transaction() as session:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator, Mapping
 
 from grid.concurrency.offload import offload
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import TensorLayout
 from syft_ext.store.content import TENSOR_KINDS, decode
@@ -39,16 +38,15 @@ class Content:
     def __init__(self, blobs: BlobStore, digest: str, kind: str) -> None:
         if kind not in TENSOR_KINDS and kind not in _NUMBERS:
             raise BadRequest(f"an object of kind {kind[:32]} holds no tensors")
-        self._file = blobs.open(digest)
+        self._reader = blobs.open(digest)
         self._number: bytes | None = None
         try:
             if kind in _NUMBERS:
-                self._layout, self._number = _number(kind, self._file.read(_LONGEST_NUMBER))
+                self._layout, self._number = _number(kind, self._reader.read(0, _LONGEST_NUMBER))
             else:
-                head = header_size(os.pread(self._file.fileno(), 8, 0))
-                self._layout = read_layout(os.pread(self._file.fileno(), head, 0))
+                self._layout = read_layout(self._reader.read(0, header_size(self._reader.read(0, 8))))
         except BaseException:
-            self._file.close()
+            self._reader.close()
             raise
 
     def tensors(self) -> list[TensorLayout]:
@@ -73,7 +71,7 @@ class Content:
             return
         position, stop = self._layout.data_offset + spec.start, self._layout.data_offset + spec.stop
         while position < stop:
-            piece = offload(os.pread, self._file.fileno(), min(_PIECE, stop - position), position)
+            piece = offload(self._reader.read, position, min(position + _PIECE, stop))
             if not piece:
                 raise OSError("the content is shorter than its header says")
             position += len(piece)
@@ -83,7 +81,7 @@ class Content:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        self._reader.close()
 
 
 def _number(kind: str, raw: bytes) -> tuple[Layout, bytes]:

@@ -48,6 +48,13 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             extra=_SECRET | {"env": "DATABASE_URL"},
         ),
     ] = ""
+    contents: Annotated[
+        str,
+        Meta(
+            description="URL of the store of contents: file:///folder, or one that an installed package adds; "
+            "files inside the home directory when empty."
+        ),
+    ] = ""
     log_format: Annotated[
         Literal["pretty", "json"], Meta(description="How log lines look on standard error.")
     ] = "pretty"

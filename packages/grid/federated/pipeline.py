@@ -27,7 +27,7 @@ from grid.federated.state.store import TrainingStore
 from grid.federated.task_management import TaskManagement
 from grid.federated.views import Views
 from grid.node.events import EventBus
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
 
@@ -104,4 +104,4 @@ class TrainingPipeline:
         self.executor.stop()
         self.sums.close()
         self.garbage.stop()
-        self.store.blobs.trim(everything=True)
+        self.store.blobs.cache.trim(everything=True)

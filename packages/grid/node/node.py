@@ -16,7 +16,7 @@ from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
 from grid.node.service import Context, Download, Service, ServiceMap
 from grid.node.tokens import Tokens
-from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
@@ -55,7 +55,7 @@ class Node:
         *,
         identity: Identity,
         database: Database,
-        contents: FileBlobStore,
+        contents: BlobStore,
         journal: Journal,
         clock: Clock,
         address: str = "",

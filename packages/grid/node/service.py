@@ -13,7 +13,7 @@ from grid.node.events import EventBus
 from grid.node.journal import Journal
 from grid.node.principal import Principal
 from grid.node.tokens import Tokens
-from grid.storage.blobs.files import FileBlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import NotFound
@@ -112,7 +112,7 @@ class ServiceNode(Protocol):
     clock: Clock
     tokens: Tokens
     db: Database
-    blobs: FileBlobStore
+    blobs: BlobStore
     journal: Journal
     events: EventBus
     metrics: CollectorRegistry

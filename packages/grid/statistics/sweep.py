@@ -15,7 +15,7 @@ from grid.statistics.columns import Column, Table, check_kind, table_of
 from grid.statistics.groups import Groups
 from grid.statistics.moments import Codes
 from grid.statistics.reading import Doubles, stretches
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from syft_ext.tensors import header_size, read_layout
 
 __all__ = ["ColumnWork", "Opened", "Sink", "sweep"]
@@ -66,7 +66,8 @@ class Opened:
 
     def __init__(self, blobs: BlobStore, digest: str, kind: str) -> None:
         check_kind(kind)
-        self._file = blobs.open(digest)
+        with blobs.open(digest) as reader:
+            self._file = reader.file()
         try:
             head = header_size(os.pread(self.descriptor, 8, 0))
             self.table: Table = table_of(read_layout(os.pread(self.descriptor, head, 0)))

@@ -115,9 +115,8 @@ class WorkerService(Service):
         return Download(_view(info), lambda start, stop: self._pieces(digest, start, stop), info.size, digest)
 
     def _pieces(self, digest: str, start: int, stop: int) -> Iterator[bytes]:
-        with self.node.blobs.open(digest) as file:
-            file.seek(start)
-            while start < stop and (piece := file.read(min(CHUNK, stop - start))):
+        with self.node.blobs.open(digest) as reader:
+            while start < stop and (piece := reader.read(start, min(start + CHUNK, stop))):
                 start += len(piece)
                 yield piece
 

@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 import threading
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import msgspec
 
@@ -24,7 +24,7 @@ LONGEST_JOB = 64 << 20
 
 class Job(msgspec.Struct, kw_only=True):
     """Attributes:
-    path: the file. format: see :data:`syft_ext.sources.opening.FORMATS`.
+    path: the file (one of this process's descriptors). format: see :data:`syft_ext.sources.opening.FORMATS`.
     columns: only these; empty: all. categories: column → words.
     spool: a folder for unnamed files.
     limit: bytes that any of these may have. seconds: of processor time.
@@ -51,10 +51,10 @@ def main() -> None:
 
         said = {name: {"categories": words} for name, words in job.categories.items()}
         content = open_source(
-            Path(job.path), said, spool=Path(job.spool), columns=job.columns or None, kind=job.format
+            _Upload(job.path), said, spool=Path(job.spool), columns=job.columns or None, kind=job.format
         )
     except GridError as error:
-        output.write(msgspec.json.encode(_named(error, Path(job.path).name).to_problem()) + b"\n")
+        output.write(msgspec.json.encode(error.to_problem()) + b"\n")
         return
     output.write(b"ok\n")
     for piece in content.pieces():
@@ -62,9 +62,12 @@ def main() -> None:
     output.flush()
 
 
-def _named(error: GridError, stored: str) -> GridError:
-    """The uploader does not know under which name their file is kept here."""
-    return type(error)(error.detail.replace(stored, "the upload"), **error.extra)
+class _Upload(PosixPath):
+    """The file, named in errors as its uploader knows it: not by the descriptor that it is opened through."""
+
+    @property
+    def name(self) -> str:
+        return "the upload"
 
 
 def _end_with_parent() -> None:

@@ -89,8 +89,8 @@ class Garbage:
     def _collect_now(self, digests: list[str], cold: list[str]) -> None:
         blobs = self._store.blobs
         collect(self._store.database, blobs, digests, recycle=True)
-        blobs.cool(cold)
-        blobs.trim(everything=not digests and not cold)
+        blobs.cache.cool(cold)
+        blobs.cache.trim(everything=not digests and not cold)
 
     def _is_any(self) -> bool:
         return bool(self._contents or self._cold)

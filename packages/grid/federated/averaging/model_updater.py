@@ -14,8 +14,7 @@ from grid.aggregation.numbers import BLOCK, all_finite, narrow, widen
 from grid.aggregation.tensor_file import Run, TensorFile
 from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
-from grid.storage.blobs.buffers import WHOLE
-from grid.storage.blobs.files import Blob
+from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
 from grid.storage.sql.prepared import Prepared
 from syft_ext.errors import BadRequest
@@ -23,6 +22,8 @@ from syft_ext.errors import BadRequest
 __all__ = ["ModelMemory", "ModelUpdater"]
 
 _INSERT = Prepared(insert(t.Checkpoint))
+SMALL = 2 << 20
+"""Bytes of the largest model that is made whole in memory, and stays there for its workers."""
 WRITE = 4 * BLOCK
 """Elements that are computed and written at a time (4 MB of float32)."""
 
@@ -61,11 +62,15 @@ class ModelUpdater:
 
         Raises :class:`BadRequest` when the result is not finite: the model is not replaced by such a thing.
         """
-        if base.layout.total_size > WHOLE:
+        if base.layout.total_size > SMALL:
             return self._store.blobs.put(_pieces(base, aggregate))
         content = self._memory.room(base.layout.total_size)
         _fill(memoryview(content), base, aggregate)
-        blob = self._store.blobs.keep(content) if repeatable else self._store.blobs.put((content,))
+        unsynced = self._store.blobs.unsynced if repeatable else None
+        if unsynced is not None and len(content) <= unsynced.unsynced_limit:
+            blob = unsynced.store_unsynced(content)
+        else:
+            blob = self._store.blobs.put((content,))
         self._memory.put(blob.digest, content)
         return blob
 

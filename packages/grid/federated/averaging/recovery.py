@@ -1,8 +1,8 @@
 """After a power cut: the latest models, which are used before they are durable, are made again if they are gone.
 
 On an embedded database a small model is served as soon as it is written, and synced behind the workers' backs
-(:meth:`BlobStore.keep`). Until then its reports stay, durable as they are; the same reports give the same model,
-to the last bit, so its digest tells whether it is the one that the workers were given.
+(:attr:`BlobStore.unsynced`, where the store has it). Until then its reports stay, durable as they are; the same
+reports give the same model, to the last bit, so its digest tells whether it is the one that workers were given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import process as processes
 from grid.federated.state.store import TrainingStore
-from grid.storage.blobs.buffers import WHOLE
 from syft_ext.errors import NotFound
 
 __all__ = ["Recovery"]
@@ -51,7 +50,7 @@ _RECENT = (
     .join(_base, (_base.process_id == t.Checkpoint.process_id) & (_base.number == t.Checkpoint.number - 1))
     .where(
         t.Checkpoint.cycle_id.is_not(None),
-        t.Checkpoint.size <= WHOLE,
+        t.Checkpoint.size <= bindparam("limit"),
         t.Checkpoint.created_at >= select(func.max(t.Checkpoint.created_at)).scalar_subquery() - _WINDOW,
     )
 )
@@ -81,7 +80,10 @@ class Recovery:
 
     def start(self) -> None:
         """Look at the models that may be gone, before anybody uses or sweeps anything."""
-        for row in self._store.read(_RECENT) if self._store.embedded else ():
+        unsynced = self._store.blobs.unsynced
+        if unsynced is None or not self._store.embedded:
+            return  # every model was durable before it was used
+        for row in self._store.read(_RECENT, {"limit": unsynced.unsynced_limit}):
             if not self._is_here(row.blob_digest):
                 self._restore(row)
 

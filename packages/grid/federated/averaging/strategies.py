@@ -10,7 +10,7 @@ from grid.aggregation.mean import WeightedMean
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.hosting.hosted import Hosted
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import InvalidConfig
 from syft_ext.tensors import Layout
 

@@ -184,11 +184,11 @@ class CycleSums:
                 del contribution  # its memory can be used again once it is in the sum
             running.index = row.report_index
         running.aggregator.settle()
-        self._store.blobs.forget(row.blob_digest for row in rows)
+        self._store.blobs.cache.forget(row.blob_digest for row in rows)
         return unusable
 
     def _contribution(self, row: Any, weighted: bool) -> Contribution:
-        content = self._store.blobs.latest(row.blob_digest)
+        content = self._store.blobs.cache.latest(row.blob_digest)
         if content is None:
             content = self._store.blobs.map(row.blob_digest, hold=True)
         return Contribution(TensorFile(content), float(row.samples) if weighted else 1.0, row.kind)

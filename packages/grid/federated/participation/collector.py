@@ -26,7 +26,7 @@ from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
-from grid.storage.blobs.files import Blob
+from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
 from grid.storage.sql.prepared import Prepared, PreparedSizes, places
 from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound

@@ -17,7 +17,7 @@ from sqlalchemy import Executable, bindparam, insert, select, update
 
 from grid.federated.state import tables as t
 from grid.federated.state.notifier import Notifier
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.connections import Link
 from grid.storage.sql.database import Database
 from grid.storage.sql.prepared import Prepared, Result

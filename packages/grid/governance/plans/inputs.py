@@ -13,7 +13,7 @@ from grid.access.viewer import Viewer
 from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.governance.plans.desk import PlanDesk
 from grid.governance.plans.files import dtype_of, find_tensor
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest
 from syft_ext.messages.plan_facts import PlanCost, PlanFacts, PlanInput, PlanOutput

@@ -23,7 +23,7 @@ from grid.governance.plans.inputs import GivenObject, describe, may_see_sizes, p
 from grid.governance.requests.asking import ask, label_of
 from grid.governance.requests.manager import RequestManager, visible_request
 from grid.node import Context
-from grid.storage.blobs.files import BlobStore
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import record
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database

@@ -32,7 +32,8 @@ from grid.governance.plans.files import const_raw, find_tensor, raw_of, tensor_f
 from grid.governance.plans.release import check_releasable, release
 from grid.governance.plans.requests import plan_of
 from grid.node import Context, Download
-from grid.storage.blobs.files import Blob, BlobStore
+from grid.storage.blobs.blob import Blob
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import record
 from grid.storage.objects.rows import upsert
 from grid.storage.sql.database import Database

@@ -1,4 +1,4 @@
-"""Contents by their digest: the interface, and files as its first store.
+"""Contents by their digest: the interface, the registry of stores, and files as the first of them.
 
 Knows bytes, locks and durability; must not know what a content means or who refers to it.
 """

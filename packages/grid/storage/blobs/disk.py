@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from syft_ext.errors import Unavailable
+from syft_ext.ids import new_id
 
-__all__ = ["clear_errors", "close", "make_directory", "start_writeback", "sync_directory", "write_all"]
+__all__ = [
+    "clear_errors",
+    "close",
+    "make_directory",
+    "put_if_absent",
+    "start_writeback",
+    "sync_directory",
+    "write_all",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SYNC_FILE_RANGE_WRITE = 2
@@ -67,6 +76,23 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         close(fd)
+
+
+def put_if_absent(path: Path, content: bytes) -> bool:
+    """Make the file at ``path`` durably, whole or not at all; whether it was not there before."""
+    temporary = path.with_name(f"{path.name}.{new_id()}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, memoryview(content))
+        os.fsync(fd)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        close(fd)
+        temporary.unlink()
+    sync_directory(path.parent)
+    return True
 
 
 def make_directory(path: Path) -> None:

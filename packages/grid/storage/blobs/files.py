@@ -13,8 +13,8 @@ free, so a crash leaves the whole object or nothing, and equal contents are one 
 and every blob in somebody's hands carries a shared ``flock``: the kernel drops it when the process dies,
 and nothing is removed that cannot be locked exclusively. That is the whole protocol between writers,
 readers and sweepers, in one process or in several on one file system. Two exceptions make trainings fast:
-a content that is *kept* has its name before it is synced, and one that is *recycled* gives its file to a
-later one (:mod:`grid.storage.blobs.recycling`).
+a content that is stored *unsynced* has its name before it is synced, and one that is *recycled* gives its file
+to a later one (:mod:`grid.storage.blobs.recycling`).
 """
 
 # Names are strings here: every report needs a dozen, and a Path costs ten times as much.
@@ -24,35 +24,49 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import mmap
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from urllib.parse import SplitResult, unquote
 
 from grid.concurrency.offload import offload
-from grid.storage.blobs.blob import Blob, LockedFile, check_digest
+from grid.storage.blobs.blob import Blob, check_digest
 from grid.storage.blobs.buffers import WHOLE, Buffers
-from grid.storage.blobs.disk import close, make_directory, sync_directory
+from grid.storage.blobs.disk import close, make_directory, put_if_absent, sync_directory
+from grid.storage.blobs.file_partials import FilePartials
 from grid.storage.blobs.group import GroupCommit
-from grid.storage.blobs.interface import BlobStore, BlobWriter
+from grid.storage.blobs.interface import BlobStore, SupportsCache, SupportsUnsynced
+from grid.storage.blobs.locks import LockedFile, sweep_directory
+from grid.storage.blobs.reader import FileReader, map_file
 from grid.storage.blobs.recent import Latest
 from grid.storage.blobs.recycling import Spares
 from grid.storage.blobs.temporary import TemporaryFile, commit_files
 from grid.storage.blobs.writer import FileBlobWriter
-from syft_ext.errors import NotFound, Unavailable
+from syft_ext.errors import InvalidConfig, NotFound, Unavailable
 
-__all__ = ["Blob", "BlobStore", "BlobWriter", "FileBlobStore"]
+__all__ = ["FileBlobStore", "open_url"]
 
 logger = logging.getLogger(__name__)
 
-_MAP_NORESERVE = 0x4000  # Linux; Python 3.11 does not name it
+IDENTITY = "store.id"
+
+
+def open_url(url: SplitResult, *, make: bool) -> FileBlobStore:
+    """The store at ``file:///path``. Raises :class:`InvalidConfig` for another form, :class:`NotFound` if it is
+    not there and is not to be made."""
+    path = Path(unquote(url.path))
+    if url.netloc not in ("", "localhost") or url.query or url.fragment or not path.is_absolute():
+        raise InvalidConfig("contents: a folder is named as file:///absolute/path", field="contents")
+    if not make and not (path / "contents").is_dir():
+        raise NotFound("there is no content store in that folder yet")
+    return FileBlobStore(path, sweep=False)
 
 
 class FileBlobStore(BlobStore):
     """Blobs in a local directory (or one shared by replicas, if its file system honours ``flock``)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, sweep: bool = True) -> None:
+        """``sweep``: remove at once what writers that died left in it."""
         self.root = root
         self.contents = root / "contents"
         self._contents = str(self.contents)
@@ -66,13 +80,37 @@ class FileBlobStore(BlobStore):
         self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
         self._not_durable: set[TemporaryFile] = set()
         self._broken = False
-        self.sweep()
+        self._partials = FilePartials(root / "uploads", self.contents, self.commit)
+        if sweep:
+            self.sweep()
+
+    def identity(self, proposed: str | None = None) -> str | None:
+        if proposed is not None:
+            put_if_absent(self.root / IDENTITY, proposed.encode())
+        try:
+            return (self.root / IDENTITY).read_text().strip()
+        except FileNotFoundError:
+            return None
 
     def create(self, size: int | None = None) -> FileBlobWriter:
         buffer = self.buffers.take(size) if size is not None and size <= self.buffers.size else None
         return FileBlobWriter(self, buffer)
 
-    def keep(self, content: bytes | bytearray) -> Blob:
+    @property
+    def partials(self) -> FilePartials:
+        return self._partials
+
+    @property
+    def unsynced(self) -> SupportsUnsynced:
+        return self
+
+    @property
+    def cache(self) -> SupportsCache:
+        return self
+
+    unsynced_limit = WHOLE
+
+    def store_unsynced(self, content: bytes | bytearray) -> Blob:
         if len(content) > WHOLE:
             raise ValueError(f"{len(content)} bytes: larger contents are written piece by piece")
         file = TemporaryFile(self.temporary, self.contents)
@@ -84,26 +122,22 @@ class FileBlobStore(BlobStore):
         self._group.leave(file)
         return blob
 
-    def open(self, digest: str) -> BinaryIO:
-        return os.fdopen(self._open(digest), "rb")
+    def open(self, digest: str, *, hold: bool = False) -> FileReader:
+        if not hold:
+            return FileReader(self._open(digest))
+        held = self._take(digest)
+        return FileReader(held.fd, held)
 
     def map(self, digest: str, *, hold: bool = False) -> memoryview:
-        held = LockedFile.take(self._name(digest)) if hold else None
-        if hold and held is None:
-            raise NotFound("there is no such content")
-        # The map has a descriptor of its own, of the same open file: the lock lasts as long as the map.
-        fd = self._open(digest) if held is None else held.fd
+        """As the base class does it, without an object in between: every report comes through here."""
+        if hold:
+            held = self._take(digest)
+            return map_file(held.fd)
+        fd = self._open(digest)
         try:
-            size = os.fstat(fd).st_size
-            if size == 0:  # cannot be mapped
-                return memoryview(b"")
-            # Private and writable: torch cannot see that a buffer is read-only, and an in-place operation
-            # on a read-only page would kill the node. No reserve: content may be larger than memory.
-            flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
-            return memoryview(mmap.mmap(fd, size, flags, mmap.PROT_READ | mmap.PROT_WRITE))
+            return map_file(fd)
         finally:
-            if held is None:
-                close(fd)
+            close(fd)
 
     def size(self, digest: str) -> int:
         try:
@@ -115,25 +149,15 @@ class FileBlobStore(BlobStore):
         return os.path.exists(self._name(digest))
 
     def hold(self, digest: str) -> Blob:
-        file = LockedFile.take(self._name(digest))
-        if file is None:
-            raise NotFound("there is no such content")
+        file = self._take(digest)
         file.share()
         return Blob(digest, file.size, file)
 
-    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
-        self._settle()
-        try:
-            file = LockedFile(self._name(digest))
-        except FileNotFoundError:
-            return False
-        try:
-            if not file.lock_alone() or not confirm():
-                return False
-            os.unlink(self._name(digest))
-            return True
-        finally:
-            file.close()
+    def _take(self, digest: str) -> LockedFile:
+        file = LockedFile.take(self._name(digest))
+        if file is None:
+            raise NotFound("there is no such content")
+        return file
 
     def delete_all(
         self,
@@ -246,7 +270,7 @@ class FileBlobStore(BlobStore):
         return [None if file is None else errors[file] for file in items]
 
     def _kept_for_good(self, file: TemporaryFile, error: BaseException | None) -> None:
-        """What :meth:`keep` put off was done, or failed: what a failed sync has lost, no later one brings back."""
+        """What was put off was done, or failed: what a failed sync has lost, no later one brings back."""
         self._not_durable.discard(file)
         if file.kept is not None:
             file.kept.close()  # its caller has a lock of its own
@@ -263,18 +287,3 @@ class FileBlobStore(BlobStore):
     def check(self) -> None:
         if self._broken:
             raise Unavailable("the disk failed: nothing is deleted")
-
-
-def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:
-    """Remove the files of a directory that nobody holds and ``keep`` does not want; returns how many."""
-    removed = 0
-    for path in list(directory.iterdir()):
-        try:
-            file = LockedFile(str(path))
-        except FileNotFoundError:
-            continue
-        if file.lock_alone() and not keep(path.name):
-            path.unlink()
-            removed += 1
-        file.close()
-    return removed

@@ -1,16 +1,22 @@
-"""What every store of contents offers: immutable, named by their BLAKE3 digest."""
+"""What every store of contents offers: immutable, named by their BLAKE3 digest.
+
+Nothing here asks for files or locks: put-if-absent, ranged reads and leases are enough, which object stores have.
+What only some can do they declare (:attr:`BlobStore.unsynced`, :attr:`BlobStore.cache`); nothing is guessed.
+Every implementation passes ``tests/storage/contract.py``.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from grid.storage.blobs.blob import Blob
-from syft_ext.errors import BadRequest
+from grid.storage.blobs.partials import PartialContents
+from syft_ext.errors import BadRequest, NotFound
 
-__all__ = ["BlobStore", "BlobWriter", "Check"]
+__all__ = ["BlobReader", "BlobStore", "BlobWriter", "Check", "SupportsCache", "SupportsUnsynced"]
 
 Check = Callable[[memoryview], None]
 
@@ -28,7 +34,7 @@ class BlobWriter(ABC):
 
     @abstractmethod
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append a chunk. Raises :class:`Unavailable` when the disk is full."""
+        """Append a chunk. Raises :class:`Unavailable` when the store is full."""
 
     def receive(self, body: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
         """Append what ``body`` brings. Each piece is handed out to be looked at: an exception drops all.
@@ -47,7 +53,7 @@ class BlobWriter(ABC):
         """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says.
 
         Args:
-            remember: it will be read soon (:meth:`BlobStore.latest`).
+            remember: it will be read soon (:meth:`SupportsCache.latest`): a hint.
             check: looks at the whole content, beside the event loop: what it raises refuses it.
         """
 
@@ -64,57 +70,137 @@ class BlobWriter(ABC):
         self.abort()
 
 
+class BlobReader(ABC):
+    """An open content: reading goes on until it is closed, also when the content is deleted meanwhile.
+
+    Attributes:
+        size: bytes of content.
+    """
+
+    size: int
+
+    @abstractmethod
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """Bytes ``start`` to ``stop`` (exclusive; None is the end); fewer where the content ends before."""
+
+    @abstractmethod
+    def file(self) -> BinaryIO:
+        """A local file with the content, at its beginning, for who needs a descriptor. The caller closes it."""
+
+    @abstractmethod
+    def map(self) -> memoryview:
+        """The content in memory, page by page as it is looked at. Changes to the view stay in this process.
+
+        It outlives the reader. Where that was opened with ``hold``, a deletion with ``recycle`` spares it.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Done with it; garbage closes itself."""
+
+    def __enter__(self) -> BlobReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SupportsUnsynced(Protocol):
+    """Stores whose contents can be used before they are durable.
+
+    Without it contents are stored durably, at once: slower, and right.
+    """
+
+    @property
+    def unsynced_limit(self) -> int:
+        """Bytes of the largest content that :meth:`store_unsynced` takes."""
+
+    def store_unsynced(self, content: bytes | bytearray) -> Blob:
+        """Store a small content, which nobody changes any more, before it is durable.
+
+        It survives the death of the process. What it takes to make it again after a power cut stays:
+        nothing is deleted, by this process, before all that was stored so is durable.
+        """
+
+
+class SupportsCache(Protocol):
+    """Stores that keep memory or room for contents to come. Without it there is nothing to give up, and what
+    was committed with ``remember`` is read as every other content is."""
+
+    def latest(self, digest: str) -> memoryview | None:
+        """A content that was committed with ``remember`` a moment ago, to be read in memory; None if it went."""
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """These need not be remembered any longer (:meth:`latest`)."""
+
+    def cool(self, digests: Iterable[str]) -> None:
+        """Those of these contents that are here will hardly be read again: no memory need be spent on them."""
+
+    def trim(self, *, everything: bool = False) -> None:
+        """Give up room that is kept for contents to come: what was not needed for a while, or ``everything``."""
+
+
+class _NoCache:
+    def latest(self, digest: str) -> memoryview | None:
+        return None
+
+    def forget(self, digests: Iterable[str]) -> None:
+        pass
+
+    def cool(self, digests: Iterable[str]) -> None:
+        pass
+
+    def trim(self, *, everything: bool = False) -> None:
+        pass
+
+
+_NO_CACHE = _NoCache()
+
+
 class BlobStore(ABC):
     """Immutable contents under their BLAKE3 digest (64 lower-case hex digits).
 
     Every method that takes a digest raises :class:`BadRequest` if it is none, and :class:`NotFound` if
-    there is no such content.
+    there is no such content. Opening a store removes nothing from it.
     """
+
+    # -- what every store does ----------------------------------------------------------------------
+
+    @abstractmethod
+    def identity(self, proposed: str | None = None) -> str | None:
+        """The store's own id, which is kept inside it: who has the same one has the same contents.
+
+        None if it has none yet. Then a ``proposed`` one (32 hex digits) is put there, durably, unless somebody
+        else was faster: the answer is the one that stays.
+        """
 
     @abstractmethod
     def create(self, size: int | None = None) -> BlobWriter:
         """A writer for new content; ``size``: at most so many bytes will come, if that is known."""
 
     @abstractmethod
-    def open(self, digest: str) -> BinaryIO:
-        """The content as a file, to be closed by the caller."""
-
-    @abstractmethod
-    def map(self, digest: str, *, hold: bool = False) -> memoryview:
-        """The content without copying it. Changes to the view stay in this process, page by page.
+    def open(self, digest: str, *, hold: bool = False) -> BlobReader:
+        """The content, to be read and closed by the caller.
 
         Args:
-            hold: nobody deletes it as long as there is a view on it.
+            hold: nobody deletes it meanwhile. Contents that are deleted with ``recycle`` must be opened so.
         """
-
-    @abstractmethod
-    def latest(self, digest: str) -> memoryview | None:
-        """A content that was committed with ``remember`` a moment ago, to be read in memory; None if it went."""
-
-    @abstractmethod
-    def forget(self, digests: Iterable[str]) -> None:
-        """These need not be remembered any longer (:meth:`latest`)."""
-
-    @abstractmethod
-    def size(self, digest: str) -> int:
-        """Bytes of content."""
-
-    @abstractmethod
-    def exists(self, digest: str) -> bool:
-        """Whether the content is here."""
 
     @abstractmethod
     def hold(self, digest: str) -> Blob:
         """A content that is here already, held so that a transaction can refer to it."""
 
     @abstractmethod
-    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
-        """Remove content that nobody holds, if ``confirm`` (asked under the lock) agrees; whether it did."""
+    def size(self, digest: str) -> int:
+        """Bytes of content."""
 
     @abstractmethod
-    def cool(self, digests: Iterable[str]) -> None:
-        """Those of these contents that are here will hardly be read again: no memory need be spent on them."""
+    def digests(self) -> Iterator[str]:
+        """All contents, in no order."""
 
+    @abstractmethod
     def delete_all(
         self,
         digests: Iterable[str],
@@ -122,38 +208,49 @@ class BlobStore(ABC):
         *,
         recycle: bool = False,
     ) -> int:
-        """Remove the contents that nobody holds and that ``confirm`` names, asked with them under the locks.
+        """Remove the contents that nobody holds and that ``confirm`` names; returns how many.
+
+        It is asked once, with all of them, when nobody can begin to hold them any more.
 
         Args:
-            recycle: whoever reads these contents holds them: the room of small ones is for new contents.
-
-        Returns how many were removed.
+            recycle: whoever reads these contents holds them, and others of their size will come: a hint that
+                their room may be used again.
         """
-        return sum(self.delete(digest, lambda d=digest: d in confirm([d])) for digest in digests)  # type: ignore[misc]
-
-    @abstractmethod
-    def digests(self) -> Iterator[str]:
-        """All contents, in no order."""
 
     @abstractmethod
     def sweep(self) -> int:
-        """Remove what writers that died left behind; returns how many."""
+        """Remove what writers and readers that died left behind; returns how many."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise :class:`Unavailable` when a content that was kept (:meth:`keep`) could not be made durable."""
+        """Raise :class:`Unavailable` when nothing can be stored, or something stored could not be made durable."""
 
+    @property
     @abstractmethod
-    def trim(self, *, everything: bool = False) -> None:
-        """Give up room that is kept for contents to come: what was not needed for a while, or ``everything``."""
+    def partials(self) -> PartialContents:
+        """Contents that arrive in parts."""
 
-    def keep(self, content: bytes | bytearray) -> Blob:
-        """Store a content of :data:`WHOLE` bytes at most, which nobody changes any more, before it is durable.
+    # -- what some do besides -----------------------------------------------------------------------
 
-        It survives the death of the process. What it takes to make it again after a power cut stays:
-        nothing is deleted, by this process, before all that was kept is durable.
-        """
-        return self.put((content,))
+    @property
+    def unsynced(self) -> SupportsUnsynced | None:
+        """Contents before they are durable, in stores that offer it."""
+        return None
+
+    @property
+    def cache(self) -> SupportsCache:
+        """Contents that stay in memory for a moment; never any, in stores that do not offer it."""
+        return _NO_CACHE
+
+    # -- what follows from that ---------------------------------------------------------------------
+
+    def exists(self, digest: str) -> bool:
+        """Whether the content is here."""
+        try:
+            self.size(digest)
+        except NotFound:
+            return False
+        return True
 
     def put(self, chunks: Iterable[bytes | bytearray | memoryview], digest: str | None = None) -> Blob:
         """Write and commit ``chunks``."""
@@ -162,12 +259,21 @@ class BlobStore(ABC):
                 writer.write(chunk)
             return writer.commit(digest)
 
+    def delete(self, digest: str, confirm: Callable[[], bool] = lambda: True) -> bool:
+        """Remove content that nobody holds, if ``confirm`` agrees; whether it did."""
+        return bool(self.delete_all([digest], lambda held: held if held and confirm() else ()))
+
+    def map(self, digest: str, *, hold: bool = False) -> memoryview:
+        """The content without copying it, where that is possible (:meth:`BlobReader.map`)."""
+        with self.open(digest, hold=hold) as reader:
+            return reader.map()
+
     def read_range(self, digest: str, start: int, stop: int | None = None) -> bytes:
         """Bytes ``start`` to ``stop`` (exclusive; None is the end). Raises :class:`BadRequest` outside."""
-        size = self.size(digest)
-        stop = size if stop is None else stop
-        if not 0 <= start <= stop <= size:
-            raise BadRequest("the range lies outside the content", start=start, stop=stop, size=size)
-        with self.open(digest) as file:
-            file.seek(start)
-            return file.read(stop - start)
+        with self.open(digest) as reader:
+            stop = reader.size if stop is None else stop
+            if not 0 <= start <= stop <= reader.size:
+                raise BadRequest(
+                    "the range lies outside the content", start=start, stop=stop, size=reader.size
+                )
+            return reader.read(start, stop)

@@ -8,21 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from grid.concurrency.offload import native_lock
+from grid.concurrency.views import is_read
 from grid.storage.blobs.buffers import Buffers
 
-__all__ = ["Latest", "is_read"]
+__all__ = ["Latest"]
 
 BYTES = 48 << 20
 """What is kept; the oldest goes first, if nobody says that it is not needed any more."""
-
-
-def is_read(memory: bytearray) -> bool:
-    """Whether somebody looks at ``memory``: Python changes no size of what is looked at."""
-    try:
-        memory.append(memory.pop())
-    except BufferError:
-        return True
-    return False
 
 
 class Latest:

@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grid.concurrency.offload import native_lock
-from grid.storage.blobs.blob import LockedFile
 from grid.storage.blobs.buffers import WHOLE
+from grid.storage.blobs.locks import LockedFile
 from syft_ext.ids import new_id
 
 __all__ = ["Spares"]

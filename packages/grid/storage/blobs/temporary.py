@@ -13,10 +13,10 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from grid.storage.blobs.blob import LockedFile
 from grid.storage.blobs.buffers import WHOLE
 from grid.storage.blobs.disk import clear_errors, start_writeback, write_all
 from grid.storage.blobs.interface import Check
+from grid.storage.blobs.locks import LockedFile
 
 __all__ = ["TemporaryFile", "commit_files"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from grid.concurrency.offload import offload
-from grid.storage.blobs.blob import Blob, LockedFile
+from grid.storage.blobs.blob import Blob
 from grid.storage.blobs.buffers import Buffers
 from grid.storage.blobs.interface import BlobWriter, Check
+from grid.storage.blobs.locks import LockedFile
 from grid.storage.blobs.temporary import TemporaryFile
 from syft_ext.errors import BadRequest
 from syft_ext.transport import PayloadReader

@@ -2,7 +2,7 @@
 
 There are no counters to get wrong. ``record`` makes the row that foreign keys can point to, in the
 transaction that makes the reference; ``collect`` removes what nothing points to. It is safe beside running
-writers: a content in somebody's hands is locked (:class:`grid.storage.blobs.blob.Blob`), and one that a row
+writers: a content in somebody's hands is held (:class:`grid.storage.blobs.blob.Blob`), and one that a row
 points to is kept by the database's own constraint. Where not every table is known (:mod:`grid.schema`), nothing
 is removed: a foreign key that nobody declared would make a content that is needed look like one that is not.
 """
@@ -18,7 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from grid.storage.blobs.files import Blob, BlobStore
+from grid.storage.blobs.blob import Blob
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import BlobRow
 from grid.storage.sql import dialect
 from grid.storage.sql.base import Base, require_complete
@@ -29,7 +30,7 @@ from grid.storage.sql.prepared import Prepared, PreparedSizes, places
 __all__ = ["collect", "record", "sweep"]
 
 _BATCH = 500
-_COLLECT = 32  # files that are locked at once
+_COLLECT = 32  # contents that are withheld at once
 _BLOBS = dialect.table_of(BlobRow)
 _RECORD = {
     "sqlite": Prepared(sqlite.insert(_BLOBS).on_conflict_do_nothing()),
@@ -69,7 +70,7 @@ def sweep(db: Database, blobs: BlobStore) -> int:
 
 
 def _collect(db: Database, blobs: BlobStore, digests: list[str], recycle: bool) -> int:
-    """One transaction for all; the files go after it, still under their locks."""
+    """One transaction for all; the contents go after it, still withheld from everybody."""
     missing = {digest for digest in digests if not blobs.exists(digest)}
     fileless = 0
 

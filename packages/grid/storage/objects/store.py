@@ -14,7 +14,8 @@ from typing import BinaryIO
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from grid.storage.blobs.files import Blob, BlobStore
+from grid.storage.blobs.blob import Blob
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import collect, record
 from grid.storage.objects.rows import (
     PERMISSIONS,
@@ -85,7 +86,8 @@ class DiskObjectStore(ObjectStore):
         while True:
             digest = self.digest(key)
             try:
-                return self._blobs.open(digest)
+                with self._blobs.open(digest) as reader:
+                    return reader.file()
             except NotFound:
                 self._check_current(key, digest)
 

@@ -59,7 +59,7 @@ class ObjectPermission(Base):
 
 
 class UploadRow(Base):
-    """A resumable upload. Its bytes are in a partial file; ``blob_digest`` is set when it is finished."""
+    """A resumable upload. Its bytes are a partial content; ``blob_digest`` is set when it is finished."""
 
     __tablename__ = "upload"
 

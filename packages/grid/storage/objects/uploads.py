@@ -7,40 +7,33 @@
         session.execute(insert(Dataset).values(blob_digest=blob.digest, …))
         uploads.forget(session, upload)
 
-What was received is what the partial file holds: it survives the death of the process at any instruction.
+What was received is what the partial content holds: it survives the death of the process at any instruction.
 Who and how much is a row in SQL. A finished upload refers to its content until it is forgotten or expires,
 so ``finish`` can be repeated when its answer was lost.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from grid.concurrency.offload import offload
-from grid.storage.blobs.blob import Blob, LockedFile, check_digest
-from grid.storage.blobs.disk import make_directory
-from grid.storage.blobs.files import FileBlobStore, sweep_directory
-from grid.storage.blobs.temporary import TemporaryFile
-from grid.storage.blobs.writer import BUFFER_BYTES
+from grid.storage.blobs.blob import Blob, check_digest
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import collect, record
 from grid.storage.objects.tables import UploadRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import BadRequest, Conflict, NotFound, TooLarge, TooManyRequests, Unavailable
+from syft_ext.errors import BadRequest, Conflict, NotFound, TooLarge, TooManyRequests
 from syft_ext.ids import check_id, new_id
 
 __all__ = ["UploadStatus", "Uploads"]
 
-_HASHES = 256
+PIECE = 128 << 10
+"""What is gathered before it goes to the store. Every concurrent upload has such a buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ class Uploads:
     def __init__(
         self,
         db: Database,
-        blobs: FileBlobStore,
+        blobs: BlobStore,
         clock: Clock,
         *,
         max_size: int = 1 << 40,
@@ -81,10 +74,7 @@ class Uploads:
         self._db, self._blobs, self._clock = db, blobs, clock
         self._max_size, self._quota, self._max_uploads = max_size, quota, max_uploads
         self._lifetime = lifetime
-        self._directory = blobs.root / "uploads"
-        make_directory(self._directory)
-        # Hashes of partial files, as long as this process goes on with them.
-        self._hashes: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._partials = blobs.partials
 
     def begin(self, size: int, *, owner: str, digest: str | None = None) -> str:
         """Announce an upload of ``size`` bytes (with this BLAKE3 ``digest``); returns its id.
@@ -98,8 +88,7 @@ class Uploads:
             check_digest(digest)
         if size > self._max_size:
             raise TooLarge("the upload is too large", limit=self._max_size)
-        if size > shutil.disk_usage(self._directory).free:
-            raise Unavailable("the node's disk has no room for the upload")
+        self._partials.check_room(size)
         upload = new_id()
 
         def write(session: Session) -> None:
@@ -125,26 +114,21 @@ class Uploads:
         ``offset`` is not where the upload stopped, :class:`TooLarge` beyond the announced size.
         """
         row = self._row(upload)
-        with self._partial(row) as file:
-            if offset != file.size:
-                raise Conflict("the upload goes on at another offset", received=file.size)
+        with self._partials.open(row.id) as partial:
+            if offset != partial.size:
+                raise Conflict("the upload goes on at another offset", received=partial.size)
             try:
                 for data in _gathered(chunks):
-                    if file.size + len(data) > row.size:
+                    if partial.size + len(data) > row.size:
                         raise TooLarge("the upload is longer than announced", size=row.size)
-                    offload(file.append, data)
+                    partial.append(data)
             finally:
                 self._touch(upload)
-            return file.size
+            return partial.size
 
     def status(self, upload: str) -> UploadStatus:
         row = self._row(upload, finished=True)
-        received = row.size
-        if row.blob_digest is None:
-            try:
-                received = (self._directory / row.id).stat().st_size
-            except FileNotFoundError:
-                received = 0
+        received = row.size if row.blob_digest is not None else self._partials.size(row.id)
         return UploadStatus(row.id, row.owner, row.size, received, row.blob_digest)
 
     def unfinished(self, owner: str, digest: str | None = None) -> list[UploadStatus]:
@@ -169,19 +153,16 @@ class Uploads:
         row = self._row(upload, finished=True)
         if row.blob_digest is not None:
             return self._blobs.hold(row.blob_digest)
-        with self._partial(row) as file:
-            if file.size != row.size:
-                raise Conflict("the upload is not complete", received=file.size, size=row.size)
-            digest = offload(file.finish, memoryview(b""))
-            if row.digest is not None and row.digest != digest:
+        with self._partials.open(row.id) as partial:
+            if partial.size != row.size:
+                raise Conflict("the upload is not complete", received=partial.size, size=row.size)
+            try:
+                blob = partial.finish(row.digest)
+            except BadRequest:
                 self._remove(row.id)
-                raise BadRequest("the content is not what its digest says", expected=row.digest, found=digest)
-            if not file.share():
-                raise NotFound("the upload was aborted", id=upload)
-            blob = self._blobs.commit(file)
+                raise
             self._db.run(lambda session: self._finished(session, row.id, blob))
-            (self._directory / row.id).unlink(missing_ok=True)
-        self._hashes.pop(row.id, None)
+            self._partials.discard(row.id)
         return blob
 
     def abort(self, upload: str) -> None:
@@ -200,16 +181,14 @@ class Uploads:
             raise NotFound("there is no such finished upload", id=upload)
 
     def sweep(self) -> int:
-        """Remove uploads that expired, and files without an upload; returns how many."""
+        """Remove uploads that expired, and parts without an upload; returns how many."""
         limit = self._clock.now() - self._lifetime
         with self._db.transaction() as session:
             expired = delete(UploadRow).where(UploadRow.touched_at < limit).returning(UploadRow.blob_digest)
             digests = session.scalars(expired).all()
         collect(self._db, self._blobs, [digest for digest in digests if digest is not None])
         with self._db.read() as session:
-            files = sweep_directory(
-                self._directory, keep=lambda name: session.get(UploadRow, name) is not None
-            )
+            files = self._partials.sweep(keep=lambda name: session.get(UploadRow, name) is not None)
         return max(len(digests), files)
 
     # -- inside -------------------------------------------------------------------------------------
@@ -234,27 +213,6 @@ class Uploads:
         if int(total) + size > self._quota:
             raise TooLarge("the uploads together are too large", limit=self._quota, used=int(total))
 
-    @contextmanager
-    def _partial(self, row: UploadRow) -> Iterator[TemporaryFile]:
-        """The partial file, which nobody else uses meanwhile; remembers its hash at the end."""
-        path = self._directory / row.id
-        locked = LockedFile(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        if not locked.lock_alone():
-            raise Conflict("the upload is in use")
-        file = TemporaryFile(self._directory, self._blobs.contents, locked)
-        known = self._hashes.pop(row.id, None)
-        if known is not None and known[1] == locked.size:
-            file.continue_from(known)
-        else:
-            offload(file.resume)
-        try:
-            yield file
-        finally:
-            if file.size == locked.size:  # else a write failed half-way, and the hash is not the file's
-                self._hashes[row.id] = file.state()
-                if len(self._hashes) > _HASHES:
-                    self._hashes.popitem(last=False)
-
     def _touch(self, upload: str) -> None:
         with self._db.transaction() as session:
             session.execute(
@@ -269,11 +227,10 @@ class Uploads:
             raise NotFound("the upload was aborted", id=upload)
 
     def _remove(self, upload: str) -> None:
-        """Remove the row and the partial file; whoever still writes to it finds out at the next step."""
+        """Remove the row and what was received; whoever still writes to it finds out at the next step."""
         with self._db.transaction() as session:
             session.execute(delete(UploadRow).where(UploadRow.id == upload))
-        self._hashes.pop(upload, None)
-        (self._directory / upload).unlink(missing_ok=True)
+        self._partials.discard(upload)
 
 
 def _gathered(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
@@ -282,11 +239,11 @@ def _gathered(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[memo
     try:
         for chunk in chunks:
             view = memoryview(chunk).cast("B")
-            if not buffer and len(view) >= BUFFER_BYTES:
+            if not buffer and len(view) >= PIECE:
                 yield view
                 continue
             buffer += view
-            if len(buffer) >= BUFFER_BYTES:
+            if len(buffer) >= PIECE:
                 full, buffer = buffer, bytearray()
                 yield memoryview(full)
     except GeneratorExit:
