@@ -224,6 +224,22 @@ def test_nobody_registers_somebody_elses_address(world: World) -> None:
     assert rows(network) == []
 
 
+def test_nobody_leads_the_network_into_its_own_process(world: World) -> None:
+    """A stranger's address is called back: one that only means something on the Network's machine is none."""
+    network, thief = world.network(), world.domain("thief")
+    for address in (
+        "local://net",
+        "local:///etc",
+        "unix:///run/docker.sock",
+        "file:///etc/passwd",
+        "gopher://x",
+    ):
+        thief.address = address
+        with pytest.raises(BadRequest, match=r"says nothing to other machines|no transport is known"):
+            ask(world, thief, network)
+    assert rows(network) == []
+
+
 def _challenged(world: World, network: Node, key: Identity, **changes: object) -> tuple[str, Transcript]:
     mine = new_challenge()
     values = {"kind": "domain", "name": "x", "address": "http://x:80", "challenge": mine} | changes

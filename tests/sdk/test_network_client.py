@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import pytest
 import torch
 from argon2 import PasswordHasher
@@ -137,6 +138,12 @@ def test_without_an_account_at_the_domain_there_is_only_what_is_public(network: 
     assert domain.metadata.name == "north"
     with pytest.raises(Unauthenticated):
         _ = domain.datasets[0]
+
+
+def test_a_network_does_not_lead_into_the_users_own_process(network: sy.NetworkClient) -> None:
+    view = msgspec.structs.replace(network.domains["north"], address="local://north")
+    with pytest.raises(BadRequest, match="says nothing outside"):
+        network.connect(view, direct=True)
 
 
 def test_the_session_at_the_domain_is_found_for_hosting(network: sy.NetworkClient, region: Region) -> None:

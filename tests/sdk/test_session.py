@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from syft_ext.errors import BadRequest, BadSignature, NotLoggedIn, Unauthenticat
 from syft_ext.identity import Identity
 from syft_ext.profile import credentials
 from syft_ext.profile.home import user_identity
+from syft_ext.profile.known_nodes import known_nodes
 from syft_ext.transport import LocalTransport
 from syft_ext.transport.address import NodeAddress
 from tests.accounts.people import OWNER, PASSWORD, House
@@ -196,3 +198,26 @@ def test_addresses_as_users_write_them(text: str, secure: bool, http: str, webso
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
         NodeAddress.parse(text)
+
+
+# -- files of before ----------------------------------------------------------------------------------
+
+#: How the addresses were written whose files lie in tests/sdk/profile: older ones than transports have a registry.
+WRITTEN = [
+    "localhost:5001",
+    "Hospital:5001",
+    "http://Network:80/",
+    "https://grid.example.org",
+    "https://[::1]:8443",
+    "ws://ward:5002",
+    "wss://lab:5443",
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRITTEN)), ids=WRITTEN)
+def test_sessions_and_keys_that_were_kept_before_are_found(own_folder: Path, number: int) -> None:
+    shutil.copytree(Path(__file__).parent / "profile", own_folder)
+    address = NodeAddress.parse(WRITTEN[number])
+    assert credentials.require(address).token == f"not-a-token-{number}"
+    assert known_nodes()[str(address)].verify_key == f"{number:064x}"
+    assert len(known_nodes()) == len(credentials.list_sessions()) == len(WRITTEN)

@@ -55,7 +55,11 @@ class HubService(Service):
         if message.kind == "domain" and not message.address:
             raise BadRequest("a Domain needs an address under which the Network reaches it")
         if message.address:
-            NodeAddress.parse(message.address)
+            claimed = NodeAddress.parse(message.address)
+            if not claimed.public:  # calling it would lead into this machine, not to the requester
+                raise BadRequest(
+                    f"{claimed.scheme}:// says nothing to other machines; name an address that does"
+                )
         transcript = Transcript(
             requester_key=ctx.principal.verify_key,
             hub_key=self.node.identity.verify_key,

@@ -80,7 +80,7 @@ class RequesterService(Service):
 
     @handles(RequestAssociation)
     def request(self, ctx: Context, message: RequestAssociation) -> AssociationView:
-        address = NodeAddress.parse(message.address).http
+        address = str(NodeAddress.parse(message.address))
         return self.associations.view(self.ask(address, message.verify_key, message.note))
 
     def ask(self, address: str, verify_key: str = "", note: str = "") -> Association:

@@ -51,7 +51,7 @@ class TrainingService(Service):
         self.settings = settings
         if settings.data and not settings.domain:
             raise InvalidConfig("data needs a domain whose trainings may use it", key="domain")
-        self.domain = NodeAddress.parse(settings.domain).http if settings.domain else ""
+        self.domain = str(NodeAddress.parse(settings.domain)) if settings.domain else ""
         self.board = TrainingBoard(node.db, node.clock)
         self.links = node.service(AssociationService).links
         self.refused = ""

@@ -43,7 +43,7 @@ class Line:
         self.address, self.identity = address, identity
         self._ca_file = ca_file
         self._bulk = transport
-        self._single = transport is not None or address.websocket
+        self._single = transport is not None or address.websocket or not address.web
         self._push: Transport | None = None
         self._node_key = ""
         self._lock = threading.Lock()
@@ -52,8 +52,7 @@ class Line:
         """For everything but waiting. Holds the node to the key that is pinned for its address."""
         with self._lock:
             if self._bulk is None:
-                url = self.address.ws if self.address.websocket else self.address.http
-                self._bulk = open_transport(url, ca_file=self._ca_file)
+                self._bulk = open_transport(self.address.url, ca_file=self._ca_file)
             connection = Connection(self._bulk, self.identity, node_key=self._node_key, token=token)
             if not self._node_key:
                 meet(connection, str(self.address))

@@ -36,7 +36,7 @@ def login(
     address. The password is sent to the node and not kept. When the session expires, log in again.
 
     Args:
-        url: ``http(s)://host:port``, ``ws(s)://host:port`` or ``host:port``.
+        url: ``http(s)://host:port``, ``ws(s)://host:port``, ``host:port``, or an address of another transport.
         totp: the code of your authenticator app, or a recovery code, if your account asks for one. When it
             is not given, a terminal or notebook asks you for it.
         save: keep the session for later processes too (a file that only you can read), as ``grid login``.
@@ -141,7 +141,7 @@ def join(
     transport: Transport | None = None,
 ) -> tuple[Connection, NodeMetadata]:
     """A connection to the node at ``address`` whose key was checked against the pinned one."""
-    carrier = transport or open_transport(address.ws if address.websocket else address.http, ca_file=ca_file)
+    carrier = transport or open_transport(address.url, ca_file=ca_file)
     connection = Connection(carrier, identity)
     try:
         return connection, meet(connection, str(address))

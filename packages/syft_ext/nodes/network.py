@@ -178,6 +178,8 @@ class NetworkClient(NodeClient):
         """
         view = domain if isinstance(domain, DomainView) else self.domains[domain]
         if direct:
+            if not NodeAddress.parse(view.address).public:
+                raise BadRequest(f"{view.address} says nothing outside the machine of {view.name}")
             client = login(view.address, email, password, totp=totp) if email else connect(view.address)
         else:
             client = self._through(view, email, password, totp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from syft_ext.messages.envelope import Envelope
 from syft_ext.transport.payload import PayloadReader
@@ -27,8 +28,13 @@ class Transport(ABC):
     """Carries frames to one node. Implementations: HTTP(S), WebSocket, in-process; WebRTC fits in likewise.
 
     A transport knows nothing of operations, identities or tokens, and may be used from several threads.
+
+    Attributes:
+        public: whether its addresses mean the same on every machine. A node calls back at an address that a
+            stranger claims; one that leads into its own process or machine must not be among them.
     """
 
+    public: ClassVar[bool] = False
     address: str
 
     @abstractmethod

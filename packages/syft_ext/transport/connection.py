@@ -10,21 +10,10 @@ from syft_ext.identity import Identity
 from syft_ext.messages import GetMetadata, Message, NodeMetadata, operation_of
 from syft_ext.messages.envelope import Envelope, seal_request
 from syft_ext.transport.base import Buffers, IncomingFrame, Transport
-from syft_ext.transport.http import HTTPTransport
-from syft_ext.transport.websocket import WebSocketTransport
 
-__all__ = ["Connection", "open_transport"]
+__all__ = ["Connection"]
 
 DEFAULT_TIMEOUT = 60.0
-
-
-def open_transport(address: str, *, ca_file: str | None = None) -> Transport:
-    """The transport that an address's scheme names: ``http(s)://`` or ``ws(s)://``."""
-    if address.startswith(("ws://", "wss://")):
-        return WebSocketTransport(address, ca_file=ca_file)
-    if address.startswith(("http://", "https://")):
-        return HTTPTransport(address, ca_file=ca_file)
-    return HTTPTransport(f"http://{address}", ca_file=ca_file)
 
 
 class Connection:

@@ -28,6 +28,8 @@ class HTTPTransport(Transport):
     At most ``connections`` are kept open while nobody uses them.
     """
 
+    public = True
+
     def __init__(self, address: str, *, ca_file: str | None = None, connections: int = 16) -> None:
         self.address = address.rstrip("/")
         self._context = ssl.create_default_context(cafile=ca_file) if address.startswith("https") else None

@@ -28,6 +28,8 @@ class WebSocketTransport(Transport):
     Reconnects by itself at the next exchange.
     """
 
+    public = True
+
     def __init__(self, address: str, *, ca_file: str | None = None, max_size: int = 1 << 30) -> None:
         self.address = address.rstrip("/")
         self._context = ssl.create_default_context(cafile=ca_file) if address.startswith("wss") else None

@@ -1,0 +1,1 @@
+"""What every transport does, whichever it is: one suite, run by each."""
