@@ -14,7 +14,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from grid import schema
-from grid.access.decision import allowed, require, spend
+from grid.access.decision import allowed, require
+from grid.access.grants import spend
 from grid.access.tables import Grant, ObjectSource, PolicyRow
 from grid.access.viewer import Viewer
 from grid.accounts.powers import flags_of_users

@@ -8,7 +8,8 @@ import pytest
 import torch
 from sqlalchemy import update
 
-from grid.access.decision import governs, sources_of
+from grid.access.decision import governs
+from grid.access.sources import sources_of
 from grid.governance.decisions.tables import RequestRow
 from grid.governance.plans.requests import MAX_BYTES
 from grid.storage.objects.references import record, sweep

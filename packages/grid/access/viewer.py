@@ -1,7 +1,5 @@
 """Who is looking: what the lists of finders and readers are compared with.
 
-The rules, in one place:
-
 - A list holds user ids, ``group:`` + group id, or ``*`` (every logged-in user; for finding, associated
   Networks too).
 - Who puts an object or a dataset there may change it; so may a *manager*, whose role carries
@@ -13,16 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from grid.accounts.tables import GroupMember
 from grid.node import Principal
-from grid.storage.objects.tables import ObjectPermission, ObjectRow
 
-__all__ = ["EVERYBODY", "MANAGER_FLAG", "NETWORK", "Viewer", "listed", "viewer_of"]
+__all__ = ["EVERYBODY", "GROUP", "MANAGER_FLAG", "NETWORK", "Viewer", "viewer_of"]
 
 EVERYBODY = "*"
+GROUP = "group:"  # before the id of a group whose members are meant
 MANAGER_FLAG = "can_edit_settings"
 
 
@@ -56,14 +54,5 @@ NETWORK = Viewer("", frozenset({EVERYBODY}))
 def viewer_of(session: Session, principal: Principal) -> Viewer:
     """The viewer behind a user's principal, with the groups that they are in now."""
     groups = session.scalars(select(GroupMember.group_id).where(GroupMember.user_id == principal.id))
-    subjects = {EVERYBODY, principal.id, *(f"group:{group}" for group in groups)}
+    subjects = {EVERYBODY, principal.id, *(f"{GROUP}{group}" for group in groups)}
     return Viewer(principal.id, frozenset(subjects), MANAGER_FLAG in principal.flags)
-
-
-def listed(viewer: Viewer, *scopes: str) -> ColumnElement[bool]:
-    """The SQL condition that the viewer is on one of an object's lists ("read", "search")."""
-    return exists().where(
-        ObjectPermission.object_id == ObjectRow.id,
-        ObjectPermission.scope.in_(scopes),
-        ObjectPermission.verify_key.in_(viewer.subjects),
-    )

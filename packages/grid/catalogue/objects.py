@@ -1,22 +1,25 @@
-"""Objects: who may find, read and change them. Contents are the business of the object store."""
+"""Objects: found, read and changed by whoever may. Contents are the business of the object store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from grid.access.decision import allowed, governs, require, spend
+from grid.access.conditions import in_listing
+from grid.access.decision import allowed, governs, require, sees
+from grid.access.grants import spend
+from grid.access.lists import members, set_members
 from grid.access.policy import check_output, current_policy
-from grid.access.viewer import EVERYBODY, Viewer, listed
+from grid.access.rule import on_a_list
+from grid.access.viewer import EVERYBODY, Viewer
 from grid.catalogue.content import download
 from grid.node import Download
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.rows import infos_of, matching, write_tags
 from grid.storage.objects.store import DiskObjectStore
-from grid.storage.objects.tables import ObjectPermission, ObjectRow
+from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, Forbidden, NotFound
@@ -46,8 +49,8 @@ class ObjectManager:
             viewer = look(session)
             if message.mine:
                 statement = statement.where(ObjectRow.owner == viewer.user_id)
-            elif not viewer.manager:
-                statement = statement.where(listed(viewer, "search"))
+            else:
+                statement = statement.where(in_listing(viewer))
             page = session.scalars(statement.limit(message.limit).offset(message.offset)).all()
             return [view_of(info, viewer) for info in infos_of(session, page)]
 
@@ -55,12 +58,9 @@ class ObjectManager:
         with self._db.read() as session:
             viewer = look(session)
             now = self._clock.now()
-            if allowed(session, viewer, "find", [object_id], now=now):
-                (info,) = infos_of(session, [object_id])  # a grant lets one find it, too
-            else:
-                info = visible(session, viewer, object_id)
+            info = visible(session, viewer, object_id, now)
             view = _whole_view(session, info, viewer)
-            view.may_read = bool(allowed(session, viewer, "read", [object_id], now=now))
+            view.may_read = view.may_read or bool(allowed(session, viewer, "read", [object_id], now=now))
             return view
 
     def read(self, look: Look, object_id: str) -> tuple[Download, frozenset[str]]:
@@ -123,7 +123,7 @@ class ObjectManager:
     def update(self, look: Look, message: UpdateObject) -> ObjectView:
         with self._db.transaction() as session:
             viewer = look(session)
-            info = changeable(session, viewer, message.object_id)
+            info = changeable(session, viewer, message.object_id, self._clock.now())
             description = info.description if message.description is None else message.description
             tags = info.tags if message.tags is None else tuple(message.tags)
             row = session.get_one(ObjectRow, info.id)
@@ -135,15 +135,15 @@ class ObjectManager:
                 self._require_governing(session, viewer, info.id)
             if message.readers is not None:
                 own = {viewer.user_id} if viewer.owns(info.owner) else set()
-                _replace(session, info.id, "read", own | set(message.readers))
+                set_members(session, info.id, "read", own | set(message.readers))
             finders = set(info.search_permissions if message.finders is None else message.finders) | owner
             if message.searchable is not None:
                 finders = finders | {EVERYBODY} if message.searchable else finders - {EVERYBODY}
-            _replace(session, info.id, "search", finders)
+            set_members(session, info.id, "search", finders)
             if message.analysts is not None:
-                _replace(session, info.id, "statistics", set(message.analysts))
+                set_members(session, info.id, "statistics", set(message.analysts))
             if message.programmers is not None:
-                _replace(session, info.id, "compute", set(message.programmers))
+                set_members(session, info.id, "compute", set(message.programmers))
             session.flush()
             (changed,) = infos_of(session, [info.id])
             return _whole_view(session, changed, viewer)
@@ -158,7 +158,7 @@ class ObjectManager:
 
     def delete(self, look: Look, object_id: str) -> None:
         with self._db.read() as session:
-            changeable(session, look(session), object_id)
+            changeable(session, look(session), object_id, self._clock.now())
         try:
             del self.store[object_id]
         except IntegrityError as error:
@@ -167,24 +167,20 @@ class ObjectManager:
 
 def may_read(info: ObjectInfo, viewer: Viewer) -> bool:
     """Being the owner grants nothing by itself: they are on the list (derived objects have owners too)."""
-    return bool(info.read_permissions & viewer.subjects)
+    return on_a_list(viewer, "read", {"read": info.read_permissions})
 
 
-def visible(session: Session, viewer: Viewer, object_id: str) -> ObjectInfo:
+def visible(session: Session, viewer: Viewer, object_id: str, now: float) -> ObjectInfo:
     """The object, or :class:`NotFound` if there is none for this viewer."""
-    found = infos_of(session, [object_id])
-    if found:
-        info = found[0]
-        if viewer.may_change(info.owner) or viewer.subjects & (
-            info.read_permissions | info.search_permissions
-        ):
-            return info
-    raise NotFound("there is no such object", id=object_id)
+    found = infos_of(session, [object_id]) if sees(session, viewer, object_id, now=now) else []
+    if not found:
+        raise NotFound("there is no such object", id=object_id)
+    return found[0]
 
 
-def changeable(session: Session, viewer: Viewer, object_id: str) -> ObjectInfo:
+def changeable(session: Session, viewer: Viewer, object_id: str, now: float) -> ObjectInfo:
     """As :func:`visible`; raises :class:`Forbidden` to whoever may not change it."""
-    info = visible(session, viewer, object_id)
+    info = visible(session, viewer, object_id, now)
     if not viewer.may_change(info.owner):
         raise Forbidden("this object is not yours", id=object_id)
     return info
@@ -194,16 +190,9 @@ def _whole_view(session: Session, info: ObjectInfo, viewer: Viewer) -> ObjectVie
     """With the lists that are not kept in its description, for whoever may see them."""
     view = view_of(info, viewer)
     if viewer.may_change(info.owner):
-        view.analysts = _listed(session, info.id, "statistics")
-        view.programmers = _listed(session, info.id, "compute")
+        view.analysts = members(session, info.id, "statistics")
+        view.programmers = members(session, info.id, "compute")
     return view
-
-
-def _listed(session: Session, object_id: str, scope: str) -> list[str]:
-    listed = select(ObjectPermission.verify_key).where(
-        ObjectPermission.object_id == object_id, ObjectPermission.scope == scope
-    )
-    return sorted(session.scalars(listed))
 
 
 def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
@@ -222,14 +211,3 @@ def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
         readers=sorted(info.read_permissions) if shown else [],
         finders=sorted(info.search_permissions) if shown else [],
     )
-
-
-def _replace(session: Session, object_id: str, scope: str, subjects: set[str]) -> None:
-    session.execute(
-        delete(ObjectPermission).where(
-            ObjectPermission.object_id == object_id, ObjectPermission.scope == scope
-        )
-    )
-    if subjects:
-        rows = [{"object_id": object_id, "scope": scope, "verify_key": subject} for subject in subjects]
-        session.execute(insert(ObjectPermission), rows)

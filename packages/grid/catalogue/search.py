@@ -17,7 +17,8 @@ import blake3
 import msgspec
 from sqlalchemy import ColumnElement, Select
 
-from grid.access.viewer import NETWORK, Viewer, listed, viewer_of
+from grid.access.conditions import searchable
+from grid.access.viewer import NETWORK, Viewer, viewer_of
 from grid.node import Context, Node, Service, ServiceNode, handles
 from grid.storage.objects.rows import infos_of, matching
 from grid.storage.objects.tables import ObjectRow
@@ -176,7 +177,7 @@ class ObjectSource:
         if query.name or query.columns:
             return []
         statement = matching(query.text, query.tags, None, None).where(
-            listed(viewer, "search"), *_sizes(query, ObjectRow.size)
+            searchable(viewer), *_sizes(query, ObjectRow.size)
         )
         by_rows = query.min_rows is not None or query.max_rows is not None
         if by_rows:  # which are a number in a list, in the database

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select, true
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
+from grid.access.datasets import DatasetColumns, found_by, found_by_every_user
 from grid.access.viewer import Viewer
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion, DatasetViewer
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Forbidden, NotFound
 
-__all__ = ["changeable", "findable", "newest", "shown_as", "visible"]
+__all__ = ["changeable", "findable", "findable_by_every_user", "newest", "shown_as", "visible"]
 
 S = TypeVar("S", bound=Select[*tuple[Any, ...]])
 
 
+_COLUMNS = DatasetColumns(
+    id=DatasetRow.id,
+    owner=DatasetRow.owner_id,
+    visibility=DatasetRow.visibility,
+    named_by=DatasetViewer.dataset_id,
+    subject=DatasetViewer.subject,
+)
+
+
 def findable(viewer: Viewer) -> ColumnElement[bool]:
     """The SQL condition that the viewer may find a dataset."""
-    if viewer.manager:
-        return true()
-    if viewer.is_network:
-        return DatasetRow.visibility == "public"
-    named = exists().where(
-        DatasetViewer.dataset_id == DatasetRow.id, DatasetViewer.subject.in_(viewer.subjects)
-    )
-    return or_(DatasetRow.visibility.in_(("public", "users")), DatasetRow.owner_id == viewer.user_id, named)
+    return found_by(viewer, _COLUMNS)
+
+
+def findable_by_every_user() -> ColumnElement[bool]:
+    """The SQL condition that every user may find a dataset."""
+    return found_by_every_user(_COLUMNS)
 
 
 def newest(query: S) -> S:

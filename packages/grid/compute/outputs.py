@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from blake3 import blake3
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from grid.access.decision import allowed, require, spend
+from grid.access.decision import allowed, require
+from grid.access.grants import spend
 from grid.access.policy import check_output, current_policy
-from grid.access.tables import ObjectSource
+from grid.access.sources import add_sources
 from grid.access.viewer import EVERYBODY, Viewer, viewer_of
 from grid.catalogue.objects import view_of
 from grid.compute import protocol as p
-from grid.compute.permission import may_compute, require_compute
 from grid.compute.session import ComputeSession
 from grid.node import Context, Download, Node
 from grid.storage.objects.store import DiskObjectStore
 from grid.storage.objects.tables import ObjectRow
-from grid.storage.sql.dialect import table_of
 from syft_ext.errors import BadRequest, Forbidden, NotFound, OperationFailed, TooLarge
 from syft_ext.ids import new_id
 from syft_ext.messages.compute import CheckValues, FetchValues, KeepValues, RanActions, ValueAccess
@@ -112,7 +111,7 @@ class Outputs:
         with self._node.db.read() as db:
             viewer = viewer_of(db, ctx.principal)
             ids = [source.object_id for source in sources]
-            require_compute(db, viewer, ids, session.spent, now=self._node.clock.now())
+            require(db, viewer, "compute", ids, now=self._node.clock.now(), spent=session.spent)
         info = self._described(viewer, message, kind, prepared.size, own=not sources)
         roots = sorted({root for source in sources for root in source.roots})
         chunks = _reader(session, prepared, inline)(0, prepared.size)
@@ -139,9 +138,7 @@ class Outputs:
         """In the transaction that makes the object: its sources, and what its owner may have."""
 
         def write(db: Session, info: ObjectInfo) -> None:
-            if roots:
-                rows = [{"object_id": info.id, "source_id": root} for root in roots]
-                db.execute(insert(table_of(ObjectSource)), rows)
+            add_sources(db, info.id, roots)
             if _UPLOAD_FLAG not in ctx.principal.flags:
                 mine = select(func.sum(ObjectRow.size)).where(ObjectRow.owner == ctx.principal.id)
                 if (db.scalar(mine) or 0) > self._quota:
@@ -169,7 +166,7 @@ def _require_read(
     try:
         return require(db, viewer, "read", objects, now=now, output_bytes=output_bytes)
     except NotFound:
-        if set(objects) - may_compute(db, viewer, objects, spent, now=now):
+        if set(objects) - allowed(db, viewer, "compute", objects, now=now, spent=spent).keys():
             raise
         raise Forbidden("you may compute on this, not read it; ask for what you computed") from None
 

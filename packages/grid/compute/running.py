@@ -9,12 +9,14 @@ from typing import Annotated
 import msgspec
 from sqlalchemy.orm import Session
 
-from grid.access.decision import require, sources_of, spend
+from grid.access.conditions import all_listed
+from grid.access.decision import allowed, require
+from grid.access.grants import spend, to_spend
 from grid.access.policy import check_operation, current_policy
+from grid.access.sources import sources_of
 from grid.access.viewer import viewer_of
 from grid.compute import protocol as p
 from grid.compute.contents import Content, short_dtype
-from grid.compute.permission import all_listed, may_compute, require_compute, to_spend
 from grid.compute.session import MAX_FAILURES, ComputeSession
 from grid.node import Context, Node
 from grid.storage.objects.tables import ObjectRow
@@ -161,12 +163,13 @@ class Runner:
         if not object_ids:
             return {}
         with self._node.db.reading() as link:
-            if all_listed(link, ctx.principal.id, object_ids):
+            if all_listed(link, ctx.principal.id, "compute", object_ids):
                 return {}
         refusals: dict[str, GridError] = {}
         with self._node.db.read() as db:
             viewer, now = viewer_of(db, ctx.principal), self._node.clock.now()
-            for object_id in set(object_ids) - may_compute(db, viewer, object_ids, session.spent, now=now):
+            may = allowed(db, viewer, "compute", object_ids, now=now, spent=session.spent)
+            for object_id in set(object_ids) - may.keys():
                 try:
                     require(db, viewer, "compute", [object_id], now=now)
                 except NotFound:  # the grant was what let them find it, too
@@ -208,7 +211,8 @@ class Runner:
         object_id = action.object_id
         with self._node.db.read() as db:
             viewer = viewer_of(db, ctx.principal)
-            require_compute(db, viewer, [object_id], session.spent, now=self._node.clock.now())
+            now = self._node.clock.now()
+            require(db, viewer, "compute", [object_id], now=now, spent=session.spent)
             row = db.get_one(ObjectRow, object_id)
             digest, kind = row.blob_digest, row.kind
         with Content(self._node.blobs, digest, kind) as content:
@@ -227,7 +231,7 @@ class Runner:
 
         def look(db: Session) -> list[str]:
             viewer = viewer_of(db, ctx.principal)
-            grants = require_compute(db, viewer, [object_id], session.spent, now=now)
+            grants = require(db, viewer, "compute", [object_id], now=now, spent=session.spent)
             for grant in grants:
                 ctx.note(grant=grant)
             return to_spend(db, grants, session.spent)

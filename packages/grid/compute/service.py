@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from blake3 import blake3
 
+from grid.access.decision import require
 from grid.access.policy import check_operation, current_policy
 from grid.access.viewer import viewer_of
 from grid.compute import protocol as p
 from grid.compute.contents import Content
 from grid.compute.hosts import Environments
 from grid.compute.outputs import Outputs
-from grid.compute.permission import require_compute
 from grid.compute.running import Runner
 from grid.compute.sessions import Sessions
 from grid.concurrency.offload import offload
@@ -90,7 +90,8 @@ class ComputeService(Service):
     def describe(self, ctx: Context, message: c.DescribeContent) -> c.ContentLayout:
         with self.node.db.read() as db:
             viewer, now = viewer_of(db, ctx.principal), self.node.clock.now()
-            require_compute(db, viewer, [message.object_id], self._sessions.spent(viewer.user_id), now=now)
+            spent = self._sessions.spent(viewer.user_id)
+            require(db, viewer, "compute", [message.object_id], now=now, spent=spent)
             row = db.get_one(ObjectRow, message.object_id)
             digest, kind = row.blob_digest, row.kind
         with offload(Content, self.node.blobs, digest, kind) as content:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from grid.access.viewer import NETWORK
 from grid.catalogue.tables import DatasetRow
+from grid.catalogue.visibility import findable
 from grid.federated.state.tables import Process
 from grid.node import ServiceNode
 
@@ -14,7 +16,7 @@ __all__ = ["counts_of"]
 def counts_of(node: ServiceNode) -> dict[str, int]:
     """How many public datasets, models and running trainings a Domain has."""
     questions = {
-        "datasets": select(func.count()).select_from(DatasetRow).where(DatasetRow.visibility == "public"),
+        "datasets": select(func.count()).select_from(DatasetRow).where(findable(NETWORK)),
         "models": select(func.count()).select_from(Process).where(Process.latest_checkpoint > 0),
         "trainings": select(func.count()).select_from(Process).where(Process.status == "running"),
     }

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
-from grid.access.decision import require, spend
+from grid.access.decision import require
+from grid.access.grants import spend
 from grid.access.policy import current_policy
 from grid.access.viewer import viewer_of
 from grid.concurrency.offload import Semaphore, offload
 from grid.node import Context, Node, Service, handles
 from grid.privacy.budget.service import spend_budget
 from grid.statistics.analyses import Analyses, Analysis
-from grid.statistics.authority import require_still
 from grid.statistics.beginning import Beginning
 from grid.statistics.columns import bounds_of
 from grid.statistics.rounds import answer_round, check_round
@@ -129,7 +129,9 @@ class StatisticsService(Service):
             ctx.note(grant=grant)
         with self.node.db.read() as session:
             viewer = viewer_of(session, ctx.principal)
-            require_still(session, viewer, analysis.message.object_id, analysis.grants, now=now)
+            # An analysis is one use, of however many rounds: what it spent counts until it is revoked or expires.
+            asked = [analysis.message.object_id]
+            require(session, viewer, "statistics", asked, now=now, spent=analysis.grants)
             row = session.get(ObjectRow, analysis.message.object_id)
             changed = row is None or row.blob_digest != analysis.digest
             if changed or current_policy(session) != analysis.policy:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from grid.access.decision import governs
+from grid.access.grants import give, take_back_request
 from grid.access.policy import current_policy
-from grid.access.tables import Grant
 from grid.accounts.powers import acting_flags
 from grid.accounts.tables import User
 from grid.governance.decisions.machine import Event, State, decide
@@ -18,7 +18,6 @@ from grid.governance.decisions.tables import PlanRequest, RequestDecision, Reque
 from grid.privacy.budget.service import add_budget, take_back_budget
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Conflict
-from syft_ext.ids import new_id
 
 __all__ = [
     "approve",
@@ -123,8 +122,7 @@ def check_contents(session: Session, row: RequestRow) -> None:
 
 def revoke(session: Session, row: RequestRow, by: str, now: float) -> None:
     """Take back what an approval gave."""
-    live = (Grant.request_id == row.id) & Grant.revoked_at.is_(None)
-    session.execute(update(Grant).where(live).values(revoked_at=now, revoked_by=by))
+    take_back_request(session, row.id, by, now)
     if row.scope == "budget" and row.given:
         take_back_budget(session, row.user_id, row.given, by=by, now=now)
 
@@ -141,20 +139,19 @@ def _give(session: Session, row: RequestRow, said: Sequence[RequestDecision], gi
     caps = [each.max_output_bytes for each in said if each.max_output_bytes is not None]
     plan = session.get(PlanRequest, row.id)
     for object_id in objects_of(session, [row.id])[row.id]:
-        grant = Grant(
-            id=new_id(),
+        grant = give(
+            session,
             scope=row.scope,
             user_id=row.user_id,
             object_id=object_id,
+            giver=giver,
+            now=now,
+            expires_at=min(ends, default=None),
+            uses=min(uses, default=None),
+            max_output_bytes=min(caps, default=None),
+            request_id=row.id,
             plan_id="" if plan is None else plan.plan_digest,
             inputs={} if plan is None else plan.inputs,
-            request_id=row.id,
-            granted_by=giver,
-            created_at=now,
-            expires_at=min(ends, default=None),
-            uses_left=min(uses, default=None),
-            max_output_bytes=min(caps, default=None),
         )
-        session.add(grant)
         if row.grant_id is None:
             row.grant_id = grant.id

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from grid.access.decision import governed, governs
+from grid.access.decision import governs
+from grid.access.grants import give, grant_view, locked, shown_to, take_back
 from grid.access.policy import current_policy
-from grid.access.tables import Grant
 from grid.access.viewer import Viewer
 from grid.accounts.tables import User
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import Forbidden, NotFound
-from syft_ext.ids import new_id
 from syft_ext.messages.grants import CreateGrant, GrantView, ListGrants
 
 __all__ = ["GrantManager"]
@@ -38,50 +36,42 @@ class GrantManager:
             self._check_giver(session, viewer, reviewer, message.object_id, message.user_id)
             if session.get(User, message.user_id) is None:
                 raise NotFound("there is no such user", id=message.user_id)
-            grant = Grant(
-                id=new_id(),
+            grant = give(
+                session,
                 scope=message.scope,
                 user_id=message.user_id,
                 object_id=message.object_id,
-                granted_by=viewer.user_id,
-                created_at=now,
+                giver=viewer.user_id,
+                now=now,
                 expires_at=None if message.expires_in is None else now + message.expires_in,
-                uses_left=message.uses,
+                uses=message.uses,
                 max_output_bytes=message.max_output_bytes,
             )
-            session.add(grant)
             session.flush()
-            return _view(grant, now)
+            return grant_view(grant, now)
 
     def all(self, look: Look, message: ListGrants) -> list[GrantView]:
         with self._db.read() as session:
             viewer, reviewer = look(session)
-            query = select(Grant)
-            if not reviewer:
-                own = select(ObjectRow.id).where(governed(viewer.user_id))
-                query = query.where(or_(Grant.user_id == viewer.user_id, Grant.object_id.in_(own)))
-            if message.object_id:
-                query = query.where(Grant.object_id == message.object_id)
-            page = query.order_by(Grant.created_at.desc(), Grant.id)
+            page = shown_to(viewer.user_id, reviewer=reviewer, object_id=message.object_id)
             rows = session.scalars(page.limit(message.limit).offset(message.offset))
-            return [_view(grant, self._clock.now()) for grant in rows]
+            return [grant_view(grant, self._clock.now()) for grant in rows]
 
     def revoke(self, look: Look, grant_id: str) -> GrantView:
         """Revoking twice changes nothing more."""
         now = self._clock.now()
         with self._db.transaction() as session:
             viewer, reviewer = look(session)
-            grant = session.get(Grant, grant_id, with_for_update=True)
+            grant = locked(session, grant_id)
             mine = grant is not None and grant.user_id == viewer.user_id
             decides = grant is not None and (reviewer or governs(session, viewer.user_id, grant.object_id))
             if grant is None or not (mine or decides):
                 raise NotFound("there is no such grant", id=grant_id)
             if not decides:
                 raise Forbidden("this grant is not yours to revoke", id=grant_id)
-            if grant.revoked_at is None:
-                grant.revoked_at, grant.revoked_by = now, viewer.user_id
+            take_back(grant, viewer.user_id, now)
             session.flush()
-            return _view(grant, now)
+            return grant_view(grant, now)
 
     @staticmethod
     def _check_giver(session: Session, viewer: Viewer, reviewer: bool, object_id: str, user_id: str) -> None:
@@ -96,32 +86,3 @@ class GrantManager:
             raise Forbidden(
                 f"the site's policy asks for {needed} reviewers: approve a request instead", needed=needed
             )
-
-
-def _view(grant: Grant, now: float) -> GrantView:
-    if grant.revoked_at is not None:
-        state = "revoked"
-    elif grant.expires_at is not None and grant.expires_at <= now:
-        state = "expired"
-    else:
-        state = "used up" if grant.uses_left == 0 else "live"
-    return GrantView(
-        id=grant.id,
-        scope=grant.scope,
-        object_id=grant.object_id,
-        user_id=grant.user_id,
-        granted_by=grant.granted_by,
-        created_at=grant.created_at,
-        expires_at=grant.expires_at,
-        uses_left=grant.uses_left,
-        max_output_bytes=grant.max_output_bytes,
-        revoked_at=grant.revoked_at,
-        state=state,
-        plan_id=grant.plan_id,
-        inputs=[_given(name, to) for name, to in grant.inputs.items()],
-    )
-
-
-def _given(name: str, to: dict[str, str]) -> str:
-    """As in a request: ``input=object_id`` or ``input=object_id:tensor``."""
-    return f"{name}={to['object_id']}" + (f":{to['tensor']}" if to["tensor"] else "")

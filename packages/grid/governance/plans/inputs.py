@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from grid.access.decision import allowed
 from grid.access.viewer import Viewer
 from grid.catalogue.tables import DatasetAsset, DatasetRow
+from grid.catalogue.visibility import findable_by_every_user
 from grid.governance.plans.desk import PlanDesk
 from grid.governance.plans.files import dtype_of, find_tensor
 from grid.storage.blobs.interface import BlobStore
@@ -62,7 +63,7 @@ def may_see_sizes(session: Session, viewer: Viewer, object_id: str, now: float) 
     shown = (
         select(DatasetRow.published)
         .join(DatasetAsset, DatasetAsset.dataset_id == DatasetRow.id)
-        .where(DatasetAsset.object_id == object_id, DatasetRow.visibility.in_(("public", "users")))
+        .where(DatasetAsset.object_id == object_id, findable_by_every_user())
     )
     return any({"assets", "schema", "size"} <= set(fields) for fields in session.scalars(shown))
 

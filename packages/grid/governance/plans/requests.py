@@ -11,8 +11,8 @@ from blake3 import blake3
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from grid.access.decision import sources_of
 from grid.access.policy import check_operation, current_policy
+from grid.access.sources import sources_of
 from grid.access.viewer import Viewer
 from grid.concurrency.offload import offload
 from grid.governance.decisions.grants import Look

@@ -18,9 +18,9 @@ from blake3 import blake3
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from grid.access.decision import is_live, spend
+from grid.access.grants import check_room, of_request, spend, uses_left
 from grid.access.policy import check_operation, check_output, check_rows, current_policy
-from grid.access.tables import Grant, ObjectSource
+from grid.access.sources import add_sources
 from grid.accounts.tables import User
 from grid.concurrency.offload import offload
 from grid.governance.decisions.deciding import check_contents, objects_of
@@ -38,7 +38,7 @@ from grid.storage.objects.references import record
 from grid.storage.objects.rows import upsert
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import BadRequest, DeadlineExceeded, Forbidden, InvalidPlan, TooLarge
+from syft_ext.errors import BadRequest, DeadlineExceeded, Forbidden, InvalidPlan
 from syft_ext.ids import new_id
 from syft_ext.messages.plan_facts import PlanFacts, PlanOutput
 from syft_ext.messages.plan_requests import PlanRun, RunPlanRequest
@@ -92,7 +92,7 @@ class PlanRuns:
                         continue  # it was changed at this very moment: it holds for these results, too
                     self._check_size(session, approved.grants, policy, sum(raw.nbytes for *_, raw in results))
                     kept = "" if blob is None else self._keep(session, approved, message, blob)
-                    left = session.scalars(select(Grant.uses_left).where(Grant.id.in_(approved.grants))).all()
+                    left = uses_left(session, approved.grants)
                     sources = objects_of(session, [approved.row.id])[approved.row.id]
             break
         ctx.note(*sources, *([kept] if kept else []), bytes=len(content))
@@ -100,7 +100,7 @@ class PlanRuns:
             request_id=approved.row.id,
             plan_id=approved.plan.plan_digest,
             outputs=_outputs(approved.facts, results),
-            uses_left=min((each for each in left if each is not None), default=None),
+            uses_left=left,
             object_id=kept,
         )
         view = memoryview(content)
@@ -144,21 +144,15 @@ class PlanRuns:
         """The grants of the request, one for each object that has to be asked for, all of them live."""
         if row.state != State.APPROVED:
             raise Forbidden(f"this request is {row.state}, not approved", id=row.id, state=str(row.state))
-        now = self._clock.now()
-        live = select(Grant).where(
-            Grant.request_id == row.id, Grant.user_id == row.user_id, is_live(now, used=used)
-        )
-        grants = session.scalars(live).all()
+        live = of_request(session, row.id, row.user_id, now=self._clock.now(), used=used)
         objects = objects_of(session, [row.id])[row.id]
-        if {grant.object_id for grant in grants} != set(objects):
+        if live.keys() != set(objects):
             raise Forbidden("the grant that this rests on is used up, expired or revoked", id=row.id)
-        return [grant.id for grant in grants]
+        return list(live.values())
 
     @staticmethod
     def _check_size(session: Session, grants: Collection[str], policy: SitePolicy, size: int) -> None:
-        caps = session.scalars(select(Grant.max_output_bytes).where(Grant.id.in_(grants)))
-        if any(cap is not None and size > cap for cap in caps):
-            raise TooLarge("this is more than your grant allows to take out at once", size=size)
+        check_room(session, grants, size)
         check_output(policy, size)
 
     def _keep(self, session: Session, approved: _Approved, message: RunPlanRequest, blob: Blob) -> str:
@@ -177,9 +171,7 @@ class PlanRuns:
         )
         record(session, blob)
         upsert(session, info, blob.digest)
-        for source in objects_of(session, [approved.row.id])[approved.row.id]:
-            session.add(ObjectSource(object_id=info.id, source_id=source))
-        session.flush()
+        add_sources(session, info.id, objects_of(session, [approved.row.id])[approved.row.id])
         return info.id
 
     def _noise_key(self, approved: _Approved) -> bytes:

@@ -10,7 +10,8 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from grid.access.decision import governed, governs
+from grid.access.conditions import governed
+from grid.access.decision import governs
 from grid.access.viewer import Viewer
 from grid.governance.decisions.deciding import approve, covered, objects_of, revoke
 from grid.governance.decisions.grants import Look

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from grid.access.decision import sources_of
+from grid.access.sources import sources_of
 from grid.accounts.tables import GroupMember
 from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.governance.decisions.deciding import approve, decides, objects_of

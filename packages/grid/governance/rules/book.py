@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from grid.access.decision import governed, governs
+from grid.access.conditions import governed
+from grid.access.decision import governs
 from grid.accounts.powers import OWNER, acting_flags
 from grid.accounts.tables import User
 from grid.governance.decisions.grants import Look
