@@ -26,7 +26,6 @@ import json
 import math
 import os
 import socket
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -238,10 +237,6 @@ class RestWorker:
     def close(self) -> None:
         self._input.close()
         self._socket.close()
-
-
-def milliseconds(values: Sequence[float]) -> str:
-    return f"{statistics.median(values) * 1e3:,.1f} ms"
 
 
 def megabytes(count: float) -> str:
