@@ -22,9 +22,11 @@ unit is "×" where at most the target is asked for, and "× faster" where it is 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import math
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -244,5 +246,7 @@ def megabytes(count: float) -> str:
 
 
 def quiet_login() -> None:
-    """Keep the benchmark's session out of the user's own folder."""
-    os.environ.setdefault("GRID_USER_HOME", tempfile.mkdtemp(prefix="grid-bench-user-"))
+    """Keep the benchmark's session out of the user's own folder, in one that is removed at the end."""
+    if "GRID_USER_HOME" not in os.environ:
+        os.environ["GRID_USER_HOME"] = folder = tempfile.mkdtemp(prefix="grid-bench-user-")
+        atexit.register(shutil.rmtree, folder)
