@@ -1,19 +1,38 @@
-"""What the deployed benchmarks share: a real Domain in a process of its own, and workers that cost little.
+"""What the benchmarks share: a report of what was measured, a real Domain in a process of its own, cheap workers.
 
 The workers here speak the REST interface over one keep-alive socket each, without the SDK: what is measured
 is the node, on a machine that its clients share with it.
+
+Every benchmark takes ``--quick`` (sizes for a test: a few seconds) and ``--json``. With ``--json`` the last line
+of its output is one JSON object, ``{"rows": [{"name": …, "value": …, …}, …]}``, of the same measurements that
+the lines before it show to people. A row has exactly these seven fields:
+
+- ``name``: what was measured and at which size; no two rows of a report have the same.
+- ``value``, ``unit``: a finite number and what it counts. A peer or a floor is a row as well.
+- ``against``: the name of the row, in the same unit and from the same run, that this one is measured against, or
+  null; ``ratio``: this row's value divided by that row's, or null.
+- ``target``: what the README's table of speeds or the script's docstring asks of ``value``, in the same unit, or
+  null: no target was set, or not for the size that ran (``--quick`` often is smaller).
+- ``holds``: whether ``value`` is at most ``target`` (at least, in the units of ``MORE_IS_BETTER``), or null.
+
+A target may be a ratio to a floor or a peer: then the ratio is the value of a row of its own, named "… ÷ …". Its
+unit is "×" where at most the target is asked for, and "× faster" where it is at least the target.
 """
 
 from __future__ import annotations
 
+import argparse
+import atexit
 import json
+import math
 import os
+import shutil
 import socket
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +45,89 @@ from demo.processes import NodeProcess
 
 EMAIL, PASSWORD = "owner@bench.example", "correct horse battery staple"
 Buffer = bytes | bytearray | memoryview
+MORE_IS_BETTER = ("reports/s", "× faster")
+"""Units in which a target is the least that is asked for. In all others it is the most."""
+
+
+def parse(parser: argparse.ArgumentParser, **quick: Any) -> argparse.Namespace:
+    """The command line, with the options that every benchmark has.
+
+    Args:
+        quick: other defaults for options of ``parser`` under ``--quick``; what is said on the command line wins.
+    """
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run, rather than how fast")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON, of all figures")
+    options = parser.parse_args()
+    if options.quick:
+        parser.set_defaults(**quick)
+        options = parser.parse_args()
+    return options
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure; its fields are explained at the top of this file."""
+
+    name: str
+    value: float
+    unit: str
+    against: str | None = None
+    ratio: float | None = None
+    target: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.unit in MORE_IS_BETTER else self.value <= self.target
+
+
+class Report:
+    """What one run measured, in the order in which it was measured."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def add(
+        self, name: str, value: float, unit: str, *, against: Row | None = None, target: float | None = None
+    ) -> Row:
+        """Keep a figure.
+
+        Args:
+            against: the row of this report that it is measured against, in the same unit.
+            target: in ``unit``.
+
+        Raises:
+            ValueError: for a name that was used before, a figure or target that is not finite, and a row to
+                measure against that is not of this report, is in another unit, or is 0.
+        """
+        if name in self.rows:
+            raise ValueError(f"two rows are called {name!r}")
+        if not all(math.isfinite(number) for number in (value, target or 0)):
+            raise ValueError(f"{name!r}: {value} {unit}, target {target}: not a finite number")
+        row = Row(name, float(value), unit, target=None if target is None else float(target))
+        if against is not None:
+            if self.rows.get(against.name) is not against or against.unit != unit or against.value == 0:
+                raise ValueError(f"{name!r} in {unit} cannot be measured against {against}")
+            row = replace(row, against=against.name, ratio=row.value / against.value)
+        self.rows[name] = row
+        return row
+
+    def add_ratio(self, row: Row, unit: str = "×", *, target: float | None = None) -> Row:
+        """Keep the ratio of a row as a figure with a target of its own.
+
+        Raises:
+            ValueError: for a row that is not measured against another one.
+        """
+        if row.ratio is None:
+            raise ValueError(f"{row.name!r} is not measured against anything")
+        return self.add(f"{row.name} ÷ {row.against}", row.ratio, unit, target=target)
+
+    def finish(self, as_json: bool) -> None:
+        """The end of the output: with ``as_json``, one line of JSON."""
+        if as_json:
+            rows = [{**asdict(row), "holds": row.holds} for row in self.rows.values()]
+            print(json.dumps({"rows": rows}, ensure_ascii=False, allow_nan=False))
 
 
 @contextmanager
@@ -139,14 +241,12 @@ class RestWorker:
         self._socket.close()
 
 
-def milliseconds(values: Sequence[float]) -> str:
-    return f"{statistics.median(values) * 1e3:,.1f} ms"
-
-
 def megabytes(count: float) -> str:
     return f"{count / 1e6:,.0f} MB"
 
 
 def quiet_login() -> None:
-    """Keep the benchmark's session out of the user's own folder."""
-    os.environ.setdefault("GRID_USER_HOME", tempfile.mkdtemp(prefix="grid-bench-user-"))
+    """Keep the benchmark's session out of the user's own folder, in one that is removed at the end."""
+    if "GRID_USER_HOME" not in os.environ:
+        os.environ["GRID_USER_HOME"] = folder = tempfile.mkdtemp(prefix="grid-bench-user-")
+        atexit.register(shutil.rmtree, folder)

@@ -1,16 +1,15 @@
 """Aggregation against numpy's in-place add over the same buffers, in the same run.
 
-    python benchmarks/aggregate.py [--json] [--rounds 7]
+    python benchmarks/aggregate.py [--rounds 7] [--quick] [--json]
 
 The peer is the bare minimum that a sum costs: ``np.add(total, update, out=total)`` for each update, at
 memory bandwidth. Ours reads mapped tensor files from disk blobs (in the page cache), weights each of them,
-and divides at the end. Target: a ratio of at most 1.3.
+and divides at the end. Target: a ratio of at most 1.3, at the full sizes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import mmap
 import statistics
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _harness import Report, parse
 
 from grid.aggregation.base import Contribution
 from grid.aggregation.mean import WeightedMean
@@ -27,6 +27,8 @@ from grid.aggregation.tensor_file import TensorFile
 from syft_ext.tensors import encode_tensors
 
 CASES = {"100 x 1.2 M": (100, 1_200_000), "10 x 25 M": (10, 25_000_000)}
+QUICK_CASES = {"10 x 1.2 M": (10, 1_200_000), "2 x 5 M": (2, 5_000_000)}
+TARGET = 1.3
 
 
 def model(parameters: int, fill: float) -> dict[str, torch.Tensor]:
@@ -75,24 +77,18 @@ def measure(count: int, parameters: int, rounds: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    rows = []
-    for name, (count, parameters) in CASES.items():
+    options = parse(parser, rounds=2)
+    report = Report()
+    print(f"{'updates x parameters':<22}{'ours s':>10}{'np.add s':>10}{'ratio':>8}{'GB/s':>8}")
+    for name, (count, parameters) in (QUICK_CASES if options.quick else CASES).items():
         mine, bare = measure(count, parameters, options.rounds)
         traffic = 12 * count * parameters / 1e9  # read the sum, read the update, write the sum
-        rows.append(
-            {"case": name, "seconds": mine, "numpy": bare, "ratio": mine / bare, "GB/s": traffic / mine}
-        )
-    if options.json:
-        print(json.dumps({"aggregate": rows}))
-        return
-    print(f"{'updates x parameters':<22}{'ours s':>10}{'np.add s':>10}{'ratio':>8}{'GB/s':>8}")
-    for row in rows:
-        print(
-            f"{row['case']:<22}{row['seconds']:>10.4f}{row['numpy']:>10.4f}{row['ratio']:>8.2f}{row['GB/s']:>8.1f}"
-        )
+        peer = report.add(f"{name}, np.add", bare, "s")
+        row = report.add(f"{name}, weighted mean", mine, "s", against=peer)
+        report.add_ratio(row, target=None if options.quick else TARGET)
+        print(f"{name:<22}{mine:>10.4f}{bare:>10.4f}{row.ratio:>8.2f}{traffic / mine:>8.1f}")
+    report.finish(options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A dataset larger than a node may take memory: registered, found, described, analysed, deleted.
 
-    python benchmarks/large_dataset.py [--gigabytes 5] [--folder /var/tmp]
+    python benchmarks/large_dataset.py [--gigabytes 5] [--folder /var/tmp] [--quick] [--json]
 
 The file is registered by an SDK process that is killed (SIGKILL) when a third of it has arrived; a second one goes
 on, during which the node is killed at two thirds, and started again. Then the dataset is searched, described,
@@ -30,12 +30,23 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import syft_ext as sy
-from benchmarks._harness import EMAIL, PASSWORD, megabytes, node_memory, node_peak_memory, quiet_login
+from benchmarks._harness import (
+    EMAIL,
+    PASSWORD,
+    Report,
+    megabytes,
+    node_memory,
+    node_peak_memory,
+    parse,
+    quiet_login,
+)
 from demo.processes import NodeProcess
 from syft_ext.tensors import tensor_header
 
 ROW_BYTES = 8 + 4 + 1 + 27 * 4  # of the columns below
 CHUNK = 100_000
+FULL_SIZE = 5.0  # gigabytes, that the target for memory is meant for
+MEMORY_TARGET = 600.0  # MB
 
 REGISTER = """
 import resource, sys
@@ -216,15 +227,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=5.0)
     parser.add_argument("--folder", type=Path, default=None, help="on a real disk")
-    arguments = parser.parse_args()
+    arguments = parse(parser, gigabytes=0.16)
     quiet_login()
     with tempfile.TemporaryDirectory(prefix="grid-large-", dir=arguments.folder) as folder:
         figures = walk(int(arguments.gigabytes * 1e9), Path(folder))
-    table = Table(title=f"A dataset of {megabytes(figures.size)}")
+    report = Report()
+    size = megabytes(figures.size)
+    table = Table(title=f"A dataset of {size}")
     table.add_column("step")
     table.add_column("seconds", justify="right")
     for name, seconds in figures.seconds.items():
+        report.add(f"{size}, {name}", seconds, "s")
         table.add_row(name, f"{seconds:,.2f}")
+    for killed, count in zip(("the SDK", "the node"), figures.resumed_at, strict=True):
+        report.add(f"{size}, arrived when {killed} was killed", count / 1e6, "MB")
+    rest = report.add(f"{size}, node's memory at rest", figures.node_at_rest / 1e6, "MB")
+    target = MEMORY_TARGET if arguments.gigabytes == FULL_SIZE else None
+    report.add(f"{size}, node's memory, peak", figures.node_peak / 1e6, "MB", against=rest, target=target)
+    report.add(f"{size}, SDK's memory, peak", figures.sdk_peak / 1e6, "MB")
+    report.add(f"{size}, left in the blob folder", len(figures.left), "files", target=0)
     console = Console()
     console.print(table)
     went_on = " and ".join(megabytes(count) for count in figures.resumed_at)
@@ -234,6 +255,7 @@ def main() -> None:
         f"the SDK (with torch) {megabytes(figures.sdk_peak)} at its peak"
     )
     console.print(f"left in the blob folder after deleting: {figures.left or 'nothing'}")
+    report.finish(arguments.json)
 
 
 if __name__ == "__main__":

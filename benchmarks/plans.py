@@ -1,6 +1,6 @@
 """Plan against eager PyTorch for the thirteen computations (fifteen examples).
 
-    python benchmarks/plans.py [--seconds 20] [--sandbox]
+    python benchmarks/plans.py [--seconds 20] [--computations 15] [--sandbox] [--quick] [--json]
 
 Eager is idiomatic: nn.Module and torch.optim for the networks, the function itself for the rest. Both run in
 this process, one thread, in interleaved rounds, so that a busy machine slows both alike. A round
@@ -12,6 +12,7 @@ the same steps in the sandboxed child.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import time
@@ -25,6 +26,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks._harness import Report, parse
 from syft_ext.plans import Plan, PlanSandbox, trace
 from tests.plans.examples import Example, all_examples
 
@@ -73,10 +75,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="time for all measurements together")
+    parser.add_argument(
+        "--computations", type=int, default=15, choices=range(1, 16), metavar="N", help="only the first N"
+    )
     parser.add_argument("--sandbox", action="store_true", help="measure the sandboxed child as well")
-    options = parser.parse_args()
+    options = parse(parser, seconds=1.0, computations=3)
     torch.set_num_threads(1)
-    examples = all_examples()
+    report = Report()
+    examples = dict(itertools.islice(all_examples().items(), options.computations))
     table = Table(title="Plan against eager PyTorch, one thread, CPU time per step (medians)")
     columns = [
         "computation",
@@ -91,7 +97,7 @@ def main() -> None:
     ]
     for column in columns + (["sandbox (wall)"] if options.sandbox else []):
         table.add_column(column, justify="left" if column == "computation" else "right")
-    ratios = []
+    gains = []
     sandbox = PlanSandbox() if options.sandbox else None
     console = Console()
     with console.status("tracing") as status:
@@ -102,25 +108,34 @@ def main() -> None:
             tracing = time.perf_counter() - start
             plan = Plan.loads(traced.dumps())
             eager, planned, first, rounds = measure(example, plan, options.seconds / len(examples))
-            ratios.append(eager / planned)
+            report.add(f"{name}: tracing", tracing, "s")
+            report.add(f"{name}: first call of the plan", first * 1e3, "ms")
+            ours = report.add(f"{name}: plan", planned * 1e3, "ms")
+            peer = report.add(f"{name}: eager", eager * 1e3, "ms", against=ours)
+            gains.append(report.add_ratio(peer, "× faster").value)
             row = [
                 name,
                 str(len(plan.document.nodes)),
                 f"{len(plan.dumps()):,}",
                 f"{tracing:.1f} s",
                 f"{first * 1e3:.0f} ms",
-                f"{eager * 1e3:.3f} ms",
-                f"{planned * 1e3:.3f} ms",
-                f"{eager / planned:.2f}",
+                f"{peer.value:.3f} ms",
+                f"{ours.value:.3f} ms",
+                f"{peer.ratio:.2f}",
                 str(rounds),
             ]
             if sandbox is not None:
-                row.append(f"{measure_sandbox(example, plan, sandbox) * 1e3:.3f} ms")
+                wall = measure_sandbox(example, plan, sandbox) * 1e3
+                report.add(f"{name}: plan in the sandbox, wall", wall, "ms")
+                row.append(f"{wall:.3f} ms")
             table.add_row(*row)
     if sandbox is not None:
         sandbox.close()
     console.print(table)
-    console.print(f"median of the ratios: {statistics.median(ratios):.2f}, lowest {min(ratios):.2f}")
+    median = report.add("eager ÷ plan, median", statistics.median(gains), "× faster")
+    lowest = report.add("eager ÷ plan, lowest", min(gains), "× faster")
+    console.print(f"median of the ratios: {median.value:.2f}, lowest {lowest.value:.2f}")
+    report.finish(options.json)
 
 
 if __name__ == "__main__":

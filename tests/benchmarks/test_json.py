@@ -1,0 +1,75 @@
+"""Every benchmark runs at small sizes and ends with its figures as one line of JSON. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks._harness import MORE_IS_BETTER
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if not path.name.startswith("_"))
+FIELDS = ["name", "value", "unit", "against", "ratio", "target", "holds"]
+
+
+def run(script: Path, environment: dict[str, str]) -> str:
+    """Standard output of ``script --quick --json``; if it takes too long, it ends, and its nodes with it."""
+    process = subprocess.Popen(
+        [sys.executable, str(script), "--quick", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        start_new_session=True,  # a group of processes that can be ended at once
+    )
+    try:
+        output, errors = process.communicate(timeout=200)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    assert process.returncode == 0, errors
+    return output
+
+
+def check(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
+    """One row has the fields, types and relations that the harness promises; ``rows``: all of them by name."""
+    assert list(row) == FIELDS
+    assert type(row["name"]) is str and row["name"]
+    assert type(row["unit"]) is str and row["unit"]
+    assert type(row["value"]) is float and math.isfinite(row["value"])
+    if row["against"] is None:
+        assert row["ratio"] is None
+    else:
+        peer = rows[row["against"]]
+        assert peer["unit"] == row["unit"]
+        assert type(row["ratio"]) is float
+        assert row["ratio"] == pytest.approx(row["value"] / peer["value"])
+    if row["target"] is None:
+        assert row["holds"] is None
+    else:
+        assert type(row["target"]) is float and math.isfinite(row["target"])
+        least = row["unit"] in MORE_IS_BETTER
+        assert row["holds"] is (row["value"] >= row["target"] if least else row["value"] <= row["target"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_the_last_line_is_one_object_with_every_figure(script: Path, tmp_path: Path) -> None:
+    lines = run(script, {"GRID_USER_HOME": str(tmp_path / "user")}).splitlines()
+    assert lines[:-1], "what people read comes first"
+    document = json.loads(lines[-1])
+    assert list(document) == ["rows"]
+    rows = {row["name"]: row for row in document["rows"]}
+    assert len(rows) == len(document["rows"]), "names are unique"
+    for row in document["rows"]:
+        check(row, rows)
+    assert any(row["ratio"] is not None for row in document["rows"]), "nothing is measured against anything"
