@@ -135,6 +135,7 @@ def __getattr__(name: str) -> Any:
     else:
         value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
+    _install()  # what was imported may have loaded torch
     return value
 
 

@@ -9,12 +9,15 @@ written to, and what is written to it is written back to the parent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from syft_ext.errors import Unsupported
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Cell", "Handle", "Holder", "Meta", "Step", "meta_of"]
+__all__ = ["Cell", "Handle", "Holder", "Meta", "Step", "Stored", "meta_of"]
 
 
 class Meta(NamedTuple):
@@ -112,9 +115,18 @@ class Cell:
         self._handle, self._seen = handle, self.root.version
 
 
-def _cannot_write(name: str) -> Exception:
-    from syft_ext.errors import Unsupported
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The object of the store that holds a pointer's value. ``number``: that of the value, -1 for several; what
+    was written to the pointer since is another value. ``loaded``: it came from there, so fetching it does not use
+    it up."""
 
+    object_id: str
+    number: int
+    loaded: bool = False
+
+
+def _cannot_write(name: str) -> Exception:
     return Unsupported(
         f"a view made by {name} cannot be changed in place remotely.\n"
         "  Instead: make a new tensor of it, x = torch.where(condition, new, x) for instance"

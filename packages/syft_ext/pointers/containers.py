@@ -12,12 +12,12 @@ from syft_ext.display.table import Table
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
+from syft_ext.pointers.cells import Stored
 from syft_ext.pointers.tensor import RemoteTensor
 
 if TYPE_CHECKING:
     from syft_ext.client.requests import DataRequest
     from syft_ext.pointers.location import Location
-    from syft_ext.pointers.stored import Stored
 
 __all__ = ["RemoteContainer", "RemoteDict", "RemoteList", "RemoteTable", "is_table"]
 
@@ -31,6 +31,7 @@ class RemoteContainer:
     """What lists, mappings and tables of pointers have in common. The parts are pointers, or containers."""
 
     title = ""
+    ordered = False
 
     def __init__(self) -> None:
         self._stored: Stored | None = None
@@ -47,7 +48,7 @@ class RemoteContainer:
         """All tensors in it, in order."""
         found: list[RemoteTensor] = []
         for _, part in self._pairs():
-            found += part.leaves() if isinstance(part, RemoteContainer) else [part]
+            found += part.leaves()
         return found
 
     @property
@@ -65,7 +66,7 @@ class RemoteContainer:
         delete_obj: bool = True,
     ) -> Any:
         """Fetch everything in one answer; as :meth:`RemoteTensor.get`."""
-        values = fetching.get_all(self, self.leaves(), request_block, timeout_secs, reason, delete_obj)
+        values = fetching.get_all(self, request_block, timeout_secs, reason, delete_obj)
         return self._filled(iter(values))
 
     def get_copy(self, request_block: bool = False, timeout_secs: float = 600.0, reason: str = "") -> Any:
@@ -84,7 +85,7 @@ class RemoteContainer:
         self, reason: str = "", scope: Literal["read", "compute", "statistics"] = "read"
     ) -> DataRequest:
         """Ask for all of it, as one object of the store."""
-        return fetching.request(self.leaves(), reason, scope, self)
+        return fetching.request(self, reason, scope)
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of the leaves, dotted where containers are nested."""
@@ -93,6 +94,12 @@ class RemoteContainer:
             path = f"{prefix}.{name}" if prefix else name
             found += part.names(path) if isinstance(part, RemoteContainer) else [path]
         return found
+
+    def stored_names(self) -> list[str] | None:
+        """What its leaves are called in the store; None where their order says it."""
+        names = self.names()
+        flat = self.ordered and all("." not in name for name in names)
+        return None if flat and len(names) > 1 else names
 
     def __len__(self) -> int:
         return len(self._pairs())
@@ -116,6 +123,7 @@ class RemoteList(RemoteContainer):
     """Pointers in order. ``get()`` gives a list."""
 
     title = "Remote list"
+    ordered = True
 
     def __init__(self, parts: Sequence[Any]) -> None:
         super().__init__()

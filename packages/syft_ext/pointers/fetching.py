@@ -3,46 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 
+from syft_ext.client.objects import Objects, RemoteObject
+from syft_ext.client.requests import DataRequest, Requests
 from syft_ext.errors import DeadlineExceeded, Forbidden
 from syft_ext.plans.graph.dtypes import dtype_name
+from syft_ext.pointers.cells import Cell, Stored
 
 if TYPE_CHECKING:
-    from syft_ext.client.objects import RemoteObject
-    from syft_ext.client.requests import DataRequest
-    from syft_ext.pointers.containers import RemoteContainer
-    from syft_ext.pointers.stored import Stored
-    from syft_ext.pointers.tensor import RemoteTensor
+    from syft_ext.pointers.location import Location
+    from syft_ext.pointers.session import Session
 
-__all__ = ["get", "get_all", "keep", "request", "stored_object", "stored_of"]
+__all__ = ["Pointer", "TensorPointer", "get", "get_all", "keep", "request", "stored_object", "stored_of"]
 
 
-def get(
-    pointer: RemoteTensor, request_block: bool, timeout: float, reason: str, delete: bool
-) -> torch.Tensor:
-    """See :meth:`RemoteTensor.get`."""
-    return get_all(pointer, [pointer], request_block, timeout, reason, delete)[0]
+class TensorPointer(Protocol):
+    """What is used here of a :class:`~syft_ext.pointers.tensor.RemoteTensor`.
+
+    Attributes:
+        grad: a remote tensor too, if there is one.
+    """
+
+    _session: Session
+    _cell: Cell | None
+    _stored: Stored | None
+    dtype: torch.dtype
+    shape: torch.Size
+    grad: Any
+    requires_grad: bool
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether autograd keeps gradients for it."""
+
+    @property
+    def cell(self) -> Cell:
+        """The place that holds its value."""
+
+
+class Pointer(Protocol):
+    """A remote tensor, or a container of several."""
+
+    _stored: Stored | None
+
+    @property
+    def location(self) -> Location:
+        """Where the values are."""
+
+    def leaves(self) -> Sequence[TensorPointer]:
+        """All tensors in it, in order."""
+
+    def stored_names(self) -> list[str] | None:
+        """What its leaves are called in the store; None for one without a name, or where the order says it."""
+
+
+def get(pointer: Pointer, request_block: bool, timeout: float, reason: str, delete: bool) -> torch.Tensor:
+    """See :meth:`~syft_ext.pointers.tensor.RemoteTensor.get`."""
+    return get_all(pointer, request_block, timeout, reason, delete)[0]
 
 
 def get_all(
-    whole: RemoteTensor | RemoteContainer,
-    leaves: Sequence[RemoteTensor],
-    request_block: bool,
-    timeout: float,
-    reason: str,
-    delete: bool,
+    whole: Pointer, request_block: bool, timeout: float, reason: str, delete: bool
 ) -> list[torch.Tensor]:
-    """The values of ``leaves``, the parts of ``whole``, in one answer."""
+    """The values of all leaves of ``whole``, in one answer."""
+    leaves = whole.leaves()
     if not leaves:
         return []
     try:
         values = _fetch(leaves)
     except Forbidden as refused:
         if request_block:
-            values = _ask(whole, leaves, timeout, reason)
+            values = _ask(whole, timeout, reason)
         else:
             values = _granted(whole, refused)
     if delete:
@@ -52,7 +86,7 @@ def get_all(
     return values
 
 
-def _fetch(leaves: Sequence[RemoteTensor]) -> list[torch.Tensor]:
+def _fetch(leaves: Sequence[TensorPointer]) -> list[torch.Tensor]:
     """Values and gradients in one request; leaves come back as leaves."""
     gradients = [leaf.grad if leaf.is_leaf and leaf.requires_grad else None for leaf in leaves]
     wanted: list[Any] = [*leaves, *(gradient for gradient in gradients if gradient is not None)]
@@ -65,10 +99,8 @@ def _fetch(leaves: Sequence[RemoteTensor]) -> list[torch.Tensor]:
     return values
 
 
-def _ask(
-    whole: RemoteTensor | RemoteContainer, leaves: Sequence[RemoteTensor], timeout: float, reason: str
-) -> list[torch.Tensor]:
-    asked = request(leaves, reason, "read", whole)
+def _ask(whole: Pointer, timeout: float, reason: str) -> list[torch.Tensor]:
+    asked = request(whole, reason, "read")
     try:
         asked.wait(timeout)
     except DeadlineExceeded:
@@ -80,7 +112,7 @@ def _ask(
     return _download(whole)
 
 
-def _granted(whole: RemoteTensor | RemoteContainer, refused: Forbidden) -> list[torch.Tensor]:
+def _granted(whole: Pointer, refused: Forbidden) -> list[torch.Tensor]:
     """What was asked for before and allowed since."""
     if stored_of(whole) is None:
         raise refused
@@ -90,64 +122,46 @@ def _granted(whole: RemoteTensor | RemoteContainer, refused: Forbidden) -> list[
         raise refused from None
 
 
-def _download(whole: RemoteTensor | RemoteContainer) -> list[torch.Tensor]:
+def _download(whole: Pointer) -> list[torch.Tensor]:
     data = stored_object(whole).get()
     if isinstance(data, torch.Tensor):
         return [data.clone()]
     return [tensor.clone() for tensor in (data.values() if isinstance(data, dict) else data)]
 
 
-def request(
-    leaves: Sequence[RemoteTensor],
-    reason: str,
-    scope: Literal["read", "compute", "statistics"],
-    whole: RemoteTensor | RemoteContainer | None = None,
-) -> DataRequest:
+def request(whole: Pointer, reason: str, scope: Literal["read", "compute", "statistics"]) -> DataRequest:
     """Ask for ``whole``; it becomes an object of the store first, if it is none yet."""
-    from syft_ext.client.requests import Requests
-
-    target = whole if whole is not None else leaves[0]
-    stored = stored_of(target) or keep(target, description=_described(leaves), note=reason)
+    leaves = whole.leaves()
+    stored = stored_of(whole) or keep(whole, description=_described(leaves), note=reason)
     return Requests(leaves[0]._session.client).create(stored.object_id, reason, scope)
 
 
-def _described(leaves: Sequence[RemoteTensor]) -> str:
+def _described(leaves: Sequence[TensorPointer]) -> str:
     """What reviewers read beside the reason."""
     forms = [f"{dtype_name(leaf.dtype)}{list(leaf.shape)}" for leaf in leaves]
     more = f" and {len(forms) - 8} more" if len(forms) > 8 else ""
     return f"Computed remotely: {', '.join(forms[:8])}{more}"
 
 
-def stored_of(whole: RemoteTensor | RemoteContainer) -> Stored | None:
+def stored_of(whole: Pointer) -> Stored | None:
     """The object that holds what ``whole`` is now, if one does."""
     stored = whole._stored
     if stored is None or stored.number < 0:
         return stored
-    assert isinstance(whole, torch.Tensor)
-    return stored if whole.cell.now().number == stored.number else None
+    (leaf,) = whole.leaves()
+    return stored if leaf.cell.now().number == stored.number else None
 
 
-def keep(whole: RemoteTensor | RemoteContainer, **fields: Any) -> Stored:
+def keep(whole: Pointer, **fields: Any) -> Stored:
     """Make it an object of the store; ``fields`` are those of :class:`~syft_ext.messages.compute.KeepValues`."""
-    from syft_ext.pointers.containers import RemoteContainer, RemoteList
-    from syft_ext.pointers.stored import Stored
-
-    if isinstance(whole, RemoteContainer):
-        leaves, names = whole.leaves(), whole.names()
-        handles = [leaf.cell.now() for leaf in leaves]
-        flat = isinstance(whole, RemoteList) and all("." not in name for name in names)
-        view = leaves[0]._session.keep(handles, None if flat and len(leaves) > 1 else names, **fields)
-        whole._stored = Stored(view.id, -1)
-    else:
-        handle = whole.cell.now()
-        view = whole._session.keep([handle], None, **fields)
-        whole._stored = Stored(view.id, handle.number)
+    leaves = whole.leaves()
+    handles = [leaf.cell.now() for leaf in leaves]
+    view = leaves[0]._session.keep(handles, whole.stored_names(), **fields)
+    whole._stored = Stored(view.id, handles[0].number if isinstance(whole, torch.Tensor) else -1)
     return whole._stored
 
 
-def stored_object(whole: RemoteTensor | RemoteContainer) -> RemoteObject:
+def stored_object(whole: Pointer) -> RemoteObject:
     """The object of the store that holds it; made now if there is none."""
-    from syft_ext.client.objects import Objects
-
     stored = stored_of(whole) or keep(whole)
     return Objects(whole.location.client).describe(stored.object_id)

@@ -10,10 +10,11 @@ import torch
 from torch._decomp import decompositions
 
 from syft_ext.pointers.here import here
+from syft_ext.pointers.record import needs_value
+from syft_ext.pointers.routes import add_functions
 from syft_ext.pointers.tensor import RemoteTensor
-from syft_ext.pointers.values import needs_value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["CAUGHT"]
 
 _rnn: Any = decompositions
 
@@ -92,7 +93,7 @@ def _recurrent(whole: Callable[..., Any], packed: Callable[..., Any]) -> Callabl
 _NUMPY = _refused("leaves torch for numpy: it needs the values of a tensor")
 _ONE = _refused("needs the value of a tensor")
 
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
+CAUGHT: dict[Any, Callable[..., Any]] = {
     torch.Tensor.backward: _backward,
     torch.autograd.grad: _grad,
     torch.Tensor.data.__set__: _set_data,  # type: ignore[attr-defined]  # a getset descriptor
@@ -115,3 +116,4 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.rnn_tanh: _recurrent(decompositions.rnn_tanh_input, decompositions.rnn_tanh_data),
     torch.rnn_relu: _recurrent(decompositions.rnn_relu_input, decompositions.rnn_relu_data),
 }
+add_functions(CAUGHT)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from syft_ext.pointers.routes import dispatch
+
 if TYPE_CHECKING:
     from syft_ext.pointers.session import Session
 
@@ -38,8 +40,6 @@ class _Here(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         if func not in _FACTORIES:
             return func(*args, **(kwargs or {}))
-        from syft_ext.pointers.record import dispatch
-
         return dispatch(func, args, kwargs or {})
 
 

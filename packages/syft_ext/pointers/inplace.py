@@ -10,7 +10,8 @@ import torch
 from torch.utils._mode_utils import no_dispatch
 
 from syft_ext.errors import GridError, Unsupported
-from syft_ext.pointers.record import dispatch, refuse
+from syft_ext.pointers.record import refuse
+from syft_ext.pointers.routes import Order, Route, add_choice, dispatch
 from syft_ext.pointers.tensor import RemoteTensor
 
 __all__ = ["functional", "in_place", "reshape_in_place", "write"]
@@ -99,3 +100,14 @@ def write(target: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         raise Unsupported("the operation cannot run in place remotely")
     target.cell.write(new.cell.now())
     return target
+
+
+def _writing(func: Any) -> Route | None:
+    if torch.Tag.inplace_view in func.tags:
+        return reshape_in_place
+    if not func._schema.is_mutable:
+        return None
+    return in_place if functional(func) is not None else refuse
+
+
+add_choice(Order.IN_PLACE, _writing)

@@ -54,7 +54,7 @@ class Location:
             return self._session
 
     def _opened(self) -> Session:
-        from syft_ext.pointers.session import Session
+        from syft_ext.pointers.session import Session  # loads torch: only where something is sent or loaded
 
         try:
             return Session(self.client, self.environment)

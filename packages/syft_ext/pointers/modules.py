@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import torch
 
 from syft_ext.errors import Conflict, GridError
+from syft_ext.pointers.containers import RemoteList
 from syft_ext.pointers.location import Location
-from syft_ext.pointers.sending import put
+from syft_ext.pointers.record import put
 from syft_ext.pointers.session import Session
 from syft_ext.pointers.tensor import RemoteTensor
 
@@ -65,8 +66,6 @@ def _remote(session: Session, tensor: torch.Tensor) -> RemoteTensor:
 
 def get_module(module: M, **options: Any) -> M:
     """Fetch parameters, gradients and buffers in one answer; the same module, here again."""
-    from syft_ext.pointers.containers import RemoteList
-
     remote = [tensor for tensor in _tensors(module) if isinstance(tensor, RemoteTensor)]
     if not remote:
         return module

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from syft_ext.errors import NotFound
-from syft_ext.pointers.sending import put
+from syft_ext.pointers.record import put
 from syft_ext.pointers.tensor import RemoteTensor
 
 __all__ = ["Optims"]

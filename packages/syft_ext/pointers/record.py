@@ -1,8 +1,9 @@
 """From an operation of torch to actions of a session.
 
-``dispatch`` gets ATen operations, below autograd. What the op set holds is recorded; views share their memory
-(:mod:`syft_ext.pointers.views`); in-place operations become the functional one and a write; the rest is
-rewritten by the rules that plans are traced with, each step of which comes here again.
+What comes here are ATen operations, below autograd (:mod:`syft_ext.pointers.routes`). What the op set holds is
+recorded; views share their memory (:mod:`syft_ext.pointers.views`); in-place operations become the functional
+one and a write; the rest is rewritten by the rules that plans are traced with, each step of which is dispatched
+again.
 """
 
 from __future__ import annotations
@@ -14,60 +15,36 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch._decomp import decomposition_table
 
-from syft_ext.errors import GridError, Unsupported
-from syft_ext.messages.compute import Call
+from syft_ext.errors import GridError, TooLarge, Unsupported
+from syft_ext.messages.compute import Call, Put
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.plans.graph.ops import ALLOWED
 from syft_ext.plans.tracing.decompositions import second_pass
 from syft_ext.plans.tracing.errors import hint_for_op
 from syft_ext.plans.tracing.lower import STORAGE
-from syft_ext.pointers.cells import Handle
+from syft_ext.pointers.cells import Handle, meta_of
 from syft_ext.pointers.here import current, depth, here
+from syft_ext.pointers.lines import line_at, place
+from syft_ext.pointers.routes import Order, Route, add_choice
 from syft_ext.pointers.shapes import results_of
 from syft_ext.pointers.tensor import RemoteTensor, wrap
 
 if TYPE_CHECKING:
     from syft_ext.pointers.session import Session
 
-__all__ = ["Encoded", "call", "dispatch", "encode", "record", "refuse", "session_of"]
+__all__ = ["Encoded", "bring_along", "call", "encode", "needs_value", "put", "record", "refuse", "session_of"]
 
 _DEEPEST = 24  # rules within rules
-Route = Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
-
-
-def dispatch(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Record one ATen operation. Raises :class:`GridError` where it cannot run remotely."""
-    return _route(func)(func, args, kwargs)
-
-
-@cache
-def _route(func: Any) -> Route:
-    from syft_ext.pointers.inplace import functional, in_place, reshape_in_place
-    from syft_ext.pointers.rules import RULES
-    from syft_ext.pointers.views import VIEWS, view
-
-    if func in RULES:
-        return RULES[func]
-    if func in VIEWS:
-        return view
-    if str(func) in ALLOWED:
-        return _direct
-    if func in _table():
-        return _rewrite
-    if torch.Tag.inplace_view in func.tags:
-        return reshape_in_place
-    if func._schema.is_mutable:
-        return in_place if functional(func) is not None else refuse
-    if func.namespace == "prims":
-        return _prim
-    if func._can_decompose():
-        return _compose
-    return refuse
+_GET = "x.get() brings it here (x.get_copy() leaves it there too); torch.where(condition, a, b) chooses there"
+LARGEST = 16 << 20  # bytes of a local operand that are sent along without being asked to
 
 
 @cache
 def _table() -> dict[Any, Callable[..., Any]]:
     return {**decomposition_table, **second_pass()}
+
+
+# -- the kinds of operations ---------------------------------------------------------------------------
 
 
 def refuse(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -78,6 +55,16 @@ def refuse(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     else:
         hint = hint_for_op(name)
     raise Unsupported(f"{name} cannot run remotely\n  Instead: {hint}", op=name)
+
+
+def needs_value(tensor: Any, what: str = "") -> GridError:
+    """The error for code that decides on, prints or converts values."""
+    line = line_at(place())
+    name = tensor.location.name if hasattr(tensor, "location") else "another place"
+    what = what or "needs the value of a tensor"
+    return Unsupported(
+        f"{line} {what} that is at {name}\n  Instead: {_GET}", file=line.file, line=line.number
+    )
 
 
 def _rewrite(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -100,6 +87,32 @@ def _compose(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 def _direct(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return record(func, func, args, kwargs)
 
+
+def _op_set(func: Any) -> Route | None:
+    return _direct if str(func) in ALLOWED else None
+
+
+def _rewritten(func: Any) -> Route | None:
+    return _rewrite if func in _table() else None
+
+
+def _of_prims(func: Any) -> Route | None:
+    return _prim if func.namespace == "prims" else None
+
+
+def _composed(func: Any) -> Route | None:
+    return _compose if func._can_decompose() else None
+
+
+def _refused(func: Any) -> Route | None:
+    return refuse
+
+
+add_choice(Order.OP_SET, _op_set)
+add_choice(Order.REWRITTEN, _rewritten)
+add_choice(Order.PRIM, _of_prims)
+add_choice(Order.COMPOSED, _composed)
+add_choice(Order.REFUSED, _refused)
 
 # -- one action ----------------------------------------------------------------------------------------
 
@@ -173,7 +186,7 @@ class Encoded:
             return argument, argument
         if isinstance(argument, torch.Tensor):
             if not isinstance(argument, RemoteTensor):
-                argument = _bring(self.session, argument)
+                argument = bring_along(self.session, argument)
                 self._brought.append(argument)
             cell = argument.cell
             return ["r", cell.now().number], cell.meta
@@ -210,7 +223,37 @@ def _dtype(dtype: torch.dtype) -> str:
     return name
 
 
-def _bring(session: Session, tensor: torch.Tensor) -> RemoteTensor:
-    from syft_ext.pointers.sending import bring_along
+# -- local operands -------------------------------------------------------------------------------------
 
-    return bring_along(session, tensor)
+
+def put(session: Session, tensor: torch.Tensor) -> RemoteTensor:
+    """A copy of ``tensor`` there, as it is now."""
+    dtype = dtype_name(tensor.dtype)
+    if dtype is None or tensor.layout != torch.strided or tensor.device.type == "meta":
+        raise Unsupported(f"a {tensor.layout} tensor of {tensor.dtype} cannot be sent; dense real ones can")
+    with torch._C.DisableTorchFunctionSubclass():
+        # A copy: the caller may write to the tensor before the queue is sent.
+        flat = tensor.detach().cpu().contiguous().clone().reshape(-1)
+        raw = flat.view(torch.uint8) if flat.numel() else torch.empty(0, dtype=torch.uint8)
+        meta = meta_of(tensor.detach().contiguous())
+        data = memoryview(raw.numpy().data) if flat.numel() else memoryview(b"")
+    shape = list(tensor.shape)
+    (handle,) = session.record(1, lambda out: Put(out=out[0], dtype=dtype, shape=shape, offset=0), data)
+    return wrap(session, handle, meta)
+
+
+def bring_along(session: Session, tensor: torch.Tensor) -> RemoteTensor:
+    """A local operand of a remote operation, sent along. Raises :class:`GridError` if it should be sent first."""
+    if tensor.requires_grad and torch.is_grad_enabled():
+        raise GridError(
+            f"a tensor that is here and needs a gradient meets values at {session.client.name}.\n"
+            "  Instead: send it there first (model.send(data.location)), or use torch.no_grad()"
+        )
+    size = tensor.numel() * tensor.element_size()
+    if size > LARGEST:
+        raise TooLarge(
+            f"a local tensor of {size / 1e6:,.0f} MB meets values at {session.client.name}.\n"
+            "  Instead: send it there once, x = x.send(data.location)",
+            limit=LARGEST,
+        )
+    return put(session, tensor)

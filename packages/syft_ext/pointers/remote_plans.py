@@ -15,8 +15,8 @@ from syft_ext.plans.graph.expr import eval_shape
 from syft_ext.plans.ir import Plan
 from syft_ext.plans.tracing.decorator import trace
 from syft_ext.pointers.cells import meta_of
-from syft_ext.pointers.record import session_of
-from syft_ext.pointers.sending import bring_along
+from syft_ext.pointers.record import bring_along, session_of
+from syft_ext.pointers.routes import add_functions
 from syft_ext.pointers.tensor import RemoteTensor, wrap
 
 __all__ = ["remote", "run_plan"]
@@ -41,6 +41,9 @@ def run_plan(plan: Plan, flat: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ..
         for output in plan.outputs
     ]
     return tuple(wrap(session, handle, meta) for handle, meta in zip(handles, metas, strict=True))
+
+
+add_functions({RemoteTensor.run_plan: run_plan})
 
 
 def remote(function: Callable[..., Any]) -> Callable[..., Any]:

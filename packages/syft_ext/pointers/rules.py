@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,9 @@ from syft_ext.errors import Unsupported
 from syft_ext.plans.tracing.randomness import Randomness
 from syft_ext.pointers.here import here
 from syft_ext.pointers.inplace import write
-from syft_ext.pointers.record import dispatch, record, session_of
+from syft_ext.pointers.record import bring_along, needs_value, record, session_of
+from syft_ext.pointers.routes import Route, add_routes, dispatch
 from syft_ext.pointers.tensor import RemoteTensor
-from syft_ext.pointers.values import needs_value
 
 __all__ = ["RULES"]
 
@@ -40,8 +40,6 @@ def _copy(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if not isinstance(target, RemoteTensor):
         return write(target, source)
     if not isinstance(source, RemoteTensor):
-        from syft_ext.pointers.sending import bring_along
-
         source = bring_along(target._session, source)
     if source.dtype != target.dtype:
         source = dispatch(aten._to_copy.default, [source], {"dtype": target.dtype})
@@ -152,7 +150,7 @@ def _strided_zeros(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
 
 _DRAWS = list(Randomness().table())
 
-RULES: dict[Any, Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]] = {
+RULES: dict[Any, Route] = {
     aten.detach.default: _alias,
     aten.alias.default: _alias,
     aten.lift_fresh.default: _alias,
@@ -179,3 +177,4 @@ RULES: dict[Any, Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]] = {
     aten.is_nonzero.default: _value,
     **dict.fromkeys(_DRAWS, _random),
 }
+add_routes(RULES)

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from syft_ext.errors import BadRequest, GridError, TooLarge, Unsupported
-from syft_ext.messages.compute import Put
-from syft_ext.plans.graph.dtypes import dtype_name
+from syft_ext.errors import BadRequest
 from syft_ext.pointers import fetching
-from syft_ext.pointers.cells import meta_of
+from syft_ext.pointers import operations as operations  # what is sent can be computed with
 from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable, is_table
 from syft_ext.pointers.location import target_of
-from syft_ext.pointers.tensor import RemoteTensor, wrap
+from syft_ext.pointers.modules import send_module
+from syft_ext.pointers.record import put
+from syft_ext.pointers.tensor import RemoteTensor
 from syft_ext.sources.frames import content_of
 from syft_ext.store.content import Data, decode
 
 if TYPE_CHECKING:
     from syft_ext.pointers.session import Session
 
-__all__ = ["bring_along", "put", "send"]
-
-LARGEST = 16 << 20  # bytes of a local operand that are sent along without being asked to
+__all__ = ["send"]
 
 
 def send(
@@ -41,8 +39,6 @@ def send(
     """
     location = target_of(target)
     if isinstance(value, torch.nn.Module):
-        from syft_ext.pointers.modules import send_module
-
         return send_module(value, location)
     pointer = _send(value, location.session)
     if tags or description or searchable:
@@ -83,36 +79,3 @@ def _leaf(source: torch.Tensor, pointer: RemoteTensor) -> RemoteTensor:
     if source.requires_grad:
         pointer.requires_grad_()
     return pointer
-
-
-def put(session: Session, tensor: torch.Tensor) -> RemoteTensor:
-    """A copy of ``tensor`` there, as it is now."""
-    dtype = dtype_name(tensor.dtype)
-    if dtype is None or tensor.layout != torch.strided or tensor.device.type == "meta":
-        raise Unsupported(f"a {tensor.layout} tensor of {tensor.dtype} cannot be sent; dense real ones can")
-    with torch._C.DisableTorchFunctionSubclass():
-        # A copy: the caller may write to the tensor before the queue is sent.
-        flat = tensor.detach().cpu().contiguous().clone().reshape(-1)
-        raw = flat.view(torch.uint8) if flat.numel() else torch.empty(0, dtype=torch.uint8)
-        meta = meta_of(tensor.detach().contiguous())
-        data = memoryview(raw.numpy().data) if flat.numel() else memoryview(b"")
-    shape = list(tensor.shape)
-    (handle,) = session.record(1, lambda out: Put(out=out[0], dtype=dtype, shape=shape, offset=0), data)
-    return wrap(session, handle, meta)
-
-
-def bring_along(session: Session, tensor: torch.Tensor) -> RemoteTensor:
-    """A local operand of a remote operation, sent along. Raises :class:`GridError` if it should be sent first."""
-    if tensor.requires_grad and torch.is_grad_enabled():
-        raise GridError(
-            f"a tensor that is here and needs a gradient meets values at {session.client.name}.\n"
-            "  Instead: send it there first (model.send(data.location)), or use torch.no_grad()"
-        )
-    size = tensor.numel() * tensor.element_size()
-    if size > LARGEST:
-        raise TooLarge(
-            f"a local tensor of {size / 1e6:,.0f} MB meets values at {session.client.name}.\n"
-            "  Instead: send it there once, x = x.send(data.location)",
-            limit=LARGEST,
-        )
-    return put(session, tensor)

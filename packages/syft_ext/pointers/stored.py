@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,8 +10,10 @@ import torch
 from syft_ext.errors import Unsupported
 from syft_ext.messages.compute import ContentLayout, DescribeContent, Load, TensorLayout
 from syft_ext.plans.graph.dtypes import DTYPES
-from syft_ext.pointers.cells import Cell, Meta, meta_of
+from syft_ext.pointers import operations as operations  # what is loaded can be computed with
+from syft_ext.pointers.cells import Cell, Meta, Stored, meta_of
 from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable
+from syft_ext.pointers.install import install
 from syft_ext.pointers.location import location_of
 from syft_ext.pointers.tensor import RemoteTensor
 
@@ -20,17 +21,7 @@ if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.pointers.session import Session
 
-__all__ = ["Stored", "pointer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The object of the store that holds a pointer's value. ``number``: that of the value; what was written to
-    the pointer since is another value. ``loaded``: it came from there, so fetching it does not use it up."""
-
-    object_id: str
-    number: int
-    loaded: bool = False
+__all__ = ["pointer"]
 
 
 def pointer(client: Caller, object_id: str, environment: str = "") -> Any:
@@ -70,3 +61,6 @@ def _meta(item: TensorLayout) -> Meta:
     shape = tuple(item.shape)
     strides = tuple(math.prod(max(size, 1) for size in shape[dim + 1 :]) for dim in range(len(shape)))
     return meta_of(torch.empty_strided(shape, strides, dtype=DTYPES[item.dtype], device="meta"))
+
+
+install()  # this has loaded torch

@@ -1,7 +1,7 @@
 """``RemoteTensor``: a torch tensor whose values are somewhere else.
 
 Torch's methods, operators, functions, modules, optimisers and its autograd work on it as on any tensor; every
-operation of the op set becomes an action of the session (:mod:`syft_ext.pointers.record`). What is known here
+operation of the op set becomes an action of the session (:mod:`syft_ext.pointers.routes`). What is known here
 is its form. What would need a value says so.
 """
 
@@ -16,15 +16,14 @@ import torch
 from syft_ext.errors import GridError
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
-from syft_ext.pointers.cells import Cell, Handle, Meta
-from syft_ext.pointers.install import install
+from syft_ext.pointers.cells import Cell, Handle, Meta, Stored
+from syft_ext.pointers.location import Location, location_of
+from syft_ext.pointers.routes import FUNCTIONS, dispatch
 
 if TYPE_CHECKING:
     from syft_ext.client.requests import DataRequest
     from syft_ext.messages.compute import ValueAccess
-    from syft_ext.pointers.location import Location
     from syft_ext.pointers.session import Session
-    from syft_ext.pointers.stored import Stored
 
 __all__ = ["RemoteTensor", "wrap"]
 
@@ -53,8 +52,6 @@ class RemoteTensor(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-        from syft_ext.pointers.functions import FUNCTIONS
-
         rule = FUNCTIONS.get(func)
         if rule is not None:
             return rule(*args, **(kwargs or {}))
@@ -65,8 +62,6 @@ class RemoteTensor(torch.Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        from syft_ext.pointers.record import dispatch
-
         return dispatch(func, args, kwargs or {})
 
     # -- where it is --------------------------------------------------------------------------------
@@ -83,8 +78,6 @@ class RemoteTensor(torch.Tensor):
     @property
     def location(self) -> Location:
         """The Domain or environment that holds the values: ``location.id`` names it, and things are sent to it."""
-        from syft_ext.pointers.location import location_of
-
         return location_of(self._session.client, self._session.environment)
 
     @property
@@ -94,6 +87,13 @@ class RemoteTensor(torch.Tensor):
         if stored is not None:
             return stored.object_id
         return f"{self._session.id}/{self.cell.now().number}"
+
+    def leaves(self) -> list[RemoteTensor]:
+        """Itself: what containers have several of."""
+        return [self]
+
+    def stored_names(self) -> None:
+        """In the store it has no name beside its object's id."""
 
     # -- bringing it here ---------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class RemoteTensor(torch.Tensor):
         self, reason: str = "", scope: Literal["read", "compute", "statistics"] = "read"
     ) -> DataRequest:
         """Ask for the values: they become an object of the store, which whoever decides can look at."""
-        return fetching.request([self], reason, scope)
+        return fetching.request(self, reason, scope)
 
     def check_access(self) -> ValueAccess:
         """Whether you may fetch the values now, and if not, the objects that stand in the way."""
@@ -170,13 +170,11 @@ class RemoteTensor(torch.Tensor):
 
     def run_plan(self, plan: Any, flat: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Run a plan where this is (see :meth:`syft_ext.plans.Plan.__call__`)."""
-        from syft_ext.pointers.remote_plans import run_plan
-
-        return run_plan(plan, flat)
+        results: tuple[torch.Tensor, ...] = FUNCTIONS[RemoteTensor.run_plan](plan, flat)
+        return results
 
 
 _CPU = torch.device("cpu")
-install()
 
 
 def wrap(session: Session, handle: Handle, meta: Meta) -> RemoteTensor:

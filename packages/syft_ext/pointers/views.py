@@ -9,6 +9,7 @@ import torch
 
 from syft_ext.pointers.cells import Cell, Handle, Meta, Step
 from syft_ext.pointers.record import call, encode
+from syft_ext.pointers.routes import add_routes
 from syft_ext.pointers.session import Session
 from syft_ext.pointers.shapes import results_of
 from syft_ext.pointers.tensor import RemoteTensor
@@ -103,3 +104,6 @@ def _through(
         return call(session, op, [values.get(id(part), part) for part in template])[0]
 
     return write
+
+
+add_routes(dict.fromkeys(VIEWS, view))
