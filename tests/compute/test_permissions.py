@@ -187,6 +187,36 @@ def test_a_use_for_computing_is_one_session_that_loads(lab: Lab, secret: str) ->
     sam.close()
 
 
+def test_what_this_session_spent_goes_before_what_would_lose_a_use(lab: Lab, secret: str) -> None:
+    """The grant that was spent at the first load is used up; the next load must not take a use of the other."""
+    now = lab.node.clock.now()
+    first = lab.grant(lab.sam, secret, "compute", uses_left=1, expires_at=now + 3600)
+    second = lab.grant(lab.sam, secret, "compute", uses_left=1)
+    sam = lab.sam.open()
+    sam.load(secret)
+    sam.load(secret)
+    assert codes(sam) == [] and (lab.uses(first), lab.uses(second)) == (0, 1)
+    lab.change(first, revoked_at=now)
+    sam.load(secret)
+    assert codes(sam) == [] and lab.uses(second) == 0
+    sam.close()
+
+
+def test_of_what_is_derived_each_sources_grant_loses_its_use(lab: Lab, remote: Remote, secret: str) -> None:
+    """One source under a grant that this session has used up, the other under one that is still to be counted."""
+    other = lab.owner.put(torch.ones(3))
+    lab.owner.share(other, programmers=[lab.sue.id])
+    both = remote.do("aten.add.Tensor", ref(remote.load(secret)), ref(remote.load(other)))
+    kept = remote.keep(both, searchable=True).id
+    grants = [lab.grant(lab.sam, each, "compute", uses_left=1) for each in (secret, other)]
+    sam = lab.sam.open()
+    sam.load(secret)
+    assert [lab.uses(each) for each in grants] == [0, 1]
+    sam.load(kept)
+    assert codes(sam) == [] and [lab.uses(each) for each in grants] == [0, 0]
+    sam.close()
+
+
 def test_a_use_for_reading_is_one_fetch(lab: Lab, secret: str) -> None:
     grant = lab.grant(lab.sam, secret, "read", uses_left=2, max_output_bytes=200)
     sam = lab.sam.open()

@@ -10,7 +10,7 @@ import torch
 from syft_ext.clock import ManualClock
 from syft_ext.errors import Forbidden, GridError, NotFound, TooLarge
 from syft_ext.messages.grants import CreateGrant, ListGrants, RevokeGrant
-from syft_ext.messages.objects import DescribeObject, GetObject, PutObject, UpdateObject
+from syft_ext.messages.objects import DeleteObject, DescribeObject, GetObject, PutObject, UpdateObject
 from syft_ext.messages.statistics import Begin
 from syft_ext.tensors import encode_tensors
 from syft_ext.transport import Connection
@@ -154,3 +154,23 @@ def test_programmers_find_an_object_and_have_no_content(story: Story) -> None:
     story.ann.call(UpdateObject(object_id=story.table, programmers=[]))
     with pytest.raises(NotFound):
         story.sue.call(DescribeObject(object_id=story.table))
+
+
+def test_what_a_grant_or_a_list_lets_one_find_is_not_said_to_be_missing(story: Story) -> None:
+    """Finding is one question: who is shown an object is forbidden to change it, not told that it is not there."""
+    change = UpdateObject(object_id=story.table, description="mine")
+    delete = DeleteObject(object_id=story.table)
+    for forbidden in (change, delete):
+        with pytest.raises(NotFound):
+            story.eve.call(forbidden)
+    grant = story.grant(user_id=story.eve_view.id, scope="compute")
+    for forbidden in (change, delete):
+        with pytest.raises(Forbidden):
+            story.eve.call(forbidden)
+    story.ann.call(RevokeGrant(grant_id=grant))
+    with pytest.raises(NotFound):
+        story.eve.call(change)
+    story.ann.call(UpdateObject(object_id=story.table, programmers=[story.eve_view.id]))
+    for forbidden in (change, delete):
+        with pytest.raises(Forbidden):
+            story.eve.call(forbidden)
