@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from grid import schema
 from grid.audit.log import AuditLog
-from grid.node import Node, Service
+from grid.installation.adopt import Adoption, adopt, look
+from grid.installation.claim import Installation
+from grid.installation.service import InstallationService
+from grid.node import Node, Principal, Service
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.blobs.registry import file_url, open_store
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
+from syft_ext.errors import NotFound
 from syft_ext.identity import Identity
 
-__all__ = ["open_contents", "open_node"]
+__all__ = [
+    "adopt_installation",
+    "inspect_installation",
+    "open_contents",
+    "open_installation",
+    "open_node",
+]
 
 
 def open_node(
@@ -39,27 +53,104 @@ def open_node(
         database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
         contents_url: where contents are (:mod:`grid.storage.blobs.registry`); files inside ``home`` when None.
 
-    Raises :class:`InvalidConfig` for a URL of either that is none, :class:`Unavailable` when it cannot be reached.
+    Raises :class:`InvalidConfig` for a URL of either that is none, :class:`Unavailable` when it cannot be reached,
+    and a refusal if database, contents and home do not belong together (:meth:`Installation.check`).
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or SystemClock()
-    identity = Identity.load_or_create(home / "node.key")
-    contents = open_contents(home, contents_url)
-    database = Database(database_url or f"sqlite:///{home / 'node.db'}")
-    schema.upgrade(database)
-    contents.sweep()
+    installation = open_installation(kind, home, database_url, contents_url, clock)
+    identity, database = installation.identity, installation.database
+    try:
+        installation.check_owner()  # before its tables are touched
+        schema.upgrade(database)
+        installation.claim()
+    except BaseException:
+        database.close()
+        raise
+    installation.contents.sweep()
     return Node(
         kind,
         home,
         name,
-        services,
+        [*services, partial(InstallationService, installation=installation)],
         identity=identity,
         database=database,
-        contents=contents,
+        contents=installation.contents,
         journal=AuditLog(identity, database, home, clock),
         clock=clock,
         address=address,
     )
+
+
+def open_installation(
+    kind: str, home: Path, database_url: str | None, contents_url: str | None, clock: Clock | None = None
+) -> Installation:
+    """Identity, database and contents of the node in ``home``, not checked, the database's tables as they are."""
+    return Installation(
+        kind,
+        Identity.load_or_create(home / "node.key"),
+        home,
+        Database(database_url or f"sqlite:///{home / 'node.db'}"),
+        open_contents(home, contents_url),
+        clock or SystemClock(),
+    )
+
+
+def inspect_installation(kind: str, home: Path, database_url: str | None, contents_url: str | None) -> str:
+    """What a start would find, in words; raises the refusal that it would raise. Nothing is made or changed."""
+    with ExitStack() as stack:
+        empty = Path(stack.enter_context(TemporaryDirectory()))  # stands in for what a start would make
+        key = home / "node.key"
+        identity = Identity.load_or_create(key if key.exists() else empty / "node.key")
+        file = home / "node.db"
+        database = Database(database_url or f"sqlite:///{file if file.exists() else empty / 'node.db'}")
+        stack.callback(database.close)
+        try:
+            contents = open_contents(home, contents_url, make=False)
+        except NotFound:
+            contents = open_contents(empty, None)
+        installation = Installation(kind, identity, home, database, contents, SystemClock())
+        if not database_url and not file.exists():
+            schema.upgrade(database)
+        elif not installation.is_current():
+            return "not claimed yet: that is done when the tables are brought up to date"
+        installation.check()
+        row = installation.row()
+        if row is None or row.epoch == 0:
+            return "not claimed yet: that is done at the first start"
+        return f"database {row.database_id}, contents {row.store_id}, both of node {identity.node_id}"
+
+
+def adopt_installation(
+    kind: str,
+    home: Path,
+    database_url: str | None,
+    contents_url: str | None,
+    agree: Callable[[Adoption], bool],
+) -> Path | None:
+    """Go on with the database that is there, once ``agree`` has seen what that means; the folder of what was put
+    aside, None if it was not agreed to. Raises as :func:`grid.installation.adopt.look` does."""
+    clock = SystemClock()
+    installation = open_installation(kind, home, database_url, contents_url, clock)
+    database = installation.database
+    try:
+        installation.check_owner()
+        schema.upgrade(database)
+        if not agree(look(installation)):
+            return None
+        quarantine = home / "quarantine" / time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(clock.now()))
+        done = adopt(installation, quarantine)
+        log = AuditLog(installation.identity, database, home, clock)
+        detail: dict[str, str | int | float | bool] = {
+            "reason": done.reason.code,
+            "contents": done.contents,
+            "bytes": done.size,
+        }
+        log.record(Principal("node", id=installation.identity.node_id), "installation.adopt", detail=detail)
+        log.close()
+        return quarantine
+    finally:
+        database.close()
 
 
 def open_contents(home: Path, url: str | None, *, make: bool = True) -> BlobStore:

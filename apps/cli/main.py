@@ -123,9 +123,7 @@ def _prepare(arguments: list[str]) -> None:
 
 def _run(command: Callable[..., Any], arguments: list[str]) -> int:
     try:
-        command(arguments, prog_name="grid", standalone_mode=False)
-    except click.exceptions.Exit as error:
-        return error.exit_code
+        answer = command(arguments, prog_name="grid", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -138,7 +136,7 @@ def _run(command: Callable[..., Any], arguments: list[str]) -> int:
         from apps.cli.output import explain
 
         return explain(error)
-    return 0
+    return answer if isinstance(answer, int) else 0  # click returns the code of its Exit
 
 
 if __name__ == "__main__":

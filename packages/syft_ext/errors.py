@@ -17,6 +17,10 @@
     ├── Forbidden               403  the identity is known and lacks the permission
     ├── NotFound                404
     ├── Conflict                409  it exists already, or its state does not allow this
+    │   ├── ForeignDatabase     409  the database belongs to another node
+    │   ├── ForeignContents     409  the store of contents belongs to another database
+    │   ├── DatabaseLost        409  an empty database, where there was another one
+    │   └── DatabaseOutdated    409  a database older than what its node has seen
     ├── SessionLost             410  the compute session, and the values in it, are gone
     ├── TooLarge                413
     ├── Unsupported             422  understood, and not offered here
@@ -39,9 +43,13 @@ __all__ = [
     "BadRequest",
     "BadSignature",
     "Conflict",
+    "DatabaseLost",
+    "DatabaseOutdated",
     "DeadlineExceeded",
     "ExpiredMessage",
     "Forbidden",
+    "ForeignContents",
+    "ForeignDatabase",
     "GridError",
     "InternalError",
     "InvalidConfig",
@@ -161,6 +169,22 @@ class NotFound(GridError):
 
 class Conflict(GridError):
     code, status, title = "conflict", 409, "The current state does not allow this"
+
+
+class ForeignDatabase(Conflict):
+    code, title = "foreign-database", "The database belongs to another node"
+
+
+class ForeignContents(Conflict):
+    code, title = "foreign-contents", "The store of contents belongs to another database"
+
+
+class DatabaseLost(Conflict):
+    code, title = "database-lost", "The database is empty, and there was another one"
+
+
+class DatabaseOutdated(Conflict):
+    code, title = "database-outdated", "The database is older than what its node has seen"
 
 
 class SessionLost(GridError):

@@ -21,8 +21,8 @@ def test_a_machine_and_a_node_that_are_well(nodes: Nodes) -> None:
     found = {row["check"]: row for row in done.json}
     assert done.code == 0, done.out
     assert set(found) == {
-        "python", "torch", "sandbox", "open files", "disk", "database", "contents", "port", "node",
-        "clock",
+        "python", "torch", "sandbox", "open files", "disk", "database", "contents",
+        "installation", "port", "node", "clock",
     }  # fmt: skip
     assert {row["result"] for row in found.values()} <= {"ok", "warning"}
     assert found["port"]["detail"] == "the node runs"

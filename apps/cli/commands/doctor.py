@@ -66,6 +66,7 @@ def doctor(kind: str, home: Path | None, url: str, form: str) -> None:
         ("disk", lambda: _disk(place)),
         ("database", lambda: _database(place, settings)),
         ("contents", lambda: _contents(place, settings)),
+        ("installation", lambda: _installation(kind, place, settings)),
         ("port", lambda: _port(settings, running)),
     ]
     if url:
@@ -203,6 +204,21 @@ def _contents(home: Path, settings: NodeSettings) -> Finding:
         return "ok", f"{where}: none yet, they are made at the first start"
     store.check()
     return "ok", f"{where}: they can be used"
+
+
+def _installation(kind: str, home: Path, settings: NodeSettings) -> Finding:
+    """Whether database, contents and home belong together."""
+    from apps.assembly import inspect_installation
+    from syft_ext.errors import GridError
+
+    if not home.exists() and not settings.database_url and not settings.contents:
+        return "ok", "none yet: it is made at the first start"
+    try:
+        return "ok", inspect_installation(
+            kind, home, settings.database_url or None, settings.contents or None
+        )
+    except GridError as error:
+        return "failed", f"{error.detail} [{error.code}]"
 
 
 def _port(settings: NodeSettings, running: bool) -> Finding:

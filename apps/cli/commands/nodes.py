@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from apps.cli.commands.adopt import adopt_command
 from apps.cli.commands.associations import associate, hub_commands, network_domains
 from apps.cli.commands.worker import worker_commands
 from apps.cli.home import home_of, resolve_settings
@@ -193,5 +194,7 @@ worker.add_command(_Start("worker"))
 for group, kind, peers in ((network, "network", "Domain"), (domain, "domain", "Worker")):
     for command in hub_commands(kind, peers):
         group.add_command(command)
+for group, kind in ((network, "network"), (domain, "domain"), (worker, "worker")):
+    group.add_command(adopt_command(kind))
 for command in worker_commands:
     worker.add_command(command)

@@ -9,6 +9,7 @@ import grid.environments.tables
 import grid.federated.state.policy_tables
 import grid.federated.state.tables
 import grid.governance.decisions.tables
+import grid.installation.tables
 import grid.network.tables
 import grid.privacy.budget.tables
 import grid.storage.objects.tables

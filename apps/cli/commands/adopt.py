@@ -1,0 +1,62 @@
+"""``grid domain adopt`` (and ``network``, ``worker``): go on with a database that its home refuses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from grid.installation.adopt import Adoption
+
+__all__ = ["adopt_command"]
+
+
+def adopt_command(kind: str) -> click.Command:
+    @click.command(
+        "adopt",
+        short_help="Go on with a lost or restored database.",
+        help=f"""Go on with the database that is there, although it is empty or older than the home says.
+
+\b
+Without this the {kind.capitalize()} does not start: what came since would be deleted as
+garbage. Contents that the database does not know are moved to HOME/quarantine;
+nothing is deleted. A database, or contents, of another node are not taken over.
+
+\b
+Examples:
+  grid {kind} adopt --home ./{kind}         says what will happen, and asks
+  grid {kind} adopt --home ./{kind} --yes   asks nothing
+""",
+    )
+    @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="The node's home.")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def adopt(home: Path | None, yes: bool) -> None:
+        from apps.assembly import adopt_installation
+        from apps.cli.commands.nodes import home_of, resolve_settings
+        from apps.runner import lock_home
+
+        place = home_of(kind, home)
+        settings = resolve_settings(kind, place, None, {}).settings
+
+        def agree(adoption: Adoption) -> bool:
+            click.echo(f"{adoption.reason.detail} [{adoption.reason.code}]")
+            click.echo(
+                f"{adoption.contents} contents ({adoption.size} bytes) that the database does not know will be"
+                f" moved to {place / 'quarantine'}"
+            )
+            if yes:
+                return True
+            if not sys.stdin.isatty():
+                raise click.UsageError("say --yes, or run this in a terminal to be asked")
+            return click.confirm("Go on with this database?")
+
+        with lock_home(place):
+            done = adopt_installation(
+                kind, place, settings.database_url or None, settings.contents or None, agree
+            )
+        click.echo("nothing was changed" if done is None else f"adopted; what was put aside is in {done}")
+
+    return adopt

@@ -1,0 +1,134 @@
+"""The way out when a database was lost, or an older one was restored: go on with the one that is there.
+
+What the database does not know is not deleted: it is copied into a folder first. Every step can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+from sqlalchemy import delete, insert, select
+
+from grid.audit.checkpoints import FILE as CHECKPOINTS
+from grid.audit.checkpoints import read_checkpoints
+from grid.installation.claim import Installation
+from grid.installation.record import FILE as RECORD
+from grid.installation.record import read_record
+from grid.installation.tables import InstallationRow
+from grid.storage.blobs.disk import make_directory, sync_directory
+from grid.storage.objects.tables import BlobRow
+from grid.storage.sql import dialect
+from syft_ext.errors import Conflict, DatabaseLost, DatabaseOutdated, ForeignContents
+from syft_ext.ids import new_id
+
+__all__ = ["Adoption", "adopt", "look"]
+
+_TABLE = dialect.table_of(InstallationRow)
+_PIECE = 1 << 20
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """Why the node does not start, and what the database does not know: contents, and bytes of them."""
+
+    reason: Conflict
+    contents: int
+    size: int
+
+
+def look(installation: Installation) -> Adoption:
+    """What :func:`adopt` would do. Nothing is written.
+
+    Raises :class:`Conflict` if nothing is in the node's way, and the refusal itself where adopting is no answer to
+    it: a database, or contents, of somebody else.
+    """
+    try:
+        installation.check()
+    except (DatabaseLost, DatabaseOutdated) as error:
+        reason: Conflict = error
+    except ForeignContents as error:
+        if installation.contents.identity() is not None:
+            raise
+        installation.check_contents()  # they were copied without the store's id, it may be; else they are others
+        reason = error
+    else:
+        raise Conflict("nothing is in the way: the node starts with this database")
+    found, row, record = installation.contents.identity(), installation.row(), read_record(installation.home)
+    if found is not None and found not in {each.store_id for each in (row, record) if each is not None}:
+        raise ForeignContents(
+            f"the store of contents ({found}) belongs to another database: set `contents` to an empty one",
+            found=found,
+        )
+    unknown = [installation.contents.size(digest) for digest in _unknown(installation)]
+    return Adoption(reason, len(unknown), sum(unknown))
+
+
+def adopt(installation: Installation, quarantine: Path) -> Adoption:
+    """Put aside what the database does not know, in the folder ``quarantine``, and make the database this node's.
+
+    Raises as :func:`look` does.
+    """
+    adoption = look(installation)
+    make_directory(quarantine)
+    for digest in list(_unknown(installation)):
+        _put_aside(installation, digest, quarantine)
+    values = installation.values(installation.contents.identity() or new_id())
+
+    def write(session: Any) -> None:
+        session.execute(delete(_TABLE))
+        session.execute(insert(_TABLE).values(values))
+
+    # A new database_id: who puts the one of before back is told so.
+    installation.database.run(write, durable=True)
+    for name in (RECORD, CHECKPOINTS):
+        path = installation.home / name
+        if path.exists() and (name == RECORD or not _is_vouched_for(installation, path)):
+            path.rename(quarantine / name)
+    sync_directory(installation.home)
+    installation.claim()
+    return adoption
+
+
+def _is_vouched_for(installation: Installation, path: Path) -> bool:
+    """Whether the database's log has all entries that the home's checkpoints are of."""
+    found, problems = read_checkpoints(path)
+    return not problems and all(map(installation.knows, found))
+
+
+def _unknown(installation: Installation) -> Iterator[str]:
+    digests = installation.contents.digests()
+    while batch := list(islice(digests, _BATCH)):
+        with installation.database.read() as session:
+            known = set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(batch))))
+        yield from (digest for digest in batch if digest not in known)
+
+
+def _is_known(installation: Installation, digest: str) -> bool:
+    with installation.database.read() as session:
+        return session.get(BlobRow, digest) is not None
+
+
+def _put_aside(installation: Installation, digest: str, quarantine: Path) -> None:
+    _copy(installation, digest, quarantine / digest)
+    sync_directory(quarantine)
+    installation.contents.delete(digest, confirm=lambda: not _is_known(installation, digest))
+
+
+def _copy(installation: Installation, digest: str, path: Path) -> None:
+    """The content, durably, under ``path``; as ``.damaged`` if it is not what its digest says."""
+    temporary, hasher = path.with_name(f"{digest}.tmp"), blake3()
+    with installation.contents.open(digest) as reader, temporary.open("wb") as file:
+        for start in range(0, reader.size, _PIECE):
+            piece = reader.read(start, min(start + _PIECE, reader.size))
+            hasher.update(piece)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path if hasher.hexdigest() == digest else path.with_suffix(".damaged"))

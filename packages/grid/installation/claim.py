@@ -1,0 +1,251 @@
+"""The check at every opening of a node, before anything is swept, deleted, or written by services; and the claim.
+
+A database belongs to the node whose key is in its row. With it goes one store of contents, known by the id inside
+it, and every home of that node (one, or one per replica) remembers the database and the last epoch that it saw.
+The claim is made in three steps, each durable before the next: the database's row (epoch 0), the store's id, the
+home's record (epoch 1). Who is killed in between goes on there at the next start. An epoch is committed in the
+database first, so the home never knows of more than the database: a home that does has been given an older one.
+Between two epochs the audit log's last checkpoint, which is in the home too, says the same of what was recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import inspect, select, update
+
+from grid.audit.chain import read_head
+from grid.audit.checkpoints import FILE as CHECKPOINTS
+from grid.audit.checkpoints import read_checkpoints
+from grid.audit.tables import AuditEntry
+from grid.concurrency.offload import Lock
+from grid.installation.record import HomeRecord, read_record, write_record
+from grid.installation.tables import InstallationRow
+from grid.storage.blobs.interface import BlobStore
+from grid.storage.objects.tables import BlobRow
+from grid.storage.sql import dialect
+from grid.storage.sql.database import Database
+from syft_ext.audit.entries import Checkpoint
+from syft_ext.clock import Clock
+from syft_ext.errors import DatabaseLost, DatabaseOutdated, ForeignContents, ForeignDatabase
+from syft_ext.identity import Identity, node_id_of
+from syft_ext.ids import new_id
+
+__all__ = ["Installation"]
+
+_TABLE = dialect.table_of(InstallationRow)
+_SAMPLE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is there: the database's row and whether anything else is in it, the home's record, the store's id."""
+
+    row: InstallationRow | None
+    record: HomeRecord | None
+    store_id: str | None
+    checkpoint: Checkpoint | None
+
+
+class Installation:
+    """Args: ``kind``: "network", "domain" or "worker", for what refusals say."""
+
+    def __init__(
+        self,
+        kind: str,
+        identity: Identity,
+        home: Path,
+        database: Database,
+        contents: BlobStore,
+        clock: Clock,
+    ) -> None:
+        self.kind, self.identity, self.home = kind, identity, home
+        self.database, self.contents, self._clock = database, contents, clock
+        self._turn = Lock()
+
+    # -- the check ----------------------------------------------------------------------------------
+
+    def check_owner(self) -> None:
+        """Raise :class:`ForeignDatabase` if the database says so; for before its tables are brought up to date."""
+        if self.is_current():
+            self._check_owner(self.row())
+
+    def is_current(self) -> bool:
+        """Whether the database is new enough to say whose it is."""
+        return inspect(self.database.engine).has_table(_TABLE.name)
+
+    def check(self) -> None:
+        """Raise the refusal, if there is one: :class:`ForeignDatabase`, :class:`ForeignContents`,
+        :class:`DatabaseLost` or :class:`DatabaseOutdated`. Nothing is written. The tables are up to date.
+        """
+        facts = _Facts(self.row(), read_record(self.home), self.contents.identity(), self._checkpoint())
+        self._check_owner(facts.row)
+        if facts.row is None:
+            self._check_unclaimed(facts)
+        else:
+            self._check_claimed(facts.row, facts)
+
+    def row(self) -> InstallationRow | None:
+        """The database's own word; None if nobody has claimed it."""
+        with self.database.read() as session:
+            return session.scalar(select(InstallationRow))
+
+    def _check_owner(self, row: InstallationRow | None) -> None:
+        if row is not None and row.verify_key != self.identity.verify_key:
+            self._foreign(node_id_of(row.verify_key))
+
+    def _foreign(self, owner: str) -> None:
+        raise ForeignDatabase(
+            f"this database belongs to node {owner}, and this home is of node {self.identity.node_id}: start it"
+            " with the home that goes with it (--home), or give this node a database of its own (DATABASE_URL)",
+            database_of=owner,
+            node_id=self.identity.node_id,
+        )
+
+    def _check_claimed(self, row: InstallationRow, facts: _Facts) -> None:
+        if facts.store_id != row.store_id and not (row.epoch == 0 and facts.store_id is None):
+            self._other_contents(row.store_id, facts.store_id)
+        if facts.record is not None and facts.record.database_id != row.database_id:
+            self._outdated("this is not the database that its home has seen last")
+        if facts.record is not None and facts.record.epoch > row.epoch:
+            self._outdated(
+                f"the database is older than its home: it is at {row.epoch}, the home saw {facts.record.epoch}"
+            )
+        self._check_history(facts.checkpoint)
+
+    def _check_unclaimed(self, facts: _Facts) -> None:
+        """A fresh database, or one of before this table: it is claimed if everything else says that it fits."""
+        with self.database.read() as session:
+            head, _ = read_head(session)
+            begun_by = session.scalar(select(AuditEntry.actor_id).where(AuditEntry.seq == 0))
+            needed = session.scalars(select(BlobRow.digest).limit(1)).all()
+        if head < 0 and not needed:
+            self._check_fresh(facts)
+            return
+        if begun_by != self.identity.node_id:
+            self._foreign(str(begun_by or "nobody knows which"))
+        if facts.record is not None:
+            self._outdated("the database is from before the home first claimed one")
+        self._check_history(facts.checkpoint)
+        if facts.store_id is not None:
+            self._other_contents(None, facts.store_id)
+        self.check_contents()
+        if not needed and facts.checkpoint is None and self._is_any_content():
+            self._lost("the database knows no contents, but there are some")
+
+    def check_contents(self) -> None:
+        """Raise :class:`ForeignContents` if most of what the database knows (of a sample) is not in the store."""
+        with self.database.read() as session:
+            needed = session.scalars(select(BlobRow.digest).limit(_SAMPLE)).all()
+        missing = sum(not self.contents.exists(digest) for digest in needed)
+        if missing > len(needed) // 2:
+            raise ForeignContents(
+                f"of {len(needed)} contents that the database knows {missing} are not there: this is another store"
+                " of contents. Set `contents` to the one that goes with this database",
+                missing=missing,
+            )
+
+    def _check_fresh(self, facts: _Facts) -> None:
+        if facts.record is not None or facts.checkpoint is not None:
+            self._lost("the database is empty, and its home has seen one that was not")
+        if self._is_any_content():
+            self._lost("the database is empty, but there are contents")
+        if facts.store_id is not None:
+            self._other_contents(None, facts.store_id)
+
+    def _check_history(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None and not self.knows(checkpoint):
+            self._outdated(
+                f"the database lacks entry {checkpoint.seq} of the audit log, which its home has seen"
+            )
+
+    def knows(self, checkpoint: Checkpoint) -> bool:
+        """Whether the log in the database has this entry."""
+        with self.database.read() as session:
+            statement = select(AuditEntry.hash).where(AuditEntry.seq == checkpoint.seq)
+            return session.scalar(statement) == checkpoint.hash
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """The last that is in the home, if it was made by this node."""
+        found, _ = read_checkpoints(self.home / CHECKPOINTS)
+        own = [each for each in found if each.node_id == self.identity.node_id]
+        return max(own, key=lambda each: each.seq, default=None)
+
+    def _is_any_content(self) -> bool:
+        return any(True for _ in islice(self.contents.digests(), 1))
+
+    def _other_contents(self, expected: str | None, found: str | None) -> None:
+        raise ForeignContents(
+            f"the store of contents is {found or 'one without an id'}, and the database goes with"
+            f" {expected or 'none yet'}: set `contents` to the store that belongs to this database, or to an empty"
+            " one for a new database",
+            expected=expected,
+            found=found,
+        )
+
+    def _lost(self, what: str) -> None:
+        raise DatabaseLost(
+            f"{what}: a new database would take every content for garbage. Restore the database, or put the"
+            f" contents aside and begin anew with `grid {self.kind} adopt --home {self.home}`"
+        )
+
+    def _outdated(self, what: str) -> None:
+        raise DatabaseOutdated(
+            f"{what}: what came since would be deleted. Put the newest database back, or go on with this one and"
+            f" put the contents that it does not know aside with `grid {self.kind} adopt --home {self.home}`"
+        )
+
+    # -- the claim ----------------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        """Check, make the claim if it is not made yet, and begin an epoch. Raises as :meth:`check` does."""
+        self.check()
+        row = self.row() or self._claim_database()
+        if self.contents.identity() is None:
+            stays = self.contents.identity(row.store_id)
+            if stays != row.store_id:
+                self._other_contents(row.store_id, stays)
+        self.advance()
+
+    def _claim_database(self) -> InstallationRow:
+        values = self.values(self.contents.identity() or new_id())
+
+        def write(session: Any) -> None:
+            session.execute(dialect.insert(session, _TABLE).values(values).on_conflict_do_nothing())
+
+        self.database.run(write, durable=True)
+        row = self.row()
+        assert row is not None
+        self._check_owner(row)  # of two that start at once on an empty database one was faster
+        return row
+
+    def values(self, store_id: str) -> dict[str, Any]:
+        """A row for a claim that is not finished."""
+        return {
+            "id": 1,
+            "database_id": new_id(),
+            "verify_key": self.identity.verify_key,
+            "store_id": store_id,
+            "epoch": 0,
+            "claimed_at": self._clock.now(),
+        }
+
+    def advance(self) -> None:
+        """Begin an epoch: in the database, then in the home. Raises :class:`ForeignDatabase` if it is not ours."""
+        statement = (
+            update(_TABLE)
+            .where(_TABLE.c.verify_key == self.identity.verify_key)
+            .values(epoch=_TABLE.c.epoch + 1)
+            .returning(_TABLE.c.database_id, _TABLE.c.store_id, _TABLE.c.epoch)
+        )
+        with self._turn:
+            row = self.database.run(lambda session: session.execute(statement).one_or_none(), durable=True)
+            if row is None:
+                self._foreign("nobody knows which")
+            assert row is not None
+            write_record(
+                self.home, HomeRecord(database_id=row.database_id, store_id=row.store_id, epoch=row.epoch)
+            )

@@ -1,0 +1,25 @@
+"""Epochs of a running node: its home learns how far the database has come before anything is swept."""
+
+from __future__ import annotations
+
+from grid.concurrency.offload import offload
+from grid.installation.claim import Installation
+from grid.node.node import Node
+from grid.node.service import Service
+
+__all__ = ["InstallationService"]
+
+
+class InstallationService(Service):
+    """An epoch begins before every sweep, which deletes what the database does not know, and at the end."""
+
+    def __init__(self, node: Node, installation: Installation) -> None:
+        super().__init__(node)
+        self._installation = installation
+
+    def tidy(self) -> int:
+        offload(self._installation.advance)
+        return 0
+
+    def stop(self) -> None:
+        self._installation.advance()
