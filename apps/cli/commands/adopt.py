@@ -35,7 +35,7 @@ Examples:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def adopt(home: Path | None, yes: bool) -> None:
         from apps.assembly import adopt_installation
-        from apps.cli.commands.nodes import home_of, resolve_settings
+        from apps.cli.home import home_of, resolve_settings
         from apps.runner import lock_home
 
         place = home_of(kind, home)
