@@ -16,8 +16,8 @@ from grid.access.scopes import LADDER
 from grid.access.sources import add_sources, sources_of
 from grid.access.tables import Grant, ObjectSource, PolicyRow
 from grid.access.viewer import NETWORK, Viewer, viewer_of
+from grid.accounts.effective_permissions import Callers
 from grid.accounts.tables import Group, GroupMember, Role, User, UserSession
-from grid.accounts.who import Callers
 from grid.catalogue import visibility
 from grid.catalogue.tables import DatasetRow, DatasetViewer
 from grid.node import Principal

@@ -19,7 +19,7 @@ from syft_ext.clock import Clock, ManualClock
 from syft_ext.errors import BadRequest, Forbidden, GridError, Unauthenticated
 from syft_ext.identity import Identity
 from syft_ext.messages import FLAGS, GetMetadata
-from syft_ext.messages.accounts import CreateUser, Login, SessionView, UserView
+from syft_ext.messages.accounts import CreateUser, Login, LoginReply, UserView
 from syft_ext.messages.envelope import open_frame, seal_request
 from syft_ext.transport import Connection, LocalTransport, PayloadReader
 
@@ -75,7 +75,7 @@ class House:
         self, email: str = OWNER, password: str = PASSWORD, identity: Identity | None = None
     ) -> Connection:
         connection = self.call_in(identity)
-        session: SessionView = connection.call(Login(email=email, password=password))
+        session: LoginReply = connection.call(Login(email=email, password=password))
         connection.token = session.token
         return connection
 

@@ -10,12 +10,12 @@ from syft_ext.identity import Identity
 from syft_ext.messages.accounts import CreateGroup, GetMe, Login, UpdateSettings, UpdateUser
 from syft_ext.messages.dashboard import GetDashboard
 from syft_ext.messages.own_account import (
-    EndSession,
-    EndSessionOf,
+    EndAccountSession,
+    EndAccountSessionOf,
     KeyView,
+    ListAccountSessions,
+    ListAccountSessionsOf,
     ListKeys,
-    ListSessions,
-    ListSessionsOf,
     RegisterKey,
     RemoveKey,
     key_proof,
@@ -116,21 +116,21 @@ def test_sessions_are_listed_and_ended(house: House) -> None:
     ann, laptop = house.log_in("ann@x.org"), Identity.generate()
     house.clock.advance(10)
     first, second = (house.log_in("ann@x.org", identity=laptop) for _ in range(2))
-    sessions = ann.call(ListSessions()).sessions
+    sessions = ann.call(ListAccountSessions()).sessions
     assert len(sessions) == 4 and [each.current for each in sessions].count(True) == 1
     assert sessions[-1].created_at < sessions[0].created_at
     bound = [each.id for each in sessions if each.verify_key == laptop.verify_key]
-    ann.call(EndSession(session_id=bound[0]))
+    ann.call(EndAccountSession(session_id=bound[0]))
     alive = [connection for connection in (first, second) if _lives(connection)]
     assert len(alive) == 1
     alive[0].token = ""
     assert _lives(alive[0])  # the key is still bound to a session
-    ann.call(EndSession(session_id=bound[1]))
+    ann.call(EndAccountSession(session_id=bound[1]))
     assert not _lives(alive[0])
     with pytest.raises(NotFound):
-        ann.call(EndSession(session_id=bound[1]))
+        ann.call(EndAccountSession(session_id=bound[1]))
     with pytest.raises(NotFound):  # the owner's is not one of Ann's
-        ann.call(EndSession(session_id=owner.call(ListSessions()).sessions[0].id))
+        ann.call(EndAccountSession(session_id=owner.call(ListAccountSessions()).sessions[0].id))
 
 
 def _lives(connection: Connection) -> bool:
@@ -147,7 +147,7 @@ def test_a_session_says_where_it_came_from(house: House) -> None:
     principal = house.node.principal_of_key("0" * 64)
     message = Login(email=me.email, password=PASSWORD)
     house.node.dispatch(Context(principal, remote="192.0.2.7"), message)
-    assert {each.remote for each in owner.call(ListSessions()).sessions} == {"", "192.0.2.7"}
+    assert {each.remote for each in owner.call(ListAccountSessions()).sessions} == {"", "192.0.2.7"}
 
 
 def test_administrators_end_the_sessions_of_whom_they_may_edit(house: House) -> None:
@@ -155,16 +155,16 @@ def test_administrators_end_the_sessions_of_whom_they_may_edit(house: House) -> 
     admin, _ = house.add_user(owner, "admin@x.org", "Administrator")
     ann, view = house.add_user(owner, "ann@x.org")
     owner_id = owner.call(GetMe()).id
-    (session,) = admin.call(ListSessionsOf(user_id=view.id)).sessions
-    (owners,) = admin.call(ListSessionsOf(user_id=owner_id)).sessions
+    (session,) = admin.call(ListAccountSessionsOf(user_id=view.id)).sessions
+    (owners,) = admin.call(ListAccountSessionsOf(user_id=owner_id)).sessions
     with pytest.raises(Forbidden):
-        admin.call(EndSessionOf(user_id=owner_id, session_id=owners.id))
+        admin.call(EndAccountSessionOf(user_id=owner_id, session_id=owners.id))
     with pytest.raises(NotFound):  # by naming somebody they may edit
-        admin.call(EndSessionOf(user_id=view.id, session_id=owners.id))
-    admin.call(EndSessionOf(user_id=view.id, session_id=session.id))
+        admin.call(EndAccountSessionOf(user_id=view.id, session_id=owners.id))
+    admin.call(EndAccountSessionOf(user_id=view.id, session_id=session.id))
     assert not _lives(ann) and _lives(owner)
     with pytest.raises(NotFound):
-        admin.call(ListSessionsOf(user_id="f" * 32))
+        admin.call(ListAccountSessionsOf(user_id="f" * 32))
 
 
 # -- counters ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from grid.federated.service import SERVICES as FEDERATED
 from grid.federated.service import FederatedService
-from grid.federated.state.tables import Process
+from grid.federated.state.tables import TrainingProcess
 from grid.node import ANONYMOUS, Context, Node, Principal
 from grid.storage.sealed import CannotOpen, Sealer, is_sealed
 from syft_ext.errors import InvalidToken
@@ -78,7 +78,7 @@ def may_join(node: Node, name: str) -> bool:
 
 def stored(node: Node) -> dict[str, str]:
     with node.db.read() as session:
-        rows = session.execute(select(Process.name, Process.server_config)).all()
+        rows = session.execute(select(TrainingProcess.name, TrainingProcess.server_config)).all()
     return {name: config["authentication"]["secret"] for name, config in rows}
 
 
@@ -94,12 +94,14 @@ def test_a_trainings_secret_is_sealed_old_ones_from_the_next_start_on(
     host(node, "new")
     old = host(node, "old")
     with node.db.transaction() as session:  # as an earlier version wrote it
-        config = session.scalars(select(Process.server_config).where(Process.id == old)).one()
+        config = session.scalars(select(TrainingProcess.server_config).where(TrainingProcess.id == old)).one()
         open_config = config | {"authentication": {"secret": SECRET}}
-        session.execute(update(Process).where(Process.id == old).values(server_config=open_config))
+        session.execute(
+            update(TrainingProcess).where(TrainingProcess.id == old).values(server_config=open_config)
+        )
     assert is_sealed(stored(node)["new"]) and stored(node)["old"] == SECRET
     assert may_join(node, "new") and may_join(node, "old")
-    configs = node.service(FederatedService).pipeline.hosted.configs
+    configs = node.service(FederatedService).pipeline.definitions.configs
     before = stored(node)["new"]
     node.stop()
     node = open_node()

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import select, text
 
 from grid import schema
+from grid.accounts.effective_permissions import Callers
 from grid.accounts.groups import GroupManager
 from grid.accounts.service import PASSWORDS
 from grid.accounts.settings import load_settings
 from grid.accounts.tables import Totp, UserKey, UserSession
 from grid.accounts.users import UserManager
-from grid.accounts.who import Callers
 from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from tests.conftest import throw_away_database

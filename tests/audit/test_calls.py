@@ -132,7 +132,7 @@ def test_a_call_that_cannot_be_recorded_in_the_database_is_recorded_later(
         patch.setattr("grid.audit.log.append", broken)
         house.add_user(owner, "ann@x.org")
         with monkeypatch.context() as worse:
-            worse.setattr("grid.audit.setaside.os.fsync", broken)
+            worse.setattr("grid.audit.pending_entries.os.fsync", broken)
             with pytest.raises(InternalError, match="audit log"):
                 owner.call(CreateUser(email="bob@x.org", password=PASSWORD))
     house.restart()

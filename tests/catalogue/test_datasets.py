@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
-from grid.federated.state.tables import Process
+from grid.federated.state.tables import TrainingProcess
 from grid.node import Context, Principal
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
 from syft_ext.messages.accounts import CreateGroup, DeleteUser
@@ -317,7 +317,7 @@ def test_objects_and_models_are_found_too(house: House) -> None:
                 "created_at": house.clock.now() + 5,
                 "updated_at": 0.0,
             }
-            session.execute(insert(Process).values(values))
+            session.execute(insert(TrainingProcess).values(values))
     entries = ann.call(SearchQuery(text="weights")).entries
     assert entries[0].kind == "model"  # the newest
     assert {entry.id for entry in entries} == {f"{1:032x}", dataset.id, shown}

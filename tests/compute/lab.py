@@ -47,7 +47,7 @@ class Person:
         return self.connection.call(message, (payload,) if payload else ())
 
     def open(self, environment: str = "") -> Remote:
-        return Remote(self, self.call(c.OpenSession(environment=environment)).session_id)
+        return Remote(self, self.call(c.OpenComputeSession(environment=environment)).session_id)
 
     def put(self, data: Any, kind: str = "tensor", **fields: Any) -> str:
         content = b"".join(encode(data, kind))
@@ -123,12 +123,12 @@ class Remote:
         )
         return reply
 
-    def view(self) -> c.SessionView:
-        sessions = self.person.call(c.ListSessions()).sessions
+    def view(self) -> c.ComputeSessionView:
+        sessions = self.person.call(c.ListComputeSessions()).sessions
         return next(each for each in sessions if each.session_id == self.id)
 
     def close(self) -> None:
-        self.person.call(c.CloseSession(session_id=self.id))
+        self.person.call(c.CloseComputeSession(session_id=self.id))
 
 
 class Lab:

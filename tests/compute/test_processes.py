@@ -17,8 +17,8 @@ import psutil
 import pytest
 import torch
 
+from grid.compute.host_channel import HostChannel
 from grid.compute.hosts import host_command
-from grid.compute.link import Link
 from grid.compute.protocol import Attach, Sessions
 from grid.compute.service import ComputeService
 from syft_ext.errors import Forbidden, NotFound, SessionLost, TooManyRequests, Unauthenticated
@@ -54,8 +54,8 @@ def test_a_session_is_a_locked_down_process_that_ends_with_it(lab: Lab) -> None:
     before = hosts()
     remote = lab.sue.open()
     (pid,) = hosts() - before
-    link = lab.node.service(ComputeService)._sessions.find(remote.id, lab.sue.id).link
-    assert {"network", "rlimits", "landlock", "seccomp"} <= set(link.protections)
+    host_channel = lab.node.service(ComputeService)._sessions.find(remote.id, lab.sue.id).channel
+    assert {"network", "rlimits", "landlock", "seccomp"} <= set(host_channel.protections)
     assert Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
     status = Path(f"/proc/{pid}/status").read_text()
     assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
@@ -77,7 +77,7 @@ def test_a_host_that_dies_takes_its_session_and_nothing_else(lab: Lab) -> None:
     with pytest.raises(SessionLost):
         remote.fetch(0)
     assert lab.sue.get(kept.id).item() == 7
-    assert lab.sue.call(c.ListSessions()).sessions == []
+    assert lab.sue.call(c.ListComputeSessions()).sessions == []
     assert other.fetch(x).item() == 1
     with contextlib.suppress(SessionLost):
         remote.close()
@@ -180,12 +180,12 @@ class OneEnvironment:
         while not self.path.exists():
             time.sleep(0.05)
 
-    def connect(self, environment_id: str, user_id: str) -> Link:
+    def connect(self, environment_id: str, user_id: str) -> HostChannel:
         if environment_id != self.id:
             raise NotFound("there is no such environment")
         if user_id != self.owner:
             raise Forbidden("this environment is somebody else's")
-        return Link.connect(self.path)
+        return HostChannel.connect(self.path)
 
     def of(self, user_id: str) -> list[str]:
         return [self.id] if user_id == self.owner else []
@@ -196,7 +196,7 @@ def environment(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     environment = OneEnvironment(tmp_path_factory.mktemp("environment") / "e", lab.sue.id, lease=3.0)
     service = lab.node.service(ComputeService)
     service.use(environment)
-    Link.connect(environment.path).close()  # it is warm
+    HostChannel.connect(environment.path).close()  # it is warm
     yield environment
     service._sessions.environments = None
     service._sessions._forget(environment.id)
@@ -219,7 +219,7 @@ def test_sessions_in_an_environment_survive_their_node(lab: Lab, environment: On
     assert len(failures) == 1 and lab.uses(grant) == 0
 
     _forget_everything(lab, environment)
-    assert {s.session_id for s in lab.sue.call(c.ListSessions()).sessions} == {one.id, two.id}
+    assert {s.session_id for s in lab.sue.call(c.ListComputeSessions()).sessions} == {one.id, two.id}
     assert one.view().done == one.sent == 3 and one.view().environment == environment.id
     assert one.failures() == failures
     # What was sent twice runs once, what was derived is as confidential, the use that was spent still counts.
@@ -236,15 +236,15 @@ def test_sessions_in_an_environment_survive_their_node(lab: Lab, environment: On
         Remote(lab.sam, one.id).fetch(0, after=0)
     one.close()
     two.close()
-    assert lab.sue.call(c.ListSessions()).sessions == []
+    assert lab.sue.call(c.ListComputeSessions()).sessions == []
 
 
 def _forget_everything(lab: Lab, environment: OneEnvironment) -> None:
     """As a node does that was killed."""
     sessions = lab.node.service(ComputeService)._sessions
-    link = sessions._links.pop(environment.id)
+    host_channel = sessions._channels.pop(environment.id)
     sessions._sessions.clear()
-    link.close()
+    host_channel.close()
 
 
 def test_all_sessions_of_an_environment_share_its_memory(lab: Lab, environment: OneEnvironment) -> None:
@@ -268,18 +268,18 @@ def test_what_is_no_node_is_hung_up_on(lab: Lab, environment: OneEnvironment) ->
             with contextlib.suppress(ConnectionResetError):
                 while channel.recv(4096):
                     pass
-    Link.connect(environment.path).close()
+    HostChannel.connect(environment.path).close()
 
 
 def test_an_environment_without_a_node_ends(lab: Lab, environment: OneEnvironment) -> None:
     remote = lab.sue.open(environment.id)
-    link = Link.connect(environment.path)
-    assert len(link.call(Attach(), Sessions).sessions) == 1
-    assert {"network", "seccomp"} <= set(link.protections)
+    host_channel = HostChannel.connect(environment.path)
+    assert len(host_channel.call(Attach(), Sessions).sessions) == 1
+    assert {"network", "seccomp"} <= set(host_channel.protections)
     _forget_everything(lab, environment)
     time.sleep(3.5)  # longer than the lease: a node is there
     assert environment.process.poll() is None
-    link.close()
+    host_channel.close()
     assert environment.process.wait(20) == 0
     for _ in range(2):
         with pytest.raises(SessionLost):

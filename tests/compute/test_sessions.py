@@ -227,8 +227,8 @@ def test_keeping_has_a_quota_for_who_may_not_upload(lab: Lab, monkeypatch: pytes
 
 
 def test_one_user_has_a_few_sessions_of_their_own(lab: Lab, remote: Remote) -> None:
-    assert [s.session_id for s in lab.sue.call(c.ListSessions()).sessions] == [remote.id]
-    assert lab.sam.call(c.ListSessions()).sessions == []
+    assert [s.session_id for s in lab.sue.call(c.ListComputeSessions()).sessions] == [remote.id]
+    assert lab.sam.call(c.ListComputeSessions()).sessions == []
     stolen = Remote(lab.sam, remote.id)
     for theft in (lambda: stolen.put(torch.ones(1)), stolen.close, lambda: stolen.fetch(after=0)):
         with pytest.raises(SessionLost):

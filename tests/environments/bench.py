@@ -9,35 +9,35 @@ from pathlib import Path
 import msgspec
 import torch
 
-from grid.environments.processes import Process, command_of, processes
+from grid.environments.processes import ProcessHandle, command_of, processes
 from syft_ext.messages import environments as m
 from syft_ext.messages.compute import (
     Action,
     Call,
+    ComputeSessionView,
     FetchValues,
-    OpenSession,
+    OpenComputeSession,
     Put,
     RanActions,
     RunActions,
-    SessionView,
 )
 from syft_ext.store.content import decode
 from syft_ext.transport import Connection
 
-__all__ = ["ADD", "Desk", "create", "process_in", "seen"]
+__all__ = ["ADD", "ComputeClient", "create", "process_in", "seen"]
 
 ADD = Call([3], "aten.add.Tensor", [["r", 1], ["r", 1]], {})
 
 
-class Desk:
+class ComputeClient:
     """A session of somebody's."""
 
     def __init__(self, who: Connection, session_id: str, done: int = 0) -> None:
         self.who, self.id, self.done = who, session_id, done
 
     @classmethod
-    def open(cls, who: Connection, environment_id: str) -> Desk:
-        view: SessionView = who.call(OpenSession(environment=environment_id), timeout=90)
+    def open(cls, who: Connection, environment_id: str) -> ComputeClient:
+        view: ComputeSessionView = who.call(OpenComputeSession(environment=environment_id), timeout=90)
         assert view.environment == environment_id
         return cls(who, view.session_id)
 
@@ -77,6 +77,6 @@ def seen(who: Connection, environment_id: str, state: str = "running") -> m.Envi
     raise AssertionError(f"{view.state}: {view.reason}")
 
 
-def process_in(home: Path, environment_id: str) -> Process | None:
+def process_in(home: Path, environment_id: str) -> ProcessHandle | None:
     folder = str((home / "environments" / environment_id).resolve())
     return next((each for each in processes() if folder in command_of(each)), None)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from grid.environments.processes import Process, ended_as, spawn
+from grid.environments.processes import ProcessHandle, ended_as, spawn
 from grid.environments.service import EnvironmentService
 from syft_ext.errors import Conflict, NotFound, SessionLost, TooManyRequests
 from syft_ext.messages import environments as m
 from syft_ext.messages.accounts import DeleteUser, UpdateUser
 from syft_ext.messages.audit import ListAudit
-from syft_ext.messages.compute import Action, Call, Drop, ListSessions
+from syft_ext.messages.compute import Action, Call, Drop, ListComputeSessions
 from tests.accounts.people import House
 
-from .bench import ADD, Desk, create, process_in, seen
+from .bench import ADD, ComputeClient, create, process_in, seen
 
 
 def keep(house: House) -> None:
@@ -37,8 +37,8 @@ def test_it_survives_the_domain_and_ends_with_all_that_is_in_it(
     made = create(owner, "eve@x.org")
     view = seen(eve, made.id)
     assert (view.user, view.instance_type, view.threads) == ("eve@x.org", "tiny", 1)
-    desk = Desk.open(eve, made.id)
-    assert desk.put(1, [2, 3]).failures == []
+    compute = ComputeClient.open(eve, made.id)
+    assert compute.put(1, [2, 3]).failures == []
     process = process_in(house.home, made.id)
     assert process is not None
     check_confined(process, house.home.resolve() / "environments" / made.id)
@@ -52,9 +52,9 @@ def test_it_survives_the_domain_and_ends_with_all_that_is_in_it(
     eve = house.log_in("eve@x.org")
     again = seen(eve, made.id)
     assert again.created_at == made.created_at and process_in(house.home, made.id) == process
-    assert [each.session_id for each in eve.call(ListSessions()).sessions] == [desk.id]
-    desk.who = eve
-    assert desk.run([ADD]).failures == [] and desk.fetch(3) == [4, 6]
+    assert [each.session_id for each in eve.call(ListComputeSessions()).sessions] == [compute.id]
+    compute.who = eve
+    assert compute.run([ADD]).failures == [] and compute.fetch(3) == [4, 6]
     again = seen(eve, made.id)
     assert (again.sessions, again.used_at) == (1, house.clock.now())
     assert 0 < (again.cpu_used or 0) < 60 and (again.memory_used or 0) > 100 << 20
@@ -62,7 +62,7 @@ def test_it_survives_the_domain_and_ends_with_all_that_is_in_it(
     check_that_it_ends(stray, house.home / "environments" / ("a" * 32))
     assert process_in(house.home, unwanted.id) is None
     advance(house, 3601)
-    eve = desk.who = house.log_in("eve@x.org")
+    eve = compute.who = house.log_in("eve@x.org")
     keep(house)
     ended = seen(eve, made.id, "destroyed")
     assert ended.reason == "its time of 3600 s was up"
@@ -70,21 +70,21 @@ def test_it_survives_the_domain_and_ends_with_all_that_is_in_it(
     assert process_in(house.home, made.id) is None
     assert not (house.home / "environments" / made.id).exists()
     with pytest.raises(SessionLost):
-        desk.run([ADD])
+        compute.run([ADD])
     with pytest.raises(Conflict):
-        Desk.open(eve, made.id)
+        ComputeClient.open(eve, made.id)
     with pytest.raises(Conflict):
         eve.call(m.DestroyEnvironment(environment_id=made.id))
 
 
-def begin_stray(folder: Path) -> Process:
+def begin_stray(folder: Path) -> ProcessHandle:
     """A process in the folder of an environment that no row tells of."""
     folder.mkdir(parents=True)
     command = [sys.executable, "-c", "import time; time.sleep(60)", str(folder)]
     return spawn(command, {}, folder / "log")
 
 
-def check_that_it_ends(stray: Process, folder: Path) -> None:
+def check_that_it_ends(stray: ProcessHandle, folder: Path) -> None:
     """The first round of a node's life looks for strays."""
     deadline = time.monotonic() + 20
     while stray.usage is not None or folder.exists():
@@ -93,7 +93,7 @@ def check_that_it_ends(stray: Process, folder: Path) -> None:
     ended_as(stray)
 
 
-def check_confined(process: Process, folder: Path) -> None:
+def check_confined(process: ProcessHandle, folder: Path) -> None:
     """It has nothing of ours, and can do nothing but compute."""
     proc = Path(f"/proc/{process.pid}")
     assert b"secret" not in (proc / "environ").read_bytes()
@@ -116,17 +116,17 @@ def test_limits_end_it_and_the_state_says_why(house: House) -> None:
     assert failed.reason == "the environment did not start: it was ended by SIGKILL"
     assert not (house.home / "environments" / failing.id).exists()
     seen(owner, made.id)
-    desk = Desk.open(owner, made.id)
-    (refused,) = desk.run(
+    compute = ComputeClient.open(owner, made.id)
+    (refused,) = compute.run(
         [Call([2], "aten.full.default", [["l", 8 << 20], 1.0], {"dtype": ["d", "f64"]})]
     ).failures
     assert refused.code == "too-large"  # its memory is bounded: the operation is refused, and it goes on
-    desk.run([Call([3], "aten.full.default", [["l", 700, 700], 1.0], {})])
+    compute.run([Call([3], "aten.full.default", [["l", 700, 700], 1.0], {})])
     with pytest.raises(SessionLost):
         for first in range(4, 10_000, 20):
             numbers = range(first, first + 20)
             work: list[Action] = [Call([n], "aten.mm.default", [["r", 3], ["r", 3]], {}) for n in numbers]
-            assert desk.run([*work, Drop(list(numbers))]).failures == []
+            assert compute.run([*work, Drop(list(numbers))]).failures == []
     while process_in(house.home, made.id) is not None:  # its socket is closed a moment before it is gone
         time.sleep(0.01)
     keep(house)
@@ -156,10 +156,10 @@ def test_what_is_abandoned_is_destroyed(house: House) -> None:
     assert (gone.reason, gone.user_id, gone.user) == ("its user was deleted", "", "")
     assert off.reason == "its user was disabled"
     with pytest.raises(NotFound):
-        Desk.open(owner, made[0].id)
+        ComputeClient.open(owner, made[0].id)
 
     advance(house, 590)
-    Desk.open(people[2][0], made[2].id)  # somebody uses it: its idle time begins anew
+    ComputeClient.open(people[2][0], made[2].id)  # somebody uses it: its idle time begins anew
     advance(house, 590)
     keep(house)
     assert seen(owner, made[2].id).state == "running"

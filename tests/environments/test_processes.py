@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from grid.environments.processes import Process, command_of, ended_as, processes, spawn
+from grid.environments.processes import ProcessHandle, command_of, ended_as, processes, spawn
 
 SLEEP = [sys.executable, "-I", "-c", "import time, sys; print('up', flush=True); time.sleep(60)"]
 
 
 @pytest.fixture
-def sleeper(tmp_path: Path) -> Iterator[Process]:
+def sleeper(tmp_path: Path) -> Iterator[ProcessHandle]:
     process = spawn(SLEEP, {"ONLY": "this"}, tmp_path / "log")
     yield process
     process.kill()
@@ -32,7 +32,7 @@ def until(condition: object, seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def test_it_is_detached_and_has_nothing_of_ours(sleeper: Process, tmp_path: Path) -> None:
+def test_it_is_detached_and_has_nothing_of_ours(sleeper: ProcessHandle, tmp_path: Path) -> None:
     log = tmp_path / "log"
     until(lambda: log.read_text() == "up\n")
     assert os.getsid(sleeper.pid) == sleeper.pid != os.getsid(0)
@@ -43,18 +43,18 @@ def test_it_is_detached_and_has_nothing_of_ours(sleeper: Process, tmp_path: Path
     assert usage is not None and usage.memory > 1 << 20 and usage.cpu_seconds < 5
 
 
-def test_a_recycled_number_is_another_process(sleeper: Process) -> None:
+def test_a_recycled_number_is_another_process(sleeper: ProcessHandle) -> None:
     for other in (replace(sleeper, started=sleeper.started - 1), replace(sleeper, boot="before the reboot")):
         assert other.usage is None
         other.kill()  # nothing of that name is left to end
     assert sleeper.usage is not None
 
 
-def test_it_is_ended_for_certain_and_tells_how(sleeper: Process) -> None:
+def test_it_is_ended_for_certain_and_tells_how(sleeper: ProcessHandle) -> None:
     assert ended_as(sleeper) is None
     sleeper.kill()
     assert sleeper.usage is None  # also while it is a zombie
     end = ended_as(sleeper)
     assert end is not None and os.WTERMSIG(end.status) == signal.SIGKILL and 0 < end.cpu_seconds < 5
-    assert ended_as(sleeper) is None and Process.of(sleeper.pid) != sleeper
+    assert ended_as(sleeper) is None and ProcessHandle.of(sleeper.pid) != sleeper
     sleeper.kill()  # again, and nothing happens

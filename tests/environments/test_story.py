@@ -10,13 +10,13 @@ import torch
 
 import syft_ext as sy
 from syft_ext.errors import Forbidden, NotFound
-from syft_ext.messages.compute import Call, KeepValues, ListSessions, Load
+from syft_ext.messages.compute import Call, KeepValues, ListComputeSessions, Load
 from syft_ext.nodes.environments import Environment
 from syft_ext.profile import credentials
 from tests.apps.conftest import grid
 from tests.nodes import NodeProcess
 
-from .bench import Desk, process_in
+from .bench import ComputeClient, process_in
 
 OWNER, PASSWORD = "owner@hospital.org", "correct horse battery staple"
 TINY = "tiny threads=1 memory=268435456 cpu_seconds=3600 seconds=3600"
@@ -74,13 +74,13 @@ def test_from_creating_to_destroying(site: Site) -> None:
     check_tables(owner, eve, worker)
 
     # objects move Domain → environment → Domain, by permission
-    desk = Desk.open(eve.connection, eve.workers[0].id)
+    compute = ComputeClient.open(eve.connection, eve.workers[0].id)
     double = Call([2], "aten.mul.Tensor", [["r", 1], 2], {})
-    assert desk.run([Load(1, ages.id), double]).failures == []
+    assert compute.run([Load(1, ages.id), double]).failures == []
     with pytest.raises(Forbidden):
-        desk.fetch(2)
+        compute.fetch(2)
     kept = eve.call(
-        KeepValues(session_id=desk.id, values=[2], after=2, description="doubled", searchable=True)
+        KeepValues(session_id=compute.id, values=[2], after=2, description="doubled", searchable=True)
     )
     assert owner.store.get(kept.id).tolist() == [80.0, 100.0]
     with pytest.raises(Forbidden):
@@ -97,16 +97,16 @@ def test_from_creating_to_destroying(site: Site) -> None:
     assert (half.state, half.reason) == ("failed", "the node stopped while it was being made")
     assert process_in(site.home, half.id) is None
     assert process_in(site.home, worker.id) == process is not None
-    assert [each.session_id for each in eve.call(ListSessions()).sessions] == [desk.id]
-    desk.who = eve.connection
-    assert desk.run([Call([3], "aten.add.Tensor", [["r", 2], ["r", 1]], {})]).failures == []
+    assert [each.session_id for each in eve.call(ListComputeSessions()).sessions] == [compute.id]
+    compute.who = eve.connection
+    assert compute.run([Call([3], "aten.add.Tensor", [["r", 2], ["r", 1]], {})]).failures == []
     again = eve.call(
-        KeepValues(session_id=desk.id, values=[3], after=3, description="tripled", searchable=True)
+        KeepValues(session_id=compute.id, values=[3], after=3, description="tripled", searchable=True)
     )
     assert owner.store.get(again.id).tolist() == [120.0, 150.0]
     ages.client = owner
     ages.update(programmers=[])
-    (refused,) = desk.run([Call([4], "aten.neg.default", [["r", 3]], {})]).failures
+    (refused,) = compute.run([Call([4], "aten.neg.default", [["r", 3]], {})]).failures
     assert refused.code in ("forbidden", "not-found")  # also there, what is revoked stops the next operation
 
     assert owner.dashboard().view.environments == {"failed": 1, "running": 1}
@@ -144,7 +144,7 @@ def check_others_are_kept_out(worker: Environment, mallory: sy.DomainClient) -> 
     with pytest.raises(Forbidden):
         mallory.workers.create()
     with pytest.raises(NotFound):  # also while its user's connection is open
-        Desk.open(mallory.connection, worker.id)
+        ComputeClient.open(mallory.connection, worker.id)
 
 
 def check_command_line(site: Site, running: str, failed: str) -> None:

@@ -66,8 +66,8 @@ class Driver:
         return self.process_id
 
     def worker(self, subject: str | None = None) -> str:
-        hosted = self.pipeline.hosted.get(self.process_id)
-        return self.pipeline.assignments.authenticate(hosted, None, subject)
+        definition = self.pipeline.definitions.get(self.process_id)
+        return self.pipeline.assignments.authenticate(definition, None, subject)
 
     def check_in(self, worker_id: str | None = None, **options: Any) -> CheckInReply:
         return self.pipeline.assignments.check_in(self.process_id, worker_id or self.worker(), **options)
@@ -90,7 +90,7 @@ class Driver:
         )
 
     def model(self, checkpoint: str | int = "latest") -> dict[str, Any]:
-        view = self.pipeline.views.checkpoint(self.pipeline.hosted.get(self.process_id), checkpoint)
+        view = self.pipeline.views.checkpoint(self.pipeline.definitions.get(self.process_id), checkpoint)
         return decode(self.pipeline.store.blobs.map(view.digest))
 
     @property

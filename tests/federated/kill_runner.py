@@ -22,9 +22,9 @@ import numpy as np
 from sqlalchemy import event
 
 from grid.storage.blobs.files import FileBlobStore
-from grid.storage.sql.connections import Link
+from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import Conflict
 from tests.federated.driver import Driver
 
@@ -57,21 +57,21 @@ class KillPoint:
         event.listen(database.engine, "before_cursor_execute", before)
         event.listen(database.engine, "after_cursor_execute", after)
         event.listen(database.engine, "commit", lambda _c: self.pass_by("before COMMIT"))
-        run, commit = Prepared.run, Link.commit
+        run, commit = PreparedStatement.run, DriverConnection.commit
 
-        def run_prepared(statement: Prepared, *args: Any, **kwargs: Any) -> Any:
+        def run_prepared(statement: PreparedStatement, *args: Any, **kwargs: Any) -> Any:
             text = f"prepared {statement.statement}"
             self.pass_by(f"before {text}")
             result = run(statement, *args, **kwargs)
             self.pass_by(f"after {text}")
             return result
 
-        def commit_prepared(link: Link) -> None:
+        def commit_prepared(link: DriverConnection) -> None:
             self.pass_by("before COMMIT of prepared statements")
             commit(link)
             self.pass_by("after COMMIT of prepared statements")
 
-        Prepared.run, Link.commit = run_prepared, commit_prepared  # type: ignore[method-assign]
+        PreparedStatement.run, DriverConnection.commit = run_prepared, commit_prepared  # type: ignore[method-assign]
         for name in ("fdatasync", "fsync", "link", "unlink"):
             original = getattr(os, name)
 

@@ -80,8 +80,8 @@ def test_a_training_survives_being_killed_anywhere(
 
 
 def _digests(driver: Driver, process_id: str) -> list[str]:
-    hosted = driver.pipeline.hosted.get(process_id)
-    return [driver.pipeline.views.checkpoint(hosted, number).digest for number in range(1, CYCLES + 2)]
+    definition = driver.pipeline.definitions.get(process_id)
+    return [driver.pipeline.views.checkpoint(definition, number).digest for number in range(1, CYCLES + 2)]
 
 
 def _models(driver: Driver) -> list[str]:

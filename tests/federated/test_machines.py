@@ -9,20 +9,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from grid.federated.state.machines import assignment, cycle, process
+from grid.federated.state.machines import assignment, cycle, training
 from syft_ext.errors import Conflict
 
 
 @dataclass
 class _Cycle:
-    status: cycle.Status
+    status: cycle.CycleStatus
     slots_open: int
     cap: int
     arrived: int = 0
     reported: int = 0
     extensions: int = 0
     included: list[int] = field(default_factory=list)
-    assignments: dict[int, assignment.Status] = field(default_factory=dict)
+    assignments: dict[int, assignment.AssignmentStatus] = field(default_factory=dict)
 
 
 class Training(RuleBasedStateMachine):
@@ -49,32 +49,32 @@ class Training(RuleBasedStateMachine):
         self.min_diffs = min(min_diffs, goal or min_diffs)
         self.cap = max(goal or 3, self.min_diffs, min_workers) + extra
         self.max_extensions = max_extensions
-        self.status = process.Status.CREATED
+        self.status = training.TrainingStatus.CREATED
         self.cycles: list[_Cycle] = []
         self.applied = 0
         self.next_id = 0
-        self.seen_terminal: process.Status | None = None
-        self._process(process.Event.START)
+        self.seen_terminal: training.TrainingStatus | None = None
+        self._process(training.TrainingEvent.START)
 
     # -- interpreting effects
 
-    def _process(self, event: process.Event) -> None:
+    def _process(self, event: training.TrainingEvent) -> None:
         in_progress = bool(self.cycles) and self.cycles[-1].status not in cycle.TERMINAL
-        facts = process.Facts(self.num_cycles, self.applied, in_progress)
-        decision = process.decide(self.status, event, facts)
+        facts = training.TrainingFacts(self.num_cycles, self.applied, in_progress)
+        decision = training.decide(self.status, event, facts)
         self.status = decision.status
         for effect in decision.effects:
-            if effect is process.Effect.OPEN_CYCLE:
-                assert not self.cycles or self.cycles[-1].status is cycle.Status.COMPLETED
+            if effect is training.TrainingEffect.OPEN_CYCLE:
+                assert not self.cycles or self.cycles[-1].status is cycle.CycleStatus.COMPLETED
                 self.cycles.append(_Cycle(cycle.initial(self.min_workers), self.cap, self.cap))
-            elif effect is process.Effect.CANCEL_CYCLE:
-                self._cycle(cycle.Event.CANCEL)
+            elif effect is training.TrainingEffect.CANCEL_CYCLE:
+                self._cycle(cycle.CycleEvent.CANCEL)
             else:
-                self._cycle_if_possible(cycle.Event.RESUMED)
+                self._cycle_if_possible(cycle.CycleEvent.RESUMED)
 
-    def _facts(self) -> cycle.Facts:
+    def _facts(self) -> cycle.CycleFacts:
         c = self.cycles[-1]
-        return cycle.Facts(
+        return cycle.CycleFacts(
             self.goal,
             self.min_diffs,
             self.min_workers,
@@ -82,44 +82,44 @@ class Training(RuleBasedStateMachine):
             c.reported,
             c.extensions,
             self.max_extensions,
-            self.status is process.Status.PAUSED,
+            self.status is training.TrainingStatus.PAUSED,
         )
 
-    def _cycle_if_possible(self, event: cycle.Event) -> None:
+    def _cycle_if_possible(self, event: cycle.CycleEvent) -> None:
         if self.cycles[-1].status in cycle.ADMITTING:
             self._cycle(event)
 
-    def _cycle(self, event: cycle.Event) -> None:
+    def _cycle(self, event: cycle.CycleEvent) -> None:
         c = self.cycles[-1]
         decision = cycle.decide(c.status, event, self._facts())
         c.status = decision.status
         for effect in decision.effects:
-            if effect is cycle.Effect.CLOSE_STRAGGLERS:
-                self._all(assignment.Status.ASSIGNED, assignment.Event.CYCLE_CLOSED)
-            elif effect is cycle.Effect.CANCEL_ASSIGNMENTS:
-                self._all(assignment.Status.ASSIGNED, assignment.Event.CANCEL)
-                self._all(assignment.Status.REPORTED, assignment.Event.CANCEL)
-            elif effect is cycle.Effect.EXTEND:
-                c.extensions += event is cycle.Event.DEADLINE
-            elif effect is cycle.Effect.FAIL_PROCESS:
-                self._process(process.Event.CYCLE_FAILED)
-            elif effect is cycle.Effect.COMPLETE_PROCESS_STEP:
+            if effect is cycle.CycleEffect.CLOSE_STRAGGLERS:
+                self._all(assignment.AssignmentStatus.ASSIGNED, assignment.AssignmentEvent.CYCLE_CLOSED)
+            elif effect is cycle.CycleEffect.CANCEL_ASSIGNMENTS:
+                self._all(assignment.AssignmentStatus.ASSIGNED, assignment.AssignmentEvent.CANCEL)
+                self._all(assignment.AssignmentStatus.REPORTED, assignment.AssignmentEvent.CANCEL)
+            elif effect is cycle.CycleEffect.EXTEND:
+                c.extensions += event is cycle.CycleEvent.DEADLINE
+            elif effect is cycle.CycleEffect.FAIL_PROCESS:
+                self._process(training.TrainingEvent.CYCLE_FAILED)
+            elif effect is cycle.CycleEffect.COMPLETE_PROCESS_STEP:
                 self.applied += 1
-                self._process(process.Event.CYCLE_COMPLETED)
+                self._process(training.TrainingEvent.CYCLE_COMPLETED)
 
-    def _all(self, status: assignment.Status, event: assignment.Event) -> None:
+    def _all(self, status: assignment.AssignmentStatus, event: assignment.AssignmentEvent) -> None:
         for key, value in list(self.cycles[-1].assignments.items()):
             if value is status:
                 self._assignment(key, event)
 
-    def _assignment(self, key: int, event: assignment.Event) -> None:
+    def _assignment(self, key: int, event: assignment.AssignmentEvent) -> None:
         c = self.cycles[-1]
         decision = assignment.decide(c.assignments[key], event)
         c.assignments[key] = decision.status
         for effect in decision.effects:
-            if effect is assignment.Effect.FREE_SLOT:
+            if effect is assignment.AssignmentEffect.FREE_SLOT:
                 c.slots_open += 1
-            elif effect is assignment.Effect.COUNT_REPORT:
+            elif effect is assignment.AssignmentEffect.COUNT_REPORT:
                 c.reported += 1
             else:
                 c.reported -= 1
@@ -127,18 +127,18 @@ class Training(RuleBasedStateMachine):
     # -- what may happen
 
     def _admitting(self) -> bool:
-        return self.status is process.Status.RUNNING and self.cycles[-1].status in cycle.ADMITTING
+        return self.status is training.TrainingStatus.RUNNING and self.cycles[-1].status in cycle.ADMITTING
 
     @precondition(_admitting)
     @rule()
     def check_in(self) -> None:
         c = self.cycles[-1]
         c.arrived += 1
-        self._cycle(cycle.Event.ARRIVED)
-        if c.status is cycle.Status.COLLECTING and c.slots_open > 0:
+        self._cycle(cycle.CycleEvent.ARRIVED)
+        if c.status is cycle.CycleStatus.COLLECTING and c.slots_open > 0:
             assert c.arrived >= self.min_workers
             c.slots_open -= 1
-            c.assignments[self.next_id] = assignment.Status.ASSIGNED
+            c.assignments[self.next_id] = assignment.AssignmentStatus.ASSIGNED
             self.next_id += 1
 
     def _has_assignments(self) -> bool:
@@ -150,61 +150,64 @@ class Training(RuleBasedStateMachine):
         c = self.cycles[-1]
         key = data.draw(st.sampled_from(sorted(c.assignments)))
         before = dict(c.assignments)
-        if c.assignments[key] is not assignment.Status.ASSIGNED:
+        if c.assignments[key] is not assignment.AssignmentStatus.ASSIGNED:
             with pytest.raises(Conflict):
-                assignment.decide(c.assignments[key], assignment.Event(event))
+                assignment.decide(c.assignments[key], assignment.AssignmentEvent(event))
             assert before == c.assignments
             return
         if event == "report" and self.goal is not None and c.reported >= self.goal:
             return  # the adapter's UPDATE … WHERE reported < goal
-        self._assignment(key, assignment.Event(event))
-        if event == "report" and self.status is not process.Status.PAUSED:
-            self._cycle(cycle.Event.REPORTED)
+        self._assignment(key, assignment.AssignmentEvent(event))
+        if event == "report" and self.status is not training.TrainingStatus.PAUSED:
+            self._cycle(cycle.CycleEvent.REPORTED)
 
     @precondition(lambda self: self.cycles[-1].status in cycle.ADMITTING)
     @rule()
     def time_is_up(self) -> None:
-        self._cycle(cycle.Event.DEADLINE)
+        self._cycle(cycle.CycleEvent.DEADLINE)
 
-    @precondition(lambda self: self.cycles[-1].status is cycle.Status.AGGREGATING)
+    @precondition(lambda self: self.cycles[-1].status is cycle.CycleStatus.AGGREGATING)
     @rule(unusable=st.booleans())
     def aggregate(self, unusable: bool) -> None:
         c = self.cycles[-1]
-        reported = [k for k, v in c.assignments.items() if v is assignment.Status.REPORTED]
+        reported = [k for k, v in c.assignments.items() if v is assignment.AssignmentStatus.REPORTED]
         if unusable:
-            self._assignment(reported[0], assignment.Event.UNUSABLE)
+            self._assignment(reported[0], assignment.AssignmentEvent.UNUSABLE)
         if c.reported < max(self.min_diffs, 1):
-            self._cycle(cycle.Event.SHORT)
+            self._cycle(cycle.CycleEvent.SHORT)
         else:
-            self._cycle(cycle.Event.AGGREGATED)
+            self._cycle(cycle.CycleEvent.AGGREGATED)
 
-    @precondition(lambda self: self.cycles[-1].status is cycle.Status.APPLYING)
+    @precondition(lambda self: self.cycles[-1].status is cycle.CycleStatus.APPLYING)
     @rule(fails=st.sampled_from([False, False, False, True]))
     def apply(self, fails: bool) -> None:
         c = self.cycles[-1]
         if fails:
-            self._cycle(cycle.Event.ABANDONED)
+            self._cycle(cycle.CycleEvent.ABANDONED)
             return
         for key, value in list(c.assignments.items()):
-            if value is assignment.Status.REPORTED:
-                self._assignment(key, assignment.Event.INCLUDE)
+            if value is assignment.AssignmentStatus.REPORTED:
+                self._assignment(key, assignment.AssignmentEvent.INCLUDE)
                 c.included.append(key)
-        self._cycle(cycle.Event.APPLIED)
+        self._cycle(cycle.CycleEvent.APPLIED)
 
-    @rule(event=st.sampled_from([process.Event.PAUSE, process.Event.RESUME]))
-    def pause_or_resume(self, event: process.Event) -> None:
-        allowed = {process.Event.PAUSE: process.Status.RUNNING, process.Event.RESUME: process.Status.PAUSED}
+    @rule(event=st.sampled_from([training.TrainingEvent.PAUSE, training.TrainingEvent.RESUME]))
+    def pause_or_resume(self, event: training.TrainingEvent) -> None:
+        allowed = {
+            training.TrainingEvent.PAUSE: training.TrainingStatus.RUNNING,
+            training.TrainingEvent.RESUME: training.TrainingStatus.PAUSED,
+        }
         if self.status is allowed[event]:
             self._process(event)
         else:
             with pytest.raises(Conflict):
-                process.decide(self.status, event, process.Facts(1, 0, False))
+                training.decide(self.status, event, training.TrainingFacts(1, 0, False))
 
     @precondition(lambda self: self.applied >= 1)
     @rule()
     def cancel(self) -> None:
-        if self.status not in process.TERMINAL:
-            self._process(process.Event.CANCEL)
+        if self.status not in training.TERMINAL:
+            self._process(training.TrainingEvent.CANCEL)
 
     # -- what must hold
 
@@ -217,7 +220,7 @@ class Training(RuleBasedStateMachine):
             assert holding <= c.cap, "over-admission"
             if c.status not in cycle.TERMINAL:
                 assert holding + c.slots_open == c.cap
-                assert c.reported == values.count(assignment.Status.REPORTED)
+                assert c.reported == values.count(assignment.AssignmentStatus.REPORTED)
             if self.goal is not None:
                 assert c.reported <= self.goal
             assert len(c.included) == len(set(c.included)), "included twice"
@@ -225,16 +228,16 @@ class Training(RuleBasedStateMachine):
     @invariant()
     def exactly_num_cycles(self) -> None:
         cycles = getattr(self, "cycles", [])
-        completed = sum(c.status is cycle.Status.COMPLETED for c in cycles)
+        completed = sum(c.status is cycle.CycleStatus.COMPLETED for c in cycles)
         assert sum(c.status not in cycle.TERMINAL for c in cycles) <= 1
         if cycles:
             assert completed == self.applied
             if self.num_cycles:
                 assert completed <= self.num_cycles
-            if self.status is process.Status.COMPLETED:
+            if self.status is training.TrainingStatus.COMPLETED:
                 assert completed == self.num_cycles > 0
             for c in cycles:
-                if c.status is cycle.Status.COMPLETED:
+                if c.status is cycle.CycleStatus.COMPLETED:
                     assert len(c.included) >= max(self.min_diffs, 1)
 
     @invariant()
@@ -242,7 +245,7 @@ class Training(RuleBasedStateMachine):
         status = getattr(self, "status", None)
         if self.__dict__.get("seen_terminal"):
             assert status is self.seen_terminal
-        elif status in process.TERMINAL:
+        elif status in training.TERMINAL:
             self.seen_terminal = status
             assert all(c.status in cycle.TERMINAL for c in self.cycles)
 
@@ -251,24 +254,24 @@ TestTraining = Training.TestCase
 TestTraining.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 
 
-@pytest.mark.parametrize("status", sorted(process.TERMINAL))
-def test_a_finished_training_takes_no_event(status: process.Status) -> None:
-    for event in process.Event:
+@pytest.mark.parametrize("status", sorted(training.TERMINAL))
+def test_a_finished_training_takes_no_event(status: training.TrainingStatus) -> None:
+    for event in training.TrainingEvent:
         with pytest.raises(Conflict):
-            process.decide(status, event, process.Facts(0, 0, True))
+            training.decide(status, event, training.TrainingFacts(0, 0, True))
 
 
 @pytest.mark.parametrize("status", sorted(cycle.TERMINAL))
-def test_a_finished_cycle_takes_no_event(status: cycle.Status) -> None:
-    facts = cycle.Facts(1, 1, 1, 9, 9, 0, None)
-    for event in cycle.Event:
+def test_a_finished_cycle_takes_no_event(status: cycle.CycleStatus) -> None:
+    facts = cycle.CycleFacts(1, 1, 1, 9, 9, 0, None)
+    for event in cycle.CycleEvent:
         with pytest.raises(Conflict):
             cycle.decide(status, event, facts)
 
 
 @pytest.mark.parametrize("status", sorted(assignment.TERMINAL))
-def test_a_finished_assignment_takes_no_event_and_says_why(status: assignment.Status) -> None:
-    for event in assignment.Event:
+def test_a_finished_assignment_takes_no_event_and_says_why(status: assignment.AssignmentStatus) -> None:
+    for event in assignment.AssignmentEvent:
         with pytest.raises(Conflict) as caught:
             assignment.decide(status, event)
         assert caught.value.extra["reason"] != "state"

@@ -280,7 +280,7 @@ def test_hosting_twice_is_a_conflict_and_bad_hosting_leaves_nothing(driver: Driv
     with pytest.raises(InvalidConfig):
         driver.host({"num_cycles": 1, "aggregator": "median"}, version="3.0")
     with pytest.raises(NotFound):
-        driver.pipeline.hosted.find("mnist", "3.0")
+        driver.pipeline.definitions.find("mnist", "3.0")
     assert [p.version for p in driver.pipeline.views.processes()] == ["2.0", "1.0"]
     assert [p.version for p in driver.pipeline.views.processes("mnist", "1.0")] == ["1.0"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from grid.federated.averaging.plan_process import SandboxedPlans
+from grid.federated.averaging.plan_process import AveragingSandbox
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
 from syft_ext.errors import InvalidPlan, TooLarge
@@ -64,14 +64,14 @@ def _diff(value: float) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def plans() -> Iterator[SandboxedPlans]:
-    plans = SandboxedPlans()
+def plans() -> Iterator[AveragingSandbox]:
+    plans = AveragingSandbox()
     yield plans
     plans.close()
 
 
 @pytest.fixture
-def hosting(sqlite_url: str, blobs: FileBlobStore, plans: SandboxedPlans) -> Iterator[Driver]:
+def hosting(sqlite_url: str, blobs: FileBlobStore, plans: AveragingSandbox) -> Iterator[Driver]:
     database = Database(sqlite_url)
     driver = Driver(database, blobs, plans=plans)
     driver.pipeline.start()

@@ -53,7 +53,7 @@ def trained(sqlite_url: str, blobs: FileBlobStore, monkeypatch: pytest.MonkeyPat
 
 
 def _file_of_model(driver: Driver) -> Path:
-    view = driver.pipeline.views.checkpoint(driver.pipeline.hosted.get(driver.process_id), "latest")
+    view = driver.pipeline.views.checkpoint(driver.pipeline.definitions.get(driver.process_id), "latest")
     assert isinstance(driver.pipeline.store.blobs, FileBlobStore)
     path = driver.pipeline.store.blobs.path(view.digest)
     path.chmod(0o600)

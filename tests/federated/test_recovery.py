@@ -123,8 +123,8 @@ def test_a_sum_made_again_after_a_restart_is_the_same_to_the_last_bit(driver: Dr
                 driver.pipeline.sums.close()  # the memory of a process that died
             driver.report(part, report, samples=index + 1)
         driver.completed(1)
-        hosted = driver.pipeline.hosted.get(driver.process_id)
-        digests.append(driver.pipeline.views.checkpoint(hosted).digest)
+        definition = driver.pipeline.definitions.get(driver.process_id)
+        digests.append(driver.pipeline.views.checkpoint(definition).digest)
     assert digests[0] == digests[1]
 
 

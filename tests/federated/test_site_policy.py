@@ -76,8 +76,12 @@ def test_contributions_are_clipped_from_the_next_cycle_on(driver: Driver) -> Non
     by = moved(driver, 3)
     assert norm({"w": by["w"]}) == pytest.approx(0.5 * np.sqrt(6 / 10), rel=0.01)  # six of ten equal numbers
     views = driver.pipeline.views
-    hosted = driver.pipeline.hosted.get(driver.process_id)
-    assert [views.checkpoint(hosted, n).policy for n in (1, 2, 3)] == [None, None, CyclePolicy(clip_norm=1.0)]
+    definition = driver.pipeline.definitions.get(driver.process_id)
+    assert [views.checkpoint(definition, n).policy for n in (1, 2, 3)] == [
+        None,
+        None,
+        CyclePolicy(clip_norm=1.0),
+    ]
     assert [each.policy for each in views.metrics(driver.process_id)][:2] == [
         None,
         CyclePolicy(clip_norm=1.0),

@@ -21,9 +21,9 @@ class Room:
     def __init__(self) -> None:
         self.rounds: list[int] = []
         self.answers = True
-        self.room = WaitingRoom(self.deal)
+        self.room = WaitingRoom(self.assign_slots)
 
-    def deal(self, waiters: Sequence[Waiter]) -> None:
+    def assign_slots(self, waiters: Sequence[Waiter]) -> None:
         self.rounds.append(len(waiters))
         for waiter in waiters:
             waiter.seen = "cycle"
@@ -49,7 +49,7 @@ def test_who_can_wait_joins_the_round_that_is_coming() -> None:
         assert len(room.rounds) == before
         present = room.room.begin_round()
         assert present
-        room.deal(present)
+        room.assign_slots(present)
         assert room.room.end_round(present) is False
         other.join()
         patient.join()
@@ -68,7 +68,7 @@ def test_where_none_comes_they_are_looked_at_afterwards() -> None:
     assert room.rounds == [1]
 
 
-def test_newcomers_gather_while_there_is_nothing_to_deal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newcomers_gather_while_there_is_nothing_to_assign(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting_room, "PAUSE", 0.2)
     room = Room()
     room.answers, room.room.empty = False, True
@@ -81,6 +81,6 @@ def test_newcomers_gather_while_there_is_nothing_to_deal(monkeypatch: pytest.Mon
     room.enter(0.0).join()
     assert room.rounds[count:] == [6], "who cannot wait does not"
     room.answers = True
-    room.room.deal()
+    room.room.assign_slots()
     for thread in threads:
         thread.join()

@@ -7,14 +7,14 @@ from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
 from grid.catalogue.schemas import statistics_service
 from grid.catalogue.service import SERVICES as CATALOGUE
-from grid.governance.plans.desk import PlanDesk
+from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node.metadata import MetadataService
 from grid.privacy.budget.service import BudgetService
 from tests.accounts.people import House, cheap_hashes
 
-__all__ = ["cheap_hashes", "desk", "house", "sqlite_house"]
+__all__ = ["cheap_hashes", "house", "sandbox", "sqlite_house"]
 
 SERVICES = (
     MetadataService,
@@ -43,7 +43,7 @@ def sqlite_house(tmp_path: Path, sqlite_url: str) -> Iterator[House]:
     house.node.stop()
 
 
-class WarmDesk(PlanDesk):
+class WarmSandbox(ReviewSandbox):
     """The real sandbox, kept from one test to the next: starting one takes longer than most tests."""
 
     def close(self) -> None:
@@ -54,14 +54,14 @@ class WarmDesk(PlanDesk):
 
 
 @pytest.fixture(scope="session")
-def _warm_desk() -> Iterator[WarmDesk]:
-    desk = WarmDesk()
-    yield desk
-    desk.end()
+def _warm_sandbox() -> Iterator[WarmSandbox]:
+    sandbox = WarmSandbox()
+    yield sandbox
+    sandbox.end()
 
 
 @pytest.fixture
-def desk(_warm_desk: WarmDesk, monkeypatch: pytest.MonkeyPatch) -> WarmDesk:
+def sandbox(_warm_sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> WarmSandbox:
     """Nodes that are made after this share one sandbox."""
-    monkeypatch.setattr("grid.governance.plans.service.PlanDesk", lambda: _warm_desk)
-    return _warm_desk
+    monkeypatch.setattr("grid.governance.plans.service.ReviewSandbox", lambda: _warm_sandbox)
+    return _warm_sandbox

@@ -20,7 +20,7 @@ from grid.access.tables import Grant, ObjectSource, PolicyRow
 from grid.access.viewer import Viewer
 from grid.accounts.powers import flags_of_users
 from grid.accounts.tables import Role, User
-from grid.governance.decisions.grants import GrantManager, Look
+from grid.governance.decisions.grants import GrantManager, ReviewerLoader
 from grid.governance.decisions.tables import (
     PlanRequest,
     RequestDecision,
@@ -28,10 +28,10 @@ from grid.governance.decisions.tables import (
     RequestRow,
     RequestRule,
 )
-from grid.governance.plans.desk import PlanDesk
+from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.plans.runs import PlanRuns
-from grid.governance.requests.asking import ask
 from grid.governance.requests.manager import RequestManager
+from grid.governance.requests.submission import ask
 from grid.governance.rules.book import RuleBook
 from grid.privacy.budget.tables import PrivacyBudget
 from grid.storage.blobs.files import FileBlobStore
@@ -95,7 +95,7 @@ class World:
         self.grants, self.requests = GrantManager(db, self.clock), RequestManager(db, self.clock)
         self.rules, self.runs = (
             RuleBook(db, self.clock),
-            PlanRuns(db, blobs, self.clock, PlanDesk(), bytes(32)),
+            PlanRuns(db, blobs, self.clock, ReviewSandbox(), bytes(32)),
         )
         self.request_ids: list[str] = []
         self.rule_ids: dict[int, str] = {}
@@ -126,12 +126,12 @@ class World:
                         session.add(ObjectSource(object_id=OBJECTS[each], source_id=OBJECTS[source]))
             self.content = content.digest
 
-    def look(self, who: str) -> Look:
-        def look(session: Session) -> tuple[Viewer, bool]:
+    def reviewer_loader(self, who: str) -> ReviewerLoader:
+        def load_reviewer(session: Session) -> tuple[Viewer, bool]:
             flags = flags_of_users(session, [IDS[who]])[IDS[who]]
             return Viewer(IDS[who], frozenset({"*", IDS[who]})), "can_triage_requests" in flags
 
-        return look
+        return load_reviewer
 
     # -- one step -----------------------------------------------------------------------------------
 
@@ -177,23 +177,27 @@ class World:
             object_id=OBJECTS[number], user_id=IDS[user], scope=scope, uses=uses, expires_in=lasts
         )
         allowed = self.model.give(giver, user, number, scope, uses, lasts)
-        self.both(allowed, lambda: self.grants.create(self.look(giver), message))
+        self.both(allowed, lambda: self.grants.create(self.reviewer_loader(giver), message))
 
     def take(self, who: str, at: int) -> None:
         if at < len(self.model.grants):
             grant = self.model.grants[-1 - at]
-            self.both(self.model.take(who, grant), lambda: self.grants.revoke(self.look(who), str(grant.id)))
+            self.both(
+                self.model.take(who, grant),
+                lambda: self.grants.revoke(self.reviewer_loader(who), str(grant.id)),
+            )
 
     def ask(self, who: str, scope: Any, number: int) -> None:
         message = r.CreateRequest(object_id=OBJECTS[number], scope=scope)
         self._asked(
-            self.model.ask(who, scope, (number,)), lambda: self.requests.create(self.look(who), message)
+            self.model.ask(who, scope, (number,)),
+            lambda: self.requests.create(self.reviewer_loader(who), message),
         )
 
     def ask_budget(self, who: str) -> None:
         message = r.CreateBudgetRequest(epsilon=1.0)
         allowed = self.model.ask(who, "budget", (), 1.0)
-        self._asked(allowed, lambda: self.requests.create_budget(self.look(who), message))
+        self._asked(allowed, lambda: self.requests.create_budget(self.reviewer_loader(who), message))
 
     def ask_plan(self, who: str, numbers: tuple[int, ...]) -> None:
         allowed = self.model.ask(who, "plan", numbers)
@@ -218,7 +222,7 @@ class World:
             session.flush()
             return row
 
-        self._asked(allowed, lambda: self.requests.asked(self.look(who), make))
+        self._asked(allowed, lambda: self.requests.asked(self.reviewer_loader(who), make))
 
     def _asked(self, expected: bool, act: Callable[[], r.RequestView]) -> None:
         view = self.both(expected, act)
@@ -231,22 +235,22 @@ class World:
     def approve(self, who: str, at: int, uses: Any, lasts: Any, epsilon: Any) -> None:
         def act(request_id: str) -> Any:
             message = r.ApproveRequest(request_id=request_id, uses=uses, expires_in=lasts, epsilon=epsilon)
-            return self.requests.approve(self.look(who), message)
+            return self.requests.approve(self.reviewer_loader(who), message)
 
         self._on_request(lambda: self.model.approve(who, at, uses, lasts, epsilon), at, act)
 
     def deny(self, who: str, at: int) -> None:
         self._on_request(
             lambda: self.model.deny(who, at), at,
-            lambda request_id: self.requests.deny(self.look(who), r.DenyRequest(request_id=request_id)),
+            lambda request_id: self.requests.deny(self.reviewer_loader(who), r.DenyRequest(request_id=request_id)),
         )  # fmt: skip
 
     def withdraw(self, who: str, at: int) -> None:
-        act = lambda request_id: self.requests.withdraw(self.look(who), request_id)  # noqa: E731
+        act = lambda request_id: self.requests.withdraw(self.reviewer_loader(who), request_id)  # noqa: E731
         self._on_request(lambda: self.model.withdraw(who, at), at, act)
 
     def revoke(self, who: str, at: int) -> None:
-        act = lambda request_id: self.requests.revoke(self.look(who), request_id)  # noqa: E731
+        act = lambda request_id: self.requests.revoke(self.reviewer_loader(who), request_id)  # noqa: E731
         self._on_request(lambda: self.model.revoke(who, at), at, act)
 
     def rule(
@@ -267,13 +271,13 @@ class World:
         expected = self.model.add_rule(
             Rule(who, accepts, scope, number, user, times, uses if accepts else None)
         )
-        view = self.both(expected, lambda: self.rules.create(self.look(who), message))
+        view = self.both(expected, lambda: self.rules.create(self.reviewer_loader(who), message))
         if view is not None:
             self.rule_ids[self.model.made_rules - 1] = view.id
 
     def end_rule(self, who: str, number: int) -> None:
         if number in self.rule_ids:
-            act = lambda: self.rules.delete(self.look(who), self.rule_ids[number], "User")  # noqa: E731
+            act = lambda: self.rules.delete(self.reviewer_loader(who), self.rule_ids[number], "User")  # noqa: E731
             self.both(self.model.end_rule(who, number), act)
 
     def reviewer(self, who: str) -> None:
@@ -301,7 +305,7 @@ class World:
     def use(self, who: str, scope: Any, number: int) -> None:
         def act() -> None:
             with self.db.transaction() as session:
-                viewer, _ = self.look(who)(session)
+                viewer, _ = self.reviewer_loader(who)(session)
                 grants = require(session, viewer, scope, [OBJECTS[number]], now=self.clock.now())
                 spend(session, grants, now=self.clock.now())
 
@@ -312,7 +316,7 @@ class World:
 
             def act(request_id: str) -> None:
                 with self.db.transaction() as session:
-                    self.runs._begin(session, self.look(who), request_id)
+                    self.runs._begin(session, self.reviewer_loader(who), request_id)
 
             self._on_request(lambda: self.model.run(who, at), at, act)
 
@@ -325,7 +329,7 @@ class World:
             budgets = {row.user_id: row.granted / 1e9 for row in session.scalars(select(PrivacyBudget))}
             for who in PEOPLE:
                 assert budgets.get(IDS[who], 0.0) == pytest.approx(self.model.budget.get(who, 0.0))
-                viewer, _ = self.look(who)(session)
+                viewer, _ = self.reviewer_loader(who)(session)
                 for scope in ("read", "compute", "statistics"):
                     found = allowed(session, viewer, scope, OBJECTS, now=self.clock.now())  # type: ignore[arg-type]
                     expected = {n for n in MADE_FROM if self.model.resting_on(who, scope, n) is not None}

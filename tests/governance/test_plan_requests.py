@@ -31,12 +31,12 @@ from tests.governance.plan_story import ROWS, PlanStory, mean_of_rows, other_mea
 
 
 @pytest.fixture
-def story(desk: object, sqlite_house: House) -> PlanStory:
+def story(sandbox: object, sqlite_house: House) -> PlanStory:
     return PlanStory(sqlite_house)
 
 
 @pytest.fixture
-def story_on_both(desk: object, house: House) -> PlanStory:
+def story_on_both(sandbox: object, house: House) -> PlanStory:
     """For what leans on the database's own ways."""
     return PlanStory(house)
 
@@ -311,8 +311,8 @@ def test_nobody_fills_the_disk_by_asking(story: PlanStory, monkeypatch: pytest.M
         _ = asked.plan
     with pytest.raises(TooLarge):
         story.sue.call(CreatePlanRequest(inputs=[f"xs={story.table}"]), [bytes(MAX_BYTES + 1)])
-    monkeypatch.setattr("grid.governance.requests.asking.MOST_PENDING", 2)
-    monkeypatch.setattr("grid.governance.requests.asking.MOST_A_DAY", 4)
+    monkeypatch.setattr("grid.governance.requests.submission.MOST_PENDING", 2)
+    monkeypatch.setattr("grid.governance.requests.submission.MOST_A_DAY", 4)
     waiting = [story.ask(values={"scale": each}) for each in (1.0, 2.0)]
     with pytest.raises(TooManyRequests, match="pending"):
         story.ask(values={"scale": 3.0})
@@ -337,10 +337,10 @@ def test_it_is_audited_with_plan_and_grant(story: PlanStory) -> None:
 
 
 def test_a_run_that_began_before_hands_nothing_out_afterwards(
-    story_on_both: PlanStory, desk: Any, monkeypatch: pytest.MonkeyPatch
+    story_on_both: PlanStory, sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = story_on_both
-    run = desk.run
+    run = sandbox.run
 
     def during(act: Any) -> None:
         def slow(*arguments: Any) -> Any:
@@ -348,14 +348,14 @@ def test_a_run_that_began_before_hands_nothing_out_afterwards(
             act()
             return results
 
-        monkeypatch.setattr(desk, "run", slow)
+        monkeypatch.setattr(sandbox, "run", slow)
 
     asked = story.ask()
     story.seen_by(story.ann, asked).approve()
     during(lambda: story.seen_by(story.ann, asked).revoke())
     with pytest.raises(Forbidden, match="revoked"):
         asked.run()
-    monkeypatch.setattr(desk, "run", run)
+    monkeypatch.setattr(sandbox, "run", run)
     with pytest.raises(Forbidden):
         asked.run()
     (entry, *_) = story.owner.call(ListAudit(operation="requests.run", limit=10)).entries

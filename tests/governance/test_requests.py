@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.governance.decisions.machine import Event, State, decide
+from grid.governance.decisions.machine import RequestEvent, RequestState, decide
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages.policy import SetPolicy, SitePolicy
 from syft_ext.messages.requests import (
@@ -132,26 +132,26 @@ def test_requests_survive_a_restart(story: Story) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(Event), st.sampled_from("abc")), max_size=12),
+    st.lists(st.tuples(st.sampled_from(RequestEvent), st.sampled_from("abc")), max_size=12),
     st.integers(1, 3),
 )
 def test_the_machine_releases_only_what_enough_reviewers_approved(
-    events: list[tuple[Event, str]], needed: int
+    events: list[tuple[RequestEvent, str]], needed: int
 ) -> None:
-    state, said = State.PENDING, set[str]()
+    state, said = RequestState.PENDING, set[str]()
     for event, reviewer in events:
-        approvals = len(said | {reviewer}) if event is Event.APPROVE else 0
+        approvals = len(said | {reviewer}) if event is RequestEvent.APPROVE else 0
         try:
             after = decide(state, event, approvals=approvals, needed=needed)
         except Conflict:
-            assert state in (State.DENIED, State.WITHDRAWN, State.REVOKED) or (
-                (event is Event.REVOKE) == (state is State.PENDING)
+            assert state in (RequestState.DENIED, RequestState.WITHDRAWN, RequestState.REVOKED) or (
+                (event is RequestEvent.REVOKE) == (state is RequestState.PENDING)
             )
             continue
-        if event is Event.APPROVE:
+        if event is RequestEvent.APPROVE:
             said.add(reviewer)
-        if after is State.APPROVED:
-            assert state is State.PENDING and len(said) >= needed
-        if after is State.REVOKED:
-            assert state is State.APPROVED
+        if after is RequestState.APPROVED:
+            assert state is RequestState.PENDING and len(said) >= needed
+        if after is RequestState.REVOKED:
+            assert state is RequestState.APPROVED
         state = after

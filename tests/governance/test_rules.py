@@ -8,7 +8,7 @@ import pytest
 import torch
 from sqlalchemy import update
 
-from grid.accounts.tables import Setup, Totp
+from grid.accounts.tables import NodeSetup, Totp
 from syft_ext.errors import BadRequest, Forbidden, NotFound
 from syft_ext.messages.accounts import CreateGroup, UpdateUser
 from syft_ext.messages.audit import ListAudit
@@ -30,12 +30,12 @@ from tests.governance.plan_story import PlanStory, mean_of_rows, other_mean, pro
 
 
 @pytest.fixture
-def story(desk: object, sqlite_house: House) -> PlanStory:
+def story(sandbox: object, sqlite_house: House) -> PlanStory:
     return PlanStory(sqlite_house)
 
 
 @pytest.fixture
-def story_on_both(desk: object, house: House) -> PlanStory:
+def story_on_both(sandbox: object, house: House) -> PlanStory:
     """For what leans on the database's own ways."""
     return PlanStory(house)
 
@@ -164,7 +164,7 @@ def test_who_has_no_second_factor_where_it_is_demanded_speaks_by_no_rule(story: 
     rule(story.officer)
     assert ask(story).state == "approved"
     with story.house.node.db.transaction() as session:
-        session.execute(update(Setup).values(require_totp=True))
+        session.execute(update(NodeSetup).values(require_totp=True))
     with pytest.raises(Forbidden, match="no request"):
         rule(story.officer, kind="budget")
     assert ask(story).state == "pending"

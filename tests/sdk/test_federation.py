@@ -262,7 +262,7 @@ def test_secure_means_tls_and_a_private_authority_must_be_named(domain: ServedNo
         )
         worker = sy.FLClient(address, secure=True, ca_file=ca_file)
         assert worker.new_job("tls", "1.0").run(data=(X, Y), max_cycles=1).cycles == 1
-        assert isinstance(worker._line._push, WebSocketTransport)
+        assert isinstance(worker._transports._push, WebSocketTransport)
         assert (
             sy.FLClient(f"wss://{address}", ca_file=ca_file).new_job("tls", "1.0").run(data=(X, Y)).cycles
             == 1

@@ -71,7 +71,7 @@ def test_without_a_login_the_error_says_how_to_log_in() -> None:
 
 
 def test_an_expired_session_says_so() -> None:
-    session = credentials.Session(
+    session = credentials.SavedLogin(
         address=URL,
         email=OWNER,
         token="t",
@@ -127,7 +127,7 @@ def test_logout_forgets_the_session_when_the_node_is_down(house: House) -> None:
     assert credentials.load("http://127.0.0.1:9") is None
 
 
-def _moved(session: credentials.Session, address: str) -> credentials.Session:
+def _moved(session: credentials.SavedLogin, address: str) -> credentials.SavedLogin:
     import msgspec
 
     return msgspec.structs.replace(session, address=address)

@@ -16,7 +16,7 @@ from grid.statistics.private import ClippedSums, cost
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin, Bins
-from tests.statistics.desk import Desk, desks
+from tests.statistics.local_domain import LocalDomain, local_domains
 
 BOUNDS = {"age": (0.0, 100.0), "sex": (0.0, 1.0), "region": (1.0, 3.0)}
 
@@ -38,17 +38,17 @@ def test_noise_on_sums_is_of_their_scale() -> None:
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Desk:
+def table(tmp_path: Path) -> LocalDomain:
     random = np.random.default_rng(3)
     age = random.normal(50, 10, 5000)
     age[:100] = np.nan
     rows = {"age": age, "sex": random.integers(0, 2, 5000), "region": random.integers(1, 4, 5000),
             "free": age}  # fmt: skip
-    (desk,) = desks(tmp_path, [rows], policy=SitePolicy(statistics_epsilon=1.0), bounds=BOUNDS)
-    return desk
+    (domain,) = local_domains(tmp_path, [rows], policy=SitePolicy(statistics_epsilon=1.0), bounds=BOUNDS)
+    return domain
 
 
-def test_answers_are_near_the_truth_and_not_the_truth(table: Desk) -> None:
+def test_answers_are_near_the_truth_and_not_the_truth(table: LocalDomain) -> None:
     asked = ["count", "missing", "sum", "mean", "histogram"]
     results = [sy.analyze(table, asked, columns="age", bins=4) for _ in range(8)]
     for name, truth, off in (
@@ -67,7 +67,7 @@ def test_answers_are_near_the_truth_and_not_the_truth(table: Desk) -> None:
     assert "ε 4 spent" in repr(results[0])
 
 
-def test_groups_are_those_that_the_schema_allows(table: Desk) -> None:
+def test_groups_are_those_that_the_schema_allows(table: LocalDomain) -> None:
     table.bounds["region"] = (0.0, 5.0)
     result = sy.analyze(table, ["count", "mean"], columns="age", by=["sex", "region"])
     assert result.groups == [(sex, region) for sex in range(2) for region in range(6)]
@@ -75,7 +75,7 @@ def test_groups_are_those_that_the_schema_allows(table: Desk) -> None:
     assert result.epsilon == {"site 0": 2.0}  # one row is in one group
 
 
-def test_small_noisy_counts_are_kept_back(table: Desk) -> None:
+def test_small_noisy_counts_are_kept_back(table: LocalDomain) -> None:
     table.bounds["region"] = (0.0, 3.0)
     table.policy = SitePolicy(statistics_epsilon=5.0, min_rows=200)
     result = sy.analyze(table, ["count", "mean"], columns="age", by="region")
@@ -86,13 +86,13 @@ def test_small_noisy_counts_are_kept_back(table: Desk) -> None:
 @pytest.mark.parametrize(
     "statistic", ["min", "max", "std", "variance", "quantile", "covariance", "correlation"]
 )
-def test_statistics_without_a_mechanism_are_refused(table: Desk, statistic: str) -> None:
+def test_statistics_without_a_mechanism_are_refused(table: LocalDomain, statistic: str) -> None:
     with pytest.raises(Forbidden, match="no mechanism"):
         sy.analyze(table, statistic, columns="age")
     assert not table.replies
 
 
-def test_columns_without_bounds_are_refused(table: Desk) -> None:
+def test_columns_without_bounds_are_refused(table: LocalDomain) -> None:
     with pytest.raises(BadRequest, match=r"'free'.*low and high"):
         sy.analyze(table, "mean", columns="free")
     del table.bounds["region"]

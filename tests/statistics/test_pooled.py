@@ -18,7 +18,7 @@ from grid.statistics import ranks, reading, regressions
 from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import Partials
 from syft_ext.statistics.order import key_of, keys_of, value_of
-from tests.statistics.desk import desks
+from tests.statistics.local_domain import local_domains
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 WHOLE = ("int64", "int32", "int16", "int8", "uint8", "bool")
@@ -85,7 +85,7 @@ def test_any_split_in_any_order(
 ) -> None:
     parts = [column(dtype, rows, seed + i, gaps, offset) for i, (rows, dtype) in enumerate(split)]
     values = pooled(parts)
-    tables = desks(folder, [{"x": part} for part in parts])
+    tables = local_domains(folder, [{"x": part} for part in parts])
     random.shuffle(tables)
     result = sy.analyze(tables, EVERYTHING, columns="x", q=QUANTILES, bins=7)
     found = {name: result[name, "x"] for name in EVERYTHING}
@@ -116,7 +116,9 @@ def test_groups(folder: Path, split: list[int], seed: int, kind: str, second: bo
             }
         )
     by = ["a", "b"] if second else ["a"]
-    result = sy.analyze(desks(folder, parts), EVERYTHING, columns="x", by=by, q=QUANTILES, bins=[-9, 4, 6, 9])
+    result = sy.analyze(
+        local_domains(folder, parts), EVERYTHING, columns="x", by=by, q=QUANTILES, bins=[-9, 4, 6, 9]
+    )
     keys = np.concatenate(
         [np.stack([part[name].numpy().astype(np.int64) for name in by], 1) for part in parts]
     )
@@ -142,7 +144,7 @@ def test_regressions(folder: Path, split: list[int], seed: int, offset: float) -
         a[0] = np.nan
         y = 2 * np.nan_to_num(a) - b + random.normal(0, 1, rows)
         parts.append({"a": a, "b": b, "y": y, "z": (random.random(rows) < 0.5).astype(np.int8)})
-    tables = desks(folder, parts)
+    tables = local_domains(folder, parts)
     whole = np.concatenate([np.stack([part[name] for name in ("a", "b", "y", "z")], 1) for part in parts])
     whole = whole[~np.isnan(whole).any(axis=1)]
     result = sy.analyze(
@@ -171,7 +173,7 @@ def test_logistic_regression_is_the_maximum_of_the_pooled_likelihood(folder: Pat
         a, b = random.normal(40, 10, rows), random.normal(0, 1, rows)
         z = (random.random(rows) < 1 / (1 + np.exp(-(0.1 * (a - 40) - b)))).astype(np.int64)
         parts.append({"a": a, "b": b, "z": z})
-    fit = sy.analyze(desks(folder, parts), "logistic_regression", target="z")["logistic_regression"]
+    fit = sy.analyze(local_domains(folder, parts), "logistic_regression", target="z")["logistic_regression"]
     a, b, z = (np.concatenate([part[name] for part in parts]) for name in ("a", "b", "z"))
     design = np.column_stack([np.ones(len(a)), a, b])
     beta = np.array(list(fit.coefficients.values()))
@@ -185,7 +187,7 @@ def test_logistic_regression_is_the_maximum_of_the_pooled_likelihood(folder: Pat
 def test_regressions_without_a_solution_are_refused(folder: Path) -> None:
     x = np.arange(20.0)
     rows = {"x": x, "twice": 2 * x, "y": x, "z": (x > 9).astype(np.int8), "two": x * 0 + 2}
-    (table,) = desks(folder, [rows])
+    (table,) = local_domains(folder, [rows])
     with pytest.raises(BadRequest, match="follows from the others"):
         sy.analyze(table, "linear_regression", columns=["x", "twice"], target="y")
     with pytest.raises(BadRequest, match=r"no finite solution|follows"):
@@ -197,7 +199,7 @@ def test_regressions_without_a_solution_are_refused(folder: Path) -> None:
 def test_matrices_infinities_and_nothing(folder: Path) -> None:
     matrix = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
     matrix[3, 1] = np.inf
-    (table,) = desks(folder, [{"m": matrix, "v": np.arange(40)}])
+    (table,) = local_domains(folder, [{"m": matrix, "v": np.arange(40)}])
     result = sy.analyze(table, ["mean", "max", "quantile"], columns=["m[0]", "m[1]", "v"])
     assert result["mean", "m[0]"] == pytest.approx(matrix[:, 0].astype(float).mean())
     assert result["mean", "m[1]"] == result["max", "m[1]"] == np.inf
@@ -228,12 +230,12 @@ def test_quantiles_that_read_the_table_in_every_round(
         {"x": random.normal(offset, 1, 200) * (-1) ** np.arange(200), "g": random.integers(low, low + 3, 200)}
         for offset, low in ((0.0, 0), (1e-300, 1), (3e5, 2))
     ]
-    tables = desks(folder, parts)
+    tables = local_domains(folder, parts)
     x, g = (np.concatenate([part[name] for part in parts]) for name in ("x", "g"))
     result = sy.analyze(tables, "quantile", columns="x", by="g", q=QUANTILES)
     for key, found in result["quantile", "x"].items():
         assert found == {q: np.quantile(x[g == key], q) for q in QUANTILES}
-    assert max(len(desk.replies) for desk in tables) <= 7  # one to begin, and six rounds
+    assert max(len(domain.replies) for domain in tables) <= 7  # one to begin, and six rounds
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_quantiles_that_read_the_table_in_every_round(
     ],
 )
 def test_a_site_that_contradicts_itself_is_an_error(folder: Path, statistic: str, lie: Any) -> None:
-    tables = desks(folder, [{"x": np.arange(50.0), "y": np.arange(50.0) ** 2}] * 2)
+    tables = local_domains(folder, [{"x": np.arange(50.0), "y": np.arange(50.0) ** 2}] * 2)
     call = tables[1].call
 
     def lying(message: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ from grid.privacy.mechanisms.suppression import hidden_cells
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Bins, Continue, Logistic, RankQuery
-from tests.statistics.desk import Desk, desks
+from tests.statistics.local_domain import LocalDomain, local_domains
 
 Cells = tuple[int | None, ...]
 
@@ -86,10 +86,10 @@ def test_groups_of_an_answer(
     values = random.normal(size=len(keys))
     values[random.random(len(keys)) < 0.2] = np.nan
     folder = tmp_path_factory.mktemp("groups")
-    (desk,) = desks(folder, [{"x": values, "g": keys}], policy=SitePolicy(min_rows=minimum))
-    result = sy.analyze(desk, ["count", "missing", "mean", "std", "histogram"], by="g", columns="x",
+    (domain,) = local_domains(folder, [{"x": values, "g": keys}], policy=SitePolicy(min_rows=minimum))
+    result = sy.analyze(domain, ["count", "missing", "mean", "std", "histogram"], by="g", columns="x",
                         range=(-1, 1), bins=4)  # fmt: skip
-    (reply,) = desk.replies
+    (reply,) = domain.replies
     whole = int((~np.isnan(values)).sum())
     left_over = total_of_hidden(reply, whole)
     assert left_over == 0 or left_over >= minimum or whole < minimum  # then nobody is told the whole
@@ -109,7 +109,7 @@ def test_groups_of_an_answer(
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Desk:
+def guarded(tmp_path: Path) -> LocalDomain:
     """A table of 100 rows at a site that wants five behind every number; seven of them are complete."""
     random = np.random.default_rng(0)
     rare = np.full(100, np.nan)
@@ -117,24 +117,24 @@ def guarded(tmp_path: Path) -> Desk:
     few = np.full(100, np.nan)
     few[:4] = 1.0
     rows = {"x": random.normal(size=100), "rare": rare, "few": few, "z": random.integers(0, 2, 100)}
-    (desk,) = desks(tmp_path, [rows], policy=SitePolicy(min_rows=5))
-    return desk
+    (domain,) = local_domains(tmp_path, [rows], policy=SitePolicy(min_rows=5))
+    return domain
 
 
 @pytest.mark.parametrize("statistic", ["min", "max", "quantile"])
-def test_values_of_single_rows_are_refused(guarded: Desk, statistic: str) -> None:
+def test_values_of_single_rows_are_refused(guarded: LocalDomain, statistic: str) -> None:
     with pytest.raises(Forbidden, match="value of one"):
         sy.analyze(guarded, statistic, columns="x")
 
 
-def test_a_column_with_hardly_a_value_is_kept_back(guarded: Desk) -> None:
+def test_a_column_with_hardly_a_value_is_kept_back(guarded: LocalDomain) -> None:
     result = sy.analyze(guarded, ["count", "mean", "sum", "missing"], columns=["x", "few"])
     assert result["count", "x"] == 100
     assert {result[name, "few"] for name in ("count", "mean", "sum", "missing")} == {None}
     assert "–" in repr(result) and "fewer than 5 rows" in repr(result)
 
 
-def test_a_histogram_needs_a_range_and_is_settled_at_the_beginning(guarded: Desk) -> None:
+def test_a_histogram_needs_a_range_and_is_settled_at_the_beginning(guarded: LocalDomain) -> None:
     with pytest.raises(BadRequest, match="range"):
         sy.analyze(guarded, "histogram", columns="x")
     sy.analyze(guarded, "histogram", columns="x", range=(-3, 3))
@@ -146,7 +146,7 @@ def test_a_histogram_needs_a_range_and_is_settled_at_the_beginning(guarded: Desk
         guarded.call(Continue(analysis_id=reply.analysis_id, ranks=[RankQuery(column="x", start=0, shift=4)]))
 
 
-def test_regressions_need_more_rows_than_columns(guarded: Desk) -> None:
+def test_regressions_need_more_rows_than_columns(guarded: LocalDomain) -> None:
     sy.analyze(guarded, "covariance", columns=["x", "rare"])
     with pytest.raises(Forbidden, match="at least 5 rows"):
         sy.analyze(guarded, "covariance", columns=["x", "few"])
@@ -155,7 +155,7 @@ def test_regressions_need_more_rows_than_columns(guarded: Desk) -> None:
         sy.analyze(guarded, "linear_regression", columns=["x", "few", "z"], target="rare")
 
 
-def test_a_likelihood_of_few_rows_is_refused(guarded: Desk) -> None:
+def test_a_likelihood_of_few_rows_is_refused(guarded: LocalDomain) -> None:
     with pytest.raises(Forbidden):
         sy.analyze(guarded, "logistic_regression", columns="few", target="z")
     sy.analyze(guarded, "logistic_regression", columns="x", target="z")
@@ -169,14 +169,14 @@ def test_a_likelihood_of_few_rows_is_refused(guarded: Desk) -> None:
 
 
 def test_a_table_of_too_few_rows_is_refused(tmp_path: Path) -> None:
-    (desk,) = desks(tmp_path, [{"x": np.arange(3.0)}], policy=SitePolicy(min_rows=4))
+    (domain,) = local_domains(tmp_path, [{"x": np.arange(3.0)}], policy=SitePolicy(min_rows=4))
     with pytest.raises(Forbidden, match="at least 4 rows"):
-        sy.analyze(desk, "count")
+        sy.analyze(domain, "count")
 
 
 def test_other_sites_still_count_where_one_keeps_back(tmp_path: Path) -> None:
     keys = np.array([0] * 30 + [1] * 2 + [2] * 20)
-    tables = desks(tmp_path, [{"x": np.arange(52.0), "g": keys}] * 2)
+    tables = local_domains(tmp_path, [{"x": np.arange(52.0), "g": keys}] * 2)
     tables[0].policy = SitePolicy(min_rows=5)
     result = sy.analyze(tables, "count", columns="x", by="g")
     assert result["count", "x"] == {0: 60, 1: 2, 2: 20}
@@ -187,14 +187,14 @@ def test_the_histogram_of_a_group_that_is_hidden_for_another_one(tmp_path: Path)
     """Its bins would add up to the very count that hides the small group's."""
     values = np.full(60, np.nan)
     values[:3] = values[20:35] = values[40:] = 0.5
-    (desk,) = desks(
+    (domain,) = local_domains(
         tmp_path, [{"x": values, "g": np.repeat(np.arange(3), 20)}], policy=SitePolicy(min_rows=5)
     )
-    result = sy.analyze(desk, ["count", "histogram"], by="g", columns="x", range=(0, 1), bins=1)
+    result = sy.analyze(domain, ["count", "histogram"], by="g", columns="x", range=(0, 1), bins=1)
     assert result["count", "x"] == {0: None, 1: None, 2: 20}
     assert {key: found.counts for key, found in result["histogram", "x"].items()} == {
         0: [None],
         1: [None],
         2: [20],
     }
-    assert (desk.replies[0].histograms[0].counts[1]) == [None, None, None]
+    assert (domain.replies[0].histograms[0].counts[1]) == [None, None, None]

@@ -251,10 +251,10 @@ class StoreContract:
         with store.create(3) as writer:
             writer.write(b"123")
             digest = writer.commit(remember=True).digest
-        assert store.cache.latest(digest) in (None, b"123")
+        assert store.cache.recent(digest) in (None, b"123")
         store.cache.forget([digest, "0" * 64])
-        assert store.cache.latest(digest) is None
-        store.cache.cool([digest, "0" * 64])
+        assert store.cache.recent(digest) is None
+        store.cache.drop_page_cache([digest, "0" * 64])
         store.cache.trim(everything=True)
         assert bytes(store.map(digest)) == b"123"
 

@@ -16,14 +16,18 @@ from grid.storage.sql import wal
 from grid.storage.sql.database import Database
 from grid.storage.sql.dialect import table_of
 from grid.storage.sql.engines import parse_url
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import InvalidConfig, Unavailable
 
 BLOBS = table_of(BlobRow)
 INCREMENT = update(BLOBS).where(BLOBS.c.digest == "n" * 64).values(size=BLOBS.c.size + 1)
-GROW, NEW, SIZE = Prepared(INCREMENT), Prepared(insert(BLOBS)), Prepared(select(BLOBS.c.size))
-PID = Prepared(select(func.pg_backend_pid().label("pid")))
-NEW_OBJECT = Prepared(
+GROW, NEW, SIZE = (
+    PreparedStatement(INCREMENT),
+    PreparedStatement(insert(BLOBS)),
+    PreparedStatement(select(BLOBS.c.size)),
+)
+PID = PreparedStatement(select(func.pg_backend_pid().label("pid")))
+NEW_OBJECT = PreparedStatement(
     insert(table_of(ObjectRow)).values(
         id="o", kind="tensor", size=0, description="", search_text="", created_at=0.0
     )
@@ -79,21 +83,21 @@ def test_a_transaction_commits_and_rolls_back(database: Database) -> None:
 
 def test_a_link_that_writes_does_as_a_session(database: Database) -> None:
     start(database)
-    with database.writing() as link:
-        GROW.run(link)
+    with database.writing() as connection:
+        GROW.run(connection)
     for error in (ZeroDivisionError, IntegrityError):
-        with pytest.raises(error), database.writing() as link:
-            GROW.run(link)
+        with pytest.raises(error), database.writing() as connection:
+            GROW.run(connection)
             if error is ZeroDivisionError:
                 raise ZeroDivisionError
-            NEW.run(link, {"digest": "n" * 64, "size": 9})
-    with database.writing() as link:
+            NEW.run(connection, {"digest": "n" * 64, "size": 9})
+    with database.writing() as connection:
         assert database.inside
         with pytest.raises(RuntimeError, match="pass the session on"), database.transaction():
             pass
         with pytest.raises(RuntimeError, match="pass the session on"), database.writing():
             pass
-        GROW.run(link)
+        GROW.run(connection)
     assert not database.inside
     assert current(database) == 2
 
@@ -101,12 +105,12 @@ def test_a_link_that_writes_does_as_a_session(database: Database) -> None:
 def test_a_commit_that_fails_leaves_nothing_and_the_next_one_works(sqlite_url: str) -> None:
     db = Database(sqlite_url)
     start(db)
-    with pytest.raises(IntegrityError), db.writing() as link:
-        GROW.run(link)
-        link.driver.execute("PRAGMA defer_foreign_keys=ON")
-        NEW_OBJECT.run(link, {"blob_digest": "gone"})
-    with db.writing() as link:
-        GROW.run(link)
+    with pytest.raises(IntegrityError), db.writing() as connection:
+        GROW.run(connection)
+        connection.driver.execute("PRAGMA defer_foreign_keys=ON")
+        NEW_OBJECT.run(connection, {"blob_digest": "gone"})
+    with db.writing() as connection:
+        GROW.run(connection)
     assert current(db) == 1
     db.close()
 
@@ -115,12 +119,12 @@ def test_a_query_cannot_write_and_sees_what_is_committed(database: Database) -> 
     start(database)
     with pytest.raises(DBAPIError):
         database.query(GROW)
-    with database.reading() as link:
-        assert SIZE.run(link).first().size == 0
+    with database.reading() as connection:
+        assert SIZE.run(connection).first().size == 0
         with database.writing() as writer:
             GROW.run(writer)
-            assert SIZE.run(link).first().size == 0
-        assert SIZE.run(link).first().size == 1
+            assert SIZE.run(connection).first().size == 0
+        assert SIZE.run(connection).first().size == 1
     database.close()
     assert database.query(SIZE).first().size == 1
 
@@ -194,8 +198,8 @@ def test_no_increment_is_lost(database: Database) -> None:
     def work(index: int) -> None:
         for _ in range(10):
             if index % 2:
-                with database.writing() as link:
-                    GROW.run(link)
+                with database.writing() as connection:
+                    GROW.run(connection)
             else:
                 with database.transaction() as session:
                     session.execute(INCREMENT)
@@ -249,16 +253,16 @@ def test_lost_connections_of_prepared_statements_are_unavailable_and_then_over(p
     db = Database(postgresql_url)
     start(db)
     with db.reading() as one, db.reading() as two:  # two connections that are idle afterwards
-        pids = [PID.run(link).first().pid for link in (one, two)]
+        pids = [PID.run(connection).first().pid for connection in (one, two)]
     terminate(postgresql_url, *pids)
     with pytest.raises(Unavailable):
         db.query(SIZE)
     assert db.query(SIZE).first().size == 0  # the other one was not tried
-    with pytest.raises(Unavailable), db.writing() as link:
-        terminate(postgresql_url, PID.run(link).first().pid)
-        GROW.run(link)
-    with db.writing() as link:
-        GROW.run(link)
+    with pytest.raises(Unavailable), db.writing() as connection:
+        terminate(postgresql_url, PID.run(connection).first().pid)
+        GROW.run(connection)
+    with db.writing() as connection:
+        GROW.run(connection)
     assert current(db) == 1
     db.close()
 

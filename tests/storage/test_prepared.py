@@ -7,10 +7,10 @@ from sqlalchemy.exc import IntegrityError
 from grid.storage.objects.tables import BlobRow, ObjectRow
 from grid.storage.sql.database import Database
 from grid.storage.sql.dialect import table_of
-from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+from grid.storage.sql.prepared import PreparedSizes, PreparedStatement, places
 
 BLOBS, OBJECTS = table_of(BlobRow), table_of(ObjectRow)
-INSERT = Prepared(insert(BLOBS))
+INSERT = PreparedStatement(insert(BLOBS))
 AMONG = PreparedSizes(
     lambda size: (
         select(BLOBS.c.digest, BLOBS.c.size)
@@ -30,11 +30,11 @@ def test_rows_lists_and_counts(database: Database, count: int) -> None:
     with database.transaction() as session:
         rows = [{"digest": digest, "size": 10 + index} for index, digest in enumerate(digests)]
         assert INSERT.run(session.connection(), rows).rowcount == count
-    with database.reading() as link:
-        found = AMONG.run(link, {}, digest=digests).all()
+    with database.reading() as connection:
+        found = AMONG.run(connection, {}, digest=digests).all()
         assert [(row.digest, row.size) for row in found] == [(d, 10 + i) for i, d in enumerate(digests)]
-        assert AMONG.run(link, {}, digest=["no"]).first() is None
-    grow = Prepared(update(BLOBS).where(BLOBS.c.size >= 10).values(size=BLOBS.c.size + 1))
+        assert AMONG.run(connection, {}, digest=["no"]).first() is None
+    grow = PreparedStatement(update(BLOBS).where(BLOBS.c.size >= 10).values(size=BLOBS.c.size + 1))
     with database.transaction() as session:
         assert grow.run(session.connection(), {}).rowcount == count
 
@@ -44,10 +44,10 @@ def test_its_errors_are_those_of_the_database_and_undo_the_transaction(database:
     with pytest.raises(IntegrityError), database.transaction() as session:
         INSERT.run(session.connection(), row)
         INSERT.run(session.connection(), [row])
-    with pytest.raises(IntegrityError), database.writing() as link:
-        INSERT.run(link, row)
-        INSERT.run(link, [row, row])
-    assert database.query(Prepared(select(BLOBS.c.digest))).all() == []
+    with pytest.raises(IntegrityError), database.writing() as connection:
+        INSERT.run(connection, row)
+        INSERT.run(connection, [row, row])
+    assert database.query(PreparedStatement(select(BLOBS.c.digest))).all() == []
 
 
 @pytest.mark.parametrize("shape", [None, [], [2, 3]])
@@ -63,8 +63,8 @@ def test_json_goes_in_and_comes_out(database: Database, shape: list[int] | None)
         "search_text": "",
         "created_at": 0.5,
     }
-    with database.writing() as link:
-        INSERT.run(link, {"digest": "a" * 64, "size": 1})
-        Prepared(insert(OBJECTS)).run(link, values)
-    row = database.query(Prepared(select(OBJECTS.c.shape, OBJECTS.c.created_at))).first()
+    with database.writing() as connection:
+        INSERT.run(connection, {"digest": "a" * 64, "size": 1})
+        PreparedStatement(insert(OBJECTS)).run(connection, values)
+    row = database.query(PreparedStatement(select(OBJECTS.c.shape, OBJECTS.c.created_at))).first()
     assert (row.shape, row.created_at) == (shape, 0.5)

@@ -108,7 +108,7 @@ def test_downloads_come_in_base64_within_the_limit(tmp_path: Path) -> None:
             assert raw.read_close() == 1009
 
 
-def test_large_messages_share_a_budget(tmp_path: Path) -> None:
+def test_large_messages_share_their_memory(tmp_path: Path) -> None:
     settings = WebSettings(websocket_memory=6 << 20)
     with ServedNode(make_node(tmp_path), settings) as node:
         first, second = RawSocket(node.url, "/ws"), RawSocket(node.url, "/ws")

@@ -96,7 +96,7 @@ def test_load_run_save(domain: Connection) -> None:
     plan = load(domain, scaled.dumps(), "plan")
     x = tensor(domain, torch.tensor([1.0, 2.0, 3.0]))
     names = [item.name for item in scaled.inputs]
-    reply = domain.call(m.RunPlan(plan=plan, inputs={names[0]: m.RunInput(object_id=x)}), timeout=120)
+    reply = domain.call(m.RunWorkerPlan(plan=plan, inputs={names[0]: m.RunInput(object_id=x)}), timeout=120)
     first, second = reply.outputs
     assert fetch(domain, first.object_id).tolist() == [2.0, 4.0, 6.0]
     assert fetch(domain, second.object_id).item() == 12.0
@@ -107,7 +107,7 @@ def test_load_run_save(domain: Connection) -> None:
         names[0]: m.RunInput(object_id=first.object_id),  # a result is an object like any other
         names[1]: m.RunInput(object_id=both, tensor="f"),
     }
-    again = domain.call(m.RunPlan(plan=plan, inputs=inputs), timeout=60)
+    again = domain.call(m.RunWorkerPlan(plan=plan, inputs=inputs), timeout=60)
     assert fetch(domain, again.outputs[0].object_id).tolist() == [10.0, 20.0, 30.0]
     status = domain.call(m.GetWorkerStatus())
     assert status.sandbox
@@ -122,7 +122,7 @@ def test_strangers_may_do_nothing(worker: Node) -> None:
     for message in (
         m.GetWorkerStatus(),
         m.ListWorkerObjects(),
-        m.RunPlan(plan="0" * 32),
+        m.RunWorkerPlan(plan="0" * 32),
         m.SaveObject(object_id="0" * 32),
         m.DecideTraining(name="a", version="1", decision="approved"),
     ):
@@ -146,14 +146,14 @@ def test_one_domain_does_not_see_the_objects_of_another(worker: Node, domain: Co
         m.DescribeWorkerObject(object_id=mine),
         m.SaveObject(object_id=mine),
         m.DeleteWorkerObject(object_id=mine),
-        m.RunPlan(plan=plan),
+        m.RunWorkerPlan(plan=plan),
     ):
         with pytest.raises(NotFound):
             other.call(message)
     assert other.call(m.ListWorkerObjects()).objects == []
     theirs = load(other, scaled.dumps(), "plan")
     with pytest.raises(NotFound):
-        other.call(m.RunPlan(plan=theirs, inputs={"x": m.RunInput(object_id=mine)}))
+        other.call(m.RunWorkerPlan(plan=theirs, inputs={"x": m.RunInput(object_id=mine)}))
     owner = Connection(LocalTransport(worker), worker.identity)
     assert {mine, plan, theirs} <= {o.object_id for o in owner.call(m.ListWorkerObjects()).objects}
     for object_id in (mine, plan, theirs):
@@ -171,15 +171,15 @@ def test_hostile_plans_are_refused_and_the_worker_goes_on(domain: Connection) ->
     ):
         plan = load(domain, bad, "plan")
         with pytest.raises((InvalidPlan, BadRequest)):
-            domain.call(m.RunPlan(plan=plan), timeout=60)
+            domain.call(m.RunWorkerPlan(plan=plan), timeout=60)
         domain.call(m.DeleteWorkerObject(object_id=plan))
     with pytest.raises(BadRequest, match="not a plan"):
-        domain.call(m.RunPlan(plan=load(domain, good, "bytes")))
+        domain.call(m.RunWorkerPlan(plan=load(domain, good, "bytes")))
     plan, x = load(domain, good, "plan"), tensor(domain, torch.ones(3))
     inputs = {scaled.inputs[0].name: m.RunInput(object_id=x)}
-    assert domain.call(m.RunPlan(plan=plan, inputs=inputs), timeout=60).outputs
+    assert domain.call(m.RunWorkerPlan(plan=plan, inputs=inputs), timeout=60).outputs
     with pytest.raises(BadRequest, match="missing"):
-        domain.call(m.RunPlan(plan=plan), timeout=60)
+        domain.call(m.RunWorkerPlan(plan=plan), timeout=60)
 
 
 def test_a_plan_that_asks_for_too_much_is_refused(domain: Connection) -> None:
@@ -190,7 +190,9 @@ def test_a_plan_that_asks_for_too_much_is_refused(domain: Connection) -> None:
     plan = load(domain, outer.dumps(), "plan")
     x = tensor(domain, torch.ones(200_000))
     with pytest.raises((InvalidPlan, DeadlineExceeded)):
-        domain.call(m.RunPlan(plan=plan, inputs={outer.inputs[0].name: m.RunInput(object_id=x)}), timeout=90)
+        domain.call(
+            m.RunWorkerPlan(plan=plan, inputs={outer.inputs[0].name: m.RunInput(object_id=x)}), timeout=90
+        )
 
 
 def test_wrong_inputs_are_named(domain: Connection) -> None:
@@ -198,12 +200,14 @@ def test_wrong_inputs_are_named(domain: Connection) -> None:
     x = tensor(domain, torch.ones(3))
     name = scaled.inputs[0].name
     with pytest.raises(BadRequest, match="no input 'nope'"):
-        domain.call(m.RunPlan(plan=plan, inputs={"nope": m.RunInput(object_id=x)}), timeout=60)
+        domain.call(m.RunWorkerPlan(plan=plan, inputs={"nope": m.RunInput(object_id=x)}), timeout=60)
     with pytest.raises(BadRequest, match="has no tensor 't'"):
-        domain.call(m.RunPlan(plan=plan, inputs={name: m.RunInput(object_id=x, tensor="t")}), timeout=60)
+        domain.call(
+            m.RunWorkerPlan(plan=plan, inputs={name: m.RunInput(object_id=x, tensor="t")}), timeout=60
+        )
     with pytest.raises(InvalidPlan):
         square = tensor(domain, torch.ones(2, 2))
-        domain.call(m.RunPlan(plan=plan, inputs={name: m.RunInput(object_id=square)}), timeout=60)
+        domain.call(m.RunWorkerPlan(plan=plan, inputs={name: m.RunInput(object_id=square)}), timeout=60)
 
 
 def test_sizes_are_limited_and_nothing_half_stays(domain: Connection, worker: Node) -> None:

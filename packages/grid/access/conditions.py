@@ -16,7 +16,7 @@ from grid.access.tables import ObjectSource
 from grid.access.viewer import EVERYBODY, GROUP, Viewer
 from grid.accounts.tables import GroupMember
 from grid.storage.objects.tables import ObjectPermission, ObjectRow
-from grid.storage.sql.connections import Link
+from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.prepared import PreparedSizes, places
 
 __all__ = ["all_listed", "governed", "in_listing", "on_a_list", "searchable"]
@@ -82,7 +82,7 @@ def _listed(scope: Scope) -> Callable[[int], Select[Any]]:
 _LISTED = {scope: PreparedSizes(_listed(scope)) for scope in LADDER}
 
 
-def all_listed(link: Link, user_id: str, scope: Scope, object_ids: Sequence[str]) -> bool:
+def all_listed(connection: DriverConnection, user_id: str, scope: Scope, object_ids: Sequence[str]) -> bool:
     """Whether lists alone allow the scope on all of the objects: the common case, for one prepared query.
 
     False does not say that anything is refused: :func:`grid.access.decision.allowed` knows of grants and derived
@@ -91,5 +91,5 @@ def all_listed(link: Link, user_id: str, scope: Scope, object_ids: Sequence[str]
     wanted = set(object_ids)
     if not wanted or not user_id:
         return not wanted
-    found = _LISTED[scope].run(link, {"user_id": user_id}, object_id=object_ids).all()
+    found = _LISTED[scope].run(connection, {"user_id": user_id}, object_id=object_ids).all()
     return {row.object_id for row in found} == wanted

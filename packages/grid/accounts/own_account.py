@@ -49,23 +49,23 @@ class OwnAccountService(AccountService):
 
     # -- sessions -----------------------------------------------------------------------------------
 
-    @handles(own.ListSessions)
-    def sessions(self, ctx: Context, message: own.ListSessions) -> own.OpenSessions:
+    @handles(own.ListAccountSessions)
+    def sessions(self, ctx: Context, message: own.ListAccountSessions) -> own.AccountSessionList:
         found = self._managers.sessions.all_of(ctx.principal.id, current=_session_of(ctx))
-        return own.OpenSessions(sessions=found)
+        return own.AccountSessionList(sessions=found)
 
-    @handles(own.EndSession)
-    def end_session(self, ctx: Context, message: own.EndSession) -> Empty:
+    @handles(own.EndAccountSession)
+    def end_session(self, ctx: Context, message: own.EndAccountSession) -> Empty:
         self._managers.sessions.end(ctx.principal.id, message.session_id)
         return Empty()
 
-    @handles(own.ListSessionsOf)
-    def sessions_of(self, ctx: Context, message: own.ListSessionsOf) -> own.OpenSessions:
+    @handles(own.ListAccountSessionsOf)
+    def sessions_of(self, ctx: Context, message: own.ListAccountSessionsOf) -> own.AccountSessionList:
         found = self._managers.sessions.all_of(message.user_id, current=_session_of(ctx))
-        return own.OpenSessions(sessions=found)
+        return own.AccountSessionList(sessions=found)
 
-    @handles(own.EndSessionOf)
-    def end_session_of(self, ctx: Context, message: own.EndSessionOf) -> Empty:
+    @handles(own.EndAccountSessionOf)
+    def end_session_of(self, ctx: Context, message: own.EndAccountSessionOf) -> Empty:
         ctx.note(user=message.user_id)
         self._managers.sessions.end(message.user_id, message.session_id, actor=ctx.principal)
         return Empty()

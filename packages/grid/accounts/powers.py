@@ -11,7 +11,7 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User
+from grid.accounts.tables import Group, GroupMember, NodeSetup, Role, Totp, User
 from grid.node import Principal
 from syft_ext.errors import Forbidden
 from syft_ext.messages import FLAGS
@@ -37,10 +37,10 @@ def flags_of_users(session: Session, user_ids: Collection[str]) -> dict[str, fro
 
 
 def acting_flags(session: Session, user_id: str) -> frozenset[str]:
-    """The flags that this user could act with now: as at a call (:mod:`grid.accounts.who`), none while the node
-    demands one-time codes and they use none."""
+    """The flags that this user could act with now: as at a call (:mod:`grid.accounts.effective_permissions`),
+    none while the node demands one-time codes and they use none."""
     confirmed = select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
-    if session.scalar(select(Setup.require_totp)) and session.scalar(confirmed) is None:
+    if session.scalar(select(NodeSetup.require_totp)) and session.scalar(confirmed) is None:
         return frozenset()
     return flags_of_users(session, [user_id]).get(user_id, frozenset())
 

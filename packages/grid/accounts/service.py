@@ -39,7 +39,7 @@ class AuthService(AccountService):
         return self._managers.sessions.of_key(verify_key)
 
     @handles(m.Login)
-    def login(self, ctx: Context, message: m.Login) -> m.SessionView:
+    def login(self, ctx: Context, message: m.Login) -> m.LoginReply:
         throttle = self._managers.throttle
         subjects = [Subject.email(message.email), Subject.remote(ctx.remote)]
         throttle.admit(*subjects)
@@ -62,7 +62,7 @@ class AuthService(AccountService):
         throttle.succeeded(*subjects)
         user = self._managers.users.get(user_id)
         ctx.note(user_id, email=user.email)
-        return m.SessionView(
+        return m.LoginReply(
             token=token, expires_at=expires_at, bound=bool(ctx.principal.verify_key), user=user
         )
 

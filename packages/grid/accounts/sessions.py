@@ -8,18 +8,18 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from grid.accounts.effective_permissions import Callers
 from grid.accounts.passwords import Passwords
 from grid.accounts.settings import load_settings
 from grid.accounts.tables import User, UserKey, UserSession
 from grid.accounts.totp import TotpManager
 from grid.accounts.users import editable, normalize_email
-from grid.accounts.who import Callers
 from grid.node import Principal
 from grid.node.tokens import Tokens
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, InvalidToken, NotFound, Unauthenticated
-from syft_ext.messages.own_account import OpenSession
+from syft_ext.messages.own_account import AccountSessionView
 
 __all__ = ["SessionManager"]
 
@@ -92,7 +92,7 @@ class SessionManager:
 
     # -- which there are ----------------------------------------------------------------------------
 
-    def all_of(self, user_id: str, *, current: str = "") -> list[OpenSession]:
+    def all_of(self, user_id: str, *, current: str = "") -> list[AccountSessionView]:
         """A user's sessions that have not expired, the newest first. Raises :class:`NotFound`."""
         live = (UserSession.user_id == user_id) & (UserSession.expires_at > self._clock.now())
         with self._db.read() as session:
@@ -100,7 +100,7 @@ class SessionManager:
                 raise NotFound("there is no such user")
             rows = session.scalars(select(UserSession).where(live).order_by(UserSession.created_at.desc()))
             return [
-                OpenSession(
+                AccountSessionView(
                     id=row.id,
                     created_at=row.created_at,
                     expires_at=row.expires_at,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from grid.accounts.passwords import Passwords
 from grid.accounts.powers import OWNER
 from grid.accounts.roles import role_named
-from grid.accounts.tables import Setup, Totp, User
+from grid.accounts.tables import NodeSetup, Totp, User
 from grid.accounts.users import normalize_email
 from grid.node import Principal
 from grid.storage.sql.database import Database
@@ -21,9 +21,9 @@ from syft_ext.messages.accounts import CreateOwner, UpdateSettings
 __all__ = ["SettingsManager", "load_settings"]
 
 
-def load_settings(session: Session) -> Setup | None:
+def load_settings(session: Session) -> NodeSetup | None:
     """The settings; None before the set-up."""
-    return session.scalars(select(Setup)).one_or_none()
+    return session.scalars(select(NodeSetup)).one_or_none()
 
 
 class SettingsManager:
@@ -31,14 +31,14 @@ class SettingsManager:
         self._db = db
         self._clock = clock
 
-    def load(self) -> Setup | None:
+    def load(self) -> NodeSetup | None:
         with self._db.read() as session:
             return load_settings(session)
 
-    def update(self, actor: Principal, message: UpdateSettings) -> Setup:
+    def update(self, actor: Principal, message: UpdateSettings) -> NodeSetup:
         """Change what is not None. Raises :class:`Conflict` before the set-up."""
         with self._db.transaction() as session:
-            row = session.scalars(select(Setup).with_for_update()).one_or_none()
+            row = session.scalars(select(NodeSetup).with_for_update()).one_or_none()
             if row is None:
                 raise Conflict("the node is not set up yet")
             if message.require_totp is not None and message.require_totp != row.require_totp:
@@ -67,7 +67,7 @@ class SettingsManager:
                 )
                 session.flush()
                 session.add(
-                    Setup(
+                    NodeSetup(
                         id=1,
                         owner_id=owner_id,
                         created_at=now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grid.accounts.managers import AccountService, changed_fields
-from grid.accounts.tables import Setup
+from grid.accounts.tables import NodeSetup
 from grid.node import Context, Node, handles
 from syft_ext.errors import Conflict
 from syft_ext.messages import accounts as m
@@ -20,7 +20,7 @@ class SetupService(AccountService):
         self._configured = False
         self._apply(self._managers.settings.load())
 
-    def _apply(self, row: Setup | None) -> None:
+    def _apply(self, row: NodeSetup | None) -> None:
         """The name in the settings, once there is one, is the node's name."""
         self._configured = row is not None
         self.node.name = (row.node_name if row else "") or self._started_as
@@ -58,7 +58,7 @@ class SetupService(AccountService):
         ctx.note(changed=changed_fields(message))
         return self._view(self._managers.settings.update(ctx.principal, message))
 
-    def _view(self, row: Setup) -> m.SettingsView:
+    def _view(self, row: NodeSetup) -> m.SettingsView:
         self._apply(row)
         return m.SettingsView(
             node_name=self.node.name,

@@ -14,9 +14,9 @@ __all__ = [
     "Group",
     "GroupMember",
     "LoginFailures",
+    "NodeSetup",
     "RecoveryCode",
     "Role",
-    "Setup",
     "Totp",
     "User",
     "UserKey",
@@ -132,7 +132,7 @@ class GroupMember(Base):
     )
 
 
-class Setup(Base):
+class NodeSetup(Base):
     """The owner and the settings. Its one possible row is what makes the set-up happen once."""
 
     __tablename__ = "setup"

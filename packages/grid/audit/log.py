@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from grid.audit.chain import Draft, Value, append, entries, read_head
 from grid.audit.checkpoints import FILE, Checkpoints, read_checkpoints
-from grid.audit.setaside import SetAside
+from grid.audit.pending_entries import PendingEntries
 from grid.storage.blobs.group import GroupCommit
 from grid.storage.sql.database import Database
 from syft_ext.audit.entries import Checkpoint
-from syft_ext.audit.export import Report, export_lines
+from syft_ext.audit.export import VerificationReport, export_lines
 from syft_ext.audit.verifier import Verifier
 from syft_ext.clock import Clock
 from syft_ext.errors import InternalError
@@ -45,7 +45,7 @@ class AuditLog:
         self._identity, self._db, self._clock = identity, db, clock
         self._path = home / FILE
         self._checkpoints: Checkpoints | None = None
-        self._aside = SetAside(home / "audit.pending")
+        self._pending = PendingEntries(home / "audit.pending")
         self._group: GroupCommit[Draft | None] = GroupCommit(self._commit)
         self._allowance, self._refilled, self._skipped = STRANGERS, time.monotonic(), 0
 
@@ -102,7 +102,7 @@ class AuditLog:
     def _commit(self, batch: list[Draft | None]) -> list[BaseException | None]:
         drafts = [draft for draft in batch if draft is not None]
         try:
-            waiting = self._aside.read()
+            waiting = self._pending.read()
             now = self._clock.now()
             seq, last = self._db.run(
                 lambda session: append(session, self._identity.node_id, [*waiting, *drafts], now),
@@ -113,7 +113,7 @@ class AuditLog:
             return self._set_aside(batch, drafts)
         try:
             if waiting:
-                self._aside.clear()
+                self._pending.clear()
             self._vouch(Checkpoint(node_id=self._identity.node_id, seq=seq, hash=last, at=now))
         except OSError:
             logger.exception("the audit log's files could not be brought up to date")
@@ -121,7 +121,7 @@ class AuditLog:
 
     def _set_aside(self, batch: list[Draft | None], drafts: list[Draft]) -> list[BaseException | None]:
         try:
-            self._aside.add(drafts)
+            self._pending.add(drafts)
         except OSError:
             logger.exception("the audit log could not be written at all")
             failed = InternalError("this could not be recorded in the audit log, so it is not answered")
@@ -135,7 +135,7 @@ class AuditLog:
 
     # -- reading ------------------------------------------------------------------------------------
 
-    def verify(self) -> Report:
+    def verify(self) -> VerificationReport:
         """Go through the whole log, in one snapshot of the database. Run it off the event loop."""
         return verify_database(self._db, self._identity.verify_key, self._path)
 
@@ -144,7 +144,7 @@ class AuditLog:
         return export_database(self._db, self._identity, self._path, self._clock.now())
 
 
-def verify_database(db: Database, verify_key: str, checkpoints: Path) -> Report:
+def verify_database(db: Database, verify_key: str, checkpoints: Path) -> VerificationReport:
     """Verify the log in a database against its head and the checkpoints in a file."""
     signed, problems = read_checkpoints(checkpoints)  # before the snapshot, which then has all that they name
     node_id = node_id_of(verify_key)
@@ -153,7 +153,9 @@ def verify_database(db: Database, verify_key: str, checkpoints: Path) -> Report:
         head = read_head(session)
         for entry in entries(session):
             verifier.add(entry)
-    return Report(node_id, verifier.count, verifier.signed_up_to, problems + verifier.finish(head))
+    return VerificationReport(
+        node_id, verifier.count, verifier.signed_up_to, problems + verifier.finish(head)
+    )
 
 
 def export_database(db: Database, identity: Identity, checkpoints: Path, now: float) -> Iterator[bytes]:

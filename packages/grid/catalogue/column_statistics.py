@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from grid.access.policy import current_policy
 from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.concurrency.offload import offload
-from grid.statistics.beginning import Beginning
+from grid.statistics.first_round import FirstRound
 from grid.statistics.rules import check_policy
 from grid.statistics.sweep import Opened
 from grid.storage.blobs.interface import BlobStore
@@ -57,7 +57,7 @@ def compute(blobs: BlobStore, digest: str, kind: str, wanted: Ticked, policy: Si
         for together in by_rows.values():
             for start in range(0, len(together), _AT_ONCE):
                 message = _question(together[start : start + _AT_ONCE], ["count", *names])
-                partials = Beginning(opened, message, policy, {}).run()
+                partials = FirstRound(opened, message, policy, {}).run()
                 found.update({each.name: _numbers(each, wanted[each.name]) for each in partials.columns})
     return found
 

@@ -19,12 +19,12 @@ from grid.catalogue.visibility import findable
 from grid.storage.sql.database import Database
 from syft_ext.messages.datasets import SearchEntry
 
-__all__ = ["DatasetSource"]
+__all__ = ["DatasetSearch"]
 
 _decode = msgspec.msgpack.Decoder(SearchEntry).decode
 
 
-class DatasetSource:
+class DatasetSearch:
     kind = "dataset"
 
     def __init__(self, db: Database) -> None:

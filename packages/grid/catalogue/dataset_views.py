@@ -17,13 +17,13 @@ from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages.datasets import AssetView, Column, DatasetView, SearchEntry, VersionView
 from syft_ext.messages.policy import SitePolicy
 
-__all__ = ["Loaded", "Published", "load", "published_of", "view_of"]
+__all__ = ["LoadedDataset", "Published", "load", "published_of", "view_of"]
 
 _ALL = frozenset({"description", "tags", "assets", "schema", "size", "mock", "owner", "subjects", "versions"})
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedDataset:
     """A dataset with all that belongs to it. ``versions``: by asset, with whether the content is still there."""
 
     row: DatasetRow
@@ -33,7 +33,7 @@ class Loaded:
     versions: Mapping[str, list[tuple[DatasetVersion, bool]]] = field(default_factory=dict)
 
 
-def load(session: Session, rows: Sequence[DatasetRow]) -> list[Loaded]:
+def load(session: Session, rows: Sequence[DatasetRow]) -> list[LoadedDataset]:
     """A page of datasets, in four queries for the whole page."""
     ids = [row.id for row in rows]
     owners = select(User.id, User.email).where(User.id.in_({row.owner_id for row in rows}))
@@ -52,7 +52,7 @@ def load(session: Session, rows: Sequence[DatasetRow]) -> list[Loaded]:
         viewers.setdefault(viewer.dataset_id, []).append(viewer.subject)
     versions = _versions(session, ids)
     return [
-        Loaded(
+        LoadedDataset(
             row,
             emails.get(row.owner_id, ""),
             assets.get(row.id, []),
@@ -79,7 +79,7 @@ def _versions(
     return found
 
 
-def view_of(dataset: Loaded, viewer: Viewer, policy: SitePolicy) -> DatasetView:
+def view_of(dataset: LoadedDataset, viewer: Viewer, policy: SitePolicy) -> DatasetView:
     """What ``viewer``, who may find the dataset, sees of it under the site's policy."""
     row = dataset.row
     mine = viewer.may_change(row.owner_id)
@@ -108,7 +108,7 @@ def view_of(dataset: Loaded, viewer: Viewer, policy: SitePolicy) -> DatasetView:
     )
 
 
-def _of(dataset: Loaded, asset: DatasetAsset) -> list[tuple[DatasetVersion, bool]]:
+def _of(dataset: LoadedDataset, asset: DatasetAsset) -> list[tuple[DatasetVersion, bool]]:
     return dataset.versions.get(asset.name, [])
 
 
@@ -125,7 +125,7 @@ def _version(version: DatasetVersion, there: bool, fields: Collection[str]) -> V
     )
 
 
-def _assets(dataset: Loaded, fields: Collection[str]) -> list[AssetView]:
+def _assets(dataset: LoadedDataset, fields: Collection[str]) -> list[AssetView]:
     if "assets" not in fields:
         return []
     sized = "size" in fields
@@ -164,7 +164,7 @@ class Published:
     rows: int | None
 
 
-def published_of(dataset: Loaded) -> Published:
+def published_of(dataset: LoadedDataset) -> Published:
     row, fields = dataset.row, frozenset(dataset.row.published)
     assets = _assets(dataset, fields)
     details: dict[str, object] = {"assets": msgspec.to_builtins(assets)}

@@ -46,7 +46,7 @@ from syft_ext.store.objects import fold
 
 __all__ = ["DatasetManager", "asset_of", "shown_as"]
 
-Look = Callable[[Session], Viewer]
+ViewerLoader = Callable[[Session], Viewer]
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -58,15 +58,15 @@ class DatasetManager:
 
     # -- look ---------------------------------------------------------------------------------------
 
-    def get(self, look: Look, dataset_id: str) -> DatasetView:
+    def get(self, load_viewer: ViewerLoader, dataset_id: str) -> DatasetView:
         with self._db.read() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             (found,) = load(session, [visible(session, viewer, dataset_id)])
             return view_of(found, viewer, current_policy(session))
 
-    def all(self, look: Look, message: ListDatasets) -> list[DatasetView]:
+    def all(self, load_viewer: ViewerLoader, message: ListDatasets) -> list[DatasetView]:
         with self._db.read() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             query = select(DatasetRow).where(findable(viewer))
             if message.mine:
                 query = query.where(DatasetRow.owner_id == viewer.user_id)
@@ -76,9 +76,9 @@ class DatasetManager:
             policy = current_policy(session)
             return [view_of(view, viewer, policy) for view in load(session, page)]
 
-    def mock(self, look: Look, dataset_id: str, asset: str) -> Download:
+    def mock(self, load_viewer: ViewerLoader, dataset_id: str, asset: str) -> Download:
         with self._db.read() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             row = visible(session, viewer, dataset_id)
             shown = viewer.may_change(row.owner_id) or {"assets", "mock"} <= set(row.published)
             part = session.get(DatasetAsset, (dataset_id, asset)) if shown else None
@@ -91,10 +91,10 @@ class DatasetManager:
 
     # -- change -------------------------------------------------------------------------------------
 
-    def create(self, look: Look, message: CreateDataset) -> DatasetView:
+    def create(self, load_viewer: ViewerLoader, message: CreateDataset) -> DatasetView:
         now = self._clock.now()
         with self._changing(f"you have a dataset {message.name!r} already") as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             row = DatasetRow(
                 id=new_id(),
                 owner_id=viewer.user_id,
@@ -114,9 +114,9 @@ class DatasetManager:
             _set_viewers(session, row, message.viewers)
             return self.finish(session, viewer, row)
 
-    def update(self, look: Look, message: UpdateDataset) -> DatasetView:
+    def update(self, load_viewer: ViewerLoader, message: UpdateDataset) -> DatasetView:
         with self._changing("there is such a dataset of this owner already") as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             row = changeable(session, viewer, message.dataset_id, content=message.assets is not None)
             for name in ("name", "description", "subjects", "visibility"):
                 if getattr(message, name) is not None:
@@ -134,10 +134,10 @@ class DatasetManager:
                 writer.set_all(message.assets, message.note)
             return self.finish(session, viewer, row)
 
-    def update_asset(self, look: Look, message: UpdateAsset) -> tuple[DatasetView, str]:
+    def update_asset(self, load_viewer: ViewerLoader, message: UpdateAsset) -> tuple[DatasetView, str]:
         """The dataset, and the id of the content that the asset had before."""
         with self._changing("the dataset was changed meanwhile") as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             row = changeable(session, viewer, message.dataset_id, content=True)
             before = asset_of(session, row, message.asset).object_id
             listed = select(DatasetAsset).where(DatasetAsset.dataset_id == row.id)
@@ -175,10 +175,10 @@ class DatasetManager:
         session.flush()
         return view_of(dataset, viewer, current_policy(session))
 
-    def delete(self, look: Look, dataset_id: str) -> list[str]:
+    def delete(self, load_viewer: ViewerLoader, dataset_id: str) -> list[str]:
         """Delete the dataset; returns the ids of the objects that it referred to, earlier versions included."""
         with self._db.transaction() as session:
-            row = changeable(session, look(session), dataset_id)
+            row = changeable(session, load_viewer(session), dataset_id)
             assets = session.scalars(select(DatasetAsset).where(DatasetAsset.dataset_id == row.id))
             ids = [object_id for asset in assets for object_id in (asset.object_id, asset.mock_id)]
             earlier = select(DatasetVersion.object_id).where(DatasetVersion.dataset_id == row.id)

@@ -9,7 +9,7 @@ import msgspec
 
 from grid.access.policy import current_policy
 from grid.catalogue.column_statistics import compute, shown
-from grid.catalogue.datasets import DatasetManager, Look, asset_of
+from grid.catalogue.datasets import DatasetManager, ViewerLoader, asset_of
 from grid.catalogue.forms import form_of
 from grid.catalogue.mocks import mock_content
 from grid.catalogue.visibility import changeable
@@ -40,10 +40,10 @@ class DerivedManager:
 
     # -- statistics ---------------------------------------------------------------------------------
 
-    def publish(self, look: Look, message: PublishStatistics) -> tuple[DatasetView, str]:
+    def publish(self, load_viewer: ViewerLoader, message: PublishStatistics) -> tuple[DatasetView, str]:
         """Compute and keep what is ticked; the dataset, and the id of the object that was read."""
         with self._db.read() as session:
-            row = changeable(session, look(session), message.dataset_id, content=True)
+            row = changeable(session, load_viewer(session), message.dataset_id, content=True)
             object_id = asset_of(session, row, message.asset).object_id
             private, policy = session.get_one(ObjectRow, object_id), current_policy(session)
             digest, kind = private.blob_digest, private.kind
@@ -54,7 +54,7 @@ class DerivedManager:
         }
         found = compute(self._blobs, digest, kind, wanted, policy)
         with self._db.transaction() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             row = changeable(session, viewer, message.dataset_id, content=True)
             asset = asset_of(session, row, message.asset)
             if asset.object_id != object_id or current_policy(session) != policy:
@@ -64,9 +64,9 @@ class DerivedManager:
 
     # -- mocks --------------------------------------------------------------------------------------
 
-    def mock(self, look: Look, message: MakeMock) -> MadeMock:
+    def mock(self, load_viewer: ViewerLoader, message: MakeMock) -> MadeMock:
         with self._db.read() as session:
-            row = changeable(session, look(session), message.dataset_id, content=True)
+            row = changeable(session, load_viewer(session), message.dataset_id, content=True)
             asset = asset_of(session, row, message.asset)
             private = session.get_one(ObjectRow, asset.object_id)
             told = "schema" in row.published

@@ -29,7 +29,7 @@ from syft_ext.store.objects import ObjectInfo, searchable
 
 __all__ = ["ObjectManager"]
 
-Look = Callable[[Session], Viewer]
+ViewerLoader = Callable[[Session], Viewer]
 
 
 class ObjectManager:
@@ -43,10 +43,10 @@ class ObjectManager:
 
     # -- look ---------------------------------------------------------------------------------------
 
-    def find(self, look: Look, message: ListObjects) -> list[ObjectView]:
+    def find(self, load_viewer: ViewerLoader, message: ListObjects) -> list[ObjectView]:
         statement = matching(message.text, message.tags, message.kind or None, None)
         with self._db.read() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             if message.mine:
                 statement = statement.where(ObjectRow.owner == viewer.user_id)
             else:
@@ -54,28 +54,28 @@ class ObjectManager:
             page = session.scalars(statement.limit(message.limit).offset(message.offset)).all()
             return [view_of(info, viewer) for info in infos_of(session, page)]
 
-    def describe(self, look: Look, object_id: str) -> ObjectView:
+    def describe(self, load_viewer: ViewerLoader, object_id: str) -> ObjectView:
         with self._db.read() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             now = self._clock.now()
             info = visible(session, viewer, object_id, now)
             view = _whole_view(session, info, viewer)
             view.may_read = view.may_read or bool(allowed(session, viewer, "read", [object_id], now=now))
             return view
 
-    def read(self, look: Look, object_id: str) -> tuple[Download, frozenset[str]]:
+    def read(self, load_viewer: ViewerLoader, object_id: str) -> tuple[Download, frozenset[str]]:
         """The content, and the grants that this rests on, each of which lost a use.
 
         Raises :class:`Forbidden` to whoever may find the object and not read it, :class:`TooLarge` for more
         than a grant or the site's policy lets out at once.
         """
         with self._db.read() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             found = infos_of(session, [object_id])
             if found and may_read(found[0], viewer):
                 return self._content(session, found[0], viewer), frozenset()
         with self._db.transaction() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             now = self._clock.now()
             size = sum(info.size for info in infos_of(session, [object_id]))
             grants = require(session, viewer, "read", [object_id], now=now, output_bytes=size)
@@ -120,9 +120,9 @@ class ObjectManager:
 
     # -- change -------------------------------------------------------------------------------------
 
-    def update(self, look: Look, message: UpdateObject) -> ObjectView:
+    def update(self, load_viewer: ViewerLoader, message: UpdateObject) -> ObjectView:
         with self._db.transaction() as session:
-            viewer = look(session)
+            viewer = load_viewer(session)
             info = changeable(session, viewer, message.object_id, self._clock.now())
             description = info.description if message.description is None else message.description
             tags = info.tags if message.tags is None else tuple(message.tags)
@@ -156,9 +156,9 @@ class ObjectManager:
                 id=object_id,
             )
 
-    def delete(self, look: Look, object_id: str) -> None:
+    def delete(self, load_viewer: ViewerLoader, object_id: str) -> None:
         with self._db.read() as session:
-            changeable(session, look(session), object_id, self._clock.now())
+            changeable(session, load_viewer(session), object_id, self._clock.now())
         try:
             del self.store[object_id]
         except IntegrityError as error:

@@ -25,9 +25,9 @@ from grid.catalogue.column_statistics import published_statistics, with_statisti
 from grid.catalogue.search import Entries, Query
 from grid.catalogue.tables import CatalogueRevision, DatasetColumn, DatasetRow
 from grid.catalogue.visibility import findable
-from grid.storage.sql.cache import Fresh
+from grid.storage.sql.cache import CommitScopedCache
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.messages.datasets import SearchEntry
 
 __all__ = ["Hits", "PublishedIndex", "changed"]
@@ -35,7 +35,7 @@ __all__ = ["Hits", "PublishedIndex", "changed"]
 MAX_DATASETS = 5_000
 _ANSWERS = 256  # searches that are remembered until something changes
 
-_STATE = Prepared(
+_STATE = PreparedStatement(
     select(
         CatalogueRevision.revision,
         select(PolicyRow.document).where(PolicyRow.id == 1).scalar_subquery().label("policy"),
@@ -102,7 +102,7 @@ def changed(session: Session) -> None:
 class PublishedIndex:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known = Fresh(db)
+        self._known = CommitScopedCache(db)
         self._state: State | None = None
         self._indexed: _Index | None = None
         self._answers: OrderedDict[Query, Hits] = OrderedDict()

@@ -2,7 +2,7 @@
 
 A service that has things to be found registers a source when it starts::
 
-    offer(self.node, ModelSource(...))
+    offer(self.node, ModelSearch(...))
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.store.objects import ObjectInfo, fold
 
-__all__ = ["Entries", "ObjectSource", "Query", "SearchService", "SearchSource", "folded_column", "offer"]
+__all__ = ["Entries", "ObjectSearch", "Query", "SearchService", "SearchSource", "folded_column", "offer"]
 
 _PAGE = 500
 _encode = msgspec.msgpack.Encoder().encode
@@ -165,7 +165,7 @@ def offer(node: ServiceNode, source: SearchSource) -> None:
             service.add(source)
 
 
-class ObjectSource:
+class ObjectSearch:
     """Objects that stand for themselves. They have no names, so a search for a name finds none."""
 
     kind = "object"

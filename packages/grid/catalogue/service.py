@@ -8,11 +8,11 @@ from contextlib import suppress
 from sqlalchemy.orm import Session
 
 from grid.access.viewer import Viewer, viewer_of
-from grid.catalogue.dataset_search import DatasetSource
+from grid.catalogue.dataset_search import DatasetSearch
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
 from grid.catalogue.objects import ObjectManager
-from grid.catalogue.search import ObjectSource, SearchService, offer
+from grid.catalogue.search import ObjectSearch, SearchService, offer
 from grid.catalogue.uploads import UploadService
 from grid.node import Context, Download, Node, Service, handles
 from syft_ext.errors import Conflict, GridError, NotFound
@@ -23,7 +23,7 @@ from syft_ext.messages import objects as o
 __all__ = ["SERVICES", "DatasetService", "ObjectService"]
 
 
-def _look(ctx: Context) -> Callable[[Session], Viewer]:
+def _viewer_loader(ctx: Context) -> Callable[[Session], Viewer]:
     return lambda session: viewer_of(session, ctx.principal)
 
 
@@ -40,26 +40,26 @@ class ObjectService(Service):
 
     @handles(o.ListObjects)
     def list(self, ctx: Context, message: o.ListObjects) -> o.ObjectList:
-        return o.ObjectList(objects=self._objects.find(_look(ctx), message))
+        return o.ObjectList(objects=self._objects.find(_viewer_loader(ctx), message))
 
     @handles(o.DescribeObject)
     def describe(self, ctx: Context, message: o.DescribeObject) -> o.ObjectView:
-        return self._objects.describe(_look(ctx), message.object_id)
+        return self._objects.describe(_viewer_loader(ctx), message.object_id)
 
     @handles(o.GetObject)
     def get(self, ctx: Context, message: o.GetObject) -> Download:
-        content, grants = self._objects.read(_look(ctx), message.object_id)
+        content, grants = self._objects.read(_viewer_loader(ctx), message.object_id)
         for grant in grants:
             ctx.note(grant=grant)
         return content
 
     @handles(o.UpdateObject)
     def update(self, ctx: Context, message: o.UpdateObject) -> o.ObjectView:
-        return self._objects.update(_look(ctx), message)
+        return self._objects.update(_viewer_loader(ctx), message)
 
     @handles(o.DeleteObject)
     def delete(self, ctx: Context, message: o.DeleteObject) -> Empty:
-        self._objects.delete(_look(ctx), message.object_id)
+        self._objects.delete(_viewer_loader(ctx), message.object_id)
         return Empty()
 
 
@@ -72,48 +72,48 @@ class DatasetService(Service):
 
     def start(self) -> None:
         self._datasets.reindex()
-        offer(self.node, DatasetSource(self.node.db))
-        offer(self.node, ObjectSource(self.node))
+        offer(self.node, DatasetSearch(self.node.db))
+        offer(self.node, ObjectSearch(self.node))
 
     @handles(d.CreateDataset)
     def create(self, ctx: Context, message: d.CreateDataset) -> d.DatasetView:
-        return self._datasets.create(_look(ctx), message)
+        return self._datasets.create(_viewer_loader(ctx), message)
 
     @handles(d.ListDatasets)
     def list(self, ctx: Context, message: d.ListDatasets) -> d.DatasetList:
-        return d.DatasetList(datasets=self._datasets.all(_look(ctx), message))
+        return d.DatasetList(datasets=self._datasets.all(_viewer_loader(ctx), message))
 
     @handles(d.GetDataset)
     def get(self, ctx: Context, message: d.GetDataset) -> d.DatasetView:
-        return self._datasets.get(_look(ctx), message.dataset_id)
+        return self._datasets.get(_viewer_loader(ctx), message.dataset_id)
 
     @handles(d.GetMock)
     def mock(self, ctx: Context, message: d.GetMock) -> Download:
-        return self._datasets.mock(_look(ctx), message.dataset_id, message.asset)
+        return self._datasets.mock(_viewer_loader(ctx), message.dataset_id, message.asset)
 
     @handles(d.UpdateDataset)
     def update(self, ctx: Context, message: d.UpdateDataset) -> d.DatasetView:
-        return self._datasets.update(_look(ctx), message)
+        return self._datasets.update(_viewer_loader(ctx), message)
 
     @handles(d.UpdateAsset)
     def update_asset(self, ctx: Context, message: d.UpdateAsset) -> d.DatasetView:
-        view, before = self._datasets.update_asset(_look(ctx), message)
+        view, before = self._datasets.update_asset(_viewer_loader(ctx), message)
         ctx.note(before, *([message.object_id] if message.object_id else []))
         if message.delete_old and message.object_id not in (None, before):
             self._delete_unused(ctx, before)
-        return self._datasets.get(_look(ctx), view.id)
+        return self._datasets.get(_viewer_loader(ctx), view.id)
 
     @handles(d.PublishStatistics)
     def publish_statistics(self, ctx: Context, message: d.PublishStatistics) -> d.DatasetView:
         named = ",".join(f"{column}:{'+'.join(names)}" for column, names in message.statistics.items())
         ctx.note(asset=message.asset, statistics=named[:1000])
-        view, object_id = self._derived.publish(_look(ctx), message)
+        view, object_id = self._derived.publish(_viewer_loader(ctx), message)
         ctx.note(object_id)
         return view
 
     @handles(d.MakeMock)
     def make_mock(self, ctx: Context, message: d.MakeMock) -> d.DatasetView:
-        made = self._derived.mock(_look(ctx), message)
+        made = self._derived.mock(_viewer_loader(ctx), message)
         described = o.PutObject(kind=made.content.kind, description=made.label)
         info = self._objects.store.put_stream(
             self._objects.describe_new(ctx.principal.id, described), made.content.pieces()
@@ -121,7 +121,7 @@ class DatasetService(Service):
         ctx.note(info.id)
         change = d.UpdateAsset(dataset_id=message.dataset_id, asset=message.asset, mock_id=info.id)
         try:
-            view, _ = self._datasets.update_asset(_look(ctx), change)
+            view, _ = self._datasets.update_asset(_viewer_loader(ctx), change)
         except GridError:
             self._delete_unused(ctx, info.id)
             raise
@@ -131,7 +131,7 @@ class DatasetService(Service):
 
     @handles(d.DeleteDataset)
     def delete(self, ctx: Context, message: d.DeleteDataset) -> Empty:
-        objects = self._datasets.delete(_look(ctx), message.dataset_id)
+        objects = self._datasets.delete(_viewer_loader(ctx), message.dataset_id)
         for object_id in objects if message.objects else []:
             self._delete_unused(ctx, object_id)
         return Empty()
@@ -139,7 +139,7 @@ class DatasetService(Service):
     def _delete_unused(self, ctx: Context, object_id: str) -> None:
         """Unless another dataset uses it, or it is gone already."""
         with suppress(Conflict, NotFound):
-            self._objects.delete(_look(ctx), object_id)
+            self._objects.delete(_viewer_loader(ctx), object_id)
 
 
 #: What a Domain needs to have data.

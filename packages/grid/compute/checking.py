@@ -23,14 +23,14 @@ from syft_ext.plans.graph.guards import GUARDS
 from syft_ext.plans.graph.limits import Limits
 from syft_ext.plans.graph.ops import ALLOWED, result_count
 
-__all__ = ["Announced", "Checker", "Result"]
+__all__ = ["Announced", "AnnouncedResult", "Checker"]
 
 _CAPACITY = 4096
 _EVERY_VALUE = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AnnouncedResult:
     """What one result will be.
 
     ``shares`` is the place of the operand whose memory it is a view of (earlier results are counted on behind the
@@ -46,7 +46,7 @@ class Result:
 class Announced:
     """What an operation will give; None for a result that its kernel does not compute."""
 
-    results: tuple[Result | None, ...]
+    results: tuple[AnnouncedResult | None, ...]
     nbytes: int
 
 
@@ -108,7 +108,7 @@ class Checker:
         ]
         return Announced(tuple(results), sum(each.nbytes for each in results if each is not None))
 
-    def _result(self, name: str, tensor: Any, places: dict[int, int], place: int) -> Result | None:
+    def _result(self, name: str, tensor: Any, places: dict[int, int], place: int) -> AnnouncedResult | None:
         if tensor is None:
             return None
         if not isinstance(tensor, torch.Tensor) or not all(type(size) is int for size in tensor.shape):
@@ -118,7 +118,11 @@ class Checker:
         layout = (tensor.dtype, tuple(tensor.shape), tensor.stride())
         storage = tensor.untyped_storage()
         shares = places.setdefault(storage._cdata, place)
-        return Result(layout, shares, 0) if shares != place else Result(layout, -1, storage.nbytes())
+        return (
+            AnnouncedResult(layout, shares, 0)
+            if shares != place
+            else AnnouncedResult(layout, -1, storage.nbytes())
+        )
 
 
 def _fill(argument: Any, waiting: Iterator[torch.Tensor]) -> Any:

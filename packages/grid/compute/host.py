@@ -35,7 +35,7 @@ from syft_ext.importing import importing
 from syft_ext.plans.sandbox.lockdown import drop_network, enter, limit_cpu
 
 if TYPE_CHECKING:
-    from grid.compute.desk import Desk
+    from grid.compute.host_server import HostServer
 
 __all__ = ["main"]
 
@@ -65,7 +65,7 @@ def _main(arguments: list[str]) -> None:
     with importing():
         import torch
 
-        from grid.compute.desk import Desk, warm_up
+        from grid.compute.host_server import HostServer, warm_up
 
     with contextlib.suppress(OSError):  # where memory runs out, a session goes before the node does
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -77,15 +77,15 @@ def _main(arguments: list[str]) -> None:
     if listener is None and channel is None:
         return
     torch.set_num_threads(options.threads)
-    desk = Desk(options.memory, limit=lambda seconds: limit_cpu(seconds * options.threads))
+    server = HostServer(options.memory, limit=lambda seconds: limit_cpu(seconds * options.threads))
     if options.cpu_seconds:
         resource.setrlimit(resource.RLIMIT_CPU, (options.cpu_seconds, options.cpu_seconds))
-    desk.protections = protections + enter(2 * options.memory + _SPARE, accept=listener is not None)
+    server.protections = protections + enter(2 * options.memory + _SPARE, accept=listener is not None)
     if listener is not None:
-        _serve_all(desk, listener, options.lease)
+        _serve_all(server, listener, options.lease)
     elif channel is not None:
-        desk.greet(channel)
-        while desk.serve(channel):
+        server.greet(channel)
+        while server.serve(channel):
             pass
 
 
@@ -128,7 +128,7 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _serve_all(desk: Desk, listener: socket.socket, lease: float) -> None:
+def _serve_all(server: HostServer, listener: socket.socket, lease: float) -> None:
     channels: list[socket.socket] = []
     deadline = time.monotonic() + lease
     while channels or time.monotonic() < deadline:
@@ -137,20 +137,20 @@ def _serve_all(desk: Desk, listener: socket.socket, lease: float) -> None:
         for each in ready:
             if each is listener:
                 channel, _ = listener.accept()
-                if _same_user(channel) and _greeted(desk, channel):
+                if _same_user(channel) and _greeted(server, channel):
                     channels.append(channel)
                 else:
                     channel.close()
-            elif not desk.serve(each):
+            elif not server.serve(each):
                 channels.remove(each)
                 each.close()
                 deadline = time.monotonic() + lease
 
 
-def _greeted(desk: Desk, channel: socket.socket) -> bool:
+def _greeted(server: HostServer, channel: socket.socket) -> bool:
     """False when the node is gone already: it died, and the values here must not die with it."""
     try:
-        desk.greet(channel)
+        server.greet(channel)
     except OSError:
         return False
     return True

@@ -12,7 +12,7 @@ from blake3 import blake3
 from grid.compute import protocol as p
 from grid.compute.checking import Checker
 from grid.compute.kernels import Outcome, Poisoned, apply, apply_plan, own
-from grid.compute.values import OVERHEAD, Budget, Poison, Storage, Value, blank
+from grid.compute.values import OVERHEAD, Poison, SessionMemory, Storage, Value, blank
 from syft_ext.errors import BadRequest, Conflict, GridError, NotFound, TooLarge
 from syft_ext.messages.compute import Call, Drop, Failure, Put, RunPlan
 from syft_ext.plans.graph.dtypes import DTYPES, dtype_name
@@ -40,9 +40,9 @@ class _Staged:
 class HostedSession:
     """One user's values. ``whole`` is the memory of all sessions of this process."""
 
-    def __init__(self, begin: p.Begin, checker: Checker, whole: Budget) -> None:
+    def __init__(self, begin: p.Begin, checker: Checker, whole: SessionMemory) -> None:
         self.begin, self.checker = begin, checker
-        self.budget = Budget(begin.memory, whole)
+        self.memory = SessionMemory(begin.memory, whole)
         self.limits = Limits(max_bytes=begin.memory, max_output_bytes=begin.memory)
         self.done = 0
         self.last = -1
@@ -59,10 +59,10 @@ class HostedSession:
 
     def stage(self, area: p.Area, size: int) -> None:
         self._take(area)
-        self.budget.check(size)
+        self.memory.check(size)
         if size:
             self._staged[area] = _Staged(torch.empty(size, dtype=torch.uint8), Storage(size))
-            self.budget.hold(self._staged[area].storage)
+            self.memory.hold(self._staged[area].storage)
 
     def room(self, area: p.Area, size: int) -> memoryview:
         """Where the next ``size`` staged bytes go."""
@@ -77,7 +77,7 @@ class HostedSession:
         staged = self._staged.pop(area, None)
         if staged is None:
             return _NOTHING
-        self.budget.drop(staged.storage)
+        self.memory.drop(staged.storage)
         return staged.memory[: staged.filled]
 
     # -- steps --------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class HostedSession:
             for step in message.steps:
                 self._step(step, failures)
         self.failures += failures
-        return p.Ran(self.done, failures, len(self.values), self.budget.used)
+        return p.Ran(self.done, failures, len(self.values), self.memory.used)
 
     def _step(self, step: p.Step, failures: list[Failure]) -> None:
         kind = type(step)
@@ -113,16 +113,16 @@ class HostedSession:
         for out, result in zip(outs, outcome, strict=True):
             self.values[out] = result
             if type(result) is Value:
-                self.budget.hold(result.storage)
+                self.memory.hold(result.storage)
             else:
-                self.budget.add(OVERHEAD)
+                self.memory.add(OVERHEAD)
         if outs:
             self.last = outs[-1]
         self.done += 1
 
     def _results(self, step: p.Step) -> Outcome:
         if isinstance(step, Call):
-            return apply(step, self.values, self.checker, self.budget)
+            return apply(step, self.values, self.checker, self.memory)
         if isinstance(step, Put):
             return [self._put(step)]
         if isinstance(step, p.Loaded):
@@ -133,7 +133,7 @@ class HostedSession:
                 raise NotFound("this session has no such plan")
             if len(step.outs) != len(plan.outputs):
                 raise BadRequest(f"the plan has {len(plan.outputs)} results, not {len(step.outs)}")
-            return apply_plan(plan, step.inputs, self.values, self.limits, self.budget)
+            return apply_plan(plan, step.inputs, self.values, self.limits, self.memory)
         assert isinstance(step, p.Refused)
         raise _error(step.code, step.detail)
 
@@ -154,7 +154,7 @@ class HostedSession:
             value = own(_typed(raw, step.dtype, step.shape), 0)  # most of the payload: it stays where it is
             value.storage = staged.storage
             return value
-        self.budget.check(size + OVERHEAD)
+        self.memory.check(size + OVERHEAD)
         return own(_typed(raw.clone(), step.dtype, step.shape), 0)
 
     def _load(self, step: p.Loaded) -> Value:
@@ -162,7 +162,7 @@ class HostedSession:
             self.sources.append(step.object)
         self.grants += step.grants
         raw = self._take("content")
-        self.budget.check(len(raw) + OVERHEAD)
+        self.memory.check(len(raw) + OVERHEAD)
         if len(raw) != _size(step.dtype, step.shape):
             raise BadRequest("the content is not of the size that its header says")
         return own(_typed(raw, step.dtype, step.shape), 1 << step.source)
@@ -171,9 +171,9 @@ class HostedSession:
         for number in values:
             value = self.values.pop(number, None)
             if isinstance(value, Value):
-                self.budget.drop(value.storage)
+                self.memory.drop(value.storage)
             elif value is not None:
-                self.budget.add(-OVERHEAD)
+                self.memory.add(-OVERHEAD)
 
     # -- plans --------------------------------------------------------------------------------------
 
@@ -184,13 +184,13 @@ class HostedSession:
             return
         if len(self.plans) >= _MAX_PLANS:
             raise TooLarge(f"a session keeps at most {_MAX_PLANS} plans")
-        self.budget.check(2 * len(data))
+        self.memory.check(2 * len(data))
         plan = Plan.loads(data, self.limits)
         if plan.id != plan_id:
             raise BadRequest("the plan is another than announced")
         plan.check()
         plan.self_test()
-        self.budget.add(2 * len(data))
+        self.memory.add(2 * len(data))
         self.plans[plan_id] = plan
 
     # -- what goes out ------------------------------------------------------------------------------
@@ -240,16 +240,16 @@ class HostedSession:
 
     # -- as a whole ---------------------------------------------------------------------------------
 
-    def state(self) -> p.State:
+    def state(self) -> p.SessionState:
         begin = self.begin
-        return p.State(
+        return p.SessionState(
             session_id=begin.session_id,
             user_id=begin.user_id,
             created_at=begin.created_at,
             limit=begin.memory,
             done=self.done,
             values=len(self.values),
-            memory=self.budget.used,
+            memory=self.memory.used,
             last=self.last,
             sources=self.sources,
             grants=self.grants,
@@ -260,7 +260,7 @@ class HostedSession:
 
     def end(self) -> None:
         """Give its memory back to the other sessions."""
-        self.budget.add(-self.budget.used)
+        self.memory.add(-self.memory.used)
         self.values.clear()
         self._files.clear()
 

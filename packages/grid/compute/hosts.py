@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from typing import Protocol
 
-from grid.compute.link import Link
+from grid.compute.host_channel import HostChannel
 from syft_ext.errors import Unavailable
 from syft_ext.plans.sandbox.child import CHILD_SOCKET, FOLDER, ChildProcess, python_command
 
@@ -31,7 +31,7 @@ def host_command(
 class Environments(Protocol):
     """What the service that manages compute environments offers to the one that runs sessions."""
 
-    def connect(self, environment_id: str, user_id: str) -> Link:
+    def connect(self, environment_id: str, user_id: str) -> HostChannel:
         """A new connection to the host of the user's environment.
 
         Raises :class:`NotFound` for one that is not there or not theirs, :class:`Forbidden` for one that they
@@ -54,10 +54,10 @@ class ChildHosts:
         self._memory, self._threads = memory, threads
         self._lock = threading.Lock()
         self._nursery: ChildProcess | None = None
-        self._links: set[Link] = set()
+        self._channels: set[HostChannel] = set()
         self._closed = False
 
-    def take(self) -> Link:
+    def take(self) -> HostChannel:
         """A new host, warm. Raises :class:`Unavailable`."""
         with self._lock:
             if self._closed:
@@ -69,15 +69,15 @@ class ChildHosts:
                 raise Unavailable("no process could be started for this session; try again") from error
 
         def lost() -> None:
-            self._links.discard(link)
+            self._channels.discard(host_channel)
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
             os.close(handle)
 
-        link = Link(channel, lost)
-        self._links.add(link)
-        link.greeted()
-        return link
+        host_channel = HostChannel(channel, lost)
+        self._channels.add(host_channel)
+        host_channel.greeted()
+        return host_channel
 
     def rest(self) -> None:
         """End the nursery: nobody computes here any more."""
@@ -89,8 +89,8 @@ class ChildHosts:
         with self._lock:
             self._closed = True
             self._discard()
-        for link in list(self._links):
-            link.close()
+        for host_channel in list(self._channels):
+            host_channel.close()
 
     # -- the nursery --------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from grid.compute.checking import Announced, Checker, Result
-from grid.compute.values import OVERHEAD, Budget, Layout, Poison, Storage, Value, blank
+from grid.compute.checking import Announced, AnnouncedResult, Checker
+from grid.compute.values import OVERHEAD, Layout, Poison, SessionMemory, Storage, Value, blank
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import Call
 from syft_ext.plans.checking.check import checked
@@ -75,7 +75,7 @@ def _absent(number: int, value: Poison | Value | None) -> Exception:
     return NotFound(f"there is no value {number} in this session")
 
 
-def apply(call: Call, held: Held, checker: Checker, budget: Budget) -> Outcome:
+def apply(call: Call, held: Held, checker: Checker, memory: SessionMemory) -> Outcome:
     """The results of a call. Raises :class:`Poisoned`, or a :class:`GridError` that depends on no element."""
     name = call.op
     kernel = ALLOWED.get(name)
@@ -97,7 +97,7 @@ def apply(call: Call, held: Held, checker: Checker, budget: Budget) -> Outcome:
         call.kwargs,
         [value.layout for value in operands.values],
     )
-    budget.check(announced.nbytes + OVERHEAD * len(call.outs))
+    memory.check(announced.nbytes + OVERHEAD * len(call.outs))
     failure = operands.failure
     try:
         given = kernel(*args, **kwargs)
@@ -135,7 +135,7 @@ def _outcome(announced: Announced, tensors: Sequence[Any], operands: _Operands, 
     return outcome
 
 
-def _as_announced(tensor: torch.Tensor, expected: Result) -> torch.Tensor:
+def _as_announced(tensor: torch.Tensor, expected: AnnouncedResult) -> torch.Tensor:
     """With the strides that were announced: what comes after must not depend on which kernel ran."""
     if tensor.stride() == expected.layout[2]:
         return tensor
@@ -143,7 +143,9 @@ def _as_announced(tensor: torch.Tensor, expected: Result) -> torch.Tensor:
     return same
 
 
-def apply_plan(plan: Plan, inputs: Sequence[int], held: Held, limits: Limits, budget: Budget) -> Outcome:
+def apply_plan(
+    plan: Plan, inputs: Sequence[int], held: Held, limits: Limits, memory: SessionMemory
+) -> Outcome:
     """The results of a plan, in its order; as :func:`apply`."""
     values = []
     for number in inputs:
@@ -156,7 +158,7 @@ def apply_plan(plan: Plan, inputs: Sequence[int], held: Held, limits: Limits, bu
     tensors = [value.tensor for value in values]
     binding = plan.bind(tensors)
     cost = checked(plan.id, plan.document, binding, limits).cost
-    budget.check(cost.peak_bytes + OVERHEAD * len(plan.outputs))
+    memory.check(cost.peak_bytes + OVERHEAD * len(plan.outputs))
     layouts = [_contiguous(DTYPES[o.dtype], eval_shape(o.shape, binding)) for o in plan.outputs]
     label, failure = 0, ""
     for value in values:

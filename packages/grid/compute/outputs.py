@@ -43,7 +43,7 @@ class Outputs:
     def check(self, ctx: Context, session: ComputeSession, message: CheckValues) -> ValueAccess:
         session.wait_for(message.after)
         objects = _sources(session, message.values)
-        session.link.call(p.Inspect(session.id, message.values), p.Types)  # tells of refused actions
+        session.channel.call(p.Inspect(session.id, message.values), p.Types)  # tells of refused actions
         with self._node.db.read() as db:
             viewer = viewer_of(db, ctx.principal)
             may = allowed(db, viewer, "read", objects, now=self._node.clock.now())
@@ -96,7 +96,7 @@ class Outputs:
         session: ComputeSession, values: Sequence[int], names: Sequence[str], *, blank: bool
     ) -> tuple[p.Prepared, bytearray]:
         request = p.Prepare(session.id, list(values), list(names), blank)
-        return session.link.ask(request, p.Prepared, seconds=120.0)
+        return session.channel.ask(request, p.Prepared, seconds=120.0)
 
     # -- into the store -----------------------------------------------------------------------------
 
@@ -194,6 +194,6 @@ def _reader(
             for first in range(start, stop, _PIECE):
                 last = min(first + _PIECE, stop)
                 request = p.Read(session.id, prepared.ticket, first, last, last == stop)
-                yield memoryview(session.link.ask(request, p.Bytes)[1])
+                yield memoryview(session.channel.ask(request, p.Bytes)[1])
 
     return chunks

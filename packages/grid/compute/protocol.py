@@ -37,10 +37,10 @@ __all__ = [
     "Reply",
     "Request",
     "Run",
+    "SessionState",
     "Sessions",
     "Source",
     "Stage",
-    "State",
     "Step",
     "Types",
     "exactly",
@@ -218,7 +218,7 @@ class Bytes(msgspec.Struct, frozen=True, tag=True):
     """They are the bulk."""
 
 
-class State(msgspec.Struct, frozen=True):
+class SessionState(msgspec.Struct, frozen=True):
     """All that the node needs to go on with a session; ``labels`` are the sources of each value as bits."""
 
     session_id: str
@@ -237,7 +237,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Sessions(msgspec.Struct, frozen=True, tag=True):
-    sessions: list[State]
+    sessions: list[SessionState]
 
 
 Reply: TypeAlias = Ready | Done | Failed | Ran | Types | Prepared | Bytes | Sessions

@@ -33,7 +33,7 @@ _UNSIZED = 16 << 20
 
 
 @dataclass(slots=True)
-class _Planned:
+class _PlannedAction:
     """An action with the values that it defines and the sources behind them; ``error``: it is refused."""
 
     action: Action
@@ -71,7 +71,7 @@ class Runner:
             else:
                 touched |= self._chunk(ctx, session, chunk, missing)
         ctx.note(*session.labels.objects(touched), operations=len(actions))
-        session.link.call(p.Stage(session.id, "payload", 0), p.Done)
+        session.channel.call(p.Stage(session.id, "payload", 0), p.Done)
 
     def _stage(self, body: PayloadReader, session: ComputeSession) -> GridError | None:
         """Bring the payload to the host before anything runs: it is the signed one when it was read to its end.
@@ -83,11 +83,11 @@ class Runner:
         try:
             if body.size is None:
                 data = body.read_all(min(self._payload, _UNSIZED))
-                session.link.stage(session.id, "payload", len(data), [data])
+                session.channel.stage(session.id, "payload", len(data), [data])
             elif body.size > self._payload:
                 raise TooLarge(f"a payload of {body.size} bytes", limit=self._payload)
             else:
-                session.link.stage(session.id, "payload", body.size, body)
+                session.channel.stage(session.id, "payload", body.size, body)
         except TooLarge as error:
             body.drain()
             return error
@@ -118,23 +118,23 @@ class Runner:
         return touched
 
     @staticmethod
-    def _plan(session: ComputeSession, action: Action) -> _Planned:
+    def _plan(session: ComputeSession, action: Action) -> _PlannedAction:
         labels = session.labels
         outs: Sequence[int] = ()
         try:
             outs = labels.outs(action)
             labels.room(len(outs))
         except GridError as error:
-            return _Planned(action, (), 0, error)
+            return _PlannedAction(action, (), 0, error)
         try:
             label = labels.join(labels.operands(action))
         except GridError as error:
             labels.define(outs, 0)
-            return _Planned(action, outs, 0, error)
+            return _PlannedAction(action, outs, 0, error)
         labels.define(outs, label)
-        return _Planned(action, outs, label)
+        return _PlannedAction(action, outs, label)
 
-    def _judge(self, ctx: Context, session: ComputeSession, planned: Sequence[_Planned]) -> int:
+    def _judge(self, ctx: Context, session: ComputeSession, planned: Sequence[_PlannedAction]) -> int:
         """Refuse what is not allowed now; returns the sources that were touched."""
         touched = 0
         for each in planned:
@@ -162,8 +162,8 @@ class Runner:
         """The objects that the user may not compute on now, and why."""
         if not object_ids:
             return {}
-        with self._node.db.reading() as link:
-            if all_listed(link, ctx.principal.id, "compute", object_ids):
+        with self._node.db.reading() as connection:
+            if all_listed(connection, ctx.principal.id, "compute", object_ids):
                 return {}
         refusals: dict[str, GridError] = {}
         with self._node.db.read() as db:
@@ -181,7 +181,7 @@ class Runner:
 
     def _send(self, session: ComputeSession, steps: list[p.Step]) -> None:
         run = p.Run(session.id, session.done, self._seconds, steps)
-        session.ran(session.link.call(run, p.Ran, seconds=self._seconds))
+        session.ran(session.channel.call(run, p.Ran, seconds=self._seconds))
 
     # -- loading ------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Runner:
         with Content(self._node.blobs, digest, kind) as content:
             spec = content.find(action.name)
             size = spec.stop - spec.start
-            session.link.stage(session.id, "content", size, content.pieces(spec))
+            session.channel.stage(session.id, "content", size, content.pieces(spec))
         grants = self._spend(ctx, session, object_id)
         with self._node.db.read() as db:
             roots = sorted(sources_of(db, [object_id])[object_id])
@@ -280,7 +280,7 @@ def _operations(session: ComputeSession, action: Action) -> Sequence[str]:
     return ()
 
 
-def _step(planned: _Planned) -> p.Step:
+def _step(planned: _PlannedAction) -> p.Step:
     if planned.error is not None:
         return p.Refused(list(planned.outs), planned.error.code, planned.error.detail)
     action = planned.action

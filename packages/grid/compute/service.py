@@ -16,7 +16,7 @@ from grid.compute.contents import Content
 from grid.compute.hosts import Environments
 from grid.compute.outputs import Outputs
 from grid.compute.running import Runner
-from grid.compute.sessions import Sessions
+from grid.compute.sessions import SessionRegistry
 from grid.concurrency.offload import offload
 from grid.config import DomainSettings
 from grid.node import Context, Download, Node, Service, handles
@@ -37,7 +37,7 @@ class ComputeService(Service):
     def __init__(self, node: Node, settings: DomainSettings) -> None:
         super().__init__(node)
         self.settings = settings
-        self._sessions = Sessions(node.clock, settings)
+        self._sessions = SessionRegistry(node.clock, settings)
         self._runner = Runner(node, seconds=settings.compute_seconds, payload=settings.compute_payload)
         self._outputs = Outputs(node, quota=settings.compute_quota)
         self._stopping = threading.Event()
@@ -69,18 +69,20 @@ class ComputeService(Service):
 
     # -- sessions -----------------------------------------------------------------------------------
 
-    @handles(c.OpenSession)
-    def open(self, ctx: Context, message: c.OpenSession) -> c.SessionView:
+    @handles(c.OpenComputeSession)
+    def open(self, ctx: Context, message: c.OpenComputeSession) -> c.ComputeSessionView:
         session = self._sessions.open(ctx.principal.id, message.environment)
         ctx.note(session.id)
         return session.view()
 
-    @handles(c.ListSessions)
-    def sessions(self, ctx: Context, message: c.ListSessions) -> c.SessionList:
-        return c.SessionList(sessions=[session.view() for session in self._sessions.of(ctx.principal.id)])
+    @handles(c.ListComputeSessions)
+    def sessions(self, ctx: Context, message: c.ListComputeSessions) -> c.ComputeSessionList:
+        return c.ComputeSessionList(
+            sessions=[session.view() for session in self._sessions.of(ctx.principal.id)]
+        )
 
-    @handles(c.CloseSession)
-    def close(self, ctx: Context, message: c.CloseSession) -> Empty:
+    @handles(c.CloseComputeSession)
+    def close(self, ctx: Context, message: c.CloseComputeSession) -> Empty:
         self._sessions.close(self._sessions.find(message.session_id, ctx.principal.id))
         return Empty()
 
@@ -114,8 +116,8 @@ class ComputeService(Service):
             plan_id = blake3(data).hexdigest()
             seconds = self.settings.compute_seconds
             with session.turn(0):
-                session.link.stage(session.id, "content", len(data), [data])
-                session.link.call(p.KeepPlan(session.id, plan_id, seconds), p.Done, seconds=seconds)
+                session.channel.stage(session.id, "content", len(data), [data])
+                session.channel.call(p.KeepPlan(session.id, plan_id, seconds), p.Done, seconds=seconds)
                 session.plans[plan_id] = frozenset(names)
             ctx.note(plan=plan_id)
             return c.PlanKept(plan_id=plan_id)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from grid.compute.host_channel import HostChannel
 from grid.compute.labels import Labels
-from grid.compute.link import Link
-from grid.compute.protocol import Ran, State
+from grid.compute.protocol import Ran, SessionState
 from syft_ext.errors import Conflict, SessionLost
-from syft_ext.messages.compute import Failure, SessionView
+from syft_ext.messages.compute import ComputeSessionView, Failure
 
 __all__ = ["MAX_FAILURES", "PATIENCE", "ComputeSession"]
 
@@ -30,11 +30,17 @@ class ComputeSession:
     """
 
     def __init__(
-        self, session_id: str, user_id: str, environment: str, created_at: float, limit: int, link: Link
+        self,
+        session_id: str,
+        user_id: str,
+        environment: str,
+        created_at: float,
+        limit: int,
+        host_channel: HostChannel,
     ) -> None:
         self.id, self.user_id, self.environment = session_id, user_id, environment
         self.created_at, self.used_at, self.limit = created_at, created_at, limit
-        self.link = link
+        self.channel = host_channel
         self.labels = Labels()
         self.spent: set[str] = set()
         self.plans: dict[str, frozenset[str]] = {}
@@ -46,9 +52,11 @@ class ComputeSession:
         self._ended = False
 
     @classmethod
-    def restored(cls, state: State, environment: str, link: Link) -> ComputeSession:
+    def restored(cls, state: SessionState, environment: str, host_channel: HostChannel) -> ComputeSession:
         """A session that a host kept while this node was away."""
-        session = cls(state.session_id, state.user_id, environment, state.created_at, state.limit, link)
+        session = cls(
+            state.session_id, state.user_id, environment, state.created_at, state.limit, host_channel
+        )
         session.labels = Labels(state.last)
         session.labels.restore(state.sources, state.labels)
         session.spent = set(state.grants)
@@ -57,8 +65,8 @@ class ComputeSession:
         session.done, session.values, session.memory = state.done, state.values, state.memory
         return session
 
-    def view(self) -> SessionView:
-        return SessionView(
+    def view(self) -> ComputeSessionView:
+        return ComputeSessionView(
             session_id=self.id,
             environment=self.environment,
             created_at=self.created_at,
@@ -78,7 +86,7 @@ class ComputeSession:
     def used(self) -> Iterator[None]:
         """Keep it from expiring; raises :class:`SessionLost` when it has ended."""
         with self._turn:
-            if self._ended or self.link.over:
+            if self._ended or self.channel.over:
                 raise SessionLost("the session has ended, and its values are gone")
             self._users += 1
         try:
@@ -119,7 +127,7 @@ class ComputeSession:
     def _wait(self, count: int, *, alone: bool) -> None:
         deadline = time.monotonic() + PATIENCE
         while self.done < count or (alone and self._running):
-            if self._ended or self.link.over:
+            if self._ended or self.channel.over:
                 raise SessionLost("the session has ended, and its values are gone")
             if self._running:  # something happens, and is bounded by limits of its own
                 deadline = time.monotonic() + PATIENCE

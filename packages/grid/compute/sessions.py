@@ -8,20 +8,20 @@ import threading
 from collections import defaultdict
 
 from grid.compute import protocol as p
+from grid.compute.host_channel import HostChannel
 from grid.compute.hosts import ChildHosts, Environments
-from grid.compute.link import Link
 from grid.compute.session import ComputeSession
 from grid.config import DomainSettings
 from syft_ext.clock import Clock
 from syft_ext.errors import GridError, NotFound, SessionLost, TooManyRequests
 from syft_ext.ids import new_id
 
-__all__ = ["Sessions"]
+__all__ = ["SessionRegistry"]
 
 logger = logging.getLogger(__name__)
 
 
-class Sessions:
+class SessionRegistry:
     """Attributes:
     environments: knows the hosts of compute environments; None where there are none.
     """
@@ -33,7 +33,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._connecting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._sessions: dict[str, ComputeSession] = {}
-        self._links: dict[str, Link] = {}  # of environments
+        self._channels: dict[str, HostChannel] = {}  # of environments
         self._opening: list[str] = []
         self._used_at = 0.0
 
@@ -43,16 +43,16 @@ class Sessions:
         """Raises :class:`TooManyRequests` where there are enough, and what :class:`Environments` raises."""
         self._reserve(user_id)
         try:
-            link = self._environment(environment, user_id) if environment else self._children.take()
-            begin = p.Begin(new_id(), user_id, self._clock.now(), link.memory)
+            host_channel = self._environment(environment, user_id) if environment else self._children.take()
+            begin = p.Begin(new_id(), user_id, self._clock.now(), host_channel.memory)
             try:
-                link.call(begin, p.Done)
+                host_channel.call(begin, p.Done)
             except BaseException:
                 if not environment:
-                    link.close()
+                    host_channel.close()
                 raise
             session = ComputeSession(
-                begin.session_id, user_id, environment, begin.created_at, link.memory, link
+                begin.session_id, user_id, environment, begin.created_at, host_channel.memory, host_channel
             )
             with self._lock:
                 self._sessions[session.id] = session
@@ -64,7 +64,7 @@ class Sessions:
 
     def _reserve(self, user_id: str) -> None:
         with self._lock:
-            users = [s.user_id for s in self._sessions.values() if not s.link.over] + self._opening
+            users = [s.user_id for s in self._sessions.values() if not s.channel.over] + self._opening
             if users.count(user_id) >= self.settings.compute_sessions_per_user:
                 raise TooManyRequests("you have as many sessions as one user may have; close one")
             if len(users) >= self.settings.compute_sessions:
@@ -73,7 +73,7 @@ class Sessions:
 
     # -- environments -------------------------------------------------------------------------------
 
-    def _environment(self, environment: str, user_id: str) -> Link:
+    def _environment(self, environment: str, user_id: str) -> HostChannel:
         """The connection to an environment, with the sessions that its host kept while nobody was connected."""
         if self.environments is None:
             raise NotFound("this node has no compute environments")
@@ -82,18 +82,20 @@ class Sessions:
         ):  # asked each time: another may have connected before
             self.environments.connect(environment, user_id).close()  # says what is in the way
         with self._connecting[environment]:
-            link = self._links.get(environment)
-            if link is not None and not link.over:
-                return link
-            link = self.environments.connect(environment, user_id)
-            states = link.call(p.Attach(), p.Sessions).sessions
+            host_channel = self._channels.get(environment)
+            if host_channel is not None and not host_channel.over:
+                return host_channel
+            host_channel = self.environments.connect(environment, user_id)
+            states = host_channel.call(p.Attach(), p.Sessions).sessions
             with self._lock:
-                self._links[environment] = link
+                self._channels[environment] = host_channel
                 self._forget(environment)
                 for state in (each for each in states if each.user_id == user_id):
-                    self._sessions[state.session_id] = ComputeSession.restored(state, environment, link)
+                    self._sessions[state.session_id] = ComputeSession.restored(
+                        state, environment, host_channel
+                    )
                     self._sessions[state.session_id].used_at = self._clock.now()
-            return link
+            return host_channel
 
     def _forget(self, environment: str) -> None:
         for session in [s for s in self._sessions.values() if s.environment == environment]:
@@ -112,7 +114,7 @@ class Sessions:
     def find(self, session_id: str, user_id: str) -> ComputeSession:
         """The user's session; :class:`SessionLost` for one that is gone, never was, or is somebody else's."""
         session = self._sessions.get(session_id)
-        if session is None or (session.environment and session.link.over):
+        if session is None or (session.environment and session.channel.over):
             self._adopt(user_id)
             session = self._sessions.get(session_id)
         if session is None or session.user_id != user_id:
@@ -123,7 +125,7 @@ class Sessions:
     def of(self, user_id: str) -> list[ComputeSession]:
         """The user's sessions, the oldest first."""
         self._adopt(user_id)
-        mine = [s for s in self._sessions.values() if s.user_id == user_id and not s.link.over]
+        mine = [s for s in self._sessions.values() if s.user_id == user_id and not s.channel.over]
         return sorted(mine, key=lambda session: session.created_at)
 
     def spent(self, user_id: str) -> set[str]:
@@ -139,10 +141,10 @@ class Sessions:
             self._sessions.pop(session.id, None)
         session.end()
         if not session.environment:
-            session.link.close()
-        elif not session.link.over:
+            session.channel.close()
+        elif not session.channel.over:
             with contextlib.suppress(SessionLost):
-                session.link.call(p.End(session.id), p.Done)
+                session.channel.call(p.End(session.id), p.Done)
 
     def sweep(self) -> None:
         """Close what nobody used for a while; end the spare process when there is nothing left."""
@@ -159,5 +161,5 @@ class Sessions:
         for session in list(self._sessions.values()):
             session.end()
         self._children.close()
-        for link in list(self._links.values()):
-            link.close()
+        for host_channel in list(self._channels.values()):
+            host_channel.close()

@@ -9,7 +9,7 @@ import torch
 
 from syft_ext.errors import TooLarge
 
-__all__ = ["OVERHEAD", "Budget", "Layout", "Poison", "Storage", "Value", "blank"]
+__all__ = ["OVERHEAD", "Layout", "Poison", "SessionMemory", "Storage", "Value", "blank"]
 
 #: Counted for each value beside its elements: what Python and torch need to hold it.
 OVERHEAD = 512
@@ -52,10 +52,10 @@ class Poison:
     detail: str
 
 
-class Budget:
+class SessionMemory:
     """Bytes of a session, beside those of all sessions of the process."""
 
-    def __init__(self, limit: int, whole: Budget | None = None) -> None:
+    def __init__(self, limit: int, whole: SessionMemory | None = None) -> None:
         self.limit, self.used, self._whole = limit, 0, whole
 
     def check(self, size: int) -> None:

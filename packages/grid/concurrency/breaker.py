@@ -16,7 +16,7 @@ BreakerState = Literal["closed", "open", "half-open"]
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Circuit:
     failures: int = 0
     retry_at: float = 0.0
     error: str = ""
@@ -28,13 +28,13 @@ class Breaker:
     def __init__(self, *, first: float = 2.0, longest: float = 120.0) -> None:
         self._first = first
         self._longest = longest
-        self._entries: dict[str, _Entry] = {}
+        self._circuits: dict[str, _Circuit] = {}
         self._lock = threading.Lock()
 
     def state(self, key: str, now: float) -> BreakerState:
         """Whether to ask, at ``now`` (seconds). Becoming half-open counts as this caller's attempt."""
         with self._lock:
-            entry = self._entries.get(key)
+            entry = self._circuits.get(key)
             if entry is None or not entry.failures:
                 return "closed"
             if now < entry.retry_at:
@@ -45,16 +45,16 @@ class Breaker:
     def error(self, key: str) -> str:
         """What went wrong last."""
         with self._lock:
-            entry = self._entries.get(key)
+            entry = self._circuits.get(key)
             return entry.error if entry else ""
 
     def succeeded(self, key: str) -> None:
         with self._lock:
-            self._entries.pop(key, None)
+            self._circuits.pop(key, None)
 
     def failed(self, key: str, now: float, error: str) -> None:
         with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
+            entry = self._circuits.setdefault(key, _Circuit())
             entry.failures += 1
             entry.error = error
             entry.retry_at = now + self._pause(entry.failures)

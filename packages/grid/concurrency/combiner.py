@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Entry(Generic[T, R]):
+class _PendingItem(Generic[T, R]):
     __slots__ = ("done", "item", "result")
 
     def __init__(self, item: T) -> None:
@@ -28,12 +28,12 @@ class Combiner(Generic[T, R]):
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R | BaseException]]) -> None:
         self._work = work
         self._lock = threading.Lock()
-        self._pending: list[_Entry[T, R]] = []
+        self._pending: list[_PendingItem[T, R]] = []
         self._leading = False
 
     def submit(self, item: T) -> R:
         """The result for ``item``, from a round together with what else is there; raises its exception."""
-        entry: _Entry[T, R] = _Entry(item)
+        entry: _PendingItem[T, R] = _PendingItem(item)
         with self._lock:
             self._pending.append(entry)
         try:
@@ -50,7 +50,7 @@ class Combiner(Generic[T, R]):
             raise entry.result
         return entry.result  # type: ignore[return-value]
 
-    def _withdraw(self, entry: _Entry[T, R]) -> None:
+    def _withdraw(self, entry: _PendingItem[T, R]) -> None:
         """The caller was killed: nobody works for it, unless somebody does already."""
         with self._lock:
             if entry in self._pending:

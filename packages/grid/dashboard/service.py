@@ -8,7 +8,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from grid.accounts.tables import Group, Role, User, UserSession
 from grid.catalogue.tables import DatasetRow
 from grid.environments.tables import EnvironmentRow
-from grid.federated.state.tables import Process
+from grid.federated.state.tables import TrainingProcess
 from grid.governance.decisions.tables import RequestRow
 from grid.network.tables import Association
 from grid.node import Context, Service, handles
@@ -44,7 +44,7 @@ class DashboardService(Service):
             if self.node.kind == "domain":
                 counters.datasets = _count(session, DatasetRow)
                 counters.objects = _count(session, ObjectRow)
-                counters.trainings = _by(session, Process.status)
+                counters.trainings = _by(session, TrainingProcess.status)
                 counters.requests = _by(session, RequestRow.state)
                 counters.environments = _by(session, EnvironmentRow.state)
         return counters

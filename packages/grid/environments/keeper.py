@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 
 from grid.accounts.tables import User
-from grid.environments.machine import ENDED, Event, State
+from grid.environments.machine import ENDED, EnvironmentEvent, EnvironmentState
 from grid.environments.manager import EnvironmentManager
-from grid.environments.provider import Status
+from grid.environments.provider import EnvironmentHealth
 from grid.environments.tables import EnvironmentRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
@@ -30,7 +30,7 @@ _STRAYS = 60.0  # seconds between two looks for what no row tells of
 _NEARLY = 0.8
 
 
-def why_it_ended(cpu_seconds: int, status: Status, seen: Status | None) -> str:
+def why_it_ended(cpu_seconds: int, status: EnvironmentHealth, seen: EnvironmentHealth | None) -> str:
     """Why an environment ended that may use ``cpu_seconds``, by its provider and by how it was seen last."""
     used = max(status.cpu_seconds, seen.cpu_seconds if seen else 0.0)
     if used >= _NEARLY * cpu_seconds:
@@ -58,7 +58,7 @@ class Keeper:
         self._db, self._clock, self._manager = db, clock, manager
         self._idle, self._ended = idle, ended
         self._next_strays = 0.0
-        self._seen: dict[str, Status] = {}  # how each was when it was last seen alive
+        self._seen: dict[str, EnvironmentHealth] = {}  # how each was when it was last seen alive
 
     def round(self) -> None:
         """Once over everything; what fails for one environment does not keep the others from their turn."""
@@ -74,10 +74,10 @@ class Keeper:
             self._end_strays()
 
     def _look_after(self, row: EnvironmentRow) -> None:
-        if row.state == State.CREATING:
+        if row.state == EnvironmentState.CREATING:
             self._manager.providers[row.provider].destroy(row.id, row.handle)
-            self._over(row, Event.FAILED, "the node stopped while it was being made")
-        elif row.state == State.DESTROYING:
+            self._over(row, EnvironmentEvent.FAILED, "the node stopped while it was being made")
+        elif row.state == EnvironmentState.DESTROYING:
             self._manager.end(row.id, row.provider, row.handle)
         else:
             status = self._manager.status(row)
@@ -88,7 +88,7 @@ class Keeper:
             else:
                 reason = why_it_ended(row.cpu_seconds, status, self._seen.get(row.id))
                 self._manager.providers[row.provider].tidy(row.id)
-                self._over(row, Event.GONE, reason)
+                self._over(row, EnvironmentEvent.GONE, reason)
 
     def _abandoned(self, row: EnvironmentRow) -> str:
         """Why an environment that runs should not; "" when it should."""
@@ -106,13 +106,13 @@ class Keeper:
         return ""
 
     def _destroy(self, row: EnvironmentRow, reason: str) -> None:
-        if self._manager.step(row.id, Event.DESTROY, reason):
+        if self._manager.step(row.id, EnvironmentEvent.DESTROY, reason):
             self._manager.end(row.id, row.provider, row.handle)
             self._tell(row, "destroy", reason)
 
-    def _over(self, row: EnvironmentRow, event: Event, reason: str) -> None:
+    def _over(self, row: EnvironmentRow, event: EnvironmentEvent, reason: str) -> None:
         if self._manager.step(row.id, event, reason):
-            self._tell(row, "lost" if event is Event.GONE else "failed", reason)
+            self._tell(row, "lost" if event is EnvironmentEvent.GONE else "failed", reason)
 
     def _tell(self, row: EnvironmentRow, what: str, reason: str) -> None:
         self._seen.pop(row.id, None)

@@ -24,8 +24,8 @@ from pathlib import Path
 import msgspec
 
 from grid.compute.protocol import REPLIES, Ready, exactly, read_header
-from grid.environments.processes import End, Process, command_of, ended_as, processes, spawn
-from grid.environments.provider import Handle, Status
+from grid.environments.processes import ProcessExit, ProcessHandle, command_of, ended_as, processes, spawn
+from grid.environments.provider import EnvironmentHealth, Handle
 from syft_ext.errors import Unavailable
 from syft_ext.ids import check_id, is_id
 from syft_ext.messages.environments import InstanceType
@@ -63,7 +63,7 @@ class LocalProvider:
     def __init__(self, folder: Path, lease: float) -> None:
         self._folder, self._lease = folder.resolve(), lease
         self._lock = threading.Lock()
-        self._ended: dict[str, End] = {}  # how what this process started has ended
+        self._ended: dict[str, ProcessExit] = {}  # how what this process started has ended
         self._opened: dict[str, int] = {}  # folders whose sockets have long paths
         self._held: dict[str, socket.socket] = {}  # while one is open, the lease does not run
 
@@ -81,14 +81,18 @@ class LocalProvider:
         self._wait_until_it_is_ready(environment_id, process)
         return {"pid": process.pid, "started": process.started, "boot": process.boot}
 
-    def status(self, environment_id: str, handle: Handle) -> Status:
-        process = msgspec.convert(handle, Process)
+    def status(self, environment_id: str, handle: Handle) -> EnvironmentHealth:
+        process = msgspec.convert(handle, ProcessHandle)
         usage = process.usage
         if usage is not None:
             self._hold(environment_id)
-            return Status(True, "", usage.cpu_seconds, usage.memory)
+            return EnvironmentHealth(True, "", usage.cpu_seconds, usage.memory)
         end = self._end(environment_id, process)
-        return Status(False) if end is None else Status(False, _in_words(end.status), end.cpu_seconds)
+        return (
+            EnvironmentHealth(False)
+            if end is None
+            else EnvironmentHealth(False, _in_words(end.status), end.cpu_seconds)
+        )
 
     def endpoint(self, environment_id: str, handle: Handle) -> Path:
         path = self._of(environment_id) / SOCKET
@@ -104,7 +108,7 @@ class LocalProvider:
             process.kill()
             self._end(environment_id, process)
         if handle is not None:
-            self._end(environment_id, msgspec.convert(handle, Process))
+            self._end(environment_id, msgspec.convert(handle, ProcessHandle))
         self.tidy(environment_id)
 
     def tidy(self, environment_id: str) -> None:
@@ -137,7 +141,7 @@ class LocalProvider:
             *("--threads", str(instance.threads)),
         ]
 
-    def _wait_until_it_is_ready(self, environment_id: str, process: Process) -> None:
+    def _wait_until_it_is_ready(self, environment_id: str, process: ProcessHandle) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not (self._hold(environment_id) and (said := self._greeting(environment_id))):
             if process.usage is None:
@@ -152,12 +156,12 @@ class LocalProvider:
         if not confined(said):
             raise Unavailable("this machine's kernel cannot keep an environment from its network and files")
 
-    def _found(self, environment_id: str) -> list[Process]:
+    def _found(self, environment_id: str) -> list[ProcessHandle]:
         """What runs in the environment's folder, whatever was written down: a node can die before it is."""
         folder = str(self._of(environment_id))
         return [process for process in processes() if folder in command_of(process)[:8]]
 
-    def _end(self, environment_id: str, process: Process) -> End | None:
+    def _end(self, environment_id: str, process: ProcessHandle) -> ProcessExit | None:
         """How the process has ended. Only who started it can know; it remembers."""
         with self._lock:
             if environment_id not in self._ended and (end := ended_as(process)) is not None:

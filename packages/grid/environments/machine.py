@@ -15,10 +15,10 @@ from enum import StrEnum
 
 from syft_ext.errors import Conflict
 
-__all__ = ["ENDED", "LIVE", "Event", "State", "decide"]
+__all__ = ["ENDED", "LIVE", "EnvironmentEvent", "EnvironmentState", "decide"]
 
 
-class State(StrEnum):
+class EnvironmentState(StrEnum):
     CREATING = "creating"
     RUNNING = "running"
     FAILED = "failed"
@@ -27,7 +27,7 @@ class State(StrEnum):
     DESTROYED = "destroyed"
 
 
-class Event(StrEnum):
+class EnvironmentEvent(StrEnum):
     STARTED = "started"
     FAILED = "failed"
     GONE = "gone"
@@ -36,23 +36,23 @@ class Event(StrEnum):
 
 
 #: States in which something may be running, and so takes part of what the node has.
-LIVE = frozenset({State.CREATING, State.RUNNING, State.DESTROYING})
+LIVE = frozenset({EnvironmentState.CREATING, EnvironmentState.RUNNING, EnvironmentState.DESTROYING})
 #: States in which nothing runs.
-ENDED = frozenset(State) - LIVE
+ENDED = frozenset(EnvironmentState) - LIVE
 
-_TABLE: dict[tuple[State, Event], State] = {
-    (State.CREATING, Event.STARTED): State.RUNNING,
-    (State.CREATING, Event.FAILED): State.FAILED,
-    (State.CREATING, Event.DESTROY): State.DESTROYING,
-    (State.RUNNING, Event.GONE): State.LOST,
-    (State.RUNNING, Event.DESTROY): State.DESTROYING,
-    (State.FAILED, Event.DESTROY): State.DESTROYING,
-    (State.LOST, Event.DESTROY): State.DESTROYING,
-    (State.DESTROYING, Event.DONE): State.DESTROYED,
+_TABLE: dict[tuple[EnvironmentState, EnvironmentEvent], EnvironmentState] = {
+    (EnvironmentState.CREATING, EnvironmentEvent.STARTED): EnvironmentState.RUNNING,
+    (EnvironmentState.CREATING, EnvironmentEvent.FAILED): EnvironmentState.FAILED,
+    (EnvironmentState.CREATING, EnvironmentEvent.DESTROY): EnvironmentState.DESTROYING,
+    (EnvironmentState.RUNNING, EnvironmentEvent.GONE): EnvironmentState.LOST,
+    (EnvironmentState.RUNNING, EnvironmentEvent.DESTROY): EnvironmentState.DESTROYING,
+    (EnvironmentState.FAILED, EnvironmentEvent.DESTROY): EnvironmentState.DESTROYING,
+    (EnvironmentState.LOST, EnvironmentEvent.DESTROY): EnvironmentState.DESTROYING,
+    (EnvironmentState.DESTROYING, EnvironmentEvent.DONE): EnvironmentState.DESTROYED,
 }
 
 
-def decide(state: State, event: Event) -> State:
+def decide(state: EnvironmentState, event: EnvironmentEvent) -> EnvironmentState:
     """The next state. Raises :class:`Conflict` when ``state`` forbids ``event``."""
     if (state, event) not in _TABLE:
         raise Conflict(f"an environment that is {state} cannot be changed so: {event}", state=str(state))

@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from grid.concurrency.offload import Lock
 from grid.environments import records
-from grid.environments.links import EnvironmentLink, Use
-from grid.environments.machine import Event, State
-from grid.environments.provider import Handle, Provider, Status
+from grid.environments.channels import EnvironmentChannel, Use
+from grid.environments.machine import EnvironmentEvent, EnvironmentState
+from grid.environments.provider import EnvironmentHealth, Handle, Provider
 from grid.environments.tables import EnvironmentRow
 from grid.node import Principal
 from grid.storage.sql.database import Database
@@ -63,11 +63,11 @@ class EnvironmentManager:
                 row = records.visible(session, principal, environment_id)
                 view = records.view(session, row)
             left = deadline - time.monotonic()
-            if view.state not in (State.CREATING, State.DESTROYING) or left <= 0:
+            if view.state not in (EnvironmentState.CREATING, EnvironmentState.DESTROYING) or left <= 0:
                 break
             with self._changed:
                 self._changed.wait(min(left, _LOOK_AGAIN))
-        if view.state == State.RUNNING and (status := self.status(row)).alive:
+        if view.state == EnvironmentState.RUNNING and (status := self.status(row)).alive:
             view.cpu_used, view.memory_used = status.cpu_seconds, status.memory
             view.sessions = len(self._use(row).sessions)
             view.used_at = self._use(row).at
@@ -75,7 +75,7 @@ class EnvironmentManager:
 
     # -- use ----------------------------------------------------------------------------------------
 
-    def connect(self, user_id: str, environment_id: str) -> EnvironmentLink:
+    def connect(self, user_id: str, environment_id: str) -> EnvironmentChannel:
         """To a running environment, for its user only: nobody else's operations run there.
 
         Raises :class:`NotFound`, or :class:`Conflict` when it does not run.
@@ -84,16 +84,16 @@ class EnvironmentManager:
             row = session.get(EnvironmentRow, environment_id)
         if row is None or row.user_id != user_id:
             raise NotFound("there is no such environment of yours", id=environment_id)
-        if row.state != State.RUNNING or row.handle is None:
+        if row.state != EnvironmentState.RUNNING or row.handle is None:
             raise Conflict(f"this environment is {row.state}", state=row.state)
         use = self._use(row)
         use.request()
-        return EnvironmentLink.to(self._provider(row).endpoint(row.id, row.handle), user_id, use)
+        return EnvironmentChannel.to(self._provider(row).endpoint(row.id, row.handle), user_id, use)
 
     def of(self, user_id: str) -> list[str]:
         """The ids of the environments that run for the user now."""
         running = select(EnvironmentRow.id).where(
-            EnvironmentRow.user_id == user_id, EnvironmentRow.state == State.RUNNING
+            EnvironmentRow.user_id == user_id, EnvironmentRow.state == EnvironmentState.RUNNING
         )
         with self._db.read() as session:
             return list(session.scalars(running.order_by(EnvironmentRow.created_at)))
@@ -144,9 +144,9 @@ class EnvironmentManager:
             reason = error.detail if isinstance(error, GridError) else "the provider failed"
             logger.exception("environment %s did not start", environment_id)
             provider.destroy(environment_id, None)
-            self.step(environment_id, Event.FAILED, reason)
+            self.step(environment_id, EnvironmentEvent.FAILED, reason)
             return
-        if not self.step(environment_id, Event.STARTED, handle=handle):
+        if not self.step(environment_id, EnvironmentEvent.STARTED, handle=handle):
             provider.destroy(environment_id, handle)  # it was to be destroyed before it began
 
     # -- end ----------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class EnvironmentManager:
         """Also what failed or was lost: then its leftovers go."""
         with self._db.transaction() as session:
             row = records.visible(session, principal, environment_id, lock=True)
-            records.move(session, row, Event.DESTROY, self._clock.now(), actor=principal.id)
+            records.move(session, row, EnvironmentEvent.DESTROY, self._clock.now(), actor=principal.id)
         self.end(environment_id, row.provider, row.handle)
         return self.get(principal, environment_id, _DESTROY_WAIT)
 
@@ -164,7 +164,7 @@ class EnvironmentManager:
 
         def work() -> None:
             self.providers[provider].destroy(environment_id, handle)
-            self.step(environment_id, Event.DONE)
+            self.step(environment_id, EnvironmentEvent.DONE)
 
         self._busy.add(environment_id)
         self._in_thread(environment_id, work)
@@ -172,7 +172,7 @@ class EnvironmentManager:
     # -- steps --------------------------------------------------------------------------------------
 
     def step(
-        self, environment_id: str, event: Event, reason: str = "", *, handle: Handle | None = None
+        self, environment_id: str, event: EnvironmentEvent, reason: str = "", *, handle: Handle | None = None
     ) -> bool:
         """One step that the node makes; False when somebody else's came first."""
         try:
@@ -180,7 +180,7 @@ class EnvironmentManager:
                 row = records.find(session, environment_id)
                 records.move(session, row, event, self._clock.now(), reason=reason)
                 row.handle = handle or row.handle
-                if row.state != State.RUNNING:
+                if row.state != EnvironmentState.RUNNING:
                     self._uses.pop(environment_id, None)
         except Conflict:
             return False
@@ -197,7 +197,7 @@ class EnvironmentManager:
         with self._db.read() as session:
             return [row for row in records.live(session) if row.provider in self.providers]
 
-    def status(self, row: EnvironmentRow) -> Status:
+    def status(self, row: EnvironmentRow) -> EnvironmentHealth:
         assert row.handle is not None  # what runs has one
         return self._provider(row).status(row.id, row.handle)
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["End", "Process", "Usage", "command_of", "ended_as", "processes", "spawn"]
+__all__ = ["ProcessExit", "ProcessHandle", "Usage", "command_of", "ended_as", "processes", "spawn"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -31,7 +31,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessHandle:
     """One process, and no other that has its id later."""
 
     pid: int
@@ -39,7 +39,7 @@ class Process:
     boot: str
 
     @classmethod
-    def of(cls, pid: int) -> Process | None:
+    def of(cls, pid: int) -> ProcessHandle | None:
         """The process that has this id now."""
         fields = _stat(pid)
         return None if fields is None else cls(pid, int(fields[19]), _boot())
@@ -73,7 +73,7 @@ class Process:
             time.sleep(0.005)
 
 
-def spawn(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+def spawn(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> ProcessHandle:
     """Start a process of its own session, with nothing of ours: no terminal, no variable that is not named.
 
     Its output goes to ``log``. What else would be inherited is for it to close.
@@ -90,37 +90,37 @@ def spawn(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
         ],
         setsid=True,
     )
-    process = Process.of(pid)
+    process = ProcessHandle.of(pid)
     assert process is not None  # not before it is waited for
     return process
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class ProcessExit:
     """How a process ended: its wait status, and the CPU seconds that it had used."""
 
     status: int
     cpu_seconds: float
 
 
-def ended_as(process: Process) -> End | None:
+def ended_as(process: ProcessHandle) -> ProcessExit | None:
     """How a child ended (it is then gone); None when that cannot be known.
 
     Only the process that started it is told, once, and under gevent another handler may have been.
     """
     with contextlib.suppress(ChildProcessError):
         pid, status, used = posix.wait4(process.pid, os.WNOHANG)
-        return End(status, used.ru_utime + used.ru_stime) if pid else None
+        return ProcessExit(status, used.ru_utime + used.ru_stime) if pid else None
     return None
 
 
-def processes() -> list[Process]:
+def processes() -> list[ProcessHandle]:
     """All processes that this user may see."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [process for pid in pids if (process := Process.of(pid)) is not None]
+    return [process for pid in pids if (process := ProcessHandle.of(pid)) is not None]
 
 
-def command_of(process: Process) -> list[str]:
+def command_of(process: ProcessHandle) -> list[str]:
     """The arguments of a process; empty when they cannot be seen."""
     try:
         return Path(f"/proc/{process.pid}/cmdline").read_bytes().decode(errors="replace").split("\0")

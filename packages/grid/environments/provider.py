@@ -16,14 +16,14 @@ from typing import Any, Protocol
 from syft_ext.errors import InvalidConfig
 from syft_ext.messages.environments import InstanceType
 
-__all__ = ["Handle", "Provider", "Status", "parse_types"]
+__all__ = ["EnvironmentHealth", "Handle", "Provider", "parse_types"]
 
 Handle = dict[str, Any]
 """What a provider finds an environment by, as JSON: written down by the node, read by the provider only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class EnvironmentHealth:
     """How an environment is now.
 
     Attributes:
@@ -48,7 +48,7 @@ class Provider(Protocol):
         Raises :class:`GridError` saying why it did not start; :meth:`destroy` then removes what is left.
         """
 
-    def status(self, environment_id: str, handle: Handle) -> Status:
+    def status(self, environment_id: str, handle: Handle) -> EnvironmentHealth:
         """How it is now, also when an earlier process of the node created it: it is adopted by this."""
 
     def endpoint(self, environment_id: str, handle: Handle) -> Path:

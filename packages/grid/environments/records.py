@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from grid.accounts.tables import User
-from grid.environments.machine import ENDED, LIVE, Event, State, decide
-from grid.environments.tables import EnvironmentEvent, EnvironmentRow
+from grid.environments.machine import ENDED, LIVE, EnvironmentEvent, EnvironmentState, decide
+from grid.environments.tables import EnvironmentHistory, EnvironmentRow
 from grid.node import Principal
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.ids import new_id
@@ -46,7 +46,7 @@ def add(session: Session, user_id: str, creator: str, instance: m.InstanceType, 
         cpu_seconds=instance.cpu_seconds,
         seconds=instance.seconds,
         threads=instance.threads,
-        state=State.CREATING,
+        state=EnvironmentState.CREATING,
         created_at=now,
         used_at=now,
     )
@@ -76,11 +76,11 @@ def visible(
 
 def listing(session: Session, principal: Principal, message: m.ListEnvironments) -> list[m.EnvironmentView]:
     """Newest first. Raises :class:`Forbidden` when somebody else's are asked for without the permission."""
-    states: set[State] = set(LIVE)
+    states: set[EnvironmentState] = set(LIVE)
     if message.include_failed:
-        states |= {State.FAILED, State.LOST}
+        states |= {EnvironmentState.FAILED, EnvironmentState.LOST}
     if message.include_destroyed:
-        states |= {State.DESTROYED}
+        states |= {EnvironmentState.DESTROYED}
     query = select(EnvironmentRow).where(EnvironmentRow.state.in_(states))
     if not message.include_all:
         query = query.where(EnvironmentRow.user_id == principal.id)
@@ -96,10 +96,16 @@ def live(session: Session) -> Sequence[EnvironmentRow]:
 
 
 def move(
-    session: Session, row: EnvironmentRow, event: Event, now: float, *, reason: str = "", actor: str = ""
+    session: Session,
+    row: EnvironmentRow,
+    event: EnvironmentEvent,
+    now: float,
+    *,
+    reason: str = "",
+    actor: str = "",
 ) -> None:
     """One step, with its history. Raises :class:`Conflict` when the row's state forbids it."""
-    row.state = decide(State(row.state), event)
+    row.state = decide(EnvironmentState(row.state), event)
     if row.state in ENDED and row.ended_at is None:
         row.ended_at = now
     _step(session, row, reason, actor, now)
@@ -107,9 +113,9 @@ def move(
 
 def _step(session: Session, row: EnvironmentRow, reason: str, actor: str, now: float) -> None:
     """The row is locked, or new: nobody else counts at the same time."""
-    number = select(func.count()).where(EnvironmentEvent.environment_id == row.id)
+    number = select(func.count()).where(EnvironmentHistory.environment_id == row.id)
     session.add(
-        EnvironmentEvent(
+        EnvironmentHistory(
             environment_id=row.id,
             number=session.scalar(number) or 0,
             at=now,
@@ -131,9 +137,9 @@ def view(session: Session, row: EnvironmentRow) -> m.EnvironmentView:
     return shown
 
 
-def _steps(session: Session, ids: Collection[str]) -> Iterable[EnvironmentEvent]:
-    query = select(EnvironmentEvent).where(EnvironmentEvent.environment_id.in_(ids))
-    return session.scalars(query.order_by(EnvironmentEvent.environment_id, EnvironmentEvent.number))
+def _steps(session: Session, ids: Collection[str]) -> Iterable[EnvironmentHistory]:
+    query = select(EnvironmentHistory).where(EnvironmentHistory.environment_id.in_(ids))
+    return session.scalars(query.order_by(EnvironmentHistory.environment_id, EnvironmentHistory.number))
 
 
 def _views(session: Session, rows: Sequence[EnvironmentRow]) -> list[m.EnvironmentView]:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from grid.compute.link import Link
+from grid.compute.host_channel import HostChannel
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
 from grid.environments import records
@@ -68,7 +68,7 @@ class EnvironmentService(Service):
 
     # -- for the service that runs sessions (grid.compute.hosts.Environments) -----------------------
 
-    def connect(self, environment_id: str, user_id: str) -> Link:
+    def connect(self, environment_id: str, user_id: str) -> HostChannel:
         """A new connection to the host of the user's environment.
 
         Raises :class:`NotFound` for one that is not there or not theirs, :class:`Conflict` for one that does

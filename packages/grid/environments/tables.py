@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from grid.storage.sql.base import Base
 
-__all__ = ["EnvironmentEvent", "EnvironmentRow"]
+__all__ = ["EnvironmentHistory", "EnvironmentRow"]
 
 
 class EnvironmentRow(Base):
@@ -37,7 +37,7 @@ class EnvironmentRow(Base):
     ended_at: Mapped[float | None] = mapped_column(Double)
 
 
-class EnvironmentEvent(Base):
+class EnvironmentHistory(Base):
     """One step of an environment's life, numbered from 0: what it became, why, and by whom ("" is the node)."""
 
     __tablename__ = "environment_event"

@@ -9,7 +9,7 @@ import blake3
 import msgspec
 from sqlalchemy import select
 
-from grid.federated.state.tables import Process
+from grid.federated.state.tables import TrainingProcess
 from grid.node import Context, Node, Service, handles
 from syft_ext.messages.worker import ListOpenTrainings, OpenTraining, OpenTrainings
 
@@ -36,14 +36,14 @@ class OpenTrainingsService(Service):
     def list(self, ctx: Context, message: ListOpenTrainings) -> OpenTrainings:
         deadline = time.monotonic() + message.wait
         while True:
-            reply = self._look()
+            reply = self._revised()
             left = deadline - time.monotonic()
             if reply.revision != message.revision or left <= 0:
                 return reply
             if self._stopping.wait(min(LOOK, left)):
                 return reply
 
-    def _look(self) -> OpenTrainings:
+    def _revised(self) -> OpenTrainings:
         with self._lock:
             now = time.monotonic()
             if self._latest is None or now - self._latest[0] >= LOOK:
@@ -51,8 +51,18 @@ class OpenTrainingsService(Service):
             return self._latest[1]
 
     def _read(self) -> OpenTrainings:
-        columns = (Process.name, Process.version, Process.status, Process.server_config, Process.created_at)
-        query = select(*columns).where(Process.status.in_(OPEN)).order_by(Process.created_at, Process.id)
+        columns = (
+            TrainingProcess.name,
+            TrainingProcess.version,
+            TrainingProcess.status,
+            TrainingProcess.server_config,
+            TrainingProcess.created_at,
+        )
+        query = (
+            select(*columns)
+            .where(TrainingProcess.status.in_(OPEN))
+            .order_by(TrainingProcess.created_at, TrainingProcess.id)
+        )
         with self.node.db.read() as session:
             rows = session.execute(query).all()
         trainings = [

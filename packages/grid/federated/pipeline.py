@@ -16,8 +16,8 @@ from grid.federated.averaging.sums import CycleSums
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.cycles.scheduler import TaskScheduler
-from grid.federated.hosting.hosted import Hosted, HostedTrainings
 from grid.federated.hosting.stored_config import StoredConfigs
+from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.participation.collector import Collector
 from grid.federated.participation.task_assignment import TaskAssignment
 from grid.federated.state.events import CycleOpened
@@ -69,30 +69,32 @@ class TrainingPipeline:
         clock, bus = clock or SystemClock(), bus or EventBus()
         self.notifier = Notifier()
         self.store = store = TrainingStore(database, blobs, clock, self.notifier)
-        self.hosted = hosted = HostedTrainings(store, StoredConfigs(secret))
+        self.definitions = definition = TrainingDefinitions(store, StoredConfigs(secret))
         self.policies = policies = SitePolicies(store)
         bus.subscribe(CycleOpened, lambda event: policies.opened(event.unit))
-        self.lifecycle = lifecycle = Lifecycle(bus, hosted, policies)
+        self.lifecycle = lifecycle = Lifecycle(bus, definition, policies)
         self.scheduler = TaskScheduler(store, bus, lifecycle)
-        self.assignments = TaskAssignment(store, bus, hosted, lifecycle, secret, rng or random.SystemRandom())
-        self.collector = Collector(store, bus, hosted, lifecycle, policies)
+        self.assignments = TaskAssignment(
+            store, bus, definition, lifecycle, secret, rng or random.SystemRandom()
+        )
+        self.collector = Collector(store, bus, definition, lifecycle, policies)
 
-        def make(hosted: Hosted, base: TensorFile) -> Aggregator:
-            return make_aggregator(hosted, base, blobs, plans)
+        def make(definition: TrainingDefinition, base: TensorFile) -> Aggregator:
+            return make_aggregator(definition, base, blobs, plans)
 
         updater = ModelUpdater(store, models)
         self.executor = SerialExecutor()
-        self.sums = CycleSums(store, bus, hosted, policies, make)
+        self.sums = CycleSums(store, bus, definition, policies, make)
         self.jobs = AggregationJobs(
             store, bus, lifecycle, Outbox(store, replica), self.sums, updater, self.executor
         )
         self.garbage = Garbage(store, bus)
-        self.recovery = Recovery(store, hosted, lifecycle, updater, make)
-        self.tasks = TaskManagement(store, hosted, lifecycle, policies, plans, model_limit)
-        self.views = Views(store, hosted)
+        self.recovery = Recovery(store, definition, lifecycle, updater, make)
+        self.tasks = TaskManagement(store, definition, lifecycle, policies, plans, model_limit)
+        self.views = Views(store, definition)
 
     def start(self) -> None:
-        self.hosted.configs.seal_old_rows(self.store.database)
+        self.definitions.configs.seal_old_rows(self.store.database)
         self.recovery.start()
         self.jobs.start()
         self.scheduler.start()

@@ -12,24 +12,24 @@ from sqlalchemy import select
 
 from grid.access.viewer import Viewer
 from grid.catalogue.search import Query
-from grid.federated.state.tables import Process
-from grid.storage.sql.cache import Fresh
+from grid.federated.state.tables import TrainingProcess
+from grid.storage.sql.cache import CommitScopedCache
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.messages.datasets import SearchEntry
 
-__all__ = ["ModelSource"]
+__all__ = ["ModelSearch"]
 
 _PAGE = 500
-_ANY = Prepared(select(Process.id).where(Process.latest_checkpoint > 0).limit(1))
+_ANY = PreparedStatement(select(TrainingProcess.id).where(TrainingProcess.latest_checkpoint > 0).limit(1))
 
 
-class ModelSource:
+class ModelSearch:
     kind = "model"
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known = Fresh(db)
+        self._known = CommitScopedCache(db)
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
         """Trainings that have their model, newest first. They have no columns and no rows."""
@@ -38,20 +38,20 @@ class ModelSource:
         # Compared here: neither engine folds case and accents as `fold` does.
         statement = (
             select(
-                Process.id,
-                Process.name,
-                Process.version,
-                Process.status,
-                Process.latest_checkpoint,
-                Process.model_size,
-                Process.client_config,
-                Process.created_at,
+                TrainingProcess.id,
+                TrainingProcess.name,
+                TrainingProcess.version,
+                TrainingProcess.status,
+                TrainingProcess.latest_checkpoint,
+                TrainingProcess.model_size,
+                TrainingProcess.client_config,
+                TrainingProcess.created_at,
             )
-            .where(Process.latest_checkpoint > 0)
-            .order_by(Process.created_at.desc(), Process.id)
+            .where(TrainingProcess.latest_checkpoint > 0)
+            .order_by(TrainingProcess.created_at.desc(), TrainingProcess.id)
         )
         if query.name:
-            statement = statement.where(Process.name == query.name)
+            statement = statement.where(TrainingProcess.name == query.name)
         found: list[SearchEntry] = []
         with self._db.read() as session:
             for row in session.execute(statement.execution_options(yield_per=_PAGE)):

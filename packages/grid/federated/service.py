@@ -15,10 +15,10 @@ from grid.accounts.events import UserDisabled
 from grid.accounts.tables import User
 from grid.catalogue.content import SharedContents, download
 from grid.catalogue.search import offer
-from grid.federated.averaging.plan_process import SandboxedPlans
+from grid.federated.averaging.plan_process import AveragingSandbox
 from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
-from grid.federated.searchable import ModelSource
+from grid.federated.searchable import ModelSearch
 from grid.node import Context, Download, Node, Principal, Service, handles
 from grid.node.replica import replica_name
 from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge
@@ -40,7 +40,7 @@ class FederatedService(Service):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self._plans = SandboxedPlans()
+        self._plans = AveragingSandbox()
         self._contents = SharedContents(node.blobs)
         secret = hashlib.sha256(b"grid training secret" + node.identity.private_pem()).digest()
         self.pipeline = TrainingPipeline(
@@ -57,7 +57,7 @@ class FederatedService(Service):
 
     def start(self) -> None:
         self.pipeline.start()
-        offer(self.node, ModelSource(self.node.db))
+        offer(self.node, ModelSearch(self.node.db))
         # A crash may have come between an account's end and that of its trainings.
         with self.node.db.read() as session:
             disabled = session.scalars(select(User.id).where(User.disabled_at.is_not(None))).all()
@@ -129,7 +129,7 @@ class FederatedService(Service):
         return self.pipeline.views.process(message.process_id)
 
     def _own(self, ctx: Context, process_id: str) -> None:
-        if self.pipeline.hosted.get(process_id).owner != ctx.principal.id:
+        if self.pipeline.definitions.get(process_id).owner != ctx.principal.id:
             raise Forbidden("only who hosts a training may change it")
 
     @handles(m.ProcessHistory)
@@ -146,25 +146,25 @@ class FederatedService(Service):
 
     @handles(m.RetrieveModel)
     def retrieve_model(self, ctx: Context, message: m.RetrieveModel) -> Download:
-        hosted = self.pipeline.hosted.find(message.name, message.version)
-        view = self.pipeline.views.checkpoint(hosted, message.checkpoint)
+        definition = self.pipeline.definitions.find(message.name, message.version)
+        view = self.pipeline.views.checkpoint(definition, message.checkpoint)
         return download(self.node.blobs, view.digest, view.size, view)
 
     # -- a worker's part ----------------------------------------------------------------------------
 
     @handles(m.AuthenticateWorker)
     def authenticate(self, ctx: Context, message: m.AuthenticateWorker) -> m.WorkerView:
-        hosted = self.pipeline.hosted.find(message.model_name, message.model_version)
+        definition = self.pipeline.definitions.find(message.model_name, message.model_version)
         key = ctx.principal.verify_key
         worker_id = self.pipeline.assignments.authenticate(
-            hosted, message.auth_token, f"key:{key}" if key else None
+            definition, message.auth_token, f"key:{key}" if key else None
         )
-        token, _ = self.node.tokens.issue("worker", worker_id, TOKEN_LIFETIME, key=key, process=hosted.id)
+        token, _ = self.node.tokens.issue("worker", worker_id, TOKEN_LIFETIME, key=key, process=definition.id)
         return m.WorkerView(
             worker_id=worker_id,
             token=token,
-            process_id=hosted.id,
-            requires_speed_test=hosted.server.requires_speed_test,
+            process_id=definition.id,
+            requires_speed_test=definition.server.requires_speed_test,
         )
 
     @handles(m.SpeedSample)
@@ -197,7 +197,7 @@ class FederatedService(Service):
     @handles(m.GetModel)
     def get_model(self, ctx: Context, message: m.GetModel) -> Download:
         row = self._assignment(ctx, message.assignment_id, message.request_key)
-        digest, size = self.pipeline.hosted.checkpoint(row.process_id, row.base_checkpoint)
+        digest, size = self.pipeline.definitions.checkpoint(row.process_id, row.base_checkpoint)
         return self._contents.download(digest, size, m.BlobView(digest=digest, size=size))
 
     @handles(m.GetPlan)
@@ -214,7 +214,7 @@ class FederatedService(Service):
         return self.pipeline.collector.find_active(assignment_id, ctx.principal.id, request_key)
 
     def _file(self, process_id: str, kind: str, file_id: str) -> Download:
-        for file in self.pipeline.hosted.get(process_id).files:
+        for file in self.pipeline.definitions.get(process_id).files:
             if file.kind == kind and file.id == file_id:
                 view = m.BlobView(digest=file.digest, size=file.size)
                 return self._contents.download(file.digest, file.size, view)

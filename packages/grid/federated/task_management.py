@@ -14,12 +14,12 @@ from grid.federated.averaging.strategies import PlanRunner, check_strategy
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ClientConfig, ServerConfig
-from grid.federated.hosting.hosted import HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinitions
 from grid.federated.state import tables as t
-from grid.federated.state.machines import process as processes
+from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
 from grid.storage.objects.references import record
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import BadRequest, Conflict, TooLarge
 from syft_ext.ids import new_id
 
@@ -28,14 +28,18 @@ __all__ = ["TaskManagement"]
 MAX_PLAN = 64 << 20
 MAX_PLANS = 64
 
-_NAMED = (t.Process.name == bindparam("name"), t.Process.version == bindparam("version"))
-_GIVEN_UP = and_(t.Process.status == str(processes.Status.CANCELLED), t.Process.latest_checkpoint == 0)
-_EXISTS = select(t.Process.id).where(*_NAMED, not_(_GIVEN_UP))
-_RUNNING_OF = select(t.Process.id).where(
-    t.Process.owner == bindparam("owner"), t.Process.status == str(processes.Status.RUNNING)
+_NAMED = (t.TrainingProcess.name == bindparam("name"), t.TrainingProcess.version == bindparam("version"))
+_GIVEN_UP = and_(
+    t.TrainingProcess.status == str(trainings.TrainingStatus.CANCELLED),
+    t.TrainingProcess.latest_checkpoint == 0,
 )
-_HUSK = select(t.Process.id).where(*_NAMED, _GIVEN_UP)
-_NEW_CHECKPOINT = Prepared(insert(t.Checkpoint))
+_EXISTS = select(t.TrainingProcess.id).where(*_NAMED, not_(_GIVEN_UP))
+_RUNNING_OF = select(t.TrainingProcess.id).where(
+    t.TrainingProcess.owner == bindparam("owner"),
+    t.TrainingProcess.status == str(trainings.TrainingStatus.RUNNING),
+)
+_HUSK = select(t.TrainingProcess.id).where(*_NAMED, _GIVEN_UP)
+_NEW_CHECKPOINT = PreparedStatement(insert(t.Checkpoint))
 
 
 class TaskManagement:
@@ -44,13 +48,13 @@ class TaskManagement:
     def __init__(
         self,
         store: TrainingStore,
-        hosted: HostedTrainings,
+        definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
         policies: SitePolicies,
         plans: PlanRunner,
         model_limit: int,
     ) -> None:
-        self._store, self._hosted, self._lifecycle = store, hosted, lifecycle
+        self._store, self._definitions, self._lifecycle = store, definitions, lifecycle
         self._policies, self._plans, self._model_limit = policies, plans, model_limit
 
     def create(
@@ -104,15 +108,15 @@ class TaskManagement:
                     if blobs:
                         record(session, *sorted(blobs, key=lambda blob: blob.digest))
                     connection.execute(
-                        insert(t.Process),
+                        insert(t.TrainingProcess),
                         {
                             "id": process_id,
                             "name": client.name,
                             "version": client.version,
                             "owner": owner,
-                            "status": str(processes.Status.CREATED),
+                            "status": str(trainings.TrainingStatus.CREATED),
                             "reason": "",
-                            "server_config": self._hosted.configs.write(process_id, server),
+                            "server_config": self._definitions.configs.write(process_id, server),
                             "client_config": client.values,
                             "cycle": 0,
                             "cycles_completed": 0,
@@ -147,7 +151,7 @@ class TaskManagement:
 
         Raises :class:`InvalidTensors`, :class:`TooLarge`, or :class:`Conflict` when it has a model already.
         """
-        hosted = self._hosted.get(process_id)
+        definition = self._definitions.get(process_id)
         stream = TensorStream(None, self._model_limit)
         with self._store.blobs.create() as writer:
             for chunk in body:
@@ -156,14 +160,14 @@ class TaskManagement:
             layout = stream.finish()
             if not layout.data_size:
                 raise BadRequest("a model without parameters cannot be trained")
-            if hosted.averaging_plan is not None:
-                plan = self._store.blobs.read_range(hosted.averaging_plan.digest, 0)
-                self._plans.check_model(plan, hosted.server, layout)
+            if definition.averaging_plan is not None:
+                plan = self._store.blobs.read_range(definition.averaging_plan.digest, 0)
+                self._plans.check_model(plan, definition.server, layout)
             blob = writer.commit()
         with blob, self._store.unit(process_id) as unit:
             if unit.process.latest_checkpoint:
                 raise Conflict("the training has its model already", reason="has-model")
-            record(unit.link, blob)
+            record(unit.connection, blob)
             unit.run(
                 _NEW_CHECKPOINT,
                 {
@@ -177,19 +181,19 @@ class TaskManagement:
             )
             unit.process.latest_checkpoint = 1
             unit.process.model_size = blob.size
-            self._lifecycle.process(unit, processes.Event.START)
+            self._lifecycle.process(unit, trainings.TrainingEvent.START)
 
     def pause(self, process_id: str) -> None:
         """Hand out no assignments and close no cycle until :meth:`resume`; reports are still taken.
 
         Raises :class:`Conflict` unless the training is running.
         """
-        self._apply(process_id, processes.Event.PAUSE)
+        self._apply(process_id, trainings.TrainingEvent.PAUSE)
 
     def resume(self, process_id: str) -> None:
         """Go on. The time of the pause does not count. Raises :class:`Conflict` unless it is paused."""
         with self._store.unit(process_id) as unit:
-            self._lifecycle.process(unit, processes.Event.RESUME)
+            self._lifecycle.process(unit, trainings.TrainingEvent.RESUME)
             unit.process.reason = ""
 
     def pause_those_of(self, owner: str) -> int:
@@ -200,14 +204,14 @@ class TaskManagement:
         found = self._store.read(_RUNNING_OF, {"owner": owner})
         for row in found:
             with suppress(Conflict):  # it has ended meanwhile
-                self._apply(row.id, processes.Event.PAUSE, "the account of its owner was disabled")
+                self._apply(row.id, trainings.TrainingEvent.PAUSE, "the account of its owner was disabled")
         return len(found)
 
     def cancel(self, process_id: str, reason: str = "") -> None:
         """End the training for good; its checkpoints stay. Raises :class:`Conflict` when it has ended."""
-        self._apply(process_id, processes.Event.CANCEL, reason[:500])
+        self._apply(process_id, trainings.TrainingEvent.CANCEL, reason[:500])
 
-    def _apply(self, process_id: str, event: processes.Event, reason: str = "") -> None:
+    def _apply(self, process_id: str, event: trainings.TrainingEvent, reason: str = "") -> None:
         with self._store.unit(process_id) as unit:
             self._lifecycle.process(unit, event, reason)
 
@@ -218,7 +222,7 @@ def _remove_husk(connection: Connection, client: ClientConfig) -> None:
     if found is not None:
         for table in (t.History, t.HostedPlan):
             connection.execute(delete(table).where(table.process_id == found))
-        connection.execute(delete(t.Process).where(t.Process.id == found))
+        connection.execute(delete(t.TrainingProcess).where(t.TrainingProcess.id == found))
 
 
 def _created(process_id: str, now: float, owner: str) -> dict[str, Any]:
@@ -230,7 +234,7 @@ def _created(process_id: str, now: float, owner: str) -> dict[str, Any]:
         "entity_id": process_id,
         "cycle": 0,
         "before": "",
-        "after": str(processes.Status.CREATED),
+        "after": str(trainings.TrainingStatus.CREATED),
         "detail": {"owner": owner},
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from grid.federated.cycles.policy import policy_of
-from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.state import tables as t
 from grid.federated.state.policy_tables import CyclePolicyRow
 from grid.federated.state.store import TrainingStore
@@ -21,24 +21,26 @@ MAX_EVENTS = 5000
 
 _PROCESSES = (
     select(
-        t.Process.id,
-        t.Process.status,
-        t.Process.reason,
-        t.Process.cycle,
-        t.Process.cycles_completed,
-        t.Process.latest_checkpoint,
-        t.Process.model_size,
-        t.Process.history_seq,
+        t.TrainingProcess.id,
+        t.TrainingProcess.status,
+        t.TrainingProcess.reason,
+        t.TrainingProcess.cycle,
+        t.TrainingProcess.cycles_completed,
+        t.TrainingProcess.latest_checkpoint,
+        t.TrainingProcess.model_size,
+        t.TrainingProcess.history_seq,
         t.Cycle.status.label("cycle_status"),
         t.Cycle.admitted,
         t.Cycle.reported,
         CyclePolicyRow.document.label("policy"),
     )
-    .select_from(t.Process)
-    .outerjoin(t.Cycle, (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle))
+    .select_from(t.TrainingProcess)
+    .outerjoin(
+        t.Cycle, (t.Cycle.process_id == t.TrainingProcess.id) & (t.Cycle.sequence == t.TrainingProcess.cycle)
+    )
     .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Cycle.id)
 )
-_ONE = _PROCESSES.where(t.Process.id == bindparam("process_id"))
+_ONE = _PROCESSES.where(t.TrainingProcess.id == bindparam("process_id"))
 _CYCLES = (
     select(*t.Cycle.__table__.c, CyclePolicyRow.document.label("policy"))
     .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Cycle.id)
@@ -64,8 +66,8 @@ _CHECKPOINT = (
 
 
 class Views:
-    def __init__(self, store: TrainingStore, hosted: HostedTrainings) -> None:
-        self._store, self._hosted = store, hosted
+    def __init__(self, store: TrainingStore, definitions: TrainingDefinitions) -> None:
+        self._store, self._definitions = store, definitions
 
     def process(self, process_id: str) -> ProcessView:
         """Raises :class:`NotFound`."""
@@ -76,23 +78,23 @@ class Views:
 
     def processes(self, name: str = "", version: str = "") -> list[ProcessView]:
         """All trainings, newest first; ``name`` and ``version`` narrow it down where they are given."""
-        query: Any = _PROCESSES.order_by(t.Process.created_at.desc(), t.Process.id)
+        query: Any = _PROCESSES.order_by(t.TrainingProcess.created_at.desc(), t.TrainingProcess.id)
         if name:
-            query = query.where(t.Process.name == name)
+            query = query.where(t.TrainingProcess.name == name)
         if version:
-            query = query.where(t.Process.version == version)
+            query = query.where(t.TrainingProcess.version == version)
         return [self._view(row) for row in self._store.read(query)]
 
     def _view(self, row: Any) -> ProcessView:
-        hosted = self._hosted.get(row.id)
+        definition = self._definitions.get(row.id)
         return ProcessView(
             process_id=row.id,
-            name=hosted.name,
-            version=hosted.version,
+            name=definition.name,
+            version=definition.version,
             status=row.status,
-            owner=hosted.owner,
-            created_at=hosted.created_at,
-            num_cycles=hosted.server.num_cycles,
+            owner=definition.owner,
+            created_at=definition.created_at,
+            num_cycles=definition.server.num_cycles,
             cycles_completed=row.cycles_completed,
             cycle=row.cycle,
             cycle_status=row.cycle_status or "",
@@ -100,16 +102,16 @@ class Views:
             reported=row.reported or 0,
             checkpoint=row.latest_checkpoint,
             model_size=row.model_size,
-            plans=hosted.names("plan"),
-            protocols=hosted.names("protocol"),
-            client_config=dict(hosted.client_config),
+            plans=definition.names("plan"),
+            protocols=definition.names("protocol"),
+            client_config=dict(definition.client_config),
             reason=row.reason,
             policy=policy_of(row.policy),
         )
 
     def metrics(self, process_id: str) -> list[CycleMetrics]:
         """What each cycle came to, in order."""
-        self._hosted.get(process_id)
+        self._definitions.get(process_id)
         found: dict[str, dict[str, float]] = {}
         for cycle_id, name, value in self._store.read(_METRICS, {"process_id": process_id}):
             found.setdefault(cycle_id, {})[name] = value
@@ -160,19 +162,19 @@ class Views:
             found = self.events(process_id, after)
         return found
 
-    def checkpoint(self, hosted: Hosted, which: str | int = "latest") -> CheckpointView:
+    def checkpoint(self, definition: TrainingDefinition, which: str | int = "latest") -> CheckpointView:
         """A checkpoint by number, or ``latest``. Raises :class:`NotFound`."""
         number = which
         if which == "latest":
-            number = self.process(hosted.id).checkpoint
+            number = self.process(definition.id).checkpoint
         elif not str(which).isdecimal() or len(str(which)) > 9:
             raise NotFound("a checkpoint is a number, or latest", checkpoint=str(which)[:40])
-        rows = self._store.read(_CHECKPOINT, {"process_id": hosted.id, "number": int(number)})
+        rows = self._store.read(_CHECKPOINT, {"process_id": definition.id, "number": int(number)})
         if not rows:
             raise NotFound(f"the training has no checkpoint {which}")
         row = rows[0]
         return CheckpointView(
-            process_id=hosted.id,
+            process_id=definition.id,
             number=row.number,
             created_at=row.created_at,
             digest=row.blob_digest,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from grid.network.links import Links
+from grid.network.peer_connections import PeerConnections
 from grid.network.registry import Peer, Registry
 from grid.network.tables import Association
 from grid.node import Context, Node, Principal, Service, handles
@@ -62,10 +62,10 @@ class AssociationService(Service):
         super().__init__(node)
         self.offline_after = offline_after
         self.registry = Registry(node.db, node.clock)
-        self.links = Links(node.identity, node.clock, opener)
+        self.peer_connections = PeerConnections(node.identity, node.clock, opener)
 
     def stop(self) -> None:
-        self.links.close()
+        self.peer_connections.close()
 
     # -- identity -----------------------------------------------------------------------------------
 
@@ -137,13 +137,13 @@ class AssociationService(Service):
 
     def _tell(self, row: Association, message: Message) -> None:
         try:
-            self.links.connect(row.address, row.verify_key).call(message, timeout=NOTIFY_TIMEOUT)
+            self.peer_connections.connect(row.address, row.verify_key).call(message, timeout=NOTIFY_TIMEOUT)
         except GridError as error:
             logger.info("%s %s will learn of it later: %s", row.kind, row.name, error)
 
     def ask_standing(self, row: Association | Peer) -> None:
         """Ask the peer what we are to it, and take its answer over. Raises when it cannot be reached."""
-        connection = self.links.connect(row.address, row.verify_key)
+        connection = self.peer_connections.connect(row.address, row.verify_key)
         reply: StandingReply = connection.call(GetStanding(), timeout=NOTIFY_TIMEOUT)
         status = "revoked" if reply.status == "none" else reply.status
         if status != "pending" and self.registry.settle(row.verify_key, row.direction, status, reply.reason):

@@ -45,7 +45,7 @@ class ForwardingService(Service):
             raise TooLarge("the payload is too large to be carried", limit=self.settings.forward_limit)
         if online_status(domain, self.node.clock.now(), self.associations.offline_after) == "offline":
             raise Unavailable(f"the Domain {domain.name} is offline")
-        transport = self.associations.links.transport(domain.address)
+        transport = self.associations.peer_connections.transport(domain.address)
         answer = transport.exchange(envelope, payload, timeout=self.settings.forward_timeout)
         self._check(domain, answer)
         return _frame(answer)

@@ -97,7 +97,9 @@ class HubService(Service):
         if not self._call_backs.acquire(timeout=CALL_BACK_TIMEOUT):
             raise TooManyRequests("too many nodes ask at once; try again")
         try:
-            connection = self.associations.links.connect(transcript.address, transcript.requester_key)
+            connection = self.associations.peer_connections.connect(
+                transcript.address, transcript.requester_key
+            )
             reply: ProofReply = connection.call(
                 ProveAddress(handshake_challenge=transcript.requester_challenge, challenge=challenge),
                 timeout=CALL_BACK_TIMEOUT,

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from grid.network.handshake import Transcript
 from grid.network.tables import Association
-from grid.storage.sql.cache import Fresh
+from grid.storage.sql.cache import CommitScopedCache
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound, TooManyRequests
 from syft_ext.identity import node_id_of
@@ -20,13 +20,13 @@ from syft_ext.ids import new_id
 
 __all__ = ["Peer", "Registry"]
 
-_ASSOCIATED = Prepared(
+_ASSOCIATED = PreparedStatement(
     select(Association.node_id, Association.kind, Association.name, Association.direction)
     .where(Association.verify_key == bindparam("verify_key"), Association.status == "accepted")
     .order_by(Association.created_at, Association.id)
     .limit(1)
 )
-_DOMAINS = Prepared(
+_DOMAINS = PreparedStatement(
     select(
         Association.kind,
         Association.direction,
@@ -65,7 +65,7 @@ class Registry:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._known = Fresh(db)
+        self._known = CommitScopedCache(db)
 
     # -- reading ------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ class RequesterService(Service):
 
         Raises :class:`BadRequest` when no such hub is there, :class:`BadSignature` when it has another key.
         """
-        connection = self.associations.links.connect(address)
+        connection = self.associations.peer_connections.connect(address)
         hub = connection.metadata()
         if verify_key and hub.verify_key != verify_key:
             raise BadSignature(f"the node at {address} has not the key that you named")
@@ -204,7 +204,9 @@ class RequesterService(Service):
         load = machine_load()
         busy = load.get("cpu", 0.0) >= 0.95
         try:
-            reply: HeartbeatReply = self.associations.links.connect(row.address, row.verify_key).call(
+            reply: HeartbeatReply = self.associations.peer_connections.connect(
+                row.address, row.verify_key
+            ).call(
                 Heartbeat(
                     status="busy" if busy else "online",
                     name=self.node.name,

@@ -28,7 +28,7 @@ from grid.node import Context, Node, Service, handles
 from syft_ext.errors import GridError, InvalidEnvelope, Unauthenticated
 from syft_ext.messages import Reply
 from syft_ext.messages.datasets import SearchPublished
-from syft_ext.messages.network import Found, SearchNetwork, SearchNote, SearchReply
+from syft_ext.messages.network import NetworkHit, SearchNetwork, SearchNote, SearchReply
 
 __all__ = ["NetworkSearchService"]
 
@@ -45,7 +45,7 @@ PROBE_TIMEOUT = 10.0
 _name = attrgetter("name")
 
 
-class _Entry(Reply, dict=True):
+class _PublishedEntry(Reply, dict=True):
     """A :class:`SearchEntry` whose details are read only if it is among those that are answered with."""
 
     kind: str
@@ -71,7 +71,7 @@ class _Entry(Reply, dict=True):
 
 
 class _Published(Reply):
-    entries: list[_Entry]
+    entries: list[_PublishedEntry]
     digest: bytes = b""
     unchanged: bool = False
 
@@ -79,7 +79,7 @@ class _Published(Reply):
 @dataclass(slots=True)
 class _Answer:
     domain: Peer
-    entries: Sequence[_Entry]
+    entries: Sequence[_PublishedEntry]
     error: str = ""
 
 
@@ -94,7 +94,7 @@ class NetworkSearchService(Service):
         super().__init__(node)
         self.associations = node.service(AssociationService)
         self.breaker = Breaker()
-        self.known: Answers[_Entry] = Answers()
+        self.known: Answers[_PublishedEntry] = Answers()
         self._deadline = deadline
 
     @handles(SearchNetwork)
@@ -104,7 +104,7 @@ class NetworkSearchService(Service):
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         waiting, notes = self._ask_all(_query(message), answers, deadline - begun)
         asked = len(waiting) + len(notes)
-        results: list[tuple[Peer, Sequence[_Entry]]] = []
+        results: list[tuple[Peer, Sequence[_PublishedEntry]]] = []
         trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
         while waiting:
             # Suspects are not waited for; whoever of them was as quick as the others is heard.
@@ -161,7 +161,7 @@ class NetworkSearchService(Service):
         answers: queue.SimpleQueue[_Answer],
     ) -> None:
         begun = time.monotonic()
-        entries: Sequence[_Entry] = ()
+        entries: Sequence[_PublishedEntry] = ()
         error = ""
         try:
             entries = self._entries(domain, query, asked, timeout)
@@ -186,12 +186,12 @@ class NetworkSearchService(Service):
 
     def _entries(
         self, domain: Peer, query: SearchPublished, asked: bytes, timeout: float
-    ) -> Sequence[_Entry]:
+    ) -> Sequence[_PublishedEntry]:
         """What a Domain answers to ``query``, of which ``asked`` is the msgpack."""
         known = self.known.get(domain.verify_key, asked)
         if known is not None:
             query = msgspec.structs.replace(query, known=known.digest)
-        connection = self.associations.links.connect(domain.address, domain.verify_key)
+        connection = self.associations.peer_connections.connect(domain.address, domain.verify_key)
         frame = connection.open(query, timeout=timeout)
         frame.payload.drain()
         reply: _Published = frame.envelope.reply_as(_Published)
@@ -226,7 +226,9 @@ def _query(message: SearchNetwork) -> SearchPublished:
     )
 
 
-def _by_name(results: Sequence[tuple[Peer, Sequence[_Entry]]]) -> Iterator[tuple[Peer, _Entry]]:
+def _by_name(
+    results: Sequence[tuple[Peer, Sequence[_PublishedEntry]]],
+) -> Iterator[tuple[Peer, _PublishedEntry]]:
     """All entries by name, and by that of their Domain; those of each Domain are in order already."""
     each = (zip(repeat(domain), entries) for domain, entries in results)
     return heapq.merge(*each, key=lambda found: (found[1].name, found[0].name))
@@ -236,8 +238,8 @@ def _note(domain: Peer, error: str) -> SearchNote:
     return SearchNote(domain_id=domain.node_id, domain=domain.name, error=error)
 
 
-def _found(domain: Peer, entry: _Entry) -> Found:
-    return Found(
+def _found(domain: Peer, entry: _PublishedEntry) -> NetworkHit:
+    return NetworkHit(
         domain_id=domain.node_id,
         domain_name=domain.name,
         domain_address=domain.address,

@@ -15,8 +15,8 @@ from grid.concurrency.offload import Semaphore, offload
 from grid.node import Context, Node, Service, handles
 from grid.privacy.budget.service import spend_budget
 from grid.statistics.analyses import Analyses, Analysis
-from grid.statistics.beginning import Beginning
 from grid.statistics.columns import bounds_of
+from grid.statistics.first_round import FirstRound
 from grid.statistics.rounds import answer_round, check_round
 from grid.statistics.rules import check_asked, check_policy
 from grid.statistics.sweep import Opened
@@ -80,10 +80,10 @@ class StatisticsService(Service):
             with self.node.db.read() as session:
                 named = opened.table.take(list(dict.fromkeys([*message.by, *message.columns])))
                 bounds = bounds_of(self._schemas(session, message.object_id), named)
-            beginning = Beginning(opened, message, policy, bounds)
+            first_round = FirstRound(opened, message, policy, bounds)
             with self._turns:
-                reply = beginning.run()
-        grants = self._pay(ctx, beginning, digest, reply.epsilon)
+                reply = first_round.run()
+        grants = self._pay(ctx, first_round, digest, reply.epsilon)
         if not reply.epsilon and (histograms := Analyses.may_ask_on(message, policy)) is not None:
             reply.analysis_id = self._analyses.add(
                 Analysis(
@@ -94,22 +94,22 @@ class StatisticsService(Service):
                     kind=kind,
                     grants=grants,
                     expires_at=Analyses.expiry(self.node.clock.now()),
-                    keys=beginning.keys,
-                    groups=beginning.groups,
-                    codes=beginning.codes,
+                    keys=first_round.keys,
+                    groups=first_round.groups,
+                    codes=first_round.codes,
                     histograms=histograms,
                 )
             )
         return reply
 
-    def _pay(self, ctx: Context, beginning: Beginning, digest: str, epsilon: float) -> frozenset[str]:
+    def _pay(self, ctx: Context, first_round: FirstRound, digest: str, epsilon: float) -> frozenset[str]:
         """Spend what the answer costs, in the transaction after which it is given; the grants it rests on."""
-        object_id = beginning.message.object_id
+        object_id = first_round.message.object_id
         now = self.node.clock.now()
         with self.node.db.transaction() as session:
             grants = self._require(session, ctx, object_id)
             row = session.get_one(ObjectRow, object_id)
-            if row.blob_digest != digest or current_policy(session) != beginning.policy:
+            if row.blob_digest != digest or current_policy(session) != first_round.policy:
                 raise Conflict("the table or the site's policy changed meanwhile; ask again")
             spend(session, grants, now=now)
             if epsilon:

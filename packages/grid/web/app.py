@@ -8,11 +8,11 @@ from grid.node import Node
 from grid.web.api.events import add_events
 from grid.web.api.plane import add_message_plane
 from grid.web.api.rest import add_operations
-from grid.web.http.finishing import Finishing
 from grid.web.http.metrics import Instruments
 from grid.web.http.problems import error_response, problem_response
 from grid.web.http.proxies import TrustedProxies, parse_networks
 from grid.web.http.response import Response
+from grid.web.http.response_headers import ResponseHeaders
 from grid.web.http.routing import DirectViews, ShortWay
 from grid.web.http.settings import WebSettings
 from grid.web.pages.health import add_health
@@ -49,13 +49,13 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     _add_upgrade_hint(app)
     app.register_error_handler(Exception, error_response)
     own_headers = {header for spec in node.map.operations() for header in spec.headers.values()}
-    finishing = Finishing(app.wsgi_app, settings.origins, own_headers)
-    app.wsgi_app = finishing  # type: ignore[method-assign]
+    response_headers = ResponseHeaders(app.wsgi_app, settings.origins, own_headers)
+    app.wsgi_app = response_headers  # type: ignore[method-assign]
     proxies = None
     if settings.trusted_proxies:
         proxies = TrustedProxies(app.wsgi_app, parse_networks(settings.trusted_proxies))
         app.wsgi_app = proxies  # type: ignore[method-assign]
-    app.extensions["short_way"] = ShortWay(direct, finishing, proxies)
+    app.extensions["short_way"] = ShortWay(direct, response_headers, proxies)
     return app
 
 

@@ -19,7 +19,7 @@ from grid.network.associations import AssociationService
 from grid.network.requester import RequesterService
 from grid.node import Context, Node, Service, handles
 from grid.worker.board import TrainingBoard
-from grid.worker.protocol import Command, Event, Setup, decode_event, encode
+from grid.worker.protocol import ParticipantCommand, ParticipantEvent, ParticipantSetup, decode_event, encode
 from grid.worker.tables import SeenTraining
 from syft_ext.errors import GridError, InvalidConfig
 from syft_ext.messages.worker import (
@@ -53,7 +53,7 @@ class TrainingService(Service):
             raise InvalidConfig("data needs a domain whose trainings may use it", key="domain")
         self.domain = str(NodeAddress.parse(settings.domain)) if settings.domain else ""
         self.board = TrainingBoard(node.db, node.clock)
-        self.links = node.service(AssociationService).links
+        self.peer_connections = node.service(AssociationService).peer_connections
         self.refused = ""
         self._domain_key = ""
         self._stopping = threading.Event()
@@ -162,7 +162,7 @@ class TrainingService(Service):
 
     def _ask(self, revision: str) -> OpenTrainings:
         connection = Connection(
-            self.links.transport(self.domain), self.node.identity, node_key=self._known_key()
+            self.peer_connections.transport(self.domain), self.node.identity, node_key=self._known_key()
         )
         message = ListOpenTrainings(revision=revision, wait=WAIT if revision else 0.0)
         reply: OpenTrainings = connection.call(message, timeout=WAIT + 10)
@@ -191,11 +191,11 @@ class TrainingService(Service):
         wanted = row.decision == "approved" and row.state not in ("over", "failed")
         if wanted and key not in self._joined:
             self._joined.add(key)
-            self._tell(Command(action="join", name=row.name, version=row.version))
+            self._tell(ParticipantCommand(action="join", name=row.name, version=row.version))
             self.board.update(row.domain_key, *key, state="joined")
             logger.info("takes part in %s/%s", *key)
         elif row.decision == "denied" and key in self._joined:
-            self._tell(Command(action="leave", name=row.name, version=row.version))
+            self._tell(ParticipantCommand(action="leave", name=row.name, version=row.version))
 
     # -- the participant ----------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class TrainingService(Service):
         if not self._domain_key:
             self._ask("")  # the participant is told the Domain's key, as it was met
         settings = self.settings
-        setup = Setup(
+        setup = ParticipantSetup(
             domain=self.domain,
             domain_key=self._domain_key,
             node_key_file=str(self.node.home / "node.key"),
@@ -249,7 +249,7 @@ class TrainingService(Service):
             except Exception:
                 logger.exception("the participant said something strange")
 
-    def _heard(self, event: Event) -> None:
+    def _heard(self, event: ParticipantEvent) -> None:
         if event.event == "ready":
             logger.info("%s samples are ready", event.samples)
             return
@@ -273,7 +273,7 @@ class TrainingService(Service):
         if event.event in ("over", "left", "failed"):
             self._joined.discard((event.name, event.version))
 
-    def _tell(self, command: Command) -> None:
+    def _tell(self, command: ParticipantCommand) -> None:
         with self._lock:
             process = self._process
             if process is None or process.stdin is None:

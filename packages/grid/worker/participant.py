@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from grid.config.logs import set_up_logging
-from grid.worker.protocol import Command, Event, Setup, decode_command, decode_setup, encode
+from grid.worker.protocol import (
+    ParticipantCommand,
+    ParticipantEvent,
+    ParticipantSetup,
+    decode_command,
+    decode_setup,
+    encode,
+)
 from syft_ext.importing import importing
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ GRACE = 5.0
 class Participant:
     """The trainings that this process has joined, each in a thread of its own."""
 
-    def __init__(self, setup: Setup, out: BinaryIO) -> None:
+    def __init__(self, setup: ParticipantSetup, out: BinaryIO) -> None:
         with importing():
             from grid.worker.sandboxed import SandboxedPlans
 
@@ -51,7 +58,7 @@ class Participant:
         self.data = self._load()
         self.client = self._connect()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: ParticipantEvent) -> None:
         """Write one line to the node. A node that is gone needs no news: this process ends with it."""
         with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
             self._out.write(encode(event))
@@ -109,7 +116,7 @@ class Participant:
 
     # -- commands -----------------------------------------------------------------------------------
 
-    def obey(self, command: Command) -> None:
+    def obey(self, command: ParticipantCommand) -> None:
         key = (command.name, command.version)
         if command.action == "leave":
             self.withdrawn.add(key)  # before the job can hear of it: what it is learning now stays here
@@ -131,19 +138,23 @@ class Participant:
             job.run(_reporting(self))
         except Exception as error:
             logger.warning("%s %s: %s", name, version, error)
-            self.tell(Event(event="failed", name=name, version=version, text=str(error)[:2000]))
+            self.tell(ParticipantEvent(event="failed", name=name, version=version, text=str(error)[:2000]))
         finally:
             self._jobs.pop(key, None)
 
     def _cycle_started(self, job: FLJob, cycle: int) -> None:
-        self.tell(Event(event="cycle", name=job.model_name, version=job.model_version, cycle=cycle))
+        self.tell(
+            ParticipantEvent(event="cycle", name=job.model_name, version=job.model_version, cycle=cycle)
+        )
 
     def _failed_once(self, job: FLJob, error: Exception) -> None:
         logger.warning("%s %s, cycle %s: %s", job.model_name, job.model_version, job.cycle, error)
 
     def _finished(self, job: FLJob, summary: RunSummary) -> None:
         event = "over" if summary.reason == "over" else "left"
-        self.tell(Event(event=event, name=job.model_name, version=job.model_version, text=summary.reason))
+        self.tell(
+            ParticipantEvent(event=event, name=job.model_name, version=job.model_version, text=summary.reason)
+        )
 
     def close(self) -> None:
         """Give open assignments back and end the sandbox."""
@@ -168,7 +179,7 @@ def _reporting(participant: Participant) -> Callable[[FLJob], None]:
         job.report(params)
         account = job.account
         participant.tell(
-            Event(
+            ParticipantEvent(
                 event="reported",
                 name=job.model_name,
                 version=job.model_version,
@@ -192,10 +203,10 @@ def main() -> None:
         participant = Participant(setup, out)
     except Exception as error:
         logger.exception("the participant cannot begin")
-        out.write(encode(Event(event="refused", text=str(error)[:2000])))
+        out.write(encode(ParticipantEvent(event="refused", text=str(error)[:2000])))
         out.flush()
         sys.exit(3)
-    participant.tell(Event(event="ready", samples=len(participant.data[0])))
+    participant.tell(ParticipantEvent(event="ready", samples=len(participant.data[0])))
     for line in source:
         participant.obey(decode_command(line))
     # The node is gone or wants us gone. A step in progress is not waited for long.

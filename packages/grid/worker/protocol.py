@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Command", "Event", "Setup", "decode_command", "decode_event", "decode_setup", "encode"]
+__all__ = [
+    "ParticipantCommand",
+    "ParticipantEvent",
+    "ParticipantSetup",
+    "decode_command",
+    "decode_event",
+    "decode_setup",
+    "encode",
+]
 
 
-class Setup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ParticipantSetup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The first line to the participant. Secrets come here, not on its command line."""
 
     domain: str
@@ -27,7 +35,7 @@ class Setup(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     plan_memory: int
 
 
-class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ParticipantCommand(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``action``: join or leave the training of that name and version."""
 
     action: str
@@ -35,7 +43,7 @@ class Command(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     version: str
 
 
-class Event(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ParticipantEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What happened: ready (data loaded), refused (data unusable), cycle, reported, over, failed."""
 
     event: str
@@ -48,20 +56,20 @@ class Event(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     text: str = ""
 
 
-def encode(line: Setup | Command | Event) -> bytes:
+def encode(line: ParticipantSetup | ParticipantCommand | ParticipantEvent) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-def decode_event(line: bytes) -> Event:
-    event: Event = msgspec.json.decode(line, type=Event)
+def decode_event(line: bytes) -> ParticipantEvent:
+    event: ParticipantEvent = msgspec.json.decode(line, type=ParticipantEvent)
     return event
 
 
-def decode_command(line: bytes) -> Command:
-    command: Command = msgspec.json.decode(line, type=Command)
+def decode_command(line: bytes) -> ParticipantCommand:
+    command: ParticipantCommand = msgspec.json.decode(line, type=ParticipantCommand)
     return command
 
 
-def decode_setup(line: bytes) -> Setup:
-    setup: Setup = msgspec.json.decode(line, type=Setup)
+def decode_setup(line: bytes) -> ParticipantSetup:
+    setup: ParticipantSetup = msgspec.json.decode(line, type=ParticipantSetup)
     return setup

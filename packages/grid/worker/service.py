@@ -141,8 +141,8 @@ class WorkerService(Service):
 
     # -- runs ---------------------------------------------------------------------------------------
 
-    @handles(m.RunPlan)
-    def run(self, ctx: Context, message: m.RunPlan) -> m.RunReply:
+    @handles(m.RunWorkerPlan)
+    def run(self, ctx: Context, message: m.RunWorkerPlan) -> m.RunReply:
         begun = time.monotonic()
         self._check_room(None)
         plan_info = self._mine(ctx, message.plan)

@@ -20,13 +20,13 @@ from syft_ext.audit.verifier import Verifier
 from syft_ext.errors import BadRequest
 from syft_ext.identity import node_id_of
 
-__all__ = ["FORMAT", "Report", "export_lines", "verify_export"]
+__all__ = ["FORMAT", "VerificationReport", "export_lines", "verify_export"]
 
 FORMAT = "grid-audit-1"
 _encode = msgspec.json.Encoder().encode
 
 
-class _Header(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class _ExportHeader(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: str
     node_id: str
     verify_key: str
@@ -41,7 +41,7 @@ class _Head(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerificationReport:
     """What a verification found.
 
     Attributes:
@@ -73,7 +73,7 @@ def export_lines(
     head: Checkpoint,
 ) -> Iterator[bytes]:
     """The lines of an export file."""
-    yield _encode(_Header(format=FORMAT, node_id=node_id, verify_key=verify_key)) + b"\n"
+    yield _encode(_ExportHeader(format=FORMAT, node_id=node_id, verify_key=verify_key)) + b"\n"
     for checkpoint in checkpoints:
         yield _encode(_Checkpoint(checkpoint)) + b"\n"
     for entry in entries:
@@ -81,7 +81,7 @@ def export_lines(
     yield _encode(_Head(head)) + b"\n"
 
 
-def verify_export(path: Path | str, *, verify_key: str = "") -> Report:
+def verify_export(path: Path | str, *, verify_key: str = "") -> VerificationReport:
     """Verify an export file by itself.
 
     Args:
@@ -94,10 +94,10 @@ def verify_export(path: Path | str, *, verify_key: str = "") -> Report:
         return _verify(file, verify_key)
 
 
-def _verify(file: BinaryIO, verify_key: str) -> Report:
+def _verify(file: BinaryIO, verify_key: str) -> VerificationReport:
     try:
         line = file.readline()
-        header = msgspec.json.decode(line, type=_Header)
+        header = msgspec.json.decode(line, type=_ExportHeader)
         named = node_id_of(header.verify_key)
         if header.format != FORMAT:
             raise BadRequest("unknown format")
@@ -111,7 +111,7 @@ def _verify(file: BinaryIO, verify_key: str) -> Report:
     reader = _Reader(file, Verifier(header.node_id, header.verify_key))
     problems += reader.read()
     verifier = reader.verifier
-    return Report(header.node_id, verifier.count, verifier.signed_up_to, problems)
+    return VerificationReport(header.node_id, verifier.count, verifier.signed_up_to, problems)
 
 
 def _decode(line: bytes) -> _Checkpoint | _Head | Entry:

@@ -10,15 +10,15 @@ from syft_ext.display.table import Table, fields_table, when
 from syft_ext.identity import Identity
 from syft_ext.messages.accounts import ChangeEmail, ChangePassword, GetMe, RevokeSessions, UserView
 from syft_ext.messages.own_account import (
+    AccountSessionList,
+    AccountSessionView,
     ConfirmTotp,
-    EndSession,
+    EndAccountSession,
     EnrolTotp,
     KeyList,
     KeyView,
+    ListAccountSessions,
     ListKeys,
-    ListSessions,
-    OpenSession,
-    OpenSessions,
     RecoveryCodes,
     RegisterKey,
     RemoveKey,
@@ -200,22 +200,22 @@ class Keys(Listing[KeyView]):
         return (item.verify_key, item.name, added, used, good, "yes" if item.current else "")
 
 
-class Sessions(Listing[OpenSession]):
+class Sessions(Listing[AccountSessionView]):
     """Your logins that are still good."""
 
     title = "Sessions"
     headings = ("id", "since", "until", "from", "key", "this one")
 
-    def _fetch(self) -> list[OpenSession]:
-        reply: OpenSessions = self.client.call(ListSessions())
+    def _fetch(self) -> list[AccountSessionView]:
+        reply: AccountSessionList = self.client.call(ListAccountSessions())
         return reply.sessions
 
     def end(self, session_id: str) -> None:
-        self.client.call(EndSession(session_id=session_id))
+        self.client.call(EndAccountSession(session_id=session_id))
 
-    def key(self, item: OpenSession) -> tuple[str, ...]:
+    def key(self, item: AccountSessionView) -> tuple[str, ...]:
         return (item.id,)
 
-    def row(self, item: OpenSession) -> tuple[Any, ...]:
+    def row(self, item: AccountSessionView) -> tuple[Any, ...]:
         since, until = when(item.created_at), when(item.expires_at)
         return (item.id, since, until, item.remote, item.verify_key[:16], "yes" if item.current else "")

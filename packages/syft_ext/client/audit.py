@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syft_ext.audit.export import Report, verify_export
+from syft_ext.audit.export import VerificationReport, verify_export
 from syft_ext.client.listing import Listing
 from syft_ext.client.transfer import download
 from syft_ext.display.table import when
@@ -85,7 +85,7 @@ class Audit(Listing[AuditEntry]):
         report: AuditReport = self.client.call(VerifyAudit(), timeout=600.0)
         return report
 
-    def export(self, path: str | Path) -> Report:
+    def export(self, path: str | Path) -> VerificationReport:
         """Write the whole log to ``path`` as JSON Lines, and verify the file here, against the node's key."""
         _, content = download(self.client, ExportAudit(), "audit log")
         Path(path).write_bytes(content)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from syft_ext.messages import Message, NodeMetadata
-from syft_ext.profile.credentials import Session
+from syft_ext.profile.credentials import SavedLogin
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 
@@ -29,7 +29,7 @@ class Caller(Protocol):
     """
 
     connection: Connection
-    session: Session | None
+    session: SavedLogin | None
     resources: dict[tuple[str, ...], Closeable]
 
     @property

@@ -6,12 +6,17 @@ from typing import Any
 
 from syft_ext.client.listing import Listing
 from syft_ext.display.table import size, when
-from syft_ext.messages.compute import CloseSession, ListSessions, SessionList, SessionView
+from syft_ext.messages.compute import (
+    CloseComputeSession,
+    ComputeSessionList,
+    ComputeSessionView,
+    ListComputeSessions,
+)
 
 __all__ = ["ComputeSessions"]
 
 
-class ComputeSessions(Listing[SessionView]):
+class ComputeSessions(Listing[ComputeSessionView]):
     """ComputeSessions hold the values of remote objects; one opens by itself when you send or load something.
 
     Closing one frees what it holds; objects of the store stay.
@@ -20,19 +25,19 @@ class ComputeSessions(Listing[SessionView]):
     title = "Sessions"
     headings = ("environment", "actions", "values", "memory", "limit", "opened", "id")
 
-    def _fetch(self) -> list[SessionView]:
-        reply: SessionList = self.client.call(ListSessions())
+    def _fetch(self) -> list[ComputeSessionView]:
+        reply: ComputeSessionList = self.client.call(ListComputeSessions())
         return reply.sessions
 
     def close(self, session_id: str = "") -> None:
         """End one by its id, or without one all of them."""
         for view in self._fetch():
             if session_id in ("", view.session_id):
-                self.client.call(CloseSession(session_id=view.session_id))
+                self.client.call(CloseComputeSession(session_id=view.session_id))
 
-    def key(self, item: SessionView) -> tuple[str, ...]:
+    def key(self, item: ComputeSessionView) -> tuple[str, ...]:
         return (item.session_id,)
 
-    def row(self, item: SessionView) -> tuple[Any, ...]:
+    def row(self, item: ComputeSessionView) -> tuple[Any, ...]:
         held, limit = size(item.memory), size(item.limit)
         return (item.environment, item.done, item.values, held, limit, when(item.created_at), item.session_id)

@@ -25,7 +25,7 @@ from syft_ext.messages.accounts import (
     UserView,
 )
 from syft_ext.messages.dashboard import GetDashboard
-from syft_ext.profile.credentials import Session
+from syft_ext.profile.credentials import SavedLogin
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 
@@ -41,7 +41,7 @@ class NodeClient:
         resources: what is kept with this client by others and closed with it, by what it is called.
     """
 
-    def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
+    def __init__(self, connection: Connection, metadata: NodeMetadata, session: SavedLogin | None) -> None:
         self.connection = connection
         self.session = session
         self._metadata = metadata

@@ -34,7 +34,12 @@ from syft_ext.messages.accounts import (
     UserList,
     UserView,
 )
-from syft_ext.messages.own_account import EndSessionOf, ListSessionsOf, OpenSession, OpenSessions
+from syft_ext.messages.own_account import (
+    AccountSessionList,
+    AccountSessionView,
+    EndAccountSessionOf,
+    ListAccountSessionsOf,
+)
 from syft_ext.messages.permissions import FLAGS
 
 __all__ = ["Groups", "Roles", "Users"]
@@ -92,13 +97,13 @@ class Users(Listing[UserView]):
         """Forget a user's one-time codes, because they lost their device; their sessions and keys end."""
         self.client.call(ResetTotp(user_id=user_id))
 
-    def sessions(self, user_id: str) -> list[OpenSession]:
+    def sessions(self, user_id: str) -> list[AccountSessionView]:
         """A user's logins that are still good."""
-        reply: OpenSessions = self.client.call(ListSessionsOf(user_id=user_id))
+        reply: AccountSessionList = self.client.call(ListAccountSessionsOf(user_id=user_id))
         return reply.sessions
 
     def end_session(self, user_id: str, session_id: str) -> None:
-        self.client.call(EndSessionOf(user_id=user_id, session_id=session_id))
+        self.client.call(EndAccountSessionOf(user_id=user_id, session_id=session_id))
 
     def key(self, item: UserView) -> tuple[str, ...]:
         return (item.id, item.email)

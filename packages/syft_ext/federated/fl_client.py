@@ -7,7 +7,7 @@ from typing import Any
 
 from syft_ext.errors import NotFound, Unauthenticated
 from syft_ext.federated.job import FLJob, PlanLoader
-from syft_ext.federated.session import Line, WorkerSession
+from syft_ext.federated.session import WorkerSession, WorkerTransports
 from syft_ext.federated.speed import Speeds, measure
 from syft_ext.identity import Identity
 from syft_ext.messages.federated import WorkerView
@@ -57,7 +57,7 @@ class FLClient:
         self.load_plan = load_plan
         self.report_metrics = report_metrics
         address = NodeAddress.parse(url, secure=secure)
-        self._line = Line(address, self.identity, ca_file=ca_file, transport=transport)
+        self._transports = WorkerTransports(address, self.identity, ca_file=ca_file, transport=transport)
         self.grid_worker = GridWorker(self)
         self._sessions: dict[tuple[str, str], WorkerSession] = {}
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class FLClient:
         with self._lock:
             key = (name, version)
             if key not in self._sessions:
-                self._sessions[key] = WorkerSession(self._line, name, version, self.auth_token)
+                self._sessions[key] = WorkerSession(self._transports, name, version, self.auth_token)
             return self._sessions[key]
 
     def new_job(self, model_name: str, model_version: str) -> FLJob:
@@ -76,7 +76,7 @@ class FLClient:
 
     def close(self) -> None:
         """Release the sockets."""
-        self._line.close()
+        self._transports.close()
 
     def __enter__(self) -> FLClient:
         return self
@@ -121,7 +121,7 @@ class GridWorker:
         session = self._client.session(model_name, model_version)
         if session.worker is None:
             raise Unauthenticated("authenticate for the training first")
-        session.speeds = measure(session.line.bulk(session.worker.token))
+        session.speeds = measure(session.transports.bulk(session.worker.token))
         return session.speeds
 
     def worker(self, model_name: str, model_version: str) -> WorkerView:

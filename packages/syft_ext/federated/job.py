@@ -312,4 +312,4 @@ class FLJob:
         report of what it learned are not.
         """
         self.stopped.set()
-        self.session.line.hang_up()
+        self.session.transports.hang_up()

@@ -20,12 +20,12 @@ from syft_ext.transport import Connection, Transport, WebSocketTransport, open_t
 from syft_ext.transport.address import NodeAddress
 from syft_ext.transport.base import Buffers
 
-__all__ = ["Line", "WorkerSession"]
+__all__ = ["WorkerSession", "WorkerTransports"]
 
 PATIENCE = 30.0  # seconds beyond a wait that the answer itself may take
 
 
-class Line:
+class WorkerTransports:
     """The transports of one :class:`FLClient`, shared by its jobs. Opened at first use.
 
     Args:
@@ -99,8 +99,8 @@ class WorkerSession:
         speeds: measured when the training asks for it.
     """
 
-    def __init__(self, line: Line, name: str, version: str, auth_token: str) -> None:
-        self.line, self.name, self.version = line, name, version
+    def __init__(self, transports: WorkerTransports, name: str, version: str, auth_token: str) -> None:
+        self.transports, self.name, self.version = transports, name, version
         self.auth_token = auth_token
         self.worker: WorkerView | None = None
         self.speeds: Speeds | None = None
@@ -110,7 +110,7 @@ class WorkerSession:
         message = AuthenticateWorker(
             model_name=self.name, model_version=self.version, auth_token=self.auth_token
         )
-        worker: WorkerView = self.line.bulk("").call(message)
+        worker: WorkerView = self.transports.bulk("").call(message)
         self.worker = worker
         return worker
 
@@ -121,7 +121,7 @@ class WorkerSession:
         """Ask for a part in a cycle; ``wait`` is how many seconds the Domain may hold the answer."""
         token = self._token()
         if self.worker is not None and self.worker.requires_speed_test and self.speeds is None:
-            self.speeds = measure(self.line.bulk(token))
+            self.speeds = measure(self.transports.bulk(token))
         message = CheckIn(idempotency_key=idempotency_key, wait=wait)
         if self.speeds is not None:
             message.ping, message.download, message.upload = (
@@ -129,19 +129,19 @@ class WorkerSession:
                 self.speeds.download,
                 self.speeds.upload,
             )
-        connection = self.line.push(token) if wait else self.line.bulk(token)
+        connection = self.transports.push(token) if wait else self.transports.bulk(token)
         try:
             reply: CheckInReply = connection.call(message, timeout=wait + PATIENCE)
         except (Unavailable, DeadlineExceeded):
-            self.line.hang_up()
+            self.transports.hang_up()
             raise
         return reply
 
     def call(self, message: Message, payload: Buffers = (), *, timeout: float | None = None) -> Any:
-        return self.line.bulk(self._token()).call(message, payload, timeout=timeout)
+        return self.transports.bulk(self._token()).call(message, payload, timeout=timeout)
 
     def download(self, message: Message) -> tuple[Any, bytearray]:
-        reply, data = self.line.bulk(self._token()).download(message)
+        reply, data = self.transports.bulk(self._token()).download(message)
         return reply, data
 
     def call_quietly(self, message: Message) -> None:

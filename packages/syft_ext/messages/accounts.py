@@ -74,7 +74,7 @@ class UserList(Reply):
     total: int
 
 
-class SessionView(Reply):
+class LoginReply(Reply):
     """A login. ``token`` is good until ``expires_at`` (seconds since the epoch), at this node only.
 
     ``bound`` says that the token is good only in messages signed by the key that logged in.
@@ -185,7 +185,7 @@ class UpdateSettings(Message):
 # -- login ---------------------------------------------------------------------------------------------
 
 
-@operation("auth.login", rest="POST /auth/login", reply=SessionView, permission=ANYONE)
+@operation("auth.login", rest="POST /auth/login", reply=LoginReply, permission=ANYONE)
 class Login(Message):
     """Log in with e-mail and password; get a short-lived token.
 

@@ -29,24 +29,24 @@ __all__ = [
     "Action",
     "Call",
     "CheckValues",
-    "CloseSession",
+    "CloseComputeSession",
+    "ComputeSessionList",
+    "ComputeSessionView",
     "ContentLayout",
     "DescribeContent",
     "Drop",
     "Failure",
     "FetchValues",
     "KeepValues",
-    "ListSessions",
+    "ListComputeSessions",
     "Load",
-    "OpenSession",
+    "OpenComputeSession",
     "PlanKept",
     "Put",
     "PutPlan",
     "RanActions",
     "RunActions",
     "RunPlan",
-    "SessionList",
-    "SessionView",
     "TensorLayout",
     "ValueAccess",
 ]
@@ -102,7 +102,7 @@ class Drop(msgspec.Struct, tag="drop", array_like=True, forbid_unknown_fields=Tr
 Action: TypeAlias = Load | Put | Call | RunPlan | Drop
 
 
-class SessionView(Reply):
+class ComputeSessionView(Reply):
     """A session of yours.
 
     Attributes:
@@ -120,8 +120,8 @@ class SessionView(Reply):
     limit: int
 
 
-class SessionList(Reply):
-    sessions: list[SessionView]
+class ComputeSessionList(Reply):
+    sessions: list[ComputeSessionView]
 
 
 class Failure(msgspec.Struct, kw_only=True):
@@ -171,21 +171,23 @@ class ValueAccess(Reply):
     missing: list[str] = []
 
 
-@operation("compute.open", rest="POST /compute/sessions", reply=SessionView, permission=USER, status=201)
-class OpenSession(Message):
+@operation(
+    "compute.open", rest="POST /compute/sessions", reply=ComputeSessionView, permission=USER, status=201
+)
+class OpenComputeSession(Message):
     """Begin a session. It ends when it is closed, when nobody used it for a while, or when the node stops
     (in an environment: not before the environment is destroyed). What is gone answers ``session-lost``."""
 
     environment: EnvironmentId = ""
 
 
-@operation("compute.sessions", rest="GET /compute/sessions", reply=SessionList, permission=USER)
-class ListSessions(Message):
+@operation("compute.sessions", rest="GET /compute/sessions", reply=ComputeSessionList, permission=USER)
+class ListComputeSessions(Message):
     """Your sessions at this node."""
 
 
 @operation("compute.close", rest="DELETE /compute/sessions/{session_id}", permission=USER)
-class CloseSession(Message):
+class CloseComputeSession(Message):
     """End a session of yours; its values are gone."""
 
     session_id: Id

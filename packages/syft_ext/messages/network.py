@@ -115,7 +115,7 @@ class DomainList(Reply):
     domains: list[DomainView]
 
 
-class Found(Reply):
+class NetworkHit(Reply):
     """One dataset or model that a Domain publishes, and where it is. ``item`` is the Domain's description."""
 
     domain_id: str
@@ -137,7 +137,7 @@ class SearchNote(Reply):
 class SearchReply(Reply):
     """Results by Domain name; ``asked`` Domains answered in time except for those in ``notes``."""
 
-    results: list[Found]
+    results: list[NetworkHit]
     notes: list[SearchNote]
     asked: int
     seconds: float

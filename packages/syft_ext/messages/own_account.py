@@ -43,7 +43,7 @@ class KeyList(Reply):
     keys: list[KeyView]
 
 
-class OpenSession(Reply):
+class AccountSessionView(Reply):
     """A login that is still good. ``verify_key`` is the key it is bound to, ``remote`` where it came from."""
 
     id: str
@@ -54,8 +54,8 @@ class OpenSession(Reply):
     current: bool
 
 
-class OpenSessions(Reply):
-    sessions: list[OpenSession]
+class AccountSessionList(Reply):
+    sessions: list[AccountSessionView]
 
 
 class TotpSecret(Reply):
@@ -113,27 +113,29 @@ def key_proof(node_id: str, user_id: str, verify_key: str, signed_at: float) -> 
 # -- sessions ------------------------------------------------------------------------------------------
 
 
-@operation("sessions.list", rest="GET /users/me/sessions", reply=OpenSessions, permission=USER)
-class ListSessions(Message):
+@operation("sessions.list", rest="GET /users/me/sessions", reply=AccountSessionList, permission=USER)
+class ListAccountSessions(Message):
     """Your sessions, the newest first."""
 
 
 @operation("sessions.end", rest="DELETE /users/me/sessions/{session_id}", permission=USER)
-class EndSession(Message):
+class EndAccountSession(Message):
     """End one of your sessions. The key it is bound to is forgotten, unless another session is too."""
 
     session_id: Id
 
 
-@operation("sessions.list_of", rest="GET /users/{user_id}/sessions", reply=OpenSessions, permission=_USERS)
-class ListSessionsOf(Message):
+@operation(
+    "sessions.list_of", rest="GET /users/{user_id}/sessions", reply=AccountSessionList, permission=_USERS
+)
+class ListAccountSessionsOf(Message):
     """Somebody's sessions, the newest first."""
 
     user_id: Id
 
 
 @operation("sessions.end_of", rest="DELETE /users/{user_id}/sessions/{session_id}", permission=_USERS)
-class EndSessionOf(Message):
+class EndAccountSessionOf(Message):
     """End a session of somebody who has no power that you lack."""
 
     user_id: Id

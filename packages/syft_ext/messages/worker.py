@@ -172,7 +172,7 @@ class DeleteWorkerObject(Message):
 
 
 @operation("worker.run", rest="POST /worker/runs", reply=RunReply, permission=_CONTROL, status=201)
-class RunPlan(Message):
+class RunWorkerPlan(Message):
     """Run a plan in this Worker's sandbox, on objects that are here; the results become objects.
 
     Attributes:

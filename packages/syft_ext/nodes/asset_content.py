@@ -14,13 +14,13 @@ from syft_ext.profile.home import user_home
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.frames import content_of
 from syft_ext.sources.opening import open_source
-from syft_ext.sources.parts import Said
+from syft_ext.sources.parts import ColumnMetadata
 
 __all__ = ["open_asset", "open_content"]
 
 
 def open_asset(
-    dataset: str, part: str, value: Any, mock: Any, said: Said, columns: Sequence[str] | None
+    dataset: str, part: str, value: Any, mock: Any, said: ColumnMetadata, columns: Sequence[str] | None
 ) -> tuple[PartsContent, PartsContent | None]:
     """An asset's data and mock; nothing is uploaded yet."""
     label = f"{dataset}/{part}"
@@ -34,7 +34,7 @@ def open_asset(
     return content, stand_in
 
 
-def open_content(value: Any, said: Said, label: str, columns: Sequence[str] | None) -> PartsContent:
+def open_content(value: Any, said: ColumnMetadata, label: str, columns: Sequence[str] | None) -> PartsContent:
     """What :meth:`Datasets.create` takes as the data of one asset, ready to be read.
 
     What must be written again before it can be sent, goes through the user's own folder on disk.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.client.requests import DataRequest
     from syft_ext.sources.content import PartsContent
-    from syft_ext.sources.parts import Said
+    from syft_ext.sources.parts import ColumnMetadata
 
 __all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets"]
 
@@ -121,7 +121,7 @@ class DatasetAsset:
         mock: Any = None,
         note: str = "",
         description: str | None = None,
-        schema: Said | None = None,
+        schema: ColumnMetadata | None = None,
         columns: Sequence[str] | None = None,
         delete_old: bool = False,
     ) -> DatasetAsset:
@@ -137,11 +137,11 @@ class DatasetAsset:
 
         label, store, kept = f"{self._dataset.name}/{self.name}", Objects(self.client), list[RemoteObject]()
         generate = isinstance(mock, str) and mock == GENERATE
-        said = _said(self.view) if schema is None else schema
+        metadata = _metadata(self.view) if schema is None else schema
         changes: dict[str, Any] = {"note": note, "delete_old": delete_old, "description": description}
         try:
             if data is not None:
-                content = open_content(data, said, label, columns)
+                content = open_content(data, metadata, label, columns)
                 kept.append(store.put_content(content, description=label))
                 changes |= {"object_id": kept[-1].id, "columns": content.columns}
             elif schema is not None:
@@ -149,7 +149,7 @@ class DatasetAsset:
                     _with(column, schema.get(column.name, {})) for column in self.view.columns
                 ]
             if mock is not None and not generate:
-                stand_in = open_content(mock, said, f"mock of {label}", None)
+                stand_in = open_content(mock, metadata, f"mock of {label}", None)
                 kept.append(store.put_content(stand_in, description=f"mock of {label}"))
                 changes["mock_id"] = kept[-1].id
             message = UpdateAsset(dataset_id=self._dataset.id, asset=self.name, **changes)
@@ -328,7 +328,7 @@ class Datasets(Collection[Dataset]):
         description: str = "",
         tags: Sequence[str] = (),
         subjects: str = "",
-        schema: Said | None = None,
+        schema: ColumnMetadata | None = None,
         columns: Sequence[str] | None = None,
         statistics: Mapping[str, Sequence[str]] | Sequence[str] = (),
         mock_rows: int = 100,
@@ -442,7 +442,7 @@ def _parts(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {"data": value}
 
 
-def _said(view: AssetView) -> dict[str, dict[str, Any]]:
+def _metadata(view: AssetView) -> dict[str, dict[str, Any]]:
     """What the schema says of columns, beyond their form."""
     return {column.name: _about(column) for column in view.columns}
 
@@ -452,8 +452,8 @@ def _about(column: Column) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(column, name)) not in ("", None, [])}
 
 
-def _with(column: Column, said: Mapping[str, Any]) -> Column:
-    return Column(name=column.name, dtype=column.dtype, shape=column.shape, **{**_about(column), **said})
+def _with(column: Column, metadata: Mapping[str, Any]) -> Column:
+    return Column(name=column.name, dtype=column.dtype, shape=column.shape, **{**_about(column), **metadata})
 
 
 def _words(categories: Sequence[str]) -> str:

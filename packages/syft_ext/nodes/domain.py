@@ -16,7 +16,7 @@ from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
 from syft_ext.nodes.datasets import Datasets
 from syft_ext.nodes.environments import Environments
-from syft_ext.nodes.found import Found, Hit, Source
+from syft_ext.nodes.found import Hit, SearchHits, Source
 from syft_ext.nodes.kinds import client_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class DomainClient(NodeClient):
         min_rows: int | None = None,
         max_rows: int | None = None,
         limit: int = 100,
-    ) -> Found[DomainClient]:
+    ) -> SearchHits[DomainClient]:
         """Search the datasets, models and objects that you may find, in what is published of them.
 
         ``found[0].request("why")`` asks for what was found.
@@ -129,7 +129,7 @@ class DomainClient(NodeClient):
         )
         reply: SearchResults = self.call(message)
         here = Source(self.name, self.address, self.id, None, self)
-        return Found(Hit(here, entry) for entry in reply.entries)
+        return SearchHits(Hit(here, entry) for entry in reply.entries)
 
     def analyze(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> Analysis:
         """Statistics of tables, here or at several Domains: see :func:`syft_ext.statistics.analyze.analyze`."""

@@ -15,7 +15,7 @@ from syft_ext.messages.datasets import SearchEntry
 if TYPE_CHECKING:
     from syft_ext.client.requests import DataRequest
 
-__all__ = ["DomainConnector", "Found", "FoundAsset", "Hit", "Source", "to_be_asked_for"]
+__all__ = ["DomainConnector", "FoundAsset", "Hit", "SearchHits", "Source", "to_be_asked_for"]
 
 Client = TypeVar("Client", bound=DomainCaller)
 """The client of a Domain that the search gives out; no more of it is used here than a Protocol says."""
@@ -220,7 +220,7 @@ class Hit(Generic[Client]):
         return self.table()._repr_html_()
 
 
-class Found(list[Hit[Client]]):
+class SearchHits(list[Hit[Client]]):
     """What a search at one Domain found, newest first."""
 
     def __init__(self, hits: Iterable[Hit[Client]]) -> None:

@@ -7,11 +7,11 @@ from syft_ext.display.prompt import ask
 from syft_ext.errors import GridError, TotpRequired
 from syft_ext.identity import Identity
 from syft_ext.messages import NodeMetadata
-from syft_ext.messages.accounts import Login, Logout, SessionView
+from syft_ext.messages.accounts import Login, LoginReply, Logout
 from syft_ext.nodes.kinds import client_class
 from syft_ext.pointers.install import install
 from syft_ext.profile import credentials
-from syft_ext.profile.credentials import Session
+from syft_ext.profile.credentials import SavedLogin
 from syft_ext.profile.home import user_identity
 from syft_ext.profile.known_nodes import meet
 from syft_ext.transport import Connection, Transport, open_transport
@@ -73,7 +73,7 @@ def enter(
         return _client(connection, metadata, None)
     reply = _log_in(connection, email, password, totp)
     connection.token = reply.token
-    session = Session(
+    session = SavedLogin(
         address=address,
         email=reply.user.email,
         token=reply.token,
@@ -87,9 +87,9 @@ def enter(
     return _client(connection, metadata, session)
 
 
-def _log_in(connection: Connection, email: str, password: str, totp: str) -> SessionView:
+def _log_in(connection: Connection, email: str, password: str, totp: str) -> LoginReply:
     try:
-        reply: SessionView = connection.call(Login(email=email, password=password, totp=totp))
+        reply: LoginReply = connection.call(Login(email=email, password=password, totp=totp))
     except TotpRequired:
         code = None if totp else ask(f"One-time code of {email}")
         if not code:
@@ -164,6 +164,6 @@ def open_session(
     return connection, metadata
 
 
-def _client(connection: Connection, metadata: NodeMetadata, session: Session | None) -> NodeClient:
+def _client(connection: Connection, metadata: NodeMetadata, session: SavedLogin | None) -> NodeClient:
     install()  # torch may have been loaded since
     return client_class(metadata.kind)(connection, metadata, session)

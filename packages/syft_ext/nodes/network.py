@@ -16,22 +16,22 @@ from syft_ext.messages import NodeMetadata, Reply
 from syft_ext.messages.datasets import SearchEntry
 from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchNote
 from syft_ext.nodes.domain import DomainClient
-from syft_ext.nodes.found import Found, FoundAsset, Hit, Source
+from syft_ext.nodes.found import FoundAsset, Hit, SearchHits, Source
 from syft_ext.nodes.kinds import client_of
 from syft_ext.nodes.login import connect, enter, login
 from syft_ext.profile import credentials
-from syft_ext.profile.credentials import Session
+from syft_ext.profile.credentials import SavedLogin
 from syft_ext.transport import Connection
 from syft_ext.transport.address import NodeAddress
 
 if TYPE_CHECKING:
     from syft_ext.statistics.result import Analysis
 
-__all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "SearchResults"]
+__all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "NetworkSearchResults"]
 
 
-class _Found(Reply):
-    """As in :class:`~syft_ext.messages.network.Found`; what was found is read when somebody looks at it."""
+class _RawNetworkHit(Reply):
+    """As in :class:`~syft_ext.messages.network.NetworkHit`; what was found is read when somebody looks at it."""
 
     domain_id: str
     domain_name: str
@@ -40,7 +40,7 @@ class _Found(Reply):
 
 
 class _SearchReply(Reply):
-    results: list[_Found]
+    results: list[_RawNetworkHit]
     notes: list[SearchNote]
     asked: int
     seconds: float
@@ -57,7 +57,7 @@ class _UnreadHit(Hit[DomainClient]):
         return msgspec.msgpack.decode(self._item, type=SearchEntry)
 
 
-class SearchResults(Found[DomainClient]):
+class NetworkSearchResults(SearchHits[DomainClient]):
     """Hits of a search. ``notes`` says which Domains could not answer, and why."""
 
     def __init__(self, network: NetworkClient, reply: _SearchReply) -> None:
@@ -102,7 +102,7 @@ class Domains(Collection[DomainView]):
 class NetworkClient(NodeClient):
     """A Network: it knows Domains, searches them, and carries messages to them."""
 
-    def __init__(self, connection: Connection, metadata: NodeMetadata, session: Session | None) -> None:
+    def __init__(self, connection: Connection, metadata: NodeMetadata, session: SavedLogin | None) -> None:
         super().__init__(connection, metadata, session)
         self._clients: dict[str, DomainClient] = {}
 
@@ -124,7 +124,7 @@ class NetworkClient(NodeClient):
         max_rows: int | None = None,
         limit: int = 100,
         deadline: float | None = None,
-    ) -> SearchResults:
+    ) -> NetworkSearchResults:
         """Search what all Domains publish; they are asked at the same time.
 
         ``found[0].request("why")`` asks for what was found, at the Domain that has it.
@@ -155,7 +155,7 @@ class NetworkClient(NodeClient):
         with self.explained():
             frame = self.open(message, timeout=90.0)
             frame.payload.drain()
-            return SearchResults(self, frame.envelope.reply_as(_SearchReply))
+            return NetworkSearchResults(self, frame.envelope.reply_as(_SearchReply))
 
     def connect(
         self,

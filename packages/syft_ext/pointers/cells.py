@@ -17,7 +17,7 @@ from syft_ext.errors import Unsupported
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Cell", "Handle", "Holder", "Meta", "Step", "Stored", "meta_of"]
+__all__ = ["Cell", "Handle", "Holder", "Meta", "Stored", "ViewStep", "meta_of"]
 
 
 class Meta(NamedTuple):
@@ -64,7 +64,7 @@ class Handle:
         return self  # values are never changed, so they can be shared
 
 
-class Step(NamedTuple):
+class ViewStep(NamedTuple):
     """How a view comes from its parent: ``read(parent's handle)`` and ``write(parent's handle, new value)``,
     which gives the parent's new value. ``write`` is None where a view cannot be written to."""
 
@@ -79,7 +79,7 @@ class Cell:
     __slots__ = ("_handle", "_root", "_seen", "meta", "parent", "step", "version")
 
     def __init__(
-        self, handle: Handle, meta: Meta, parent: Cell | None = None, step: Step | None = None
+        self, handle: Handle, meta: Meta, parent: Cell | None = None, step: ViewStep | None = None
     ) -> None:
         self._handle, self.meta, self.parent, self.step = handle, meta, parent, step
         # None for itself: a cycle would keep values alive until the garbage collector comes by.

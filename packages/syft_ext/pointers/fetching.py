@@ -15,7 +15,7 @@ from syft_ext.pointers.cells import Cell, Stored
 
 if TYPE_CHECKING:
     from syft_ext.pointers.location import Location
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["Pointer", "TensorPointer", "get", "get_all", "keep", "request", "stored_object", "stored_of"]
 
@@ -27,7 +27,7 @@ class TensorPointer(Protocol):
         grad: a remote tensor too, if there is one.
     """
 
-    _session: Session
+    _session: RemoteSession
     _cell: Cell | None
     _stored: Stored | None
     dtype: torch.dtype

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch._decomp import decompositions
 
-from syft_ext.pointers.here import here
+from syft_ext.pointers.dispatch_context import factories_at
 from syft_ext.pointers.record import needs_value
 from syft_ext.pointers.routes import add_functions
 from syft_ext.pointers.tensor import RemoteTensor
@@ -33,7 +33,7 @@ def _plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def _backward(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     assert isinstance(tensor, RemoteTensor)
-    with here(tensor._session):
+    with factories_at(tensor._session):
         torch.Tensor.backward(tensor, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
@@ -41,7 +41,7 @@ def _grad(outputs: Any, *args: Any, **kwargs: Any) -> Any:
     found = [t for t in _tensors(outputs) if isinstance(t, RemoteTensor)]
     if not found:
         return _plainly(torch.autograd.grad, outputs, *args, **kwargs)
-    with here(found[0]._session):
+    with factories_at(found[0]._session):
         return torch.autograd.grad(outputs, *args, **kwargs)
 
 

@@ -12,7 +12,7 @@ from syft_ext.errors import BadRequest, GridError, TooManyRequests
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["Location", "location_of", "target_of"]
 
@@ -27,7 +27,7 @@ class Location:
 
     def __init__(self, client: Caller, environment: str = "") -> None:
         self.client, self.environment = client, environment
-        self._session: Session | None = None
+        self._session: RemoteSession | None = None
         self._lock = threading.Lock()
 
     @property
@@ -45,7 +45,7 @@ class Location:
         return self
 
     @property
-    def session(self) -> Session:
+    def session(self) -> RemoteSession:
         """Your session here; opened at first use, and anew when the last one is over."""
         with self._lock:
             if self._session is None or not self._session.alive:
@@ -53,11 +53,13 @@ class Location:
                 _open.add(self._session)
             return self._session
 
-    def _opened(self) -> Session:
-        from syft_ext.pointers.session import Session  # loads torch: only where something is sent or loaded
+    def _opened(self) -> RemoteSession:
+        from syft_ext.pointers.session import (
+            RemoteSession,
+        )  # loads torch: only where something is sent or loaded
 
         try:
-            return Session(self.client, self.environment)
+            return RemoteSession(self.client, self.environment)
         except TooManyRequests as error:
             raise TooManyRequests(
                 f"{error.detail}.\n  Instead: domain.compute shows them, domain.compute.close() ends them",
@@ -86,7 +88,7 @@ class Location:
         return f"<Location {self.name}, id {self.id}>"
 
 
-_open: weakref.WeakSet[Session] = weakref.WeakSet()
+_open: weakref.WeakSet[RemoteSession] = weakref.WeakSet()
 
 
 @atexit.register

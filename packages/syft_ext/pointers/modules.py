@@ -16,7 +16,7 @@ from syft_ext.errors import Conflict, GridError
 from syft_ext.pointers.containers import RemoteList
 from syft_ext.pointers.location import Location
 from syft_ext.pointers.record import put
-from syft_ext.pointers.session import Session
+from syft_ext.pointers.session import RemoteSession
 from syft_ext.pointers.tensor import RemoteTensor
 
 __all__ = ["get_module", "is_remote", "send_module", "swap"]
@@ -54,7 +54,7 @@ def send_module(module: M, location: Location) -> M:
     return module
 
 
-def _remote(session: Session, tensor: torch.Tensor) -> RemoteTensor:
+def _remote(session: RemoteSession, tensor: torch.Tensor) -> RemoteTensor:
     remote = put(session, tensor)
     if isinstance(tensor, torch.nn.Parameter):
         remote._is_param = True  # what makes a subclass a Parameter for torch

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from syft_ext.errors import GridError
 from syft_ext.messages.compute import Action, Drop, Put
-from syft_ext.pointers.lines import Place, place
+from syft_ext.pointers.call_sites import CallSite, call_site
 
 __all__ = ["Batch", "Outbox"]
 
@@ -63,7 +63,7 @@ class Outbox:
         self._values = 0
         self._closed = False
         self.error: GridError | None = None
-        self.places: dict[int, Place] = {}  # action -> the line that recorded it, until it has run
+        self.call_sites: dict[int, CallSite] = {}  # action -> the line that recorded it, until it has run
 
     @property
     def waiting_bytes(self) -> int:
@@ -95,7 +95,7 @@ class Outbox:
         whether there may be too few threads that send (:meth:`enlist`).
         """
         size = 256 + (len(data) if data is not None else 0)
-        where = place()
+        where = call_site()
         with self._changed:
             while self._bytes > HIGH_WATER and self.error is None and not self._closed:
                 self._changed.wait()
@@ -103,7 +103,7 @@ class Outbox:
             self._drop_dead()
             first, self._values = self._values, self._values + outs
             numbers = list(range(first, first + outs))
-            self.places[self._recorded] = where
+            self.call_sites[self._recorded] = where
             self._append(make(numbers), data, size)
             return numbers, not self._senders or (self._senders <= self._in_flight and self._due())
 
@@ -203,7 +203,7 @@ class Outbox:
         with self._changed:
             self._in_flight -= 1
             for number in range(batch.first, batch.after):
-                self.places.pop(number, None)
+                self.call_sites.pop(number, None)
             self._changed.notify_all()
 
     def fail(self, error: GridError) -> None:

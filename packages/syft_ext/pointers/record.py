@@ -22,15 +22,15 @@ from syft_ext.plans.graph.ops import ALLOWED
 from syft_ext.plans.tracing.decompositions import second_pass
 from syft_ext.plans.tracing.errors import hint_for_op
 from syft_ext.plans.tracing.lower import STORAGE
+from syft_ext.pointers.call_sites import call_site, line_at
 from syft_ext.pointers.cells import Handle, meta_of
-from syft_ext.pointers.here import current, depth, here
-from syft_ext.pointers.lines import line_at, place
+from syft_ext.pointers.dispatch_context import current, depth, factories_at
 from syft_ext.pointers.routes import Order, Route, add_choice
 from syft_ext.pointers.shapes import results_of
 from syft_ext.pointers.tensor import RemoteTensor, wrap
 
 if TYPE_CHECKING:
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["Encoded", "bring_along", "call", "encode", "needs_value", "put", "record", "refuse", "session_of"]
 
@@ -59,7 +59,7 @@ def refuse(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 def needs_value(tensor: Any, what: str = "") -> GridError:
     """The error for code that decides on, prints or converts values."""
-    line = line_at(place())
+    line = line_at(call_site())
     name = tensor.location.name if hasattr(tensor, "location") else "another place"
     what = what or "needs the value of a tensor"
     return Unsupported(
@@ -70,17 +70,17 @@ def needs_value(tensor: Any, what: str = "") -> GridError:
 def _rewrite(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if depth() > _DEEPEST:
         return refuse(func, args, kwargs)  # a rule that leads back to itself
-    with here(session_of(args, kwargs)):
+    with factories_at(session_of(args, kwargs)):
         return _table()[func](*args, **kwargs)
 
 
 def _prim(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    with here(session_of(args, kwargs)):
+    with factories_at(session_of(args, kwargs)):
         return func.impl_aten(*args, **kwargs)
 
 
 def _compose(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    with here(session_of(args, kwargs)):
+    with factories_at(session_of(args, kwargs)):
         return func.decompose(*args, **kwargs)
 
 
@@ -131,15 +131,15 @@ def record(op: Any, like: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 
 def call(
-    session: Session, op: str, args: list[Any], kwargs: dict[str, Any] | None = None, outs: int = 1
+    session: RemoteSession, op: str, args: list[Any], kwargs: dict[str, Any] | None = None, outs: int = 1
 ) -> list[Handle]:
     """Queue one operation on arguments as they are written in a plan; its results."""
     return session.record(outs, lambda numbers: Call(outs=numbers, op=op, args=args, kwargs=kwargs or {}))
 
 
-def session_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Session:
+def session_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> RemoteSession:
     """Where the operands are. Raises :class:`GridError` when that is more than one place."""
-    found: Session | None = None
+    found: RemoteSession | None = None
     for argument in (*args, *kwargs.values()):
         for tensor in argument if isinstance(argument, list | tuple) else (argument,):
             if isinstance(tensor, RemoteTensor) and tensor._session is not found:
@@ -151,7 +151,7 @@ def session_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Session:
     return found
 
 
-def _apart(one: Session, other: Session) -> GridError:
+def _apart(one: RemoteSession, other: RemoteSession) -> GridError:
     names = one.client.name, other.client.name
     if names[0] == names[1]:
         return GridError(f"the operands are in two sessions at {names[0]}: values do not move between them")
@@ -166,7 +166,7 @@ class Encoded:
 
     __slots__ = ("_brought", "_kinds", "abstract", "args", "kwargs", "options", "session")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: RemoteSession) -> None:
         self.session = session
         self.args: list[Any] = []
         self.kwargs: dict[str, Any] = {}
@@ -202,7 +202,7 @@ class Encoded:
         return None, argument
 
 
-def encode(session: Session, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Encoded:
+def encode(session: RemoteSession, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Encoded:
     """Arguments for the wire; local tensors among them are sent along."""
     encoded = Encoded(session)
     pairs = [encoded.add(argument) for argument in args]
@@ -226,7 +226,7 @@ def _dtype(dtype: torch.dtype) -> str:
 # -- local operands -------------------------------------------------------------------------------------
 
 
-def put(session: Session, tensor: torch.Tensor) -> RemoteTensor:
+def put(session: RemoteSession, tensor: torch.Tensor) -> RemoteTensor:
     """A copy of ``tensor`` there, as it is now."""
     dtype = dtype_name(tensor.dtype)
     if dtype is None or tensor.layout != torch.strided or tensor.device.type == "meta":
@@ -242,7 +242,7 @@ def put(session: Session, tensor: torch.Tensor) -> RemoteTensor:
     return wrap(session, handle, meta)
 
 
-def bring_along(session: Session, tensor: torch.Tensor) -> RemoteTensor:
+def bring_along(session: RemoteSession, tensor: torch.Tensor) -> RemoteTensor:
     """A local operand of a remote operation, sent along. Raises :class:`GridError` if it should be sent first."""
     if tensor.requires_grad and torch.is_grad_enabled():
         raise GridError(

@@ -10,7 +10,7 @@ import torch
 
 from syft_ext.errors import Unsupported
 from syft_ext.plans.tracing.randomness import Randomness
-from syft_ext.pointers.here import here
+from syft_ext.pointers.dispatch_context import factories_at
 from syft_ext.pointers.inplace import write
 from syft_ext.pointers.record import bring_along, needs_value, record, session_of
 from syft_ext.pointers.routes import Route, add_routes, dispatch
@@ -84,7 +84,7 @@ def _index_put(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
             if isinstance(mask, RemoteTensor)
             else mask.view(shape)
         )
-        with here(session_of(args, kwargs)):
+        with factories_at(session_of(args, kwargs)):
             return torch.where(mask.to(torch.bool), values.reshape(()).to(target.dtype), target)
     return record(aten.index_put.default, aten.index_put.default, [target, indices, values, accumulate], {})
 
@@ -98,7 +98,7 @@ def _random(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     session = session_of(args, kwargs)
     options = dict(kwargs)
     seed = int(torch.randint(1 << 32, (), generator=options.pop("generator", None)))
-    with here(session):
+    with factories_at(session):
         random = Randomness()
         random.start(dispatch(aten.full.default, [[], seed], {"dtype": torch.int64}))
         return random.table()[func](*args, **options)
@@ -110,7 +110,7 @@ def _attention_backward(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any
     mask, scale = kwargs.get("attn_mask"), kwargs.get("scale") or 1.0 / math.sqrt(args[1].shape[-1])
     if dropout:
         raise Unsupported("attention with dropout inside a fused kernel cannot run remotely")
-    with here(session_of(args, kwargs)):
+    with factories_at(session_of(args, kwargs)):
         scores = torch.matmul(q, k.transpose(-2, -1)) * scale
         if causal:
             rows, columns = q.shape[-2], k.shape[-2]
@@ -133,7 +133,7 @@ def _scalar_first(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     """``5 % x``: torch's own rule for it leads back to it."""
     number, tensor = args
     dtype = torch.result_type(torch.empty((1,), dtype=tensor.dtype, device="meta"), number)
-    with here(tensor._session):
+    with factories_at(tensor._session):
         first = dispatch(aten.full.default, [[], number], {"dtype": dtype})
     return dispatch(func._overloadpacket.Tensor, [first, tensor], {})
 
@@ -144,7 +144,7 @@ def _same_form(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> boo
 
 def _strided_zeros(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     dtype = kwargs.get("dtype") or args[0].dtype
-    with here(args[0]._session):
+    with factories_at(args[0]._session):
         return dispatch(aten.full.default, [args[1], 0], {"dtype": dtype})
 
 

@@ -19,7 +19,7 @@ from syft_ext.sources.frames import content_of
 from syft_ext.store.content import Data, decode
 
 if TYPE_CHECKING:
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["send"]
 
@@ -47,7 +47,7 @@ def send(
     return pointer
 
 
-def _send(value: Any, session: Session) -> Any:
+def _send(value: Any, session: RemoteSession) -> Any:
     if isinstance(value, RemoteTensor):
         return value.send()
     if isinstance(value, torch.Tensor):

@@ -1,7 +1,8 @@
 """A session at a Domain (or in a compute environment) as its user sees it: record, and wait only for results.
 
 Sending threads carry batches of actions while the user's code goes on. What went wrong with an action shows at
-the next :meth:`Session.fetch` or :meth:`Session.barrier`, with the line of the user's code that recorded it.
+the next :meth:`RemoteSession.fetch` or :meth:`RemoteSession.barrier`, with the line of the user's code that
+recorded it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from syft_ext.errors import (
 from syft_ext.messages import Message
 from syft_ext.messages import compute as m
 from syft_ext.messages.objects import ObjectView
+from syft_ext.pointers.call_sites import CallSite, line_at
 from syft_ext.pointers.cells import Handle
-from syft_ext.pointers.lines import Place, line_at
 from syft_ext.pointers.outbox import Batch, Outbox
 from syft_ext.profile import credentials
 from syft_ext.tensors import decode_tensors
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.transport import Connection
 
-__all__ = ["Session"]
+__all__ = ["RemoteSession"]
 
 SENDERS = 4  # batches on their way at once
 IDLE = 5.0  # seconds after which a sending thread that has nothing to do ends
@@ -52,7 +53,7 @@ T = TypeVar("T")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-class Session:
+class RemoteSession:
     """Values of one user in one place. Made by :class:`~syft_ext.pointers.location.Location`.
 
     Attributes:
@@ -60,13 +61,15 @@ class Session:
         environment: id of the compute environment; "" is the Domain itself.
     """
 
-    def __init__(self, client: Caller, environment: str = "", view: m.SessionView | None = None) -> None:
+    def __init__(
+        self, client: Caller, environment: str = "", view: m.ComputeSessionView | None = None
+    ) -> None:
         self.client, self.environment = client, environment
-        self.view = view or client.call(m.OpenSession(environment=environment), timeout=TIMEOUT)
+        self.view = view or client.call(m.OpenComputeSession(environment=environment), timeout=TIMEOUT)
         self.outbox = Outbox()
         self._lock = threading.Lock()
         self._failures: dict[int, m.Failure] = {}
-        self._places: dict[int, Place] = {}  # of the actions that failed
+        self._call_sites: dict[int, CallSite] = {}  # of the actions that failed
         self._told: set[int] = set()
         self._plans: set[str] = set()
         self._ending = weakref.finalize(self, _end, client.connection, self.id)
@@ -104,9 +107,9 @@ class Session:
 
     # -- waiting ------------------------------------------------------------------------------------
 
-    def current(self) -> m.SessionView:
+    def current(self) -> m.ComputeSessionView:
         """What the node says of it now. Raises :class:`SessionLost` when it is over."""
-        reply: m.SessionList = self.client.call(m.ListSessions())
+        reply: m.ComputeSessionList = self.client.call(m.ListComputeSessions())
         for view in reply.sessions:
             if view.session_id == self.id:
                 self.view = view
@@ -218,9 +221,9 @@ class Session:
             for failure in failures:
                 if failure.action not in self._told:
                     self._failures.setdefault(failure.action, failure)
-                    where = self.outbox.places.get(failure.action)
+                    where = self.outbox.call_sites.get(failure.action)
                     if where is not None:
-                        self._places.setdefault(failure.action, where)
+                        self._call_sites.setdefault(failure.action, where)
 
     def raise_failure(self) -> None:
         """Raise what went wrong first and was not told yet; what follows from it is told with it."""
@@ -234,7 +237,7 @@ class Session:
         raise self._explained(failure)
 
     def _explained(self, failure: m.Failure) -> GridError:
-        line = line_at(self._places.get(failure.action) or self.outbox.places.get(failure.action))
+        line = line_at(self._call_sites.get(failure.action) or self.outbox.call_sites.get(failure.action))
         detail = failure.detail
         extra: dict[str, Any] = {"action": failure.action}
         if line.number:
@@ -303,7 +306,7 @@ class Session:
             f"the session at {self.client.name} was closed; send and load the data again"
         )
         if alive:
-            self.client.call(m.CloseSession(session_id=self.id), timeout=10.0)
+            self.client.call(m.CloseComputeSession(session_id=self.id), timeout=10.0)
 
 
 def _end(connection: Connection, session_id: str) -> None:
@@ -311,6 +314,6 @@ def _end(connection: Connection, session_id: str) -> None:
 
     def close() -> None:
         with suppress(GridError):
-            connection.call(m.CloseSession(session_id=session_id), timeout=10.0)
+            connection.call(m.CloseComputeSession(session_id=session_id), timeout=10.0)
 
     threading.Thread(target=close, name="grid-session-end", daemon=True).start()

@@ -19,7 +19,7 @@ from syft_ext.pointers.tensor import RemoteTensor
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["pointer"]
 
@@ -51,7 +51,7 @@ def pointer(client: Caller, object_id: str, environment: str = "") -> Any:
     return found
 
 
-def _load(session: Session, object_id: str, item: TensorLayout) -> RemoteTensor:
+def _load(session: RemoteSession, object_id: str, item: TensorLayout) -> RemoteTensor:
     (handle,) = session.record(1, lambda out: Load(out=out[0], object_id=object_id, name=item.name))
     alone = Stored(object_id, handle.number, loaded=True) if not item.name else None
     return RemoteTensor(session, Cell(handle, _meta(item)), alone)

@@ -23,7 +23,7 @@ from syft_ext.pointers.routes import FUNCTIONS, dispatch
 if TYPE_CHECKING:
     from syft_ext.client.requests import DataRequest
     from syft_ext.messages.compute import ValueAccess
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["RemoteTensor", "wrap"]
 
@@ -34,12 +34,12 @@ class RemoteTensor(torch.Tensor):
     Make one with ``tensor.send(domain)`` or ``asset.pointer()``; what is computed from it stays where it is.
     """
 
-    _session: Session
+    _session: RemoteSession
     _cell: Cell | None
     _stored: Stored | None
 
     @staticmethod
-    def __new__(cls, session: Session, cell: Cell, stored: Stored | None = None) -> RemoteTensor:
+    def __new__(cls, session: RemoteSession, cell: Cell, stored: Stored | None = None) -> RemoteTensor:
         meta = cell.meta
         tensor: RemoteTensor = torch.Tensor._make_wrapper_subclass(
             cls, meta.shape, strides=meta.strides, dtype=meta.dtype, device=_CPU
@@ -47,7 +47,7 @@ class RemoteTensor(torch.Tensor):
         tensor._session, tensor._cell, tensor._stored = session, cell, stored
         return tensor
 
-    def __init__(self, session: Session, cell: Cell, stored: Stored | None = None) -> None:
+    def __init__(self, session: RemoteSession, cell: Cell, stored: Stored | None = None) -> None:
         """Made in ``__new__``; torch calls this with the same arguments."""
 
     @classmethod
@@ -177,6 +177,6 @@ class RemoteTensor(torch.Tensor):
 _CPU = torch.device("cpu")
 
 
-def wrap(session: Session, handle: Handle, meta: Meta) -> RemoteTensor:
+def wrap(session: RemoteSession, handle: Handle, meta: Meta) -> RemoteTensor:
     """A pointer to a value of its own."""
     return RemoteTensor(session, Cell(handle, meta))

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from syft_ext.pointers.cells import Cell, Handle, Meta, Step
+from syft_ext.pointers.cells import Cell, Handle, Meta, ViewStep
 from syft_ext.pointers.record import call, encode
 from syft_ext.pointers.routes import add_routes
-from syft_ext.pointers.session import Session
+from syft_ext.pointers.session import RemoteSession
 from syft_ext.pointers.shapes import results_of
 from syft_ext.pointers.tensor import RemoteTensor
 
@@ -79,11 +79,15 @@ def view(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> RemoteTen
     wire = encoded.args
     if op == "aten.reshape.default":
         wire = [wire[0], ["l", *meta.shape]]
-    step = Step(_reader(session, op, wire, encoded.kwargs), _through(session, writer, wire, parent.meta), op)
+    step = ViewStep(
+        _reader(session, op, wire, encoded.kwargs), _through(session, writer, wire, parent.meta), op
+    )
     return RemoteTensor(session, Cell(step.read(parent.now()), meta, parent, step))
 
 
-def _reader(session: Session, op: str, wire: list[Any], kwargs: dict[str, Any]) -> Callable[[Handle], Handle]:
+def _reader(
+    session: RemoteSession, op: str, wire: list[Any], kwargs: dict[str, Any]
+) -> Callable[[Handle], Handle]:
     rest = wire[1:]
 
     def read(parent: Handle) -> Handle:
@@ -93,7 +97,7 @@ def _reader(session: Session, op: str, wire: list[Any], kwargs: dict[str, Any]) 
 
 
 def _through(
-    session: Session, writer: _Writer | None, wire: list[Any], meta: Meta
+    session: RemoteSession, writer: _Writer | None, wire: list[Any], meta: Meta
 ) -> Callable[[Handle, Handle], Handle] | None:
     if writer is None:
         return None

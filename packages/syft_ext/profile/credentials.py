@@ -16,10 +16,10 @@ from syft_ext.errors import NotLoggedIn
 from syft_ext.profile.home import locked, read_json, user_home, write_private
 from syft_ext.transport.address import NodeAddress
 
-__all__ = ["Session", "forget", "list_sessions", "load", "require", "save"]
+__all__ = ["SavedLogin", "forget", "list_sessions", "load", "require", "save"]
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """A user's login at one node. Times are seconds since the epoch.
 
     Attributes:
@@ -41,10 +41,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return time.time() >= self.expires_at
 
     def __repr__(self) -> str:  # the token must not end up in notebooks and logs
-        return f"<Session {self.email} at {self.node_name} ({self.address})>"
+        return f"<SavedLogin {self.email} at {self.node_name} ({self.address})>"
 
 
-_sessions: dict[str, Session] = {}
+_sessions: dict[str, SavedLogin] = {}
 _lock = threading.Lock()
 
 
@@ -52,11 +52,11 @@ def _path() -> Path:
     return user_home() / "credentials.json"
 
 
-def _stored() -> dict[str, Session]:
-    return read_json(_path(), dict[str, Session], {})
+def _stored() -> dict[str, SavedLogin]:
+    return read_json(_path(), dict[str, SavedLogin], {})
 
 
-def save(session: Session, *, keep: bool = True) -> None:
+def save(session: SavedLogin, *, keep: bool = True) -> None:
     """Use ``session`` in this process; with ``keep`` also in later ones (credentials file, 0600)."""
     with _lock:
         _sessions[session.address] = session
@@ -65,7 +65,7 @@ def save(session: Session, *, keep: bool = True) -> None:
             write_private(_path(), msgspec.json.encode({**_stored(), session.address: session}))
 
 
-def load(address: str) -> Session | None:
+def load(address: str) -> SavedLogin | None:
     """The session for ``address``: from this process, else from the credentials file; maybe expired."""
     with _lock:
         session = _sessions.get(address)
@@ -75,7 +75,7 @@ def load(address: str) -> Session | None:
     return stored if stored is not None and not stored.expired else session or stored
 
 
-def list_sessions() -> list[Session]:
+def list_sessions() -> list[SavedLogin]:
     """All sessions, of the file and of this process, by address."""
     with _lock:
         merged = {**_stored(), **_sessions}
@@ -94,7 +94,7 @@ def forget(address: str) -> bool:
     return found
 
 
-def require(address: NodeAddress | str) -> Session:
+def require(address: NodeAddress | str) -> SavedLogin:
     """A session for ``address`` that is still valid.
 
     Raises :class:`~syft_ext.errors.NotLoggedIn`, which says how to log in.

@@ -13,7 +13,15 @@ import numpy as np
 from syft_ext.errors import BadRequest, InvalidTensors
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.files import OpenFile
-from syft_ext.sources.parts import NUMPY, Part, Said, array_part, code_of_dtype, raw_part, said_of
+from syft_ext.sources.parts import (
+    NUMPY,
+    ColumnMetadata,
+    Part,
+    array_part,
+    code_of_dtype,
+    metadata_of,
+    raw_part,
+)
 from syft_ext.tensors import header_size, read_layout
 
 __all__ = ["read_npy", "read_npz", "read_safetensors"]
@@ -24,13 +32,13 @@ _HEADERS: dict[Any, Any] = {
 }
 
 
-def read_npy(path: Path, said: Said) -> PartsContent:
+def read_npy(path: Path, metadata: ColumnMetadata) -> PartsContent:
     """One array: a tensor without a name. What its owner says of it stands under the file's name or "data"."""
-    about = said_of(said, path.stem) or said_of(said, "data")
+    about = metadata_of(metadata, path.stem) or metadata_of(metadata, "data")
     return PartsContent("tensor", [_npy_part("", OpenFile.reading(path), about, path.name)])
 
 
-def _npy_part(name: str, file: OpenFile, said: Any, where: str) -> Part:
+def _npy_part(name: str, file: OpenFile, metadata: Any, where: str) -> Part:
     """A part of a .npy file (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
     try:
         with file.stream() as stream:
@@ -42,21 +50,26 @@ def _npy_part(name: str, file: OpenFile, said: Any, where: str) -> Part:
         raise BadRequest(f"{where}: pickled arrays are refused")
     simple = dtype.kind in "biuf" and (not fortran or len(shape) < 2)
     if simple:
-        return raw_part(name, file, offset, dtype, shape, said, code_of_dtype(dtype, where))
+        return raw_part(name, file, offset, dtype, shape, metadata, code_of_dtype(dtype, where))
     order: Any = "F" if fortran else "C"
     with file.stream() as stream:
         mapped = np.memmap(stream, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
-    return array_part(name, mapped, said, where)
+    return array_part(name, mapped, metadata, where)
 
 
-def read_npz(path: Path, said: Said, *, columns: Sequence[str] | None, spool: Path) -> PartsContent:
+def read_npz(
+    path: Path, metadata: ColumnMetadata, *, columns: Sequence[str] | None, spool: Path
+) -> PartsContent:
     """Several arrays by name, each taken out of the archive into an unnamed file first."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = _chosen(path, archive.files, columns)
             parts = [
                 _npy_part(
-                    name, _member(archive.zip, name, spool), said_of(said, name), f"{path.name}, {name}"
+                    name,
+                    _member(archive.zip, name, spool),
+                    metadata_of(metadata, name),
+                    f"{path.name}, {name}",
                 )
                 for name in names
             ]
@@ -73,7 +86,7 @@ def _member(archive: Any, name: str, spool: Path) -> OpenFile:
     return file
 
 
-def read_safetensors(path: Path, said: Said, *, columns: Sequence[str] | None) -> PartsContent:
+def read_safetensors(path: Path, metadata: ColumnMetadata, *, columns: Sequence[str] | None) -> PartsContent:
     file = OpenFile.reading(path)
     try:
         layout = read_layout(os.pread(file.fd, header_size(os.pread(file.fd, 8, 0)), 0))
@@ -90,7 +103,7 @@ def read_safetensors(path: Path, said: Said, *, columns: Sequence[str] | None) -
             layout.data_offset + spec.start,
             np.dtype(NUMPY[spec.dtype]),
             spec.shape,
-            said_of(said, name),
+            metadata_of(metadata, name),
             spec.dtype,
         )
         for name, spec in ((name, specs[name]) for name in names)

@@ -49,9 +49,9 @@ def main() -> None:
     try:
         from syft_ext.sources.opening import open_source
 
-        said = {name: {"categories": words} for name, words in job.categories.items()}
+        metadata = {name: {"categories": words} for name, words in job.categories.items()}
         content = open_source(
-            _Upload(job.path), said, spool=Path(job.spool), columns=job.columns or None, kind=job.format
+            _Upload(job.path), metadata, spool=Path(job.spool), columns=job.columns or None, kind=job.format
         )
     except GridError as error:
         output.write(msgspec.json.encode(error.to_problem()) + b"\n")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest
 from syft_ext.sources.content import PartsContent
-from syft_ext.sources.parts import NOT_NUMBERS, Said, codes, said_of
-from syft_ext.sources.spool import Planned, Spool
+from syft_ext.sources.parts import NOT_NUMBERS, ColumnMetadata, codes, metadata_of
+from syft_ext.sources.spool import PlannedColumn, Spool
 
 __all__ = ["read_csv"]
 
@@ -28,12 +28,12 @@ _MISSING = ("", "nan", "na", "null")
 
 
 def read_csv(
-    path: Path, said: Said, *, columns: Sequence[str] | None, spool: Path, delimiter: str = ""
+    path: Path, metadata: ColumnMetadata, *, columns: Sequence[str] | None, spool: Path, delimiter: str = ""
 ) -> PartsContent:
     """The table in a file.
 
     Args:
-        said: what the owner says of columns; categories for those that hold text.
+        metadata: what the owner says of columns; categories for those that hold text.
         columns: only these, in this order.
         delimiter: "," unless the name ends in .tsv or the header has only semicolons.
 
@@ -41,7 +41,7 @@ def read_csv(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            table = _Table(path, file, said, columns, delimiter)
+            table = _Table(path, file, metadata, columns, delimiter)
             planned, rows = table.plan()
             written = Spool(planned, rows, spool)
             table.write(written)
@@ -52,9 +52,14 @@ def read_csv(
 
 class _Table:
     def __init__(
-        self, path: Path, file: IO[str], said: Said, columns: Sequence[str] | None, delimiter: str
+        self,
+        path: Path,
+        file: IO[str],
+        metadata: ColumnMetadata,
+        columns: Sequence[str] | None,
+        delimiter: str,
     ) -> None:
-        self._path, self._file, self._said = path, file, said
+        self._path, self._file, self._metadata = path, file, metadata
         first = file.readline(MAX_LINE)
         if not delimiter:
             tabs = path.suffix.lower() == ".tsv"
@@ -88,19 +93,22 @@ class _Table:
             if rows:
                 yield line, rows
 
-    def plan(self) -> tuple[list[Planned], int]:
-        whole = {place: not said_of(self._said, self.names[place]).get("categories") for place in self._taken}
+    def plan(self) -> tuple[list[PlannedColumn], int]:
+        whole = {
+            place: not metadata_of(self._metadata, self.names[place]).get("categories")
+            for place in self._taken
+        }
         rows = 0
         for _, chunk in self.chunks():
             rows += len(chunk)
             for place in [place for place, still in whole.items() if still]:
                 whole[place] = _all_whole([row[place] for row in chunk])
-        return [self._planned(place, whole[place]) for place in self._taken], rows
+        return [self._planned_column(place, whole[place]) for place in self._taken], rows
 
-    def _planned(self, place: int, whole: bool) -> Planned:
+    def _planned_column(self, place: int, whole: bool) -> PlannedColumn:
         name = self.names[place]
-        said = said_of(self._said, name)
-        return Planned(name, "I64" if whole or said.get("categories") else "F64", said=said)
+        metadata = metadata_of(self._metadata, name)
+        return PlannedColumn(name, "I64" if whole or metadata.get("categories") else "F64", metadata=metadata)
 
     def write(self, spool: Spool) -> None:
         first = 0
@@ -110,9 +118,9 @@ class _Table:
                 spool.write(index, first, self._numbers(spool.columns[index], cells, line, first))
             first += len(chunk)
 
-    def _numbers(self, column: Planned, cells: list[str], line: int, first: int) -> NDArray[Any]:
+    def _numbers(self, column: PlannedColumn, cells: list[str], line: int, first: int) -> NDArray[Any]:
         where = f"{self._path.name}, column {column.name!r}"
-        categories = (column.said or {}).get("categories")
+        categories = (column.metadata or {}).get("categories")
         if categories:
             return codes([cell.strip() for cell in cells], categories, where, first)
         if column.dtype == "I64":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest, Unsupported
 from syft_ext.sources.content import PartsContent
-from syft_ext.sources.parts import Part, Said, said_of
+from syft_ext.sources.parts import ColumnMetadata, Part, metadata_of
 
 __all__ = ["SUFFIXES", "read_images"]
 
@@ -22,14 +22,14 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".tif", "
 _GRAY, _DEEP = {"1", "L"}, {"I;16", "I;16L", "I;16B", "I"}
 
 
-def read_images(folder: Path, said: Said) -> PartsContent:
+def read_images(folder: Path, metadata: ColumnMetadata) -> PartsContent:
     """``image`` of shape [N, channels, height, width], uint8 (int32 for 16-bit images), and int64 ``label``.
 
     The categories of ``label`` are the folders' names in alphabetical order, or in the order that the schema
     names them. Raises :class:`BadRequest`, naming the file, unless all images have one size.
     """
     image = _pillow()
-    files, labels, classes = _files(folder, said_of(said, "label").get("categories"))
+    files, labels, classes = _files(folder, metadata_of(metadata, "label").get("categories"))
     sizes, modes = set(), set()
     for file in files:
         with _opened(image, file) as opened:
@@ -49,9 +49,9 @@ def read_images(folder: Path, said: Said) -> PartsContent:
         return np.stack([_pixels(image, file, mode) for file in files[first:stop]])
 
     code = "I32" if mode == "I" else "U8"
-    parts = [Part("image", code, (len(files), channels, height, width), rows, said_of(said, "image"))]
+    parts = [Part("image", code, (len(files), channels, height, width), rows, metadata_of(metadata, "image"))]
     if labels is not None:
-        about = {**said_of(said, "label"), "categories": classes}
+        about = {**metadata_of(metadata, "label"), "categories": classes}
         parts.append(Part("label", "I64", (len(files),), lambda i, j: labels[i:j], about))
     return PartsContent("tensors", parts, folder.name)
 

@@ -11,7 +11,7 @@ from syft_ext.sources.content import PartsContent
 from syft_ext.sources.csv_table import read_csv
 from syft_ext.sources.images import read_images
 from syft_ext.sources.parquet import read_parquet
-from syft_ext.sources.parts import Said
+from syft_ext.sources.parts import ColumnMetadata
 
 __all__ = ["FORMATS", "open_source"]
 
@@ -28,12 +28,12 @@ FORMATS = {
 
 
 def open_source(
-    path: Path, said: Said, *, spool: Path, columns: Sequence[str] | None = None, kind: str = ""
+    path: Path, metadata: ColumnMetadata, *, spool: Path, columns: Sequence[str] | None = None, kind: str = ""
 ) -> PartsContent:
     """The content of a file, or of a folder of images, as a tensor file.
 
     Args:
-        said: what the owner says of columns: name → unit, description, low and high, categories.
+        metadata: what the owner says of columns: name → unit, description, low and high, categories.
         spool: a folder on disk, for what must be written again.
         columns: only these columns or arrays.
         kind: one of :data:`FORMATS`' formats or "images"; by default what the name says.
@@ -46,18 +46,18 @@ def open_source(
     kind = kind or ("images" if path.is_dir() else FORMATS.get(path.suffix.lower(), ""))
     match kind:
         case "csv":
-            return read_csv(path, said, columns=columns, spool=spool)
+            return read_csv(path, metadata, columns=columns, spool=spool)
         case "parquet":
-            return read_parquet(path, said, columns=columns, spool=spool)
+            return read_parquet(path, metadata, columns=columns, spool=spool)
         case "npz":
-            return read_npz(path, said, columns=columns, spool=spool)
+            return read_npz(path, metadata, columns=columns, spool=spool)
         case "safetensors":
-            return read_safetensors(path, said, columns=columns)
+            return read_safetensors(path, metadata, columns=columns)
         case "npy" | "images" if columns is not None:
             raise BadRequest(f"{path.name} has no columns to choose from")
         case "npy":
-            return read_npy(path, said)
+            return read_npy(path, metadata)
         case "images":
-            return read_images(path, said)
+            return read_images(path, metadata)
     known = ", ".join(FORMATS)
     raise BadRequest(f"{path.name}: a file of a known kind is needed ({known}), or a folder of images")

@@ -15,9 +15,18 @@ from syft_ext.messages.datasets import Column
 from syft_ext.sources.files import OpenFile
 from syft_ext.tensors import DTYPES
 
-__all__ = ["NUMPY", "Part", "Said", "array_part", "code_of_dtype", "codes", "raw_part", "said_of"]
+__all__ = [
+    "NUMPY",
+    "ColumnMetadata",
+    "Part",
+    "array_part",
+    "code_of_dtype",
+    "codes",
+    "metadata_of",
+    "raw_part",
+]
 
-Said = Mapping[str, Mapping[str, Any]]
+ColumnMetadata = Mapping[str, Mapping[str, Any]]
 """What the owner says of columns: name → unit, description, low and high, categories."""
 Rows = Callable[[int, int], NDArray[Any]]
 
@@ -55,14 +64,14 @@ class Part:
     """Attributes:
     dtype: as in the format ("F32"). shape: the first dimension counts rows; empty for a single number.
     rows: rows ``first`` to ``stop`` (exclusive) as numbers of that type; of a single number, row 0.
-    said: what its owner says of it.
+    metadata: what its owner says of it.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     rows: Rows
-    said: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -90,7 +99,7 @@ class Part:
                 name=self.name or unnamed,
                 dtype=DTYPES[self.dtype][0],
                 shape=list(self.shape[1:]),
-                **self.said,
+                **self.metadata,
             )
         except (TypeError, ValueError) as error:
             raise BadRequest(f"schema of {self.name or unnamed}: {error}") from error
@@ -101,8 +110,8 @@ class Part:
         return replace(self, shape=(0, *self.shape[1:]), rows=lambda first, stop: np.empty(0))
 
 
-def said_of(said: Said, name: str) -> Mapping[str, Any]:
-    return said.get(name, {})
+def metadata_of(metadata: ColumnMetadata, name: str) -> Mapping[str, Any]:
+    return metadata.get(name, {})
 
 
 def code_of_dtype(dtype: np.dtype[Any], name: str) -> str:
@@ -113,16 +122,16 @@ def code_of_dtype(dtype: np.dtype[Any], name: str) -> str:
     return code
 
 
-def array_part(name: str, array: Any, said: Mapping[str, Any], where: str) -> Part:
+def array_part(name: str, array: Any, metadata: Mapping[str, Any], where: str) -> Part:
     """A part of whatever has ``dtype``, ``shape`` and slices as a numpy array has (a memory map, too)."""
-    if array.dtype.kind in "OUST" and said.get("categories"):
+    if array.dtype.kind in "OUST" and metadata.get("categories"):
         values = array.reshape(-1) if array.ndim != 1 else array
         return Part(
             name,
             "I64",
             (len(values),),
-            lambda i, j: codes(values[i:j].tolist(), said["categories"], where, i),
-            said,
+            lambda i, j: codes(values[i:j].tolist(), metadata["categories"], where, i),
+            metadata,
         )
     if array.dtype.kind == "O":  # pandas' nullable numbers
         try:
@@ -133,7 +142,7 @@ def array_part(name: str, array: Any, said: Mapping[str, Any], where: str) -> Pa
         raise BadRequest(f"{where}: {NOT_NUMBERS}")
     code = code_of_dtype(array.dtype, where)
     flat = array.reshape(1) if array.ndim == 0 else array
-    return Part(name, code, tuple(array.shape), lambda i, j: flat[i:j], said)
+    return Part(name, code, tuple(array.shape), lambda i, j: flat[i:j], metadata)
 
 
 def raw_part(
@@ -142,7 +151,7 @@ def raw_part(
     offset: int,
     stored: np.dtype[Any],
     shape: tuple[int, ...],
-    said: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     code: str,
 ) -> Part:
     """A part that lies in a file, row after row, as numbers of the type ``stored``."""
@@ -153,7 +162,7 @@ def raw_part(
         data = file.read(count, offset + first * width * stored.itemsize, name or "data")
         return np.frombuffer(data, dtype=stored)
 
-    return Part(name, code, shape, rows, said)
+    return Part(name, code, shape, rows, metadata)
 
 
 NOT_NUMBERS = (

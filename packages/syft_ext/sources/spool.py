@@ -18,17 +18,17 @@ from syft_ext.sources.files import OpenFile
 from syft_ext.sources.parts import NUMPY, Part, raw_part
 from syft_ext.tensors import DTYPES
 
-__all__ = ["Planned", "Spool"]
+__all__ = ["PlannedColumn", "Spool"]
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedColumn:
     """A column that will be written; ``width``: numbers of one row."""
 
     name: str
     dtype: str
     shape: tuple[int, ...] = ()
-    said: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
 
     @property
     def width(self) -> int:
@@ -45,7 +45,7 @@ class Spool:
     this process) takes no such file.
     """
 
-    def __init__(self, columns: Sequence[Planned], rows: int, directory: Path) -> None:
+    def __init__(self, columns: Sequence[PlannedColumn], rows: int, directory: Path) -> None:
         self._file = OpenFile.unnamed(directory)
         self.columns, self._rows = list(columns), rows
         self._offsets, size = [], 0
@@ -80,6 +80,6 @@ class Spool:
             self._offsets[index],
             np.dtype(NUMPY[column.dtype]),
             (self._rows, *column.shape),
-            column.said or {},
+            column.metadata or {},
             column.dtype,
         )

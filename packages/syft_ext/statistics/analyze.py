@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from syft_ext.messages.statistics import Begin, Continue, Logistic, LogisticPartial
+from syft_ext.statistics.analysis_spec import TABULAR, AnalysisSpec, spec_of
 from syft_ext.statistics.combine import ColumnTotals, CoTotals, HistogramTotals, all_groups
-from syft_ext.statistics.plan import TABULAR, Plan, plan_of
 from syft_ext.statistics.quantiles import interpolate, ranks_for, resolution_of
 from syft_ext.statistics.rank_rounds import Wanted, find_values
 from syft_ext.statistics.regression import linear, logistic
@@ -56,21 +56,21 @@ def analyze(
         Forbidden: you lack the permission, or a site's policy does not allow this statistic.
         DeadlineExceeded, Unavailable: a Domain did not answer.
     """
-    plan = plan_of(statistics, columns, by, q, bins, range, target, ddof)
+    spec = spec_of(statistics, columns, by, q, bins, range, target, ddof)
     listed = list(tables) if isinstance(tables, Iterable) and not hasattr(tables, "client") else [tables]
     sites = Sites(listed, timeout=timeout, missing=missing)
     sites.describe()
-    names = plan.choose_columns(sites.sites)
-    histograms = plan.histograms(sites.sites, names)
+    names = spec.choose_columns(sites.sites)
+    histograms = spec.histograms(sites.sites, names)
 
     def begin(site: Site) -> Begin:
-        return plan.begin(site, names, histograms)
+        return spec.begin(site, names, histograms)
 
     for site, partials in sites.ask(begin):
         site.begun = partials
     while True:
         try:
-            return _Combination(plan, sites, names).result()
+            return _Combination(spec, sites, names).result()
         except SiteLost:
             continue  # the others' first answers are still good
 
@@ -78,11 +78,11 @@ def analyze(
 class _Combination:
     """Puts the answers of the sites that are left together, and asks for what is still needed."""
 
-    def __init__(self, plan: Plan, sites: Sites, columns: list[str]) -> None:
-        self.plan, self.sites, self.columns = plan, sites, columns
-        self.asked = set(plan.statistics)
+    def __init__(self, spec: AnalysisSpec, sites: Sites, columns: list[str]) -> None:
+        self.spec, self.sites, self.columns = spec, sites, columns
+        self.asked = set(spec.statistics)
         begun = [site.begun for site in sites.sites]
-        if plan.by:
+        if spec.by:
             self.groups, at = all_groups([partials.groups for partials in begun])
         else:
             self.groups, at = [()], [np.zeros(1, dtype=np.intp)] * len(begun)
@@ -105,13 +105,13 @@ class _Combination:
         whole = self._together()
         sites = self.sites.sites
         return Analysis(
-            statistics=self.plan.statistics,
+            statistics=self.spec.statistics,
             columns=self.columns,
-            by=self.plan.by,
+            by=self.spec.by,
             groups=self.groups,
             values=values,
             whole=whole,
-            q=self.plan.q,
+            q=self.spec.q,
             tables=[(site.domain, site.name) for site in sites],
             notes=[*self.sites.notes, *self._kept_back()],
             epsilon={site.domain: site.begun.epsilon for site in sites if site.begun.epsilon},
@@ -119,9 +119,9 @@ class _Combination:
 
     def _tabular(self, statistic: str, totals: ColumnTotals) -> list[Any]:
         if statistic == "variance":
-            numbers = totals.variance(self.plan.ddof)
+            numbers = totals.variance(self.spec.ddof)
         elif statistic == "std":
-            numbers = np.sqrt(totals.variance(self.plan.ddof))
+            numbers = np.sqrt(totals.variance(self.spec.ddof))
         else:
             numbers = getattr(totals, statistic)
         return [
@@ -140,7 +140,7 @@ class _Combination:
             )
             for group, count in enumerate(totals.count.tolist()):
                 if count:
-                    ranks = sorted({rank for q in self.plan.q for rank in ranks_for(count, q)[:2]})
+                    ranks = sorted({rank for q in self.spec.q for rank in ranks_for(count, q)[:2]})
                     least, most = float(totals.min[group]), float(totals.max[group])
                     wanted.append(Wanted(name, group, ranks, least, most, resolution))
         found = find_values(self.sites, wanted, self.at)
@@ -148,7 +148,7 @@ class _Combination:
         for name in self.columns:
             counts = self.totals[name].count.tolist()
             result["quantile", name] = [
-                {q: self._quantile(found.get((name, group), {}), count, q) for q in self.plan.q}
+                {q: self._quantile(found.get((name, group), {}), count, q) for q in self.spec.q}
                 for group, count in enumerate(counts)
             ]
         return result
@@ -163,7 +163,7 @@ class _Combination:
     def _histograms(self) -> dict[tuple[str, str], list[Any]]:
         known = {counts.column for counts in self.sites.sites[0].begun.histograms}
         rest = [
-            self.plan.found_bins(
+            self.spec.found_bins(
                 name,
                 float(np.fmin.reduce(totals.min, initial=np.nan)),
                 float(np.fmax.reduce(totals.max, initial=np.nan)),
@@ -194,7 +194,7 @@ class _Combination:
         columns = len(self.columns)
         made: dict[str, Any] = {}
         if "covariance" in self.asked:
-            made["covariance"] = totals.covariance(self.plan.ddof)[:columns, :columns]
+            made["covariance"] = totals.covariance(self.spec.ddof)[:columns, :columns]
         if "correlation" in self.asked:
             made["correlation"] = totals.correlation()[:columns, :columns]
         if "linear_regression" in self.asked:

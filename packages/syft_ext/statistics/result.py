@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from syft_ext.display.table import Table
 from syft_ext.errors import NotFound
+from syft_ext.statistics.analysis_spec import TABULAR
 from syft_ext.statistics.combine import Key
-from syft_ext.statistics.plan import TABULAR
 
 if TYPE_CHECKING:
     import pandas

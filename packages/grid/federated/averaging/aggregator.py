@@ -29,7 +29,7 @@ from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.outbox import MAX_ATTEMPTS, Message, Outbox
 from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import BadRequest, Conflict, GridError, Unsupported
 
 __all__ = ["AGGREGATE", "AggregationJobs"]
@@ -44,7 +44,7 @@ MANY = 16
 """Reports are added when so many bytes of them, or so many, have come; closing a cycle adds the rest. Each turn
 costs three queries and a call to where plans run."""
 
-_METRICS = Prepared(insert(t.CycleMetric))
+_METRICS = PreparedStatement(insert(t.CycleMetric))
 
 
 class AggregationJobs:
@@ -151,16 +151,16 @@ class AggregationJobs:
             self._outbox.done(unit, message)
             if self._is_current(unit, message):
                 assert unit.cycle is not None
-                if unit.cycle.status == cycles.Status.AGGREGATING:
-                    self._lifecycle.cycle(unit, cycles.Event.AGGREGATED)
+                if unit.cycle.status == cycles.CycleStatus.AGGREGATING:
+                    self._lifecycle.cycle(unit, cycles.CycleEvent.AGGREGATED)
                 self._updater.publish(unit, blob)
                 self._write_metrics(unit, running)
                 moved = self._lifecycle.move_assignments(
-                    unit, assignments.Status.REPORTED, assignments.Event.INCLUDE
+                    unit, assignments.AssignmentStatus.REPORTED, assignments.AssignmentEvent.INCLUDE
                 )
                 if moved != len(running.included):
                     raise Conflict(f"{moved} reports are to be included, {len(running.included)} were added")
-                self._lifecycle.cycle(unit, cycles.Event.APPLIED)
+                self._lifecycle.cycle(unit, cycles.CycleEvent.APPLIED)
         self._sums.drop(cycle_id)
         self._bus.publish(ModelReplaced(process_id, running.base_digest))
 
@@ -169,7 +169,7 @@ class AggregationJobs:
         with self._store.unit(message.process_id) as unit:
             self._outbox.done(unit, message)
             if self._is_current(unit, message):
-                self._lifecycle.cycle(unit, cycles.Event.SHORT)
+                self._lifecycle.cycle(unit, cycles.CycleEvent.SHORT)
             else:
                 unit.after_commit(lambda: self._sums.drop(message.key))
 
@@ -179,7 +179,7 @@ class AggregationJobs:
         return (
             cycle is not None
             and cycle.id == message.key
-            and cycle.status in (cycles.Status.AGGREGATING, cycles.Status.APPLYING)
+            and cycle.status in (cycles.CycleStatus.AGGREGATING, cycles.CycleStatus.APPLYING)
         )
 
     def _write_metrics(self, unit: Unit, running: CycleSum) -> None:
@@ -214,7 +214,7 @@ class AggregationJobs:
             if hopeless:
                 self._outbox.bury(unit, message, detail)
                 if self._is_current(unit, message):
-                    self._lifecycle.cycle(unit, cycles.Event.ABANDONED, f"averaging failed: {detail}")
+                    self._lifecycle.cycle(unit, cycles.CycleEvent.ABANDONED, f"averaging failed: {detail}")
             else:
                 when = self._outbox.retry(unit, message, detail)
                 unit.after_commit(lambda: self._bus.publish(WakeForWorkAt(when)))

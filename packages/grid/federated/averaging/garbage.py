@@ -89,7 +89,7 @@ class Garbage:
     def _collect_now(self, digests: list[str], cold: list[str]) -> None:
         blobs = self._store.blobs
         collect(self._store.database, blobs, digests, recycle=True)
-        blobs.cache.cool(cold)
+        blobs.cache.drop_page_cache(cold)
         blobs.cache.trim(everything=not digests and not cold)
 
     def _is_any(self) -> bool:

@@ -16,12 +16,12 @@ from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
 from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import BadRequest
 
 __all__ = ["ModelMemory", "ModelUpdater"]
 
-_INSERT = Prepared(insert(t.Checkpoint))
+_INSERT = PreparedStatement(insert(t.Checkpoint))
 SMALL = 2 << 20
 """Bytes of the largest model that is made whole in memory, and stays there for its workers."""
 WRITE = 4 * BLOCK
@@ -78,7 +78,7 @@ class ModelUpdater:
         """Make ``blob`` the training's next checkpoint, in the unit that completes its cycle; its number."""
         assert unit.cycle is not None
         number = unit.cycle.base_checkpoint + 1
-        record(unit.link, blob)
+        record(unit.connection, blob)
         unit.run(
             _INSERT,
             {

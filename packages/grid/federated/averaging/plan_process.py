@@ -26,7 +26,7 @@ from syft_ext.tensors import Layout
 if TYPE_CHECKING:
     from syft_ext.plans.sandbox.process import SandboxProcess
 
-__all__ = ["SandboxedPlans"]
+__all__ = ["AveragingSandbox"]
 
 RUN_SECONDS = 60.0
 KEPT = 64
@@ -34,7 +34,7 @@ _DTYPES = {"b": "BOOL"}
 _NAMES = {code: name for name, code in _DTYPES.items()}
 
 
-class SandboxedPlans:
+class AveragingSandbox:
     """One warm child process for a node's plans; it starts when the first plan comes."""
 
     def __init__(self) -> None:

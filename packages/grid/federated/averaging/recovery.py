@@ -19,11 +19,11 @@ from grid.aggregation.base import Aggregator, Contribution
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.averaging.model_updater import ModelUpdater
 from grid.federated.cycles.lifecycle import Lifecycle
-from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.state import tables as t
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
-from grid.federated.state.machines import process as processes
+from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
 from syft_ext.errors import NotFound
 
@@ -44,8 +44,9 @@ _RECENT = (
         _base.blob_digest.label("base_digest"),
     )
     .join(
-        t.Process,
-        (t.Process.id == t.Checkpoint.process_id) & (t.Process.latest_checkpoint == t.Checkpoint.number),
+        t.TrainingProcess,
+        (t.TrainingProcess.id == t.Checkpoint.process_id)
+        & (t.TrainingProcess.latest_checkpoint == t.Checkpoint.number),
     )
     .join(_base, (_base.process_id == t.Checkpoint.process_id) & (_base.number == t.Checkpoint.number - 1))
     .where(
@@ -58,7 +59,7 @@ _INCLUDED = (
     select(t.Assignment.report_digest, t.Assignment.kind, t.Assignment.samples)
     .where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
-        t.Assignment.status == str(assignments.Status.INCLUDED),
+        t.Assignment.status == str(assignments.AssignmentStatus.INCLUDED),
     )
     .order_by(t.Assignment.report_index)
 )
@@ -70,12 +71,12 @@ class Recovery:
     def __init__(
         self,
         store: TrainingStore,
-        hosted: HostedTrainings,
+        definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
         updater: ModelUpdater,
-        make: Callable[[Hosted, TensorFile], Aggregator],
+        make: Callable[[TrainingDefinition, TensorFile], Aggregator],
     ) -> None:
-        self._store, self._hosted, self._updater, self._make = store, hosted, updater, make
+        self._store, self._definitions, self._updater, self._make = store, definitions, updater, make
         self._lifecycle = lifecycle
 
     def start(self) -> None:
@@ -109,20 +110,20 @@ class Recovery:
     def _end(self, process_id: str, reason: str) -> None:
         """Nothing can be learned any more: whoever watches the training hears why."""
         with self._store.unit(process_id) as unit:
-            if processes.Status(unit.process.status) in processes.TERMINAL:
+            if trainings.TrainingStatus(unit.process.status) in trainings.TERMINAL:
                 return
-            if unit.cycle is not None and cycles.Status(unit.cycle.status) not in cycles.TERMINAL:
-                self._lifecycle.cycle(unit, cycles.Event.CANCEL, reason)
-            self._lifecycle.process(unit, processes.Event.CYCLE_FAILED, reason)
+            if unit.cycle is not None and cycles.CycleStatus(unit.cycle.status) not in cycles.TERMINAL:
+                self._lifecycle.cycle(unit, cycles.CycleEvent.CANCEL, reason)
+            self._lifecycle.process(unit, trainings.TrainingEvent.CYCLE_FAILED, reason)
 
     def _remake(self, row: Any) -> str:
         """Average the reports of the model's cycle again; the digest of what came out."""
-        hosted, blobs = self._hosted.get(row.process_id), self._store.blobs
+        definition, blobs = self._definitions.get(row.process_id), self._store.blobs
         base = TensorFile(blobs.map(row.base_digest))
-        aggregator = self._make(hosted, base)
+        aggregator = self._make(definition, base)
         try:
             for report in self._store.read(_INCLUDED, {"cycle_id": row.cycle_id}):
-                weight = float(report.samples) if hosted.server.weighting == "samples" else 1.0
+                weight = float(report.samples) if definition.server.weighting == "samples" else 1.0
                 file = TensorFile(blobs.map(report.report_digest))
                 aggregator.accumulate(Contribution(file, weight, report.kind))
             aggregator.settle()

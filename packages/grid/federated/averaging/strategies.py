@@ -9,7 +9,7 @@ from grid.aggregation.base import Aggregator
 from grid.aggregation.mean import WeightedMean
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
-from grid.federated.hosting.hosted import Hosted
+from grid.federated.hosting.training_definitions import TrainingDefinition
 from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import InvalidConfig
 from syft_ext.tensors import Layout
@@ -48,8 +48,10 @@ def check_strategy(server: ServerConfig, has_plan: bool) -> None:
         )
 
 
-def make_aggregator(hosted: Hosted, base: TensorFile, blobs: BlobStore, plans: PlanRunner) -> Aggregator:
-    """The aggregator of ``hosted`` for a cycle that starts from the model ``base``."""
-    if hosted.averaging_plan is None:
-        return STRATEGIES[hosted.server.aggregator](base)
-    return plans.aggregator(blobs.read_range(hosted.averaging_plan.digest, 0), hosted.server, base)
+def make_aggregator(
+    definition: TrainingDefinition, base: TensorFile, blobs: BlobStore, plans: PlanRunner
+) -> Aggregator:
+    """The aggregator of ``definition`` for a cycle that starts from the model ``base``."""
+    if definition.averaging_plan is None:
+        return STRATEGIES[definition.server.aggregator](base)
+    return plans.aggregator(blobs.read_range(definition.averaging_plan.digest, 0), definition.server, base)

@@ -20,14 +20,14 @@ from grid.aggregation.base import Aggregator, Contribution
 from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.offload import offload
 from grid.federated.cycles.policy import SitePolicies
-from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.state import tables as t
 from grid.federated.state.events import CycleForgotten, ReportUnusable
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.store import TrainingStore
 from grid.node.events import EventBus
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import GridError, InvalidTensors, NotFound
 
 __all__ = ["CycleSum", "CycleSums"]
@@ -35,7 +35,7 @@ __all__ = ["CycleSum", "CycleSums"]
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_REPORTS = Prepared(
+_REPORTS = PreparedStatement(
     select(
         t.Assignment.id,
         t.Assignment.report_index,
@@ -47,18 +47,20 @@ _REPORTS = Prepared(
     )
     .where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
-        t.Assignment.status == str(assignments.Status.REPORTED),
+        t.Assignment.status == str(assignments.AssignmentStatus.REPORTED),
         t.Assignment.report_index > bindparam("after"),
     )
     .order_by(t.Assignment.report_index)
 )
-_UNFINISHED = Prepared(
+_UNFINISHED = PreparedStatement(
     select(t.Cycle.id).where(
         t.Cycle.id == bindparam("cycle_id"),
-        t.Cycle.status.in_([literal_column(f"'{s}'") for s in cycles.Status if s not in cycles.TERMINAL]),
+        t.Cycle.status.in_(
+            [literal_column(f"'{s}'") for s in cycles.CycleStatus if s not in cycles.TERMINAL]
+        ),
     )
 )
-_BASE = Prepared(
+_BASE = PreparedStatement(
     select(t.Checkpoint.blob_digest)
     .join(
         t.Cycle,
@@ -99,11 +101,11 @@ class CycleSums:
         self,
         store: TrainingStore,
         bus: EventBus,
-        hosted: HostedTrainings,
+        definitions: TrainingDefinitions,
         policies: SitePolicies,
-        make: Callable[[Hosted, TensorFile], Aggregator],
+        make: Callable[[TrainingDefinition, TensorFile], Aggregator],
     ) -> None:
-        self._store, self._bus, self._hosted = store, bus, hosted
+        self._store, self._bus, self._definitions = store, bus, definitions
         self._policies, self._make = policies, make
         self._lock = threading.Lock()
         self._running: dict[str, CycleSum] = {}
@@ -144,7 +146,7 @@ class CycleSums:
         running = self._running.get(cycle_id)
         if running is None:
             running = self._begin(process_id, cycle_id)
-        weighted = self._hosted.get(process_id).server.weighting == "samples"
+        weighted = self._definitions.get(process_id).server.weighting == "samples"
         while True:
             rows = self._store.read(_REPORTS, {"cycle_id": cycle_id, "after": running.index})
             if not rows:
@@ -157,10 +159,10 @@ class CycleSums:
     def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
         digest = self._store.read(_BASE, {"cycle_id": cycle_id})[0][0]
         base = TensorFile(self._store.blobs.map(digest))
-        hosted = self._hosted.get(process_id)
-        self._policies.check_cycle(hosted.server, hosted.averaging_plan is not None, cycle_id)
+        definition = self._definitions.get(process_id)
+        self._policies.check_cycle(definition.server, definition.averaging_plan is not None, cycle_id)
         private = self._policies.aggregator(cycle_id, base)
-        aggregator = private or self._make(hosted, base)
+        aggregator = private or self._make(definition, base)
         running = CycleSum(process_id, digest, base, aggregator, repeatable=private is None)
         with self._lock:
             # A training has one cycle at a time: another replica has finished what is left of earlier ones.
@@ -188,7 +190,7 @@ class CycleSums:
         return unusable
 
     def _contribution(self, row: Any, weighted: bool) -> Contribution:
-        content = self._store.blobs.cache.latest(row.blob_digest)
+        content = self._store.blobs.cache.recent(row.blob_digest)
         if content is None:
             content = self._store.blobs.map(row.blob_digest, hold=True)
         return Contribution(TensorFile(content), float(row.samples) if weighted else 1.0, row.kind)

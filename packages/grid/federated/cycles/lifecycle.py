@@ -8,26 +8,26 @@ from sqlalchemy import bindparam, select, update
 
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ServerConfig
-from grid.federated.hosting.hosted import HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinitions
 from grid.federated.state import tables as t
 from grid.federated.state.events import CycleClosed, CycleForgotten, CycleOpened, SlotsChanged, WakeAt
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
-from grid.federated.state.machines import process as processes
+from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import CycleState, Unit
 from grid.node.events import Event, EventBus
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.ids import new_id
 
 __all__ = ["Lifecycle"]
 
-_IN_STATUS = Prepared(
+_IN_STATUS = PreparedStatement(
     select(t.Assignment.id, t.Assignment.blob_digest, t.Assignment.report_size).where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
         t.Assignment.status == bindparam("status"),
     )
 )
-_MOVE = Prepared(
+_MOVE = PreparedStatement(
     update(t.Assignment).where(
         t.Assignment.cycle_id == bindparam("b_cycle"), t.Assignment.status == bindparam("b_status")
     )
@@ -37,34 +37,34 @@ _MOVE = Prepared(
 class Lifecycle:
     """Training and cycle as their machines say, with history; what follows is told over the bus."""
 
-    def __init__(self, bus: EventBus, hosted: HostedTrainings, policies: SitePolicies) -> None:
-        self._bus, self._hosted, self._policies = bus, hosted, policies
+    def __init__(self, bus: EventBus, definitions: TrainingDefinitions, policies: SitePolicies) -> None:
+        self._bus, self._definitions, self._policies = bus, definitions, policies
 
     # -- the training
 
-    def process(self, unit: Unit, event: processes.Event, reason: str = "") -> None:
+    def process(self, unit: Unit, event: trainings.TrainingEvent, reason: str = "") -> None:
         """Apply ``event`` to the training. Raises :class:`Conflict` when its status forbids it."""
         config = self._config(unit)
-        busy = unit.cycle is not None and cycles.Status(unit.cycle.status) not in cycles.TERMINAL
-        before = processes.Status(unit.process.status)
-        facts = processes.Facts(config.num_cycles, unit.process.cycles_completed, busy)
-        decision = processes.decide(before, event, facts)
+        busy = unit.cycle is not None and cycles.CycleStatus(unit.cycle.status) not in cycles.TERMINAL
+        before = trainings.TrainingStatus(unit.process.status)
+        facts = trainings.TrainingFacts(config.num_cycles, unit.process.cycles_completed, busy)
+        decision = trainings.decide(before, event, facts)
         unit.process.status = str(decision.status)
         paused_at, unit.process.paused_at = unit.process.paused_at, None
-        if decision.status is processes.Status.PAUSED:
+        if decision.status is trainings.TrainingStatus.PAUSED:
             unit.process.paused_at = unit.now
         if reason:
             unit.process.reason = reason
         if decision.status is not before:
             detail = {"reason": reason} if reason else {}
             unit.record("process", unit.process.id, before, decision.status, **detail)
-            self.deal(unit)
+            self.assign_slots(unit)
         for effect in decision.effects:
-            if effect is processes.Effect.OPEN_CYCLE:
+            if effect is trainings.TrainingEffect.OPEN_CYCLE:
                 self._open_cycle(unit, config)
-            elif effect is processes.Effect.CANCEL_CYCLE:
-                self.cycle(unit, cycles.Event.CANCEL)
-            elif effect is processes.Effect.RESUME_CYCLE:
+            elif effect is trainings.TrainingEffect.CANCEL_CYCLE:
+                self.cycle(unit, cycles.CycleEvent.CANCEL)
+            elif effect is trainings.TrainingEffect.RESUME_CYCLE:
                 self._resume_cycle(unit, paused_at)
 
     def _open_cycle(self, unit: Unit, config: ServerConfig) -> None:
@@ -91,27 +91,27 @@ class Lifecycle:
         self._bus.publish(CycleOpened(unit))
         unit.record("cycle", cycle.id, "", cycle.status, checkpoint=cycle.base_checkpoint)
         self._wake_at(unit, cycle.deadline)
-        self.deal(unit)
+        self.assign_slots(unit)
 
     def _resume_cycle(self, unit: Unit, paused_at: float | None) -> None:
         """The time during which a training was paused does not count."""
         cycle = unit.cycle
         assert cycle is not None
-        if cycles.Status(cycle.status) not in cycles.ADMITTING:
+        if cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
             return
         if cycle.deadline is not None and paused_at is not None:
             cycle.deadline += unit.now - paused_at
             self._wake_at(unit, cycle.deadline)
-        self.cycle(unit, cycles.Event.RESUMED)
+        self.cycle(unit, cycles.CycleEvent.RESUMED)
 
     # -- the cycle
 
-    def cycle(self, unit: Unit, event: cycles.Event, reason: str = "") -> None:
+    def cycle(self, unit: Unit, event: cycles.CycleEvent, reason: str = "") -> None:
         """Apply ``event`` to the current cycle. Raises :class:`Conflict` when its status forbids it."""
         cycle, config = unit.cycle, self._config(unit)
         assert cycle is not None
-        before = cycles.Status(cycle.status)
-        facts = cycles.Facts(
+        before = cycles.CycleStatus(cycle.status)
+        facts = cycles.CycleFacts(
             goal=config.goal,
             min_diffs=self._policies.fewest(config, cycle.id, unit),
             min_workers=config.min_workers or 1,
@@ -119,12 +119,12 @@ class Lifecycle:
             reported=cycle.reported,
             extensions=cycle.extensions,
             max_extensions=config.max_extensions,
-            paused=unit.process.status == processes.Status.PAUSED,
+            paused=unit.process.status == trainings.TrainingStatus.PAUSED,
         )
         decision = cycles.decide(before, event, facts)
         cycle.status = str(decision.status)
         if decision.status is not before:
-            if decision.status is cycles.Status.AGGREGATING:
+            if decision.status is cycles.CycleStatus.AGGREGATING:
                 cycle.closed_at = unit.now
             if decision.status in cycles.TERMINAL:
                 cycle.finished_at = unit.now
@@ -133,26 +133,34 @@ class Lifecycle:
         for effect in decision.effects:
             self._carry_out(unit, effect, event, reason)
 
-    def _carry_out(self, unit: Unit, effect: cycles.Effect, event: cycles.Event, reason: str) -> None:
+    def _carry_out(
+        self, unit: Unit, effect: cycles.CycleEffect, event: cycles.CycleEvent, reason: str
+    ) -> None:
         cycle = unit.cycle
         assert cycle is not None
-        if effect is cycles.Effect.DEAL_SLOTS:
-            self.deal(unit)
-        elif effect is cycles.Effect.CLOSE_STRAGGLERS:
-            self.move_assignments(unit, assignments.Status.ASSIGNED, assignments.Event.CYCLE_CLOSED)
-        elif effect is cycles.Effect.AGGREGATE:
+        if effect is cycles.CycleEffect.ASSIGN_SLOTS:
+            self.assign_slots(unit)
+        elif effect is cycles.CycleEffect.CLOSE_STRAGGLERS:
+            self.move_assignments(
+                unit, assignments.AssignmentStatus.ASSIGNED, assignments.AssignmentEvent.CYCLE_CLOSED
+            )
+        elif effect is cycles.CycleEffect.AGGREGATE:
             self._bus.publish(CycleClosed(unit))
-        elif effect is cycles.Effect.EXTEND:
-            self._extend(unit, counts=event is cycles.Event.DEADLINE)
-        elif effect is cycles.Effect.CANCEL_ASSIGNMENTS:
-            self.move_assignments(unit, assignments.Status.ASSIGNED, assignments.Event.CANCEL)
-            self.move_assignments(unit, assignments.Status.REPORTED, assignments.Event.CANCEL)
-        elif effect is cycles.Effect.FAIL_PROCESS:
+        elif effect is cycles.CycleEffect.EXTEND:
+            self._extend(unit, counts=event is cycles.CycleEvent.DEADLINE)
+        elif effect is cycles.CycleEffect.CANCEL_ASSIGNMENTS:
+            self.move_assignments(
+                unit, assignments.AssignmentStatus.ASSIGNED, assignments.AssignmentEvent.CANCEL
+            )
+            self.move_assignments(
+                unit, assignments.AssignmentStatus.REPORTED, assignments.AssignmentEvent.CANCEL
+            )
+        elif effect is cycles.CycleEffect.FAIL_PROCESS:
             why = reason or f"cycle {cycle.sequence} is {cycle.status}: {cycle.reported} reports in time"
-            self.process(unit, processes.Event.CYCLE_FAILED, why)
-        elif effect is cycles.Effect.COMPLETE_PROCESS_STEP:
+            self.process(unit, trainings.TrainingEvent.CYCLE_FAILED, why)
+        elif effect is cycles.CycleEffect.COMPLETE_PROCESS_STEP:
             unit.process.cycles_completed += 1
-            self.process(unit, processes.Event.CYCLE_COMPLETED)
+            self.process(unit, trainings.TrainingEvent.CYCLE_COMPLETED)
 
     def _extend(self, unit: Unit, *, counts: bool) -> None:
         cycle, length = unit.cycle, self._config(unit).cycle_length
@@ -167,11 +175,13 @@ class Lifecycle:
 
     def fewest(self, process_id: str, cycle_id: str) -> int:
         """Reports without which the cycle is not averaged."""
-        return self._policies.fewest(self._hosted.get(process_id).server, cycle_id)
+        return self._policies.fewest(self._definitions.get(process_id).server, cycle_id)
 
     # -- assignments
 
-    def move_assignments(self, unit: Unit, status: assignments.Status, event: assignments.Event) -> int:
+    def move_assignments(
+        self, unit: Unit, status: assignments.AssignmentStatus, event: assignments.AssignmentEvent
+    ) -> int:
         """Apply ``event`` to all assignments of the cycle that are in ``status``; returns how many."""
         cycle = unit.cycle
         assert cycle is not None
@@ -180,25 +190,25 @@ class Lifecycle:
             return 0
         decision = assignments.decide(status, event)
         values: dict[str, Any] = {"status": str(decision.status), "finished_at": unit.now}
-        if status is assignments.Status.REPORTED:
+        if status is assignments.AssignmentStatus.REPORTED:
             values["blob_digest"] = None
             contents = {row.blob_digest: row.report_size for row in found if row.blob_digest}
             self._after(unit, CycleForgotten(unit.process.id, cycle.id, contents))
         unit.run(_MOVE, {"b_cycle": cycle.id, "b_status": str(status), **values})
-        if assignments.Effect.FREE_SLOT in decision.effects:
+        if assignments.AssignmentEffect.FREE_SLOT in decision.effects:
             cycle.slots_open += len(found)
         for row in found:
             unit.record("assignment", row.id, status, decision.status)
         return len(found)
 
-    def deal(self, unit: Unit) -> None:
+    def assign_slots(self, unit: Unit) -> None:
         """Slots became free, or the training changed: whoever waits hears of it with the commit."""
-        unit.last("deal", lambda: self._bus.publish(SlotsChanged(unit)))
+        unit.last("assign-slots", lambda: self._bus.publish(SlotsChanged(unit)))
 
     # -- helpers
 
     def _config(self, unit: Unit) -> ServerConfig:
-        return self._hosted.get(unit.process.id).server
+        return self._definitions.get(unit.process.id).server
 
     def _wake_at(self, unit: Unit, when: float | None) -> None:
         if when is not None:

@@ -21,7 +21,7 @@ from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.state.policy_tables import CyclePolicyRow
 from grid.federated.state.store import TrainingStore, Unit
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import BadRequest, InvalidConfig
 from syft_ext.messages.federated import CyclePolicy
 from syft_ext.messages.policy import SitePolicy
@@ -30,9 +30,11 @@ __all__ = ["SitePolicies", "policy_of"]
 
 _KEPT = 256
 _NONE = CyclePolicy()
-_SITE = Prepared(select(PolicyRow.document))
-_FIX = Prepared(insert(CyclePolicyRow))
-_OF_CYCLE = Prepared(select(CyclePolicyRow.document).where(CyclePolicyRow.cycle_id == bindparam("cycle_id")))
+_SITE = PreparedStatement(select(PolicyRow.document))
+_FIX = PreparedStatement(insert(CyclePolicyRow))
+_OF_CYCLE = PreparedStatement(
+    select(CyclePolicyRow.document).where(CyclePolicyRow.cycle_id == bindparam("cycle_id"))
+)
 
 
 def policy_of(document: object) -> CyclePolicy | None:

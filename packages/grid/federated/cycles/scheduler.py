@@ -12,10 +12,10 @@ from grid.federated.state import tables as t
 from grid.federated.state.events import WakeAt, WakeForWorkAt, WorkDue
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
-from grid.federated.state.machines import process as processes
+from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 
 __all__ = ["TaskScheduler"]
 
@@ -26,23 +26,25 @@ RECONCILE = 30.0
 
 _EVERYTHING, _WORK = "*", "outbox"
 """Timers beside those of trainings, whose keys are ids."""
-_EXPIRED = Prepared(
+_EXPIRED = PreparedStatement(
     update(t.Assignment)
     .where(
         t.Assignment.cycle_id == bindparam("b_cycle"),
-        t.Assignment.status == str(assignments.Status.ASSIGNED),
+        t.Assignment.status == str(assignments.AssignmentStatus.ASSIGNED),
         t.Assignment.lease_until <= bindparam("b_now"),
     )
     .returning(t.Assignment.id)
 )
-_NEXT_LEASE = Prepared(
+_NEXT_LEASE = PreparedStatement(
     select(func.min(t.Assignment.lease_until)).where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
-        t.Assignment.status == str(assignments.Status.ASSIGNED),
+        t.Assignment.status == str(assignments.AssignmentStatus.ASSIGNED),
     )
 )
-_ACTIVE = select(t.Process.id).where(
-    t.Process.status.in_([str(processes.Status.RUNNING), str(processes.Status.PAUSED)])
+_ACTIVE = select(t.TrainingProcess.id).where(
+    t.TrainingProcess.status.in_(
+        [str(trainings.TrainingStatus.RUNNING), str(trainings.TrainingStatus.PAUSED)]
+    )
 )
 
 
@@ -82,18 +84,20 @@ class TaskScheduler:
         """Do what is due for one training, and set the timer for what comes next."""
         with self._store.unit(process_id) as unit:
             cycle = unit.cycle
-            if cycle is None or cycles.Status(cycle.status) not in cycles.ADMITTING:
+            if cycle is None or cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
                 return
             self._expire_leases(unit)
-            running = unit.process.status == processes.Status.RUNNING
+            running = unit.process.status == trainings.TrainingStatus.RUNNING
             if running and cycle.deadline is not None and cycle.deadline <= unit.now:
-                self._lifecycle.cycle(unit, cycles.Event.DEADLINE)
+                self._lifecycle.cycle(unit, cycles.CycleEvent.DEADLINE)
             self._set_timer(unit)
 
     def _expire_leases(self, unit: Unit) -> None:
         cycle = unit.cycle
         assert cycle is not None
-        decision = assignments.decide(assignments.Status.ASSIGNED, assignments.Event.LEASE_EXPIRED)
+        decision = assignments.decide(
+            assignments.AssignmentStatus.ASSIGNED, assignments.AssignmentEvent.LEASE_EXPIRED
+        )
         values = {
             "b_cycle": cycle.id,
             "b_now": unit.now,
@@ -102,17 +106,17 @@ class TaskScheduler:
         }
         expired = [row.id for row in unit.run(_EXPIRED, values).all()]
         for assignment_id in expired:
-            unit.record("assignment", assignment_id, assignments.Status.ASSIGNED, decision.status)
+            unit.record("assignment", assignment_id, assignments.AssignmentStatus.ASSIGNED, decision.status)
         if expired:
             cycle.slots_open += len(expired)
-            self._lifecycle.deal(unit)
+            self._lifecycle.assign_slots(unit)
 
     def _set_timer(self, unit: Unit) -> None:
         cycle = unit.cycle
-        if cycle is None or cycles.Status(cycle.status) not in cycles.ADMITTING:
+        if cycle is None or cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
             return
         lease = unit.run(_NEXT_LEASE, {"cycle_id": cycle.id}).first()[0]
-        deadline = cycle.deadline if unit.process.status == processes.Status.RUNNING else None
+        deadline = cycle.deadline if unit.process.status == trainings.TrainingStatus.RUNNING else None
         times = [when for when in (lease, deadline) if when is not None]
         if times:
             unit.after_commit(lambda: self.timers.at(unit.process.id, min(times)))

@@ -48,14 +48,16 @@ class StoredConfigs:
     def seal_old_rows(self, database: Database) -> int:
         """Seal what an earlier version stored openly; how many rows there were."""
         with database.read() as session:
-            rows = session.execute(select(t.Process.id, t.Process.server_config)).all()
+            rows = session.execute(select(t.TrainingProcess.id, t.TrainingProcess.server_config)).all()
         old = {row.id: row.server_config for row in rows if _is_open(_secret(row.server_config))}
         if not old:
             return 0
         with database.transaction() as session:
             for process_id, stored in old.items():
                 values = {"server_config": self._sealed(process_id, stored)}
-                session.execute(update(t.Process).where(t.Process.id == process_id).values(values))
+                session.execute(
+                    update(t.TrainingProcess).where(t.TrainingProcess.id == process_id).values(values)
+                )
         logger.info("sealed the secrets of %d trainings", len(old))
         return len(old)
 

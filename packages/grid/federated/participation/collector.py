@@ -18,7 +18,7 @@ from grid.aggregation.tensor_stream import TensorStream
 from grid.concurrency.combiner import Combiner
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
-from grid.federated.hosting.hosted import HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinitions
 from grid.federated.participation.task_assignment import hash_key
 from grid.federated.state import tables as t
 from grid.federated.state.events import ReportAccepted, ReportReceived, ReportUnusable
@@ -28,7 +28,7 @@ from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
 from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
-from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+from grid.storage.sql.prepared import PreparedSizes, PreparedStatement, places
 from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound
 from syft_ext.messages.federated import ReportReply
 from syft_ext.transport import PayloadReader
@@ -37,7 +37,7 @@ __all__ = ["Collector", "Metrics"]
 
 MAX_SAMPLES = 1_000_000_000
 
-_FIND = Prepared(
+_FIND = PreparedStatement(
     select(
         t.Assignment.id,
         t.Assignment.process_id,
@@ -53,13 +53,13 @@ _FIND = Prepared(
 _STATUSES = PreparedSizes(
     lambda size: select(t.Assignment.id, t.Assignment.status).where(t.Assignment.id.in_(places("id", size)))
 )
-_STATUS = Prepared(select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id")))
-_MOVE = Prepared(
+_STATUS = PreparedStatement(select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id")))
+_MOVE = PreparedStatement(
     update(t.Assignment).where(
         t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
     )
 )
-_REST = Prepared(
+_REST = PreparedStatement(
     update(t.Worker).where(t.Worker.id == bindparam("b_worker"), t.Worker.rests_until < bindparam("b_until"))
 )
 
@@ -89,8 +89,8 @@ class _Report:
         """The assignment's columns when this is its ``index``-th accepted report of the cycle."""
         return {
             "b_id": self.row.id,
-            "b_status": str(assignments.Status.ASSIGNED),
-            "status": str(assignments.Status.REPORTED),
+            "b_status": str(assignments.AssignmentStatus.ASSIGNED),
+            "status": str(assignments.AssignmentStatus.REPORTED),
             "finished_at": now,
             "report_index": index,
             "kind": self.kind,
@@ -110,12 +110,12 @@ class Collector:
         self,
         store: TrainingStore,
         bus: EventBus,
-        hosted: HostedTrainings,
+        definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
         policies: SitePolicies,
     ) -> None:
         self._store, self._bus = store, bus
-        self._hosted, self._lifecycle, self._policies = hosted, lifecycle, policies
+        self._definitions, self._lifecycle, self._policies = definitions, lifecycle, policies
         self._lock = threading.Lock()
         self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
         bus.subscribe(ReportUnusable, self._drop)
@@ -133,8 +133,8 @@ class Collector:
     def find_active(self, assignment_id: str, worker_id: str, request_key: str) -> Any:
         """As :meth:`find`. Raises :class:`Conflict` (as :meth:`accept`) unless it waits for its report."""
         row = self.find(assignment_id, worker_id, request_key)
-        if row.status != assignments.Status.ASSIGNED:
-            raise assignments.refusal(assignments.Status(row.status))
+        if row.status != assignments.AssignmentStatus.ASSIGNED:
+            raise assignments.refusal(assignments.AssignmentStatus(row.status))
         return row
 
     def accept(
@@ -159,7 +159,7 @@ class Collector:
         row = self.find_active(assignment_id, worker_id, request_key)
         self._check_metrics(row.process_id, metrics)
         self._policies.check_samples(row.cycle_id, metrics.samples)
-        layout = self._hosted.layout(row.process_id)
+        layout = self._definitions.layout(row.process_id)
         limit = 4 * layout.data_offset + (64 << 10) + layout.data_size
         with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:
             stream = TensorStream(layout, limit, values=not writer.whole)
@@ -170,12 +170,12 @@ class Collector:
             blob = writer.commit(check=stream.check, remember=True)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
-        if reply.cycle_status == cycles.Status.COLLECTING:  # else the cycle is being closed already
+        if reply.cycle_status == cycles.CycleStatus.COLLECTING:  # else the cycle is being closed already
             self._bus.publish(ReportAccepted(row.process_id, row.cycle_id, blob.size))
         return reply
 
     def _check_metrics(self, process_id: str, metrics: Metrics) -> None:
-        weighted = self._hosted.get(process_id).server.weighting == "samples"
+        weighted = self._definitions.get(process_id).server.weighting == "samples"
         if metrics.samples is None and weighted:
             raise BadRequest("this training weights reports by their samples: state them", field="samples")
         if metrics.samples is not None and not 1 <= metrics.samples <= MAX_SAMPLES:
@@ -195,21 +195,21 @@ class Collector:
 
     def _count(self, process_id: str, reports: Sequence[_Report]) -> list[ReportReply | BaseException]:
         """Count the stored reports of several workers in one transaction, in the order in which they came."""
-        server = self._hosted.get(process_id).server
+        server = self._definitions.get(process_id).server
         results: list[ReportReply | BaseException] = []
         with self._store.unit(process_id) as unit:
             ids = [report.row.id for report in reports]
-            statuses = {row.id: row.status for row in _STATUSES.run(unit.link, {}, id=ids).all()}
+            statuses = {row.id: row.status for row in _STATUSES.run(unit.connection, {}, id=ids).all()}
             cycle, accepted = unit.cycle, []
             for report in reports:
-                found = assignments.Status(statuses[report.row.id])
-                if found is not assignments.Status.ASSIGNED:
+                found = assignments.AssignmentStatus(statuses[report.row.id])
+                if found is not assignments.AssignmentStatus.ASSIGNED:
                     results.append(assignments.refusal(found))
                 elif not self._is_open(unit, report, server.goal):
-                    results.append(assignments.refusal(assignments.Status.LATE))
+                    results.append(assignments.refusal(assignments.AssignmentStatus.LATE))
                 else:
                     assert cycle is not None
-                    statuses[report.row.id] = str(assignments.Status.REPORTED)
+                    statuses[report.row.id] = str(assignments.AssignmentStatus.REPORTED)
                     accepted.append(report.values(unit.now, cycle.accepted + 1))
                     self._tell(unit, report, found)
                     cycle.accepted += 1
@@ -232,13 +232,13 @@ class Collector:
         return (
             cycle is not None
             and cycle.id == report.row.cycle_id
-            and cycle.status == cycles.Status.COLLECTING
+            and cycle.status == cycles.CycleStatus.COLLECTING
             and (goal is None or cycle.reported < goal)
         )
 
-    def _tell(self, unit: Unit, report: _Report, before: assignments.Status) -> None:
+    def _tell(self, unit: Unit, report: _Report, before: assignments.AssignmentStatus) -> None:
         """The history row of an accepted report: what the machine decides, and the metrics."""
-        decision = assignments.decide(before, assignments.Event.REPORT)
+        decision = assignments.decide(before, assignments.AssignmentEvent.REPORT)
         metrics = {name: v for name in _METRICS if (v := getattr(report.metrics, name)) is not None}
         unit.record("assignment", report.row.id, before, decision.status, **metrics)
 
@@ -253,7 +253,7 @@ class Collector:
         cycle = unit.cycle
         assert cycle is not None
         ids = {values["b_id"] for values in accepted}
-        record(unit.link, *(report.blob for report in reports if report.row.id in ids))
+        record(unit.connection, *(report.blob for report in reports if report.row.id in ids))
         if unit.run(_MOVE, accepted).rowcount != len(accepted):
             raise Conflict("an assignment changed meanwhile", reason="concurrent")
         if rest:
@@ -261,7 +261,7 @@ class Collector:
             workers = [report.row.worker_id for report in reports if report.row.id in ids]
             unit.run(_REST, [{"b_worker": w, "b_until": until, "rests_until": until} for w in workers])
         sequence = cycle.sequence
-        self._lifecycle.cycle(unit, cycles.Event.REPORTED)
+        self._lifecycle.cycle(unit, cycles.CycleEvent.REPORTED)
         last = next(reply for reply in reversed(results) if isinstance(reply, ReportReply))
         if cycle.sequence == sequence:
             last.cycle_status = cycle.status
@@ -272,31 +272,38 @@ class Collector:
         with self._store.unit(row.process_id) as unit:
             if unit.cycle is None or unit.cycle.id != row.cycle_id:
                 raise self._refusal(unit, row.id)
-            values = {"status": str(assignments.Status.FAILED_BY_WORKER), "finished_at": unit.now}
-            self._move(unit, row.id, assignments.Event.WORKER_FAILED, values, reason=reason[:500])
-            self._lifecycle.deal(unit)
+            values = {"status": str(assignments.AssignmentStatus.FAILED_BY_WORKER), "finished_at": unit.now}
+            self._move(unit, row.id, assignments.AssignmentEvent.WORKER_FAILED, values, reason=reason[:500])
+            self._lifecycle.assign_slots(unit)
 
     def _drop(self, event: ReportUnusable) -> None:
         """Take back an accepted report that turned out to be unusable when it was averaged."""
         unit = event.unit
         values = {
-            "status": str(assignments.Status.REJECTED),
+            "status": str(assignments.AssignmentStatus.REJECTED),
             "finished_at": unit.now,
             "blob_digest": None,
         }
-        self._move(unit, event.assignment_id, assignments.Event.UNUSABLE, values, reason=event.reason)
+        self._move(
+            unit, event.assignment_id, assignments.AssignmentEvent.UNUSABLE, values, reason=event.reason
+        )
         assert unit.cycle is not None
         unit.cycle.rejected += 1
-        self._lifecycle.deal(unit)
+        self._lifecycle.assign_slots(unit)
 
     def _move(
-        self, unit: Unit, assignment_id: str, event: assignments.Event, values: dict[str, Any], **detail: Any
+        self,
+        unit: Unit,
+        assignment_id: str,
+        event: assignments.AssignmentEvent,
+        values: dict[str, Any],
+        **detail: Any,
     ) -> None:
         """Compare and set; the counters follow the machine's effects."""
         before = (
-            assignments.Status.REPORTED
-            if event is assignments.Event.UNUSABLE
-            else assignments.Status.ASSIGNED
+            assignments.AssignmentStatus.REPORTED
+            if event is assignments.AssignmentEvent.UNUSABLE
+            else assignments.AssignmentStatus.ASSIGNED
         )
         decision = assignments.decide(before, event)
         if unit.run(_MOVE, {"b_id": assignment_id, "b_status": str(before), **values}).rowcount != 1:
@@ -304,12 +311,16 @@ class Collector:
         cycle = unit.cycle
         assert cycle is not None
         for effect in decision.effects:
-            if effect is assignments.Effect.FREE_SLOT:
+            if effect is assignments.AssignmentEffect.FREE_SLOT:
                 cycle.slots_open += 1
             else:
                 cycle.reported -= 1
         unit.record("assignment", assignment_id, before, decision.status, **detail)
 
     def _refusal(self, unit: Unit, assignment_id: str) -> Exception:
-        found = assignments.Status(unit.run(_STATUS, {"assignment_id": assignment_id}).first().status)
-        return assignments.refusal(assignments.Status.LATE if found is assignments.Status.ASSIGNED else found)
+        found = assignments.AssignmentStatus(
+            unit.run(_STATUS, {"assignment_id": assignment_id}).first().status
+        )
+        return assignments.refusal(
+            assignments.AssignmentStatus.LATE if found is assignments.AssignmentStatus.ASSIGNED else found
+        )

@@ -18,16 +18,16 @@ from typing import Any
 from sqlalchemy import bindparam, insert, or_, select
 
 from grid.federated.cycles.lifecycle import Lifecycle
-from grid.federated.hosting.hosted import Hosted, HostedTrainings
+from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.participation.waiting_room import Waiter, WaitingRoom
 from grid.federated.state import tables as t
 from grid.federated.state.events import AveragingStarts, SlotsChanged, WakeAt
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
-from grid.federated.state.machines import process as processes
+from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
-from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+from grid.storage.sql.prepared import PreparedSizes, PreparedStatement, places
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages.federated import CheckInReply
@@ -66,15 +66,15 @@ _WORKERS = PreparedSizes(
         t.Worker.process_id == bindparam("process_id"), t.Worker.id.in_(places("worker", size))
     )
 )
-_KNOWN = Prepared(
+_KNOWN = PreparedStatement(
     select(t.Worker.id).where(
         t.Worker.process_id == bindparam("process_id"), t.Worker.subject == bindparam("subject")
     )
 )
-_NEW_WORKER = Prepared(insert(t.Worker))
-_ARRIVED = Prepared(select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id")))
-_ARRIVE = Prepared(insert(t.Arrival))
-_INSERT = Prepared(insert(t.Assignment))
+_NEW_WORKER = PreparedStatement(insert(t.Worker))
+_ARRIVED = PreparedStatement(select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id")))
+_ARRIVE = PreparedStatement(insert(t.Arrival))
+_INSERT = PreparedStatement(insert(t.Assignment))
 
 
 class TaskAssignment:
@@ -84,13 +84,13 @@ class TaskAssignment:
         self,
         store: TrainingStore,
         bus: EventBus,
-        hosted: HostedTrainings,
+        definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
         secret: bytes,
         rng: random.Random,
     ) -> None:
         self._store, self._bus, self._rng = store, bus, rng
-        self._hosted, self._lifecycle = hosted, lifecycle
+        self._definitions, self._lifecycle = definitions, lifecycle
         self._key = hmac.new(secret, b"grid request key", hashlib.sha256).digest()
         self._lock = threading.Lock()
         self._rooms: dict[str, WaitingRoom] = {}
@@ -99,7 +99,9 @@ class TaskAssignment:
 
     # -- workers
 
-    def authenticate(self, hosted: Hosted, token: str | None, subject: str | None = None) -> str:
+    def authenticate(
+        self, definition: TrainingDefinition, token: str | None, subject: str | None = None
+    ) -> str:
         """The worker id of whoever shows ``token``.
 
         ``subject`` is an identity that the node has verified itself. It, or the ``sub`` claim of a verified
@@ -107,13 +109,13 @@ class TaskAssignment:
 
         Raises :class:`InvalidToken`, or :class:`Unavailable` when the training's endpoint cannot be asked.
         """
-        claim = hosted.authenticator.check(token)
+        claim = definition.authenticator.check(token)
         subject = f"sub:{claim}" if claim else subject
         if subject is not None and len(subject) > 128:
             subject = hashlib.sha256(subject.encode()).hexdigest()
-        with self._store.unit(hosted.id) as unit:
+        with self._store.unit(definition.id) as unit:
             if subject is not None:
-                row = unit.run(_KNOWN, {"process_id": hosted.id, "subject": subject}).first()
+                row = unit.run(_KNOWN, {"process_id": definition.id, "subject": subject}).first()
                 if row is not None:
                     return str(row[0])
             worker_id = new_id()
@@ -121,7 +123,7 @@ class TaskAssignment:
                 _NEW_WORKER,
                 {
                     "id": worker_id,
-                    "process_id": hosted.id,
+                    "process_id": definition.id,
                     "subject": subject,
                     "rests_until": 0,
                     "created_at": unit.now,
@@ -167,7 +169,7 @@ class TaskAssignment:
 
         def end() -> None:
             if room.end_round(present):
-                room.deal()
+                room.assign_slots()
 
         def give_answers() -> None:
             if round_ is not None:
@@ -175,7 +177,7 @@ class TaskAssignment:
             end()
             time.sleep(0)  # whoever has got an answer now sends it before the rest is done
 
-        round_: _Round | None = None
+        round_: AssignmentRound | None = None
         unit.after_rollback(end)
         if present:
             try:
@@ -190,10 +192,10 @@ class TaskAssignment:
     def _room(self, process_id: str) -> WaitingRoom:
         room = self._rooms.get(process_id)
         if room is None:
-            self._hosted.get(process_id)
+            self._definitions.get(process_id)
             with self._lock:
                 room = self._rooms.setdefault(
-                    process_id, WaitingRoom(lambda waiters: self._deal(process_id, waiters))
+                    process_id, WaitingRoom(lambda waiters: self._assign_slots(process_id, waiters))
                 )
         return room
 
@@ -202,51 +204,51 @@ class TaskAssignment:
         for room in list(self._rooms.values()):
             room.close()
 
-    # -- one round of dealing
+    # -- one round of assigning
 
-    def _deal(self, process_id: str, waiters: Sequence[Waiter]) -> None:
+    def _assign_slots(self, process_id: str, waiters: Sequence[Waiter]) -> None:
         with self._store.unit(process_id) as unit:
             round_ = self._play(unit, waiters)
         round_.give_answers()
         self._room(process_id).empty = round_.empty
 
-    def _play(self, unit: Unit, waiters: Sequence[Waiter]) -> _Round:
-        round_ = _Round(self._hosted.get(unit.process.id), self._rng, self.request_key)
+    def _play(self, unit: Unit, waiters: Sequence[Waiter]) -> AssignmentRound:
+        round_ = AssignmentRound(self._definitions.get(unit.process.id), self._rng, self.request_key)
         waiters = self._concerned(unit, round_, waiters)
         candidates = self._sort_out(unit, round_, waiters) if waiters else []
         chosen = self._choose(unit, round_, candidates)
         if chosen:
             self._admit(unit, round_, chosen)
-        round_.answer_twins()
+        round_.answer_duplicates()
         round_.concerned, round_.cycle_id = waiters, unit.cycle.id if unit.cycle else ""
         round_.empty = unit.cycle is not None and (
             not unit.cycle.slots_open or unit.cycle.status not in cycles.ADMITTING
         )
         return round_
 
-    def _concerned(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> Sequence[Waiter]:
+    def _concerned(self, unit: Unit, round_: AssignmentRound, waiters: Sequence[Waiter]) -> Sequence[Waiter]:
         """Whom this round can have news for: only newcomers, while nobody can be given a slot.
 
         Without this, everybody who comes while a cycle is averaged would be a look at all who came before.
         """
         cycle = unit.cycle
-        if cycle is None or unit.process.status != processes.Status.RUNNING:
+        if cycle is None or unit.process.status != trainings.TrainingStatus.RUNNING:
             return waiters
         fresh = [w for w in waiters if not (w.patient and w.seen == cycle.id)]
-        if cycle.status == cycles.Status.COLLECTING:
+        if cycle.status == cycles.CycleStatus.COLLECTING:
             return waiters if cycle.slots_open else fresh
-        enough = cycle.arrived + len(fresh) >= (round_.hosted.server.min_workers or 1)
-        return waiters if cycle.status == cycles.Status.OPEN and enough else fresh
+        enough = cycle.arrived + len(fresh) >= (round_.definition.server.min_workers or 1)
+        return waiters if cycle.status == cycles.CycleStatus.OPEN and enough else fresh
 
-    def _sort_out(self, unit: Unit, round_: _Round, waiters: Sequence[Waiter]) -> list[Waiter]:
+    def _sort_out(self, unit: Unit, round_: AssignmentRound, waiters: Sequence[Waiter]) -> list[Waiter]:
         """Answer whom the rules answer; the others are candidates for a slot, in order of arrival."""
         cycle = unit.cycle
         workers = list({w.worker_id for w in waiters})
         keys = list({w.idempotency_key for w in waiters})
-        found = _WORKERS.run(unit.link, {"process_id": unit.process.id}, worker=workers)
+        found = _WORKERS.run(unit.connection, {"process_id": unit.process.id}, worker=workers)
         known: dict[str, int] = {row.id: row.rests_until for row in found.all()}
         existing = _EXISTING.run(
-            unit.link, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
+            unit.connection, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
         ).all()
         by_key = {(row.worker_id, row.idempotency_key): row for row in existing}
         holding = {
@@ -264,24 +266,24 @@ class TaskAssignment:
             elif not round_.turned_away(unit, waiter, known[waiter.worker_id], holding):
                 other = candidates.setdefault(waiter.worker_id, waiter)
                 if other is not waiter and other.idempotency_key == waiter.idempotency_key:
-                    round_.twins.append((waiter, other))
+                    round_.duplicates.append((waiter, other))
                 elif other is not waiter:
                     round_.reject(waiter, "taking-part", RETRY)
         return list(candidates.values())
 
-    def _choose(self, unit: Unit, round_: _Round, candidates: list[Waiter]) -> list[Waiter]:
+    def _choose(self, unit: Unit, round_: AssignmentRound, candidates: list[Waiter]) -> list[Waiter]:
         """Who of the candidates gets one of the open slots."""
         cycle = unit.cycle
         if cycle is None or not candidates:
             return []
-        if cycle.status == cycles.Status.OPEN:
+        if cycle.status == cycles.CycleStatus.OPEN:
             self._arrive(unit, candidates)
-        if cycle.status != cycles.Status.COLLECTING:
+        if cycle.status != cycles.CycleStatus.COLLECTING:
             for waiter in candidates:
                 round_.reject(waiter, "waiting-for-workers", round_.pause(unit))
             return []
         count = min(cycle.slots_open, len(candidates))
-        if round_.hosted.server.pool_selection == "random":
+        if round_.definition.server.pool_selection == "random":
             chosen = round_.rng.sample(candidates, count)
         else:
             chosen = candidates[:count]
@@ -301,10 +303,10 @@ class TaskAssignment:
             rows = [{"cycle_id": cycle.id, "worker_id": w, "arrived_at": unit.now} for w in fresh]
             unit.run(_ARRIVE, rows)
             cycle.arrived += len(fresh)
-            self._lifecycle.cycle(unit, cycles.Event.ARRIVED)
+            self._lifecycle.cycle(unit, cycles.CycleEvent.ARRIVED)
 
-    def _admit(self, unit: Unit, round_: _Round, chosen: list[Waiter]) -> None:
-        cycle, config = unit.cycle, round_.hosted.server
+    def _admit(self, unit: Unit, round_: AssignmentRound, chosen: list[Waiter]) -> None:
+        cycle, config = unit.cycle, round_.definition.server
         assert cycle is not None
         cycle.slots_open -= len(chosen)
         cycle.admitted += len(chosen)
@@ -317,14 +319,14 @@ class TaskAssignment:
                 "process_id": unit.process.id,
                 "cycle_id": cycle.id,
                 "worker_id": waiter.worker_id,
-                "status": str(assignments.Status.ASSIGNED),
+                "status": str(assignments.AssignmentStatus.ASSIGNED),
                 "idempotency_key": waiter.idempotency_key,
                 "assigned_at": unit.now,
                 "lease_until": lease,
             }
             row["key_hash"] = hash_key(self.request_key(str(row["id"])))
             rows.append(row)
-            unit.record("assignment", str(row["id"]), "", assignments.Status.ASSIGNED)
+            unit.record("assignment", str(row["id"]), "", assignments.AssignmentStatus.ASSIGNED)
             granted = _Granted(str(row["id"]), lease, cycle.sequence, cycle.base_checkpoint, cycle.deadline)
             round_.accept(waiter, granted, model)
         unit.run(_INSERT, rows)
@@ -332,7 +334,7 @@ class TaskAssignment:
 
     def _model(self, unit: Unit, number: int) -> tuple[str, int]:
         """Digest and size of a checkpoint."""
-        return self._hosted.checkpoint(unit.process.id, number, unit)
+        return self._definitions.checkpoint(unit.process.id, number, unit)
 
     # -- request keys
 
@@ -356,13 +358,13 @@ class _Granted:
         self.base_checkpoint, self.deadline = base_checkpoint, deadline
 
 
-class _Round:
+class AssignmentRound:
     """The answers of one round; they are given when its transaction is committed."""
 
-    def __init__(self, hosted: Hosted, rng: random.Random, request_key: Any) -> None:
-        self.hosted, self.rng, self._request_key = hosted, rng, request_key
+    def __init__(self, definition: TrainingDefinition, rng: random.Random, request_key: Any) -> None:
+        self.definition, self.rng, self._request_key = definition, rng, request_key
         self.answers: list[tuple[Waiter, CheckInReply]] = []
-        self.twins: list[tuple[Waiter, Waiter]] = []
+        self.duplicates: list[tuple[Waiter, Waiter]] = []
         self.concerned: Sequence[Waiter] = ()
         self.cycle_id = ""
         self.empty = False
@@ -381,13 +383,13 @@ class _Round:
             assignment_id=row.id,
             request_key=self._request_key(row.id),
             cycle=row.sequence,
-            num_cycles=self.hosted.server.num_cycles,
+            num_cycles=self.definition.server.num_cycles,
             checkpoint=row.base_checkpoint,
             model_digest=model[0],
             model_size=model[1],
-            plans=self.hosted.names("plan"),
-            protocols=self.hosted.names("protocol"),
-            client_config=dict(self.hosted.client_config),
+            plans=self.definition.names("plan"),
+            protocols=self.definition.names("protocol"),
+            client_config=dict(self.definition.client_config),
             deadline=deadline,
         )
         self.answers.append((waiter, answer))
@@ -399,19 +401,19 @@ class _Round:
                 status="rejected",
                 reason=reason,
                 retry_after=retry_after,
-                client_config=dict(self.hosted.client_config),
+                client_config=dict(self.definition.client_config),
             )
             self.answers.append((waiter, answer))
 
-    def answer_twins(self) -> None:
+    def answer_duplicates(self) -> None:
         """A check-in that was repeated before its answer was there gets the same answer."""
         given = {id(waiter): answer for waiter, answer in self.answers}
-        for twin, waiter in self.twins:
+        for duplicate, waiter in self.duplicates:
             answer = given.get(id(waiter))
-            if answer is not None and (answer.status == "accepted" or not twin.patient):
-                self.answers.append((twin, answer))
+            if answer is not None and (answer.status == "accepted" or not duplicate.patient):
+                self.answers.append((duplicate, answer))
             else:
-                self.reject(twin, "taking-part", RETRY)
+                self.reject(duplicate, "taking-part", RETRY)
 
     def pause(self, unit: Unit) -> float:
         """Seconds until another check-in makes sense: at most until this cycle's time is up."""
@@ -420,18 +422,22 @@ class _Round:
 
     def turned_away(self, unit: Unit, waiter: Waiter, rests_until: int, holding: dict[str, Any]) -> bool:
         """Whether a rule says no to this worker now (it is answered, or goes on waiting)."""
-        status, config, cycle = processes.Status(unit.process.status), self.hosted.server, unit.cycle
-        if status in processes.TERMINAL:
+        status, config, cycle = (
+            trainings.TrainingStatus(unit.process.status),
+            self.definition.server,
+            unit.cycle,
+        )
+        if status in trainings.TERMINAL:
             self.reject(waiter, "over", None, final=True)
         elif too_slow(waiter, config.minimum_upload_speed, config.minimum_download_speed):
             self.reject(waiter, "too-slow", 60.0, final=True)
-        elif status is not processes.Status.RUNNING or cycle is None:
+        elif status is not trainings.TrainingStatus.RUNNING or cycle is None:
             self.reject(waiter, "paused", RETRY)
         elif waiter.worker_id in holding:
             self.reject(waiter, "taking-part", self.pause(unit))
         elif cycle.sequence < rests_until:
             self.reject(waiter, "resting", self.pause(unit))
-        elif cycles.Status(cycle.status) not in cycles.ADMITTING:
+        elif cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
             self.reject(waiter, "full", self.pause(unit))
         else:
             return False

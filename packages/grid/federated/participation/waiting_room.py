@@ -1,6 +1,6 @@
-"""Workers that wait for a slot of one training, in order of arrival, and the one thread that deals slots.
+"""Workers that wait for a slot of one training, in order of arrival, and the one thread that assigns slots.
 
-Whoever arrives while somebody deals does not queue for a lock: the dealer takes the newcomer into its next
+Whoever arrives while somebody assigns does not queue for a lock: that thread takes the newcomer into its next
 round. A thousand check-ins at once so become a handful of transactions.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["Waiter", "WaitingRoom"]
 
 
 PAUSE = 0.005
-"""Seconds for which newcomers gather while there is nothing to deal: mostly, the next cycle's round sees them."""
+"""Seconds for which newcomers gather while nothing is to be assigned: mostly, the next cycle's round sees them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,20 +38,20 @@ class Waiter:
 
 
 class WaitingRoom:
-    """Whoever comes, and the rounds in which slots are dealt to them.
+    """Whoever comes, and the rounds in which slots are assigned to them.
 
     Attributes:
         empty: the last round had no slots left: the next one need not be at once.
 
     Args:
-        deal: gives an answer to every impatient waiter, and to whom of the others it can.
+        assign_slots: gives an answer to every impatient waiter, and to whom of the others it can.
     """
 
-    def __init__(self, deal: Callable[[Sequence[Waiter]], None]) -> None:
-        self._deal = deal
+    def __init__(self, assign_slots: Callable[[Sequence[Waiter]], None]) -> None:
+        self._assign_slots = assign_slots
         self._lock = threading.Lock()
         self._waiters: list[Waiter] = []
-        self._dealing = False
+        self._assigning = False
         self._again = False
         self._expected = 0
         self.empty = False
@@ -65,10 +65,10 @@ class WaitingRoom:
         finally:
             self._expected -= 1
             if any(waiter.seen is None for waiter in self._waiters):
-                self.deal()
+                self.assign_slots()
 
     def enter(self, waiter: Waiter, wait: float) -> CheckInReply:
-        """The answer to this check-in, after at most ``wait`` seconds (and one round of dealing)."""
+        """The answer to this check-in, after at most ``wait`` seconds (and one round of assigning)."""
         waiter.patient = wait > 0
         deadline = time.monotonic() + wait
         with self._lock:
@@ -80,10 +80,10 @@ class WaitingRoom:
                 self._waiters = [w for w in self._waiters if w is not waiter]
             raise
         if not waiter.done.is_set() and not (waiter.patient and self._seen_soon(waiter)):
-            self.deal()
+            self.assign_slots()
         if waiter.patient and not waiter.done.wait(max(deadline - time.monotonic(), 0)):
             waiter.patient = False
-            self.deal()
+            self.assign_slots()
         waiter.done.wait()
         if waiter.error is not None:
             raise waiter.error
@@ -96,8 +96,8 @@ class WaitingRoom:
             return True
         return self.empty and (waiter.done.wait(PAUSE) or waiter.seen is not None)
 
-    def deal(self) -> None:
-        """Deal slots, or let the thread that is dealing do another round."""
+    def assign_slots(self) -> None:
+        """Assign slots, or let the thread that does it do another round."""
         again = True
         while again:
             present = self.begin_round()
@@ -105,19 +105,19 @@ class WaitingRoom:
                 return
             if present:
                 try:
-                    self._deal(present)
+                    self._assign_slots(present)
                 except BaseException as error:
                     for waiter in present:
                         waiter.error = error
             again = self.end_round(present)
 
     def begin_round(self) -> list[Waiter] | None:
-        """Who is here, for the caller alone to deal; None while somebody else deals, who then does it again."""
+        """Who is here, for the caller alone to give slots to; None while another does, who then does it again."""
         with self._lock:
-            if self._dealing:
+            if self._assigning:
                 self._again = True
                 return None
-            self._dealing, self._again = True, False
+            self._assigning, self._again = True, False
             return list(self._waiters)
 
     def end_round(self, present: Sequence[Waiter]) -> bool:
@@ -126,7 +126,7 @@ class WaitingRoom:
         with self._lock:
             leaving = set(map(id, answered))
             self._waiters = [w for w in self._waiters if id(w) not in leaving]
-            self._dealing, again = False, self._again
+            self._assigning, again = False, self._again
         for waiter in answered:
             waiter.done.set()
         return again

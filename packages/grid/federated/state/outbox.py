@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import Conflict
 from syft_ext.ids import new_id
 
@@ -33,9 +33,9 @@ _TAKE = (
     .returning(t.OutboxMessage.token, t.OutboxMessage.attempts)
 )
 _OWN = (t.OutboxMessage.id == bindparam("b_id"), t.OutboxMessage.token == bindparam("b_token"))
-_DONE = Prepared(delete(t.OutboxMessage).where(*_OWN, t.OutboxMessage.status == "pending"))
-_PUT = Prepared(insert(t.OutboxMessage))
-_FAILED = Prepared(update(t.OutboxMessage).where(*_OWN))
+_DONE = PreparedStatement(delete(t.OutboxMessage).where(*_OWN, t.OutboxMessage.status == "pending"))
+_PUT = PreparedStatement(insert(t.OutboxMessage))
+_FAILED = PreparedStatement(update(t.OutboxMessage).where(*_OWN))
 _PENDING = select(
     t.OutboxMessage.id, t.OutboxMessage.topic, t.OutboxMessage.key, t.OutboxMessage.process_id
 ).where(t.OutboxMessage.status == "pending", t.OutboxMessage.available_at <= bindparam("now"))

@@ -18,17 +18,17 @@ from sqlalchemy import Executable, bindparam, insert, select, update
 from grid.federated.state import tables as t
 from grid.federated.state.notifier import Notifier
 from grid.storage.blobs.interface import BlobStore
-from grid.storage.sql.connections import Link
+from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared, Result
+from grid.storage.sql.prepared import PreparedStatement, StatementResult
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound
 
-__all__ = ["CycleState", "ProcessState", "TrainingStore", "Unit"]
+__all__ = ["CycleState", "TrainingState", "TrainingStore", "Unit"]
 
 
 @dataclass(slots=True)
-class ProcessState:
+class TrainingState:
     """The columns of ``fl_process`` that change."""
 
     id: str
@@ -65,28 +65,30 @@ class CycleState:
     finished_at: float | None
 
 
-_PROCESS_NAMES, _CYCLE_NAMES = ([f.name for f in fields(state)] for state in (ProcessState, CycleState))
+_PROCESS_NAMES, _CYCLE_NAMES = ([f.name for f in fields(state)] for state in (TrainingState, CycleState))
 _process_values, _cycle_values = attrgetter(*_PROCESS_NAMES), attrgetter(*_CYCLE_NAMES)
-_PROCESS = [getattr(t.Process, name) for name in _PROCESS_NAMES]
+_PROCESS = [getattr(t.TrainingProcess, name) for name in _PROCESS_NAMES]
 _CYCLE = [getattr(t.Cycle, name) for name in _CYCLE_NAMES]
-_CURRENT = (t.Cycle.process_id == t.Process.id) & (t.Cycle.sequence == t.Process.cycle)
-_LOAD = Prepared(
+_CURRENT = (t.Cycle.process_id == t.TrainingProcess.id) & (t.Cycle.sequence == t.TrainingProcess.cycle)
+_LOAD = PreparedStatement(
     select(*_PROCESS, *_CYCLE)
-    .select_from(t.Process)
+    .select_from(t.TrainingProcess)
     .outerjoin(t.Cycle, _CURRENT)
-    .where(t.Process.id == bindparam("process_id"))
+    .where(t.TrainingProcess.id == bindparam("process_id"))
 )
-_LOCK = Prepared(select(t.Process.id).where(t.Process.id == bindparam("process_id")).with_for_update())
-_HISTORY = Prepared(insert(t.History))
+_LOCK = PreparedStatement(
+    select(t.TrainingProcess.id).where(t.TrainingProcess.id == bindparam("process_id")).with_for_update()
+)
+_HISTORY = PreparedStatement(insert(t.History))
 # What is SET follows from the values that these are executed with.
-_UPDATE_PROCESS = Prepared(
-    update(t.Process).where(
-        t.Process.id == bindparam("b_id"),
-        t.Process.status == bindparam("b_status"),
-        t.Process.history_seq == bindparam("b_seq"),
+_UPDATE_PROCESS = PreparedStatement(
+    update(t.TrainingProcess).where(
+        t.TrainingProcess.id == bindparam("b_id"),
+        t.TrainingProcess.status == bindparam("b_status"),
+        t.TrainingProcess.history_seq == bindparam("b_seq"),
     )
 )
-_UPDATE_CYCLE = Prepared(
+_UPDATE_CYCLE = PreparedStatement(
     update(t.Cycle).where(
         t.Cycle.id == bindparam("b_id"),
         t.Cycle.status == bindparam("b_status"),
@@ -94,7 +96,7 @@ _UPDATE_CYCLE = Prepared(
         t.Cycle.accepted == bindparam("b_accepted"),
     )
 )
-_NEW_CYCLE = Prepared(insert(t.Cycle))
+_NEW_CYCLE = PreparedStatement(insert(t.Cycle))
 
 
 class Unit:
@@ -104,8 +106,10 @@ class Unit:
     written at the end, on condition that the rows are still as they were read.
     """
 
-    def __init__(self, link: Link, now: float, process: ProcessState, cycle: CycleState | None) -> None:
-        self.link, self.now = link, now
+    def __init__(
+        self, connection: DriverConnection, now: float, process: TrainingState, cycle: CycleState | None
+    ) -> None:
+        self.connection, self.now = connection, now
         self.process, self.cycle = process, cycle
         self._process_before = _process_values(process)
         self._cycle_before = _cycle_values(cycle) if cycle else None
@@ -114,8 +118,10 @@ class Unit:
         self._after: list[Callable[[], None]] = []
         self._undone: list[Callable[[], None]] = []
 
-    def run(self, statement: Prepared, values: dict[str, Any] | Sequence[dict[str, Any]] = ()) -> Result:
-        return statement.run(self.link, values)
+    def run(
+        self, statement: PreparedStatement, values: dict[str, Any] | Sequence[dict[str, Any]] = ()
+    ) -> StatementResult:
+        return statement.run(self.connection, values)
 
     def record(self, entity: str, entity_id: str, before: str, after: str, **detail: Any) -> None:
         """Append a row to the history."""
@@ -166,7 +172,7 @@ class Unit:
             self.run(_HISTORY, self._history)
         now = _process_values(self.process)
         if now != self._process_before:
-            before = ProcessState(*self._process_before)
+            before = TrainingState(*self._process_before)
             changes = _changes(_PROCESS_NAMES, self._process_before, now)
             guard = {"b_id": before.id, "b_status": before.status, "b_seq": before.history_seq}
             _must_change(self.run(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
@@ -204,7 +210,7 @@ def _changes(names: Sequence[str], before: Sequence[Any], after: Sequence[Any]) 
     return {n: new for n, old, new in zip(names, before, after, strict=True) if new != old}
 
 
-def _must_change(result: Result) -> None:
+def _must_change(result: StatementResult) -> None:
     if result.rowcount != 1:
         raise Conflict("the training changed meanwhile", reason="concurrent")
 
@@ -223,15 +229,15 @@ class TrainingStore:
         """A transaction on the training ``process_id``. Raises :class:`NotFound`."""
         unit: Unit | None = None
         try:
-            with self.database.writing() as link:
+            with self.database.writing() as connection:
                 key = {"process_id": process_id}
                 if self._locks:
                     # By itself: a join that had waited for this lock would show the cycle as it was before.
-                    _LOCK.run(link, key)
-                row = _LOAD.run(link, key).first()
+                    _LOCK.run(connection, key)
+                row = _LOAD.run(connection, key).first()
                 if row is None:
                     raise NotFound("there is no such training")
-                unit = Unit(link, self.clock.now(), *_states(row))
+                unit = Unit(connection, self.clock.now(), *_states(row))
                 yield unit
                 unit.flush()
         except BaseException:
@@ -241,15 +247,17 @@ class TrainingStore:
         self.notifier.publish(process_id, unit.process.history_seq)
         unit.committed()
 
-    def read(self, statement: Executable | Prepared, values: dict[str, Any] | None = None) -> Sequence[Any]:
+    def read(
+        self, statement: Executable | PreparedStatement, values: dict[str, Any] | None = None
+    ) -> Sequence[Any]:
         """The rows of a query."""
-        if isinstance(statement, Prepared):
+        if isinstance(statement, PreparedStatement):
             return self.database.query(statement, values).all()
         with self.database.read() as session:
             return session.connection().execute(statement, values).all()
 
 
-def _states(row: Sequence[Any]) -> tuple[ProcessState, CycleState | None]:
-    process = ProcessState(*row[: len(_PROCESS)])
+def _states(row: Sequence[Any]) -> tuple[TrainingState, CycleState | None]:
+    process = TrainingState(*row[: len(_PROCESS)])
     rest = row[len(_PROCESS) :]
     return process, CycleState(*rest) if rest[0] is not None else None

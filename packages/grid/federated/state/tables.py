@@ -1,6 +1,6 @@
 """The tables of the training pipeline.
 
-Statuses are the values of the machines' ``Status``. Counters stand on the cycle, so that nothing is ever
+Statuses are the values of the machines' statuses. Counters stand on the cycle, so that nothing is ever
 counted with ``COUNT(*)``. Every change of a status leaves a row in ``fl_history``, in the same transaction.
 """
 
@@ -33,7 +33,7 @@ __all__ = [
     "History",
     "HostedPlan",
     "OutboxMessage",
-    "Process",
+    "TrainingProcess",
     "Worker",
 ]
 
@@ -41,7 +41,7 @@ _Id = String(32)
 _Time = Float(53)
 
 
-class Process(Base):
+class TrainingProcess(Base):
     """A training. ``history_seq`` is the number of its latest history row; whoever writes locks this row."""
 
     __tablename__ = "fl_process"

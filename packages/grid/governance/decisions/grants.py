@@ -19,20 +19,20 @@ from syft_ext.messages.grants import CreateGrant, GrantView, ListGrants
 
 __all__ = ["GrantManager"]
 
-Look = Callable[[Session], tuple[Viewer, bool]]
+ReviewerLoader = Callable[[Session], tuple[Viewer, bool]]
 
 
 class GrantManager:
-    """``look`` arguments give the viewer, and whether they may triage requests, as of the transaction."""
+    """``load_reviewer`` arguments give the viewer, and whether they may triage requests, as of the transaction."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
 
-    def create(self, look: Look, message: CreateGrant) -> GrantView:
+    def create(self, load_reviewer: ReviewerLoader, message: CreateGrant) -> GrantView:
         now = self._clock.now()
         with self._db.transaction() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             self._check_giver(session, viewer, reviewer, message.object_id, message.user_id)
             if session.get(User, message.user_id) is None:
                 raise NotFound("there is no such user", id=message.user_id)
@@ -50,18 +50,18 @@ class GrantManager:
             session.flush()
             return grant_view(grant, now)
 
-    def all(self, look: Look, message: ListGrants) -> list[GrantView]:
+    def all(self, load_reviewer: ReviewerLoader, message: ListGrants) -> list[GrantView]:
         with self._db.read() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             page = shown_to(viewer.user_id, reviewer=reviewer, object_id=message.object_id)
             rows = session.scalars(page.limit(message.limit).offset(message.offset))
             return [grant_view(grant, self._clock.now()) for grant in rows]
 
-    def revoke(self, look: Look, grant_id: str) -> GrantView:
+    def revoke(self, load_reviewer: ReviewerLoader, grant_id: str) -> GrantView:
         """Revoking twice changes nothing more."""
         now = self._clock.now()
         with self._db.transaction() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             grant = locked(session, grant_id)
             mine = grant is not None and grant.user_id == viewer.user_id
             decides = grant is not None and (reviewer or governs(session, viewer.user_id, grant.object_id))

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from syft_ext.errors import Conflict
 
-__all__ = ["Event", "State", "decide"]
+__all__ = ["RequestEvent", "RequestState", "decide"]
 
 
-class State(StrEnum):
+class RequestState(StrEnum):
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
@@ -22,25 +22,25 @@ class State(StrEnum):
     REVOKED = "revoked"
 
 
-class Event(StrEnum):
+class RequestEvent(StrEnum):
     APPROVE = "approve"
     DENY = "deny"
     WITHDRAW = "withdraw"
     REVOKE = "revoke"
 
 
-def decide(state: State, event: Event, *, approvals: int = 0, needed: int = 1) -> State:
+def decide(state: RequestState, event: RequestEvent, *, approvals: int = 0, needed: int = 1) -> RequestState:
     """The next state; ``approvals`` counts the different reviewers who approve, this one included.
 
     Raises :class:`Conflict` when ``state`` forbids ``event``.
     """
     match state, event:
-        case State.PENDING, Event.APPROVE:
-            return State.APPROVED if approvals >= needed else State.PENDING
-        case State.PENDING, Event.DENY:
-            return State.DENIED
-        case State.PENDING, Event.WITHDRAW:
-            return State.WITHDRAWN
-        case State.APPROVED, Event.REVOKE:
-            return State.REVOKED
+        case RequestState.PENDING, RequestEvent.APPROVE:
+            return RequestState.APPROVED if approvals >= needed else RequestState.PENDING
+        case RequestState.PENDING, RequestEvent.DENY:
+            return RequestState.DENIED
+        case RequestState.PENDING, RequestEvent.WITHDRAW:
+            return RequestState.WITHDRAWN
+        case RequestState.APPROVED, RequestEvent.REVOKE:
+            return RequestState.REVOKED
     raise Conflict(f"a request that is {state} cannot be changed so: {event}", state=str(state))

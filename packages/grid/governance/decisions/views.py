@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from grid.access.viewer import Viewer
 from grid.accounts.tables import User
-from grid.governance.decisions.deciding import decisions_of, needed, objects_of
+from grid.governance.decisions.approval import decisions_of, needed, objects_of
 from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestRow
 from grid.privacy.budget.service import epsilon_of
 from syft_ext.messages import requests as m

@@ -12,8 +12,8 @@ from grid.access.decision import allowed
 from grid.access.viewer import Viewer
 from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.catalogue.visibility import findable_by_every_user
-from grid.governance.plans.desk import PlanDesk
 from grid.governance.plans.files import dtype_of, find_tensor
+from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest
@@ -77,7 +77,7 @@ def layout_of(blobs: BlobStore, digest: str, kind: str) -> Layout:
 
 
 def describe(
-    desk: PlanDesk,
+    sandbox: ReviewSandbox,
     blobs: BlobStore,
     plan: bytes,
     plan_id: str,
@@ -119,7 +119,7 @@ def describe(
     cost = None
     if not problem:
         try:
-            _, sizes, found = desk.price(plan, [(each.dtype, each.shape or []) for each in inputs])
+            _, sizes, found = sandbox.price(plan, [(each.dtype, each.shape or []) for each in inputs])
         except BadRequest as error:
             problem = error.detail
         else:

@@ -15,13 +15,13 @@ from grid.access.policy import check_operation, current_policy
 from grid.access.sources import sources_of
 from grid.access.viewer import Viewer
 from grid.concurrency.offload import offload
-from grid.governance.decisions.grants import Look
+from grid.governance.decisions.grants import ReviewerLoader
 from grid.governance.decisions.tables import PlanRequest, RequestObject, RequestRow
 from grid.governance.decisions.views import facts_for
-from grid.governance.plans.desk import PlanDesk
 from grid.governance.plans.inputs import GivenObject, describe, may_see_sizes, parse
-from grid.governance.requests.asking import ask, label_of
+from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.requests.manager import RequestManager, visible_request
+from grid.governance.requests.submission import ask, label_of
 from grid.node import Context
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import record
@@ -44,12 +44,12 @@ MAX_BYTES = 32 << 20
 
 class PlanRequests:
     def __init__(
-        self, db: Database, blobs: BlobStore, clock: Clock, desk: PlanDesk, requests: RequestManager
+        self, db: Database, blobs: BlobStore, clock: Clock, sandbox: ReviewSandbox, requests: RequestManager
     ) -> None:
         self._db, self._blobs, self._clock = db, blobs, clock
-        self._desk, self._requests = desk, requests
+        self._sandbox, self._requests = sandbox, requests
 
-    def create(self, ctx: Context, look: Look, message: CreatePlanRequest) -> RequestView:
+    def create(self, ctx: Context, load_reviewer: ReviewerLoader, message: CreatePlanRequest) -> RequestView:
         body = bytes(ctx.body.read_all(MAX_BYTES))
         size = message.plan_size or len(body)
         if size > len(body):
@@ -57,10 +57,10 @@ class PlanRequests:
         plan, values = body[:size], body[size:]
         plan_id = blake3(plan).hexdigest()
         ctx.note(plan=plan_id)
-        document = self._desk.prove(plan)
-        objects, shown = self._resolve(look, message)
+        document = self._sandbox.prove(plan)
+        objects, shown = self._resolve(load_reviewer, message)
         layout = _layout(values) if values else None
-        facts = describe(self._desk, self._blobs, plan, plan_id, document, objects, layout)
+        facts = describe(self._sandbox, self._blobs, plan, plan_id, document, objects, layout)
         facts.values = blake3(values).hexdigest() if values else ""
         if facts.problem and shown:
             raise InvalidPlan(facts.problem)
@@ -77,13 +77,15 @@ class PlanRequests:
                 session.flush()
                 return row
 
-            return self._requests.asked(look, make)
+            return self._requests.asked(load_reviewer, make)
 
-    def _resolve(self, look: Look, message: CreatePlanRequest) -> tuple[dict[str, GivenObject], bool]:
+    def _resolve(
+        self, load_reviewer: ReviewerLoader, message: CreatePlanRequest
+    ) -> tuple[dict[str, GivenObject], bool]:
         """The objects as they are now, and whether their sizes are shown to who asks."""
         now, found, shown = self._clock.now(), {}, True
         with self._db.read() as session:
-            viewer, _ = look(session)
+            viewer, _ = load_reviewer(session)
             for name, given in parse(message.inputs).items():
                 label = label_of(session, viewer, given.object_id, now)
                 row = session.get_one(ObjectRow, given.object_id)
@@ -93,9 +95,9 @@ class PlanRequests:
 
     # -- look ---------------------------------------------------------------------------------------
 
-    def review(self, look: Look, request_id: str) -> PlanReview:
+    def review(self, load_reviewer: ReviewerLoader, request_id: str) -> PlanReview:
         with self._db.read() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             row, plan = plan_of(session, viewer, reviewer, request_id)
             facts = facts_for(plan, row, viewer)
             before = _earlier(session, viewer, reviewer, row, plan)

@@ -23,14 +23,14 @@ from grid.access.policy import check_operation, check_output, check_rows, curren
 from grid.access.sources import add_sources
 from grid.accounts.tables import User
 from grid.concurrency.offload import offload
-from grid.governance.decisions.deciding import check_contents, objects_of
-from grid.governance.decisions.grants import Look
-from grid.governance.decisions.machine import State
+from grid.governance.decisions.approval import check_contents, objects_of
+from grid.governance.decisions.grants import ReviewerLoader
+from grid.governance.decisions.machine import RequestState
 from grid.governance.decisions.tables import PlanRequest, RequestRow
-from grid.governance.plans.desk import PlanDesk
 from grid.governance.plans.files import const_raw, find_tensor, raw_of, tensor_file
 from grid.governance.plans.release import check_releasable, release
 from grid.governance.plans.requests import plan_of
+from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.node import Context, Download
 from grid.storage.blobs.blob import Blob
 from grid.storage.blobs.interface import BlobStore
@@ -68,15 +68,17 @@ class _Approved:
 class PlanRuns:
     """``secret``: 32 bytes of the node's, from which the noise of each question follows."""
 
-    def __init__(self, db: Database, blobs: BlobStore, clock: Clock, desk: PlanDesk, secret: bytes) -> None:
-        self._db, self._blobs, self._clock, self._desk, self._secret = db, blobs, clock, desk, secret
+    def __init__(
+        self, db: Database, blobs: BlobStore, clock: Clock, sandbox: ReviewSandbox, secret: bytes
+    ) -> None:
+        self._db, self._blobs, self._clock, self._sandbox, self._secret = db, blobs, clock, sandbox, secret
 
-    def run(self, ctx: Context, look: Look, message: RunPlanRequest) -> Download:
+    def run(self, ctx: Context, load_reviewer: ReviewerLoader, message: RunPlanRequest) -> Download:
         """The results. Raises :class:`Forbidden` without a live approval, :class:`Conflict` when the data changed,
         :class:`TooLarge` for more than grant or policy let out, :class:`InvalidPlan` when it fails.
         """
         with self._db.transaction() as session:
-            approved = self._begin(session, look, message.request_id)
+            approved = self._begin(session, load_reviewer, message.request_id)
         ctx.note(plan=approved.plan.plan_digest)
         for grant in approved.grants:
             ctx.note(grant=grant)
@@ -109,8 +111,8 @@ class PlanRuns:
 
     # -- may it run, and what comes of it -----------------------------------------------------------
 
-    def _begin(self, session: Session, look: Look, request_id: str) -> _Approved:
-        viewer, reviewer = look(session)
+    def _begin(self, session: Session, load_reviewer: ReviewerLoader, request_id: str) -> _Approved:
+        viewer, reviewer = load_reviewer(session)
         row, plan = plan_of(session, viewer, reviewer, request_id)
         if row.user_id != viewer.user_id:
             raise Forbidden("only who asked for it runs a plan", id=request_id)
@@ -142,7 +144,7 @@ class PlanRuns:
 
     def _require_live(self, session: Session, row: RequestRow, *, used: bool = False) -> list[str]:
         """The grants of the request, one for each object that has to be asked for, all of them live."""
-        if row.state != State.APPROVED:
+        if row.state != RequestState.APPROVED:
             raise Forbidden(f"this request is {row.state}, not approved", id=row.id, state=str(row.state))
         live = of_request(session, row.id, row.user_id, now=self._clock.now(), used=used)
         objects = objects_of(session, [row.id])[row.id]
@@ -187,7 +189,7 @@ class PlanRuns:
         plan = self._blobs.read_range(approved.plan.plan_digest, 0)
         inputs = self._inputs(plan, approved)
         try:
-            return self._desk.run(plan, inputs)
+            return self._sandbox.run(plan, inputs)
         except (InvalidPlan, DeadlineExceeded) as error:
             logger.warning("plan of request %s failed: %s", approved.row.id, error.detail)
             raise InvalidPlan(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from grid.catalogue.content import download
-from grid.governance.plans.desk import PlanDesk
 from grid.governance.plans.requests import PlanRequests
+from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.plans.runs import PlanRuns
-from grid.governance.requests.service import RequestService, look_of, noted
+from grid.governance.requests.service import RequestService, noted, reviewer_loader
 from grid.governance.rules.book import RuleBook
 from grid.node import Context, Download, Node, Service, handles
 from syft_ext.messages import Empty
@@ -24,33 +24,33 @@ class PlanRequestService(Service):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self.desk = PlanDesk()
+        self.sandbox = ReviewSandbox()
         requests = node.service(RequestService).requests
-        self._requests = PlanRequests(node.db, node.blobs, node.clock, self.desk, requests)
+        self._requests = PlanRequests(node.db, node.blobs, node.clock, self.sandbox, requests)
         secret = hashlib.sha256(b"grid noise of plans" + node.identity.private_pem()).digest()
-        self._runs = PlanRuns(node.db, node.blobs, node.clock, self.desk, secret)
+        self._runs = PlanRuns(node.db, node.blobs, node.clock, self.sandbox, secret)
 
     def stop(self) -> None:
-        self.desk.close()
+        self.sandbox.close()
 
     @handles(p.CreatePlanRequest)
     def create(self, ctx: Context, message: p.CreatePlanRequest) -> RequestView:
-        return noted(ctx, self._requests.create(ctx, look_of(ctx), message))
+        return noted(ctx, self._requests.create(ctx, reviewer_loader(ctx), message))
 
     @handles(p.ReviewPlan)
     def review(self, ctx: Context, message: p.ReviewPlan) -> p.PlanReview:
-        return self._requests.review(look_of(ctx), message.request_id)
+        return self._requests.review(reviewer_loader(ctx), message.request_id)
 
     @handles(p.DownloadPlan)
     def plan(self, ctx: Context, message: p.DownloadPlan) -> Download:
-        review = self._requests.review(look_of(ctx), message.request_id)
+        review = self._requests.review(reviewer_loader(ctx), message.request_id)
         plan_id = review.facts.plan_id
         ctx.note(plan=plan_id)
         return download(self.node.blobs, plan_id, self.node.blobs.size(plan_id), review)
 
     @handles(p.RunPlanRequest)
     def run(self, ctx: Context, message: p.RunPlanRequest) -> Download:
-        return self._runs.run(ctx, look_of(ctx), message)
+        return self._runs.run(ctx, reviewer_loader(ctx), message)
 
 
 class RuleService(Service):
@@ -63,18 +63,18 @@ class RuleService(Service):
         if message.object_id:
             ctx.note(message.object_id)
         ctx.note(action=message.action, kind=message.kind, scope=message.scope)
-        return self._rules.create(look_of(ctx), message)
+        return self._rules.create(reviewer_loader(ctx), message)
 
     @handles(u.ListRules)
     def list(self, ctx: Context, message: u.ListRules) -> u.RuleList:
-        return u.RuleList(rules=self._rules.all(look_of(ctx), message))
+        return u.RuleList(rules=self._rules.all(reviewer_loader(ctx), message))
 
     @handles(u.DeleteRule)
     def delete(self, ctx: Context, message: u.DeleteRule) -> Empty:
-        self._rules.delete(look_of(ctx), message.rule_id, ctx.principal.role)
+        self._rules.delete(reviewer_loader(ctx), message.rule_id, ctx.principal.role)
         return Empty()
 
     @handles(u.ClearRules)
     def clear(self, ctx: Context, message: u.ClearRules) -> Empty:
-        ctx.note(rules=self._rules.clear(look_of(ctx)))
+        ctx.note(rules=self._rules.clear(reviewer_loader(ctx)))
         return Empty()

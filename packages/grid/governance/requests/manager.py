@@ -1,4 +1,4 @@
-"""Requests: asking, looking, deciding. Whose word counts is :mod:`grid.governance.decisions.deciding`'s."""
+"""Requests: made, listed and decided. Whose word counts is :mod:`grid.governance.decisions.approval`'s."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from grid.access.conditions import governed
 from grid.access.decision import governs
 from grid.access.viewer import Viewer
-from grid.governance.decisions.deciding import approve, covered, objects_of, revoke
-from grid.governance.decisions.grants import Look
-from grid.governance.decisions.machine import Event, State, decide
+from grid.governance.decisions.approval import approve, covered, objects_of, revoke
+from grid.governance.decisions.grants import ReviewerLoader
+from grid.governance.decisions.machine import RequestEvent, RequestState, decide
 from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestObject, RequestRow
 from grid.governance.decisions.views import views
-from grid.governance.requests.asking import ask, label_of, settle
+from grid.governance.requests.submission import ask, label_of, settle
 from grid.privacy.budget.service import units_of
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
@@ -41,7 +41,7 @@ class RequestManager:
 
     # -- ask ----------------------------------------------------------------------------------------
 
-    def create(self, look: Look, message: m.CreateRequest) -> m.RequestView:
+    def create(self, load_reviewer: ReviewerLoader, message: m.CreateRequest) -> m.RequestView:
         def for_object(session: Session, viewer: Viewer, now: float) -> RequestRow:
             return ask(
                 session,
@@ -55,9 +55,9 @@ class RequestManager:
                 now=now,
             )
 
-        return self.asked(look, for_object)
+        return self.asked(load_reviewer, for_object)
 
-    def create_budget(self, look: Look, message: m.CreateBudgetRequest) -> m.RequestView:
+    def create_budget(self, load_reviewer: ReviewerLoader, message: m.CreateBudgetRequest) -> m.RequestView:
         def for_budget(session: Session, viewer: Viewer, now: float) -> RequestRow:
             return ask(
                 session,
@@ -69,9 +69,9 @@ class RequestManager:
                 now=now,
             )
 
-        return self.asked(look, for_budget)
+        return self.asked(load_reviewer, for_budget)
 
-    def asked(self, look: Look, make: Ask) -> m.RequestView:
+    def asked(self, load_reviewer: ReviewerLoader, make: Ask) -> m.RequestView:
         """The request that ``make`` writes down, after the standing rules have spoken.
 
         Raises :class:`Conflict` when one for the same is pending.
@@ -79,20 +79,20 @@ class RequestManager:
         now = self._clock.now()
         try:
             with self._db.transaction() as session:
-                viewer, _ = look(session)
+                viewer, _ = load_reviewer(session)
                 row = make(session, viewer, now)
                 settle(session, row, now)
                 return views(session, [row], viewer)[0]
         except IntegrityError as error:
             raise Conflict("a request of yours for the same is pending") from error
 
-    def withdraw(self, look: Look, request_id: str) -> m.RequestView:
+    def withdraw(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
         with self._db.transaction() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             row = visible_request(session, viewer, reviewer, request_id, lock=True)
             if row.user_id != viewer.user_id:
                 raise Forbidden("this request is not yours", id=request_id)
-            state = decide(State(row.state), Event.WITHDRAW)
+            state = decide(RequestState(row.state), RequestEvent.WITHDRAW)
             session.execute(delete(PlanRequest).where(PlanRequest.request_id == row.id))  # and so its bytes
             view = self._move(session, row, state, viewer)
         self._wake()
@@ -100,9 +100,9 @@ class RequestManager:
 
     # -- look ---------------------------------------------------------------------------------------
 
-    def all(self, look: Look, message: m.ListRequests) -> list[m.RequestView]:
+    def all(self, load_reviewer: ReviewerLoader, message: m.ListRequests) -> list[m.RequestView]:
         with self._db.read() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             query = select(RequestRow)
             if not reviewer:
                 own = select(ObjectRow.id).where(governed(viewer.user_id))
@@ -114,29 +114,29 @@ class RequestManager:
             rows = session.scalars(page.limit(message.limit).offset(message.offset)).all()
             return views(session, rows, viewer)
 
-    def get(self, look: Look, request_id: str, wait: float) -> m.RequestView:
+    def get(self, load_reviewer: ReviewerLoader, request_id: str, wait: float) -> m.RequestView:
         deadline = time.monotonic() + wait
         while True:
             with self._db.read() as session:
-                viewer, reviewer = look(session)
+                viewer, reviewer = load_reviewer(session)
                 row = visible_request(session, viewer, reviewer, request_id)
                 (view,) = views(session, [row], viewer)
             left = deadline - time.monotonic()
-            if view.state != State.PENDING or left <= 0:
+            if view.state != RequestState.PENDING or left <= 0:
                 return view
             with self._decided:
                 self._decided.wait(min(left, _LOOK_AGAIN))
 
     # -- decide -------------------------------------------------------------------------------------
 
-    def approve(self, look: Look, message: m.ApproveRequest) -> m.RequestView:
+    def approve(self, load_reviewer: ReviewerLoader, message: m.ApproveRequest) -> m.RequestView:
         """Also counts the approvals that were there, of those who could still give them; a reviewer who
         decides again changes their conditions."""
         now = self._clock.now()
         try:
             with self._db.transaction() as session:
-                viewer, row = self._reviewed(session, look, message.request_id)
-                decide(State(row.state), Event.APPROVE)
+                viewer, row = self._reviewed(session, load_reviewer, message.request_id)
+                decide(RequestState(row.state), RequestEvent.APPROVE)
                 said = RequestDecision(
                     request_id=row.id,
                     reviewer_id=viewer.user_id,
@@ -157,10 +157,10 @@ class RequestManager:
         self._wake()
         return view
 
-    def deny(self, look: Look, message: m.DenyRequest) -> m.RequestView:
+    def deny(self, load_reviewer: ReviewerLoader, message: m.DenyRequest) -> m.RequestView:
         with self._db.transaction() as session:
-            viewer, row = self._reviewed(session, look, message.request_id)
-            state = decide(State(row.state), Event.DENY)
+            viewer, row = self._reviewed(session, load_reviewer, message.request_id)
+            state = decide(RequestState(row.state), RequestEvent.DENY)
             said = RequestDecision(
                 request_id=row.id,
                 reviewer_id=viewer.user_id,
@@ -174,16 +174,18 @@ class RequestManager:
         self._wake()
         return view
 
-    def revoke(self, look: Look, request_id: str) -> m.RequestView:
+    def revoke(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
         with self._db.transaction() as session:
-            viewer, row = self._reviewed(session, look, request_id)
-            state = decide(State(row.state), Event.REVOKE)
+            viewer, row = self._reviewed(session, load_reviewer, request_id)
+            state = decide(RequestState(row.state), RequestEvent.REVOKE)
             revoke(session, row, viewer.user_id, self._clock.now())
             return self._move(session, row, state, viewer)
 
-    def _reviewed(self, session: Session, look: Look, request_id: str) -> tuple[Viewer, RequestRow]:
+    def _reviewed(
+        self, session: Session, load_reviewer: ReviewerLoader, request_id: str
+    ) -> tuple[Viewer, RequestRow]:
         """The request, locked, for somebody who may decide on it (on one of its objects at least)."""
-        viewer, reviewer = look(session)
+        viewer, reviewer = load_reviewer(session)
         row = visible_request(session, viewer, reviewer, request_id, lock=True)
         if not covered(session, row, viewer.user_id, triages=reviewer):
             if row.user_id == viewer.user_id and reviewer:
@@ -192,9 +194,9 @@ class RequestManager:
         return viewer, row
 
     @staticmethod
-    def _move(session: Session, row: RequestRow, state: State, viewer: Viewer) -> m.RequestView:
+    def _move(session: Session, row: RequestRow, state: RequestState, viewer: Viewer) -> m.RequestView:
         row.state = state
-        if state is not State.PENDING:
+        if state is not RequestState.PENDING:
             row.pending_for = None
         session.flush()
         return views(session, [row], viewer)[0]

@@ -5,20 +5,20 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from grid.access.viewer import Viewer, viewer_of
-from grid.governance.decisions.grants import GrantManager, Look
+from grid.governance.decisions.grants import GrantManager, ReviewerLoader
 from grid.governance.requests.manager import RequestManager
 from grid.node import Context, Node, Service, handles
 from syft_ext.messages import grants as g
 from syft_ext.messages import requests as r
 
-__all__ = ["GrantService", "RequestService", "look_of", "noted"]
+__all__ = ["GrantService", "RequestService", "noted", "reviewer_loader"]
 
 
-def look_of(ctx: Context) -> Look:
-    def look(session: Session) -> tuple[Viewer, bool]:
+def reviewer_loader(ctx: Context) -> ReviewerLoader:
+    def load_reviewer(session: Session) -> tuple[Viewer, bool]:
         return viewer_of(session, ctx.principal), "can_triage_requests" in ctx.principal.flags
 
-    return look
+    return load_reviewer
 
 
 class GrantService(Service):
@@ -29,17 +29,17 @@ class GrantService(Service):
     @handles(g.CreateGrant)
     def create(self, ctx: Context, message: g.CreateGrant) -> g.GrantView:
         ctx.note(message.object_id, user=message.user_id, scope=message.scope)
-        view = self._grants.create(look_of(ctx), message)
+        view = self._grants.create(reviewer_loader(ctx), message)
         ctx.note(grant=view.id)
         return view
 
     @handles(g.ListGrants)
     def list(self, ctx: Context, message: g.ListGrants) -> g.GrantList:
-        return g.GrantList(grants=self._grants.all(look_of(ctx), message))
+        return g.GrantList(grants=self._grants.all(reviewer_loader(ctx), message))
 
     @handles(g.RevokeGrant)
     def revoke(self, ctx: Context, message: g.RevokeGrant) -> g.GrantView:
-        view = self._grants.revoke(look_of(ctx), message.grant_id)
+        view = self._grants.revoke(reviewer_loader(ctx), message.grant_id)
         ctx.note(view.object_id, grant=view.id)
         return view
 
@@ -52,36 +52,36 @@ class RequestService(Service):
     @handles(r.CreateRequest)
     def create(self, ctx: Context, message: r.CreateRequest) -> r.RequestView:
         ctx.note(message.object_id, scope=message.scope)
-        return noted(ctx, self.requests.create(look_of(ctx), message))
+        return noted(ctx, self.requests.create(reviewer_loader(ctx), message))
 
     @handles(r.CreateBudgetRequest)
     def create_budget(self, ctx: Context, message: r.CreateBudgetRequest) -> r.RequestView:
         ctx.note(scope="budget", epsilon=message.epsilon)
-        return noted(ctx, self.requests.create_budget(look_of(ctx), message))
+        return noted(ctx, self.requests.create_budget(reviewer_loader(ctx), message))
 
     @handles(r.ListRequests)
     def list(self, ctx: Context, message: r.ListRequests) -> r.RequestList:
-        return r.RequestList(requests=self.requests.all(look_of(ctx), message))
+        return r.RequestList(requests=self.requests.all(reviewer_loader(ctx), message))
 
     @handles(r.GetRequest)
     def get(self, ctx: Context, message: r.GetRequest) -> r.RequestView:
-        return self.requests.get(look_of(ctx), message.request_id, message.wait)
+        return self.requests.get(reviewer_loader(ctx), message.request_id, message.wait)
 
     @handles(r.ApproveRequest)
     def approve(self, ctx: Context, message: r.ApproveRequest) -> r.RequestView:
-        return noted(ctx, self.requests.approve(look_of(ctx), message))
+        return noted(ctx, self.requests.approve(reviewer_loader(ctx), message))
 
     @handles(r.DenyRequest)
     def deny(self, ctx: Context, message: r.DenyRequest) -> r.RequestView:
-        return noted(ctx, self.requests.deny(look_of(ctx), message))
+        return noted(ctx, self.requests.deny(reviewer_loader(ctx), message))
 
     @handles(r.RevokeRequest)
     def revoke(self, ctx: Context, message: r.RevokeRequest) -> r.RequestView:
-        return noted(ctx, self.requests.revoke(look_of(ctx), message.request_id))
+        return noted(ctx, self.requests.revoke(reviewer_loader(ctx), message.request_id))
 
     @handles(r.WithdrawRequest)
     def withdraw(self, ctx: Context, message: r.WithdrawRequest) -> r.RequestView:
-        return noted(ctx, self.requests.withdraw(look_of(ctx), message.request_id))
+        return noted(ctx, self.requests.withdraw(reviewer_loader(ctx), message.request_id))
 
 
 def noted(ctx: Context, view: r.RequestView) -> r.RequestView:

@@ -1,6 +1,6 @@
 """Standing rules: they answer a request in the transaction that creates it.
 
-A rule's word is its author's decision (:mod:`grid.governance.decisions.deciding`): it counts on the objects on
+A rule's word is its author's decision (:mod:`grid.governance.decisions.approval`): it counts on the objects on
 which they could decide themselves at that moment, is one of as many as the policy asks for, and is counted again
 with the later ones only if they still could. A rule that denies goes before all that accept.
 """
@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from grid.access.sources import sources_of
 from grid.accounts.tables import GroupMember
 from grid.catalogue.tables import DatasetAsset, DatasetRow
-from grid.governance.decisions.deciding import approve, decides, objects_of
-from grid.governance.decisions.machine import Event, State, decide
+from grid.governance.decisions.approval import approve, decides, objects_of
+from grid.governance.decisions.machine import RequestEvent, RequestState, decide
 from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestRow, RequestRule
 from grid.storage.objects.tables import ObjectRow, ObjectTag
 from syft_ext.errors import Conflict
@@ -40,11 +40,11 @@ def answer(session: Session, row: RequestRow, now: float) -> list[str]:
         spoken.append(rule.id)
         heard.add(rule.author_id)
         if rule.action == "deny":
-            row.state = decide(State(row.state), Event.DENY)
+            row.state = decide(RequestState(row.state), RequestEvent.DENY)
             break
-    if row.state == State.PENDING:
+    if row.state == RequestState.PENDING:
         _approve(session, row, now)
-    if row.state != State.PENDING:
+    if row.state != RequestState.PENDING:
         row.pending_for = None
     session.flush()
     return spoken

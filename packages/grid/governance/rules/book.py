@@ -9,7 +9,7 @@ from grid.access.conditions import governed
 from grid.access.decision import governs
 from grid.accounts.powers import OWNER, acting_flags
 from grid.accounts.tables import User
-from grid.governance.decisions.grants import Look
+from grid.governance.decisions.grants import ReviewerLoader
 from grid.governance.decisions.tables import RequestRule
 from grid.privacy.budget.service import epsilon_of, units_of
 from grid.storage.objects.tables import ObjectRow
@@ -26,13 +26,13 @@ class RuleBook:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
 
-    def create(self, look: Look, message: CreateRule) -> RuleView:
+    def create(self, load_reviewer: ReviewerLoader, message: CreateRule) -> RuleView:
         """Raises :class:`Forbidden` for a rule that could never speak: nobody's word counts on what they
         neither own nor review."""
         now = self._clock.now()
         _check(message)
         with self._db.transaction() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             if not reviewer and not _owns(session, viewer.user_id, message):
                 raise Forbidden("you decide on no request that this rule could answer", action=message.action)
             rule = RequestRule(
@@ -61,18 +61,18 @@ class RuleBook:
             session.flush()
             return _views(session, [rule], now)[0]
 
-    def all(self, look: Look, message: ListRules) -> list[RuleView]:
+    def all(self, load_reviewer: ReviewerLoader, message: ListRules) -> list[RuleView]:
         with self._db.read() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             query = select(RequestRule).order_by(RequestRule.created_at, RequestRule.id)
             if not reviewer:
                 query = query.where(RequestRule.author_id == viewer.user_id)
             rows = session.scalars(query.limit(message.limit).offset(message.offset)).all()
             return _views(session, list(rows), self._clock.now())
 
-    def delete(self, look: Look, rule_id: str, role: str) -> None:
+    def delete(self, load_reviewer: ReviewerLoader, rule_id: str, role: str) -> None:
         with self._db.transaction() as session:
-            viewer, reviewer = look(session)
+            viewer, reviewer = load_reviewer(session)
             rule = session.get(RequestRule, rule_id)
             if rule is None or not (reviewer or rule.author_id == viewer.user_id):
                 raise NotFound("there is no such rule", id=rule_id)
@@ -80,10 +80,10 @@ class RuleBook:
                 raise Forbidden("this rule is not yours", id=rule_id)
             session.delete(rule)
 
-    def clear(self, look: Look) -> int:
+    def clear(self, load_reviewer: ReviewerLoader) -> int:
         """End all of the viewer's rules; returns how many there were."""
         with self._db.transaction() as session:
-            viewer, _ = look(session)
+            viewer, _ = load_reviewer(session)
             ended = session.execute(delete(RequestRule).where(RequestRule.author_id == viewer.user_id))
             return int(ended.rowcount)  # type: ignore[attr-defined]
 

@@ -38,8 +38,8 @@ from grid.storage.blobs.group import GroupCommit
 from grid.storage.blobs.interface import BlobStore, SupportsCache, SupportsUnsynced
 from grid.storage.blobs.locks import LockedFile, sweep_directory
 from grid.storage.blobs.reader import FileReader, map_file
-from grid.storage.blobs.recent import Latest
-from grid.storage.blobs.recycling import Spares
+from grid.storage.blobs.recent import RecentContents
+from grid.storage.blobs.recycling import RecycledFiles
 from grid.storage.blobs.temporary import TemporaryFile, commit_files
 from grid.storage.blobs.writer import FileBlobWriter
 from syft_ext.errors import InvalidConfig, NotFound, Unavailable
@@ -75,8 +75,8 @@ class FileBlobStore(BlobStore):
             make_directory(directory)
         sync_directory(root)
         self.buffers = Buffers()
-        self._latest = Latest(self.buffers)
-        self._spares = Spares(self.temporary)
+        self._recent = RecentContents(self.buffers)
+        self._recycled = RecycledFiles(self.temporary)
         self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
         self._not_durable: set[TemporaryFile] = set()
         self._broken = False
@@ -178,7 +178,7 @@ class FileBlobStore(BlobStore):
                         file.close()
             removed = [digest for digest in confirm(list(held)) if digest in held]
             for digest in removed:
-                if recycle and self._spares.add(held[digest]):
+                if recycle and self._recycled.add(held[digest]):
                     del held[digest]
                 else:
                     os.unlink(self._name(digest))
@@ -187,7 +187,7 @@ class FileBlobStore(BlobStore):
             for file in held.values():
                 file.close()
 
-    def cool(self, digests: Iterable[str]) -> None:
+    def drop_page_cache(self, digests: Iterable[str]) -> None:
         for digest in digests:
             with contextlib.suppress(NotFound):
                 fd = self._open(digest)
@@ -208,9 +208,9 @@ class FileBlobStore(BlobStore):
 
     def trim(self, *, everything: bool = False) -> None:
         if everything:
-            self._latest.trim()
+            self._recent.trim()
         self.buffers.trim(everything=everything)
-        self._spares.trim(everything=everything)
+        self._recycled.trim(everything=everything)
 
     def sweep(self) -> int:
         self.trim()
@@ -233,20 +233,20 @@ class FileBlobStore(BlobStore):
     def written(self, memory: bytearray, file: TemporaryFile, remember: bool) -> None:
         """Nobody needs ``memory`` any more for the content of ``file``, which has its digest if all went well."""
         if remember and file.digest:
-            self._latest.put(file.digest, memory, file.size)
+            self._recent.put(file.digest, memory, file.size)
         else:
             self.buffers.give(memory)
 
-    def latest(self, digest: str) -> memoryview | None:
-        return self._latest.find(digest)
+    def recent(self, digest: str) -> memoryview | None:
+        return self._recent.find(digest)
 
     def forget(self, digests: Iterable[str]) -> None:
         for digest in digests:
-            self._latest.drop(digest)
+            self._recent.drop(digest)
 
-    def spare(self, size: int) -> LockedFile | None:
+    def recycled_file(self, size: int) -> LockedFile | None:
         """A file of ``size`` bytes to write over, if one is there."""
-        return self._spares.take(size)
+        return self._recycled.take(size)
 
     def commit(self, file: TemporaryFile) -> Blob:
         """Give a finished file its final name, together with all others that are waiting for it."""
@@ -258,7 +258,7 @@ class FileBlobStore(BlobStore):
         files = [file for file in items if file is not None]
         errors = dict(zip(files, commit_files(files), strict=True))
         try:
-            with self._spares.names_synced():
+            with self._recycled.names_synced():
                 sync_directory(self.contents)
         except BaseException as error:
             errors = dict.fromkeys(files, error)

@@ -20,7 +20,7 @@ LINGER = 2.0
 """Seconds for which the thread waits for more: a new one for each item would cost more than small items do."""
 
 
-class _Entry(Generic[T]):
+class _PendingCommit(Generic[T]):
     __slots__ = ("error", "item", "signal")
 
     def __init__(self, item: T, signal: Signal | None) -> None:
@@ -38,7 +38,7 @@ class GroupCommit(Generic[T]):
     def __init__(self, commit: Callable[[list[T]], list[BaseException | None]]) -> None:
         self._commit = commit
         self._guard = native_lock()
-        self._pending: list[_Entry[T]] = []
+        self._pending: list[_PendingCommit[T]] = []
         self._running = self._asleep = False
         self._wake = native_lock()
         self._wake.acquire()
@@ -46,7 +46,7 @@ class GroupCommit(Generic[T]):
     def submit(self, item: T) -> None:
         """Return when a group with ``item`` was committed; raise what went wrong with it."""
         signal = Signal()
-        entry = _Entry(item, signal)
+        entry = _PendingCommit(item, signal)
         self._add(entry)
         signal.wait()
         if entry.error is not None:
@@ -54,9 +54,9 @@ class GroupCommit(Generic[T]):
 
     def leave(self, item: T) -> None:
         """Have ``item`` committed soon. What goes wrong with it, ``commit`` alone knows."""
-        self._add(_Entry(item, None))
+        self._add(_PendingCommit(item, None))
 
-    def _add(self, entry: _Entry[T]) -> None:
+    def _add(self, entry: _PendingCommit[T]) -> None:
         with self._guard:
             self._pending.append(entry)
             start, self._running = not self._running, True
@@ -76,7 +76,7 @@ class GroupCommit(Generic[T]):
             elif not self._more_comes():
                 return
 
-    def _work(self, entries: list[_Entry[T]]) -> None:
+    def _work(self, entries: list[_PendingCommit[T]]) -> None:
         try:
             errors = self._commit([entry.item for entry in entries])
         except BaseException as error:

@@ -53,7 +53,7 @@ class BlobWriter(ABC):
         """Make the content durable. Raises :class:`BadRequest` if it is not what ``digest`` says.
 
         Args:
-            remember: it will be read soon (:meth:`SupportsCache.latest`): a hint.
+            remember: it will be read soon (:meth:`SupportsCache.recent`): a hint.
             check: looks at the whole content, beside the event loop: what it raises refuses it.
         """
 
@@ -129,13 +129,13 @@ class SupportsCache(Protocol):
     """Stores that keep memory or room for contents to come. Without it there is nothing to give up, and what
     was committed with ``remember`` is read as every other content is."""
 
-    def latest(self, digest: str) -> memoryview | None:
+    def recent(self, digest: str) -> memoryview | None:
         """A content that was committed with ``remember`` a moment ago, to be read in memory; None if it went."""
 
     def forget(self, digests: Iterable[str]) -> None:
-        """These need not be remembered any longer (:meth:`latest`)."""
+        """These need not be remembered any longer (:meth:`recent`)."""
 
-    def cool(self, digests: Iterable[str]) -> None:
+    def drop_page_cache(self, digests: Iterable[str]) -> None:
         """Those of these contents that are here will hardly be read again: no memory need be spent on them."""
 
     def trim(self, *, everything: bool = False) -> None:
@@ -143,13 +143,13 @@ class SupportsCache(Protocol):
 
 
 class _NoCache:
-    def latest(self, digest: str) -> memoryview | None:
+    def recent(self, digest: str) -> memoryview | None:
         return None
 
     def forget(self, digests: Iterable[str]) -> None:
         pass
 
-    def cool(self, digests: Iterable[str]) -> None:
+    def drop_page_cache(self, digests: Iterable[str]) -> None:
         pass
 
     def trim(self, *, everything: bool = False) -> None:

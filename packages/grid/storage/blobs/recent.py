@@ -11,13 +11,13 @@ from grid.concurrency.offload import native_lock
 from grid.concurrency.views import is_read
 from grid.storage.blobs.buffers import Buffers
 
-__all__ = ["Latest"]
+__all__ = ["RecentContents"]
 
 BYTES = 48 << 20
 """What is kept; the oldest goes first, if nobody says that it is not needed any more."""
 
 
-class Latest:
+class RecentContents:
     """Takes memory of ``buffers`` that nobody writes to any more, and gives it back later."""
 
     def __init__(self, buffers: Buffers, limit: int = BYTES) -> None:

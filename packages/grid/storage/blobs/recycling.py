@@ -25,7 +25,7 @@ from grid.storage.blobs.buffers import WHOLE
 from grid.storage.blobs.locks import LockedFile
 from syft_ext.ids import new_id
 
-__all__ = ["Spares"]
+__all__ = ["RecycledFiles"]
 
 FILES = 64
 BYTES = 64 << 20
@@ -33,19 +33,19 @@ IDLE = 30.0
 """Seconds after which a file that nobody needed is removed."""
 
 
-_Spare = tuple[float, int, LockedFile]
+_RecycledFile = tuple[float, int, LockedFile]
 """Since when it is here, its bytes, and the file."""
 
 
-class Spares:
+class RecycledFiles:
     """Files in ``directory``, locked as all in it are, until they are taken. Real threads share it."""
 
     def __init__(self, directory: Path, files: int = FILES, size: int = BYTES, idle: float = IDLE) -> None:
         self._directory, self._idle = str(directory), idle
         self._files, self._bytes = files, size  # how many may still come
         self._guard = native_lock()
-        self._named: list[_Spare] = []  # a power cut could give them their old name back
-        self._free: list[_Spare] = []  # the latest is the last
+        self._named: list[_RecycledFile] = []  # a power cut could give them their old name back
+        self._free: list[_RecycledFile] = []  # the latest is the last
 
     def add(self, file: LockedFile) -> bool:
         """Take over the file of a content, which the caller has locked alone; False if it is not wanted."""
@@ -69,8 +69,8 @@ class Spares:
         begun = time.monotonic()
         yield
         with self._guard:
-            self._free += [spare for spare in self._named if spare[0] < begun]
-            self._named = [spare for spare in self._named if spare[0] >= begun]
+            self._free += [each for each in self._named if each[0] < begun]
+            self._named = [each for each in self._named if each[0] >= begun]
 
     def take(self, size: int) -> LockedFile | None:
         """A file of ``size`` bytes, with anything in it, locked as every temporary file is."""
@@ -88,9 +88,9 @@ class Spares:
         old = time.monotonic() - (0.0 if everything else self._idle)
         with self._guard:
             here = self._named + self._free
-            gone = [spare for spare in here if spare[0] <= old]
-            self._named = [spare for spare in self._named if spare[0] > old]
-            self._free = [spare for spare in self._free if spare[0] > old]
+            gone = [each for each in here if each[0] <= old]
+            self._named = [each for each in self._named if each[0] > old]
+            self._free = [each for each in self._free if each[0] > old]
             self._files += len(gone)
             self._bytes += sum(size for _, size, _ in gone)
         for _, _, file in gone:

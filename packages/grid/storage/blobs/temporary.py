@@ -40,7 +40,7 @@ class TemporaryFile:
         self._hash = blake3()
         self._unwritten = 0
         self._removed = False
-        self._spare: Callable[[int], LockedFile | None] = lambda size: None
+        self._recycled_file: Callable[[int], LockedFile | None] = lambda size: None
         self._whole: tuple[memoryview, Callable[[], None], Check | None] | None = None
         self.digest = ""
         self.size = 0
@@ -51,15 +51,15 @@ class TemporaryFile:
         content: memoryview,
         release: Callable[[], None],
         check: Check | None = None,
-        spare: Callable[[int], LockedFile | None] = lambda size: None,
+        recycled_file: Callable[[int], LockedFile | None] = lambda size: None,
     ) -> None:
         """Have the group commit check, hash and write the whole ``content``; it calls ``release`` afterwards.
 
         Args:
-            spare: gives a file of so many bytes to write over, if there is one.
+            recycled_file: gives a file of so many bytes to write over, if there is one.
         """
         self._whole = content, release, check
-        self._spare = spare
+        self._recycled_file = recycled_file
 
     def append(self, data: memoryview) -> None:
         file = self._opened()
@@ -153,7 +153,7 @@ class TemporaryFile:
         try:
             if check is not None:
                 check(content)
-            self._file = self._spare(len(content))
+            self._file = self._recycled_file(len(content))
             fd = self._opened().fd
             write_all(fd, content)
             start_writeback(fd)

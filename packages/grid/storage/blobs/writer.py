@@ -37,7 +37,7 @@ class WriterStore(Protocol):
     def written(self, memory: bytearray, file: TemporaryFile, remember: bool) -> None:
         """Nobody needs ``memory`` any more for the content of ``file``."""
 
-    def spare(self, size: int) -> LockedFile | None:
+    def recycled_file(self, size: int) -> LockedFile | None:
         """A file of ``size`` bytes to write over, if one is there."""
 
     def commit(self, file: TemporaryFile) -> Blob:
@@ -117,7 +117,7 @@ class FileBlobWriter(BlobWriter):
             whole, self._whole = self._whole, None
             # Even when this greenlet is killed: the buffer is free when the syncing thread is done with it.
             done = partial(self._store.written, whole, file, remember)
-            file.hold(memoryview(whole)[: self.size], done, check, self._store.spare)
+            file.hold(memoryview(whole)[: self.size], done, check, self._store.recycled_file)
         else:
             self._finish(file, digest, check)
         self._file = None  # from here on the syncing thread removes the temporary name

@@ -23,9 +23,9 @@ from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import BlobRow
 from grid.storage.sql import dialect
 from grid.storage.sql.base import Base, require_complete
-from grid.storage.sql.connections import Link
+from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared, PreparedSizes, places
+from grid.storage.sql.prepared import PreparedSizes, PreparedStatement, places
 
 __all__ = ["collect", "record", "sweep"]
 
@@ -33,20 +33,24 @@ _BATCH = 500
 _COLLECT = 32  # contents that are withheld at once
 _BLOBS = dialect.table_of(BlobRow)
 _RECORD = {
-    "sqlite": Prepared(sqlite.insert(_BLOBS).on_conflict_do_nothing()),
-    "postgresql": Prepared(postgresql.insert(_BLOBS).on_conflict_do_nothing()),
+    "sqlite": PreparedStatement(sqlite.insert(_BLOBS).on_conflict_do_nothing()),
+    "postgresql": PreparedStatement(postgresql.insert(_BLOBS).on_conflict_do_nothing()),
 }
 _KNOWN = PreparedSizes(
     lambda size: select(_BLOBS.c.digest).where(_BLOBS.c.digest.in_(places("digest", size)))
 )
 
 
-def record(transaction: Session | Link, *blobs: Blob) -> None:
+def record(transaction: Session | DriverConnection, *blobs: Blob) -> None:
     """Make the rows that this transaction's references to ``blobs`` need. Hold the blobs until it commits."""
-    link = transaction if isinstance(transaction, Link) else Link(transaction.connection())
+    driver_connection = (
+        transaction
+        if isinstance(transaction, DriverConnection)
+        else DriverConnection(transaction.connection())
+    )
     rows = [{"digest": blob.digest, "size": blob.size} for blob in blobs]
     if rows:
-        _RECORD[link.dialect.name].run(link, rows)
+        _RECORD[driver_connection.dialect.name].run(driver_connection, rows)
 
 
 def collect(db: Database, blobs: BlobStore, digests: Iterable[str], *, recycle: bool = False) -> int:
@@ -79,9 +83,9 @@ def _collect(db: Database, blobs: BlobStore, digests: list[str], recycle: bool) 
         digests = [*held, *missing]
         if not digests:
             return set()
-        with db.writing() as link:
-            forgotten = {row.digest for row in _forget().run(link, {}, digest=digests).all()}
-            known = {row.digest for row in _KNOWN.run(link, {}, digest=digests).all()}
+        with db.writing() as driver_connection:
+            forgotten = {row.digest for row in _forget().run(driver_connection, {}, digest=digests).all()}
+            known = {row.digest for row in _KNOWN.run(driver_connection, {}, digest=digests).all()}
         db.sync()  # a power cut must not bring back a reference to what is gone
         fileless = len(forgotten & missing)
         return set(held) - known

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 from grid.storage.sql.database import Database
 
-__all__ = ["Fresh"]
+__all__ = ["CommitScopedCache"]
 
 T = TypeVar("T")
 
 
-class Fresh:
+class CommitScopedCache:
     """Answers by key, all of them forgotten at the next commit.
 
     Args:

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from grid.concurrency.offload import Semaphore
 
-__all__ = ["Link", "Links"]
+__all__ = ["DriverConnection", "DriverConnectionPool"]
 
 
-class Link:
+class DriverConnection:
     """The driver's connection beneath one of SQLAlchemy's. Where that one has begun a transaction, it is in it."""
 
     __slots__ = ("_connection", "broken", "dialect", "driver")
@@ -64,7 +64,7 @@ class Link:
             self._connection.close()
 
 
-class Links:
+class DriverConnectionPool:
     """Connections for single statements, at most ``size``, the most recently used one first.
 
     Args:
@@ -74,29 +74,29 @@ class Links:
     def __init__(self, connect: Callable[[], Connection], size: int) -> None:
         self._connect = connect
         self._permits = Semaphore(size)
-        self._idle: deque[Link] = deque()
+        self._idle: deque[DriverConnection] = deque()
 
-    def lend(self) -> Lent:
-        """``with links.lend() as link:`` one that nobody else uses."""
-        return Lent(self)
+    def lend(self) -> ConnectionLoan:
+        """``with pool.lend() as connection:`` one that nobody else uses."""
+        return ConnectionLoan(self)
 
-    def take(self) -> Link:
+    def take(self) -> DriverConnection:
         self._permits.acquire()
         try:
-            return self._idle.pop() if self._idle else Link(self._connect())
+            return self._idle.pop() if self._idle else DriverConnection(self._connect())
         except BaseException:
             self._permits.release()
             raise
 
-    def give(self, link: Link, error: BaseException | None) -> None:
+    def give(self, driver_connection: DriverConnection, error: BaseException | None) -> None:
         """Take it back from a statement that ended with ``error``."""
-        if link.broken:
-            link.close()
+        if driver_connection.broken:
+            driver_connection.close()
             self.close()  # what else is idle has met the same fate
         elif error is None or isinstance(error, Exception):
-            self._idle.append(link)
+            self._idle.append(driver_connection)
         else:  # who is killed leaves a statement behind that may still run
-            link.close()
+            driver_connection.close()
         self._permits.release()
 
     def close(self) -> None:
@@ -105,19 +105,22 @@ class Links:
             self._idle.pop().close()
 
 
-class Lent:
-    """A connection of :class:`Links` in somebody's hands. No generator: that would cost as much as a statement."""
+class ConnectionLoan:
+    """A connection of :class:`DriverConnectionPool` in somebody's hands.
 
-    __slots__ = ("_link", "_links")
+    No generator: that would cost as much as a statement.
+    """
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    __slots__ = ("_driver_connection", "_pool")
 
-    def __enter__(self) -> Link:
-        self._link = self._links.take()
-        return self._link
+    def __init__(self, pool: DriverConnectionPool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> DriverConnection:
+        self._driver_connection = self._pool.take()
+        return self._driver_connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._links.give(self._link, error)
+        self._pool.give(self._driver_connection, error)

@@ -7,8 +7,8 @@
     with db.read() as session:              # cannot write
         tasks = session.scalars(select(Task)).all()
     rows = db.query(PREPARED, {"id": id}).all()        # one statement, for a tenth of that
-    with db.writing() as link:              # a transaction of prepared statements
-        CLOSE.run(link, {"id": id})
+    with db.writing() as connection:        # a transaction of prepared statements
+        CLOSE.run(connection, {"id": id})
     db.run(lambda session: close_cycle(session, id))   # a transaction that is run again on a conflict
 
 Writers on SQLite take turns under one cooperative lock, so that a greenlet never waits *inside* SQLite,
@@ -33,19 +33,19 @@ from sqlalchemy.orm import Session
 from grid.concurrency.offload import Lock
 from grid.storage.sql.base import Base
 from grid.storage.sql.change_counter import ChangeCounter
-from grid.storage.sql.connections import Link
+from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.engines import (
     SQLITE_READERS,
     begin_immediate,
     check_foreign_keys,
     parse_url,
+    postgresql_driver_connections,
     postgresql_engine,
-    postgresql_links,
+    sqlite_driver_connections,
     sqlite_engine,
-    sqlite_links,
     without_foreign_keys,
 )
-from grid.storage.sql.prepared import Prepared, Result
+from grid.storage.sql.prepared import PreparedStatement, StatementResult
 from grid.storage.sql.wal import WriteAheadLog
 from syft_ext.errors import Unavailable
 
@@ -74,7 +74,7 @@ class Database:
         if self.dialect == "sqlite":
             self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, read_only=False)
             self._readers = sqlite_engine(self.url, begin="BEGIN", size=SQLITE_READERS, read_only=True)
-            self._links = sqlite_links(self._readers)
+            self._driver_connections = sqlite_driver_connections(self._readers)
             assert self.url.database is not None
             self._log = WriteAheadLog(Path(self.url.database))
             self._changes = ChangeCounter(Path(self.url.database))
@@ -85,7 +85,7 @@ class Database:
             self._readers = self.engine.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
-            self._links = postgresql_links(self.engine)
+            self._driver_connections = postgresql_driver_connections(self.engine)
             self._write_lock = None
         self._inside: set[int] = set()
         #: Transactions that this process has committed. Whoever caches a decision asks again when it moved.
@@ -119,18 +119,18 @@ class Database:
         if self._write_lock is not None:
             self._log.sync()
 
-    def writing(self) -> Writing:
+    def writing(self) -> WriteTransaction:
         """As :meth:`transaction`, for prepared statements alone: for a fraction of what a session costs."""
-        return Writing(self)
+        return WriteTransaction(self)
 
-    def begin(self) -> tuple[Link, Connection | None]:
+    def begin(self) -> tuple[DriverConnection, Connection | None]:
         """The driver's connection in a new transaction, and what to close afterwards."""
         if self._write_lock is None:
             connection = self.engine.connect()  # psycopg begins by itself
-            return Link(connection), connection
-        link = Link(self._own_writer())
-        begin_immediate(lambda: link.driver.execute("BEGIN IMMEDIATE"))
-        return link, None
+            return DriverConnection(connection), connection
+        driver_connection = DriverConnection(self._own_writer())
+        begin_immediate(lambda: driver_connection.driver.execute("BEGIN IMMEDIATE"))
+        return driver_connection, None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -184,23 +184,23 @@ class Database:
             yield session
 
     @contextmanager
-    def reading(self) -> Iterator[Link]:
+    def reading(self) -> Iterator[DriverConnection]:
         """A connection that cannot write, for prepared statements; each sees what is committed by then."""
-        with _UNAVAILABLE, self._links.lend() as link:
-            yield link
+        with _UNAVAILABLE, self._driver_connections.lend() as driver_connection:
+            yield driver_connection
 
-    def query(self, statement: Prepared, values: dict[str, Any] | None = None) -> Result:
+    def query(self, statement: PreparedStatement, values: dict[str, Any] | None = None) -> StatementResult:
         """The rows of one prepared statement, which cannot write."""
         with _UNAVAILABLE:
             if self._write_lock is not None and statement.selects and self._write_lock.try_acquire():
                 # Nobody writes: the writer has the pages in memory that other connections must read anew
                 # after each commit, which costs more than the rest of a small query.
                 try:
-                    return statement.run(Link(self._own_writer()), values or {})
+                    return statement.run(DriverConnection(self._own_writer()), values or {})
                 finally:
                     self._write_lock.release()
-            with self._links.lend() as link:
-                return statement.run(link, values or {})
+            with self._driver_connections.lend() as driver_connection:
+                return statement.run(driver_connection, values or {})
 
     def run(self, fn: Callable[[Session], T], *, durable: bool = False) -> T:
         """Run ``fn`` in a transaction; run it again when the database refused it for a conflict.
@@ -254,31 +254,31 @@ class Database:
                     self._writer = None
             self._log.close()
             self._changes.close()
-        self._links.close()
+        self._driver_connections.close()
         self._readers.dispose()
         self.engine.dispose()
 
 
-class Writing:
+class WriteTransaction:
     """A transaction of prepared statements: commits on exit and rolls back on error.
 
     A class, as :class:`_Unavailable` is: generators would cost as much as a small statement.
     """
 
-    __slots__ = ("_connection", "_database", "_link")
+    __slots__ = ("_connection", "_database", "_driver_connection")
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def __enter__(self) -> Link:
+    def __enter__(self) -> DriverConnection:
         self._database.take_turn()
         try:
             with _UNAVAILABLE:
-                self._link, self._connection = self._database.begin()
+                self._driver_connection, self._connection = self._database.begin()
         except BaseException:
             self._database.end_turn()
             raise
-        return self._link
+        return self._driver_connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -293,12 +293,12 @@ class Writing:
     def _end(self, *, failed: bool) -> None:
         try:
             if failed:
-                self._link.rollback()
+                self._driver_connection.rollback()
             else:
-                self._link.commit()
+                self._driver_connection.commit()
                 self._database.committed()
         except BaseException:
-            self._link.rollback()
+            self._driver_connection.rollback()
             raise
         finally:
             if self._connection is not None:

@@ -14,19 +14,25 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from grid.storage.sql.connections import Links
+from grid.storage.sql.connections import DriverConnectionPool
 from grid.storage.sql.pool import CooperativePool
 from syft_ext.errors import InvalidConfig, Unavailable
 
-__all__ = ["parse_url", "postgresql_engine", "postgresql_links", "sqlite_engine", "sqlite_links"]
+__all__ = [
+    "parse_url",
+    "postgresql_driver_connections",
+    "postgresql_engine",
+    "sqlite_driver_connections",
+    "sqlite_engine",
+]
 
 T = TypeVar("T")
 
 #: Connections to one PostgreSQL; its default ``max_connections`` is 100, for all replicas together.
 POSTGRESQL_CONNECTIONS = 14
-POSTGRESQL_LINKS = 6
+POSTGRESQL_DRIVER_CONNECTIONS = 6
 SQLITE_READERS = 32
-SQLITE_LINKS = 16
+SQLITE_DRIVER_CONNECTIONS = 16
 BUSY_MILLISECONDS = 50
 _BUSY_SECONDS = 30.0
 
@@ -86,7 +92,7 @@ def sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool) -> Engine
     return engine
 
 
-def postgresql_links(engine: Engine) -> Links:
+def postgresql_driver_connections(engine: Engine) -> DriverConnectionPool:
     """Connections that cannot write and in which each statement is a transaction: no round trips around it."""
 
     def connect() -> Connection:
@@ -95,10 +101,10 @@ def postgresql_links(engine: Engine) -> Links:
         connection.detach()
         return connection
 
-    return Links(connect, POSTGRESQL_LINKS)
+    return DriverConnectionPool(connect, POSTGRESQL_DRIVER_CONNECTIONS)
 
 
-def sqlite_links(readers: Engine) -> Links:
+def sqlite_driver_connections(readers: Engine) -> DriverConnectionPool:
     """Connections that cannot write. A single statement needs no BEGIN: it is a transaction of its own."""
 
     def connect() -> Connection:
@@ -106,7 +112,7 @@ def sqlite_links(readers: Engine) -> Links:
         connection.detach()
         return connection
 
-    return Links(connect, SQLITE_LINKS)
+    return DriverConnectionPool(connect, SQLITE_DRIVER_CONNECTIONS)
 
 
 def begin_immediate(begin: Callable[[], T]) -> T:

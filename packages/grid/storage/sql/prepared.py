@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import JSON, BindParameter, Connection, Dialect, SelectBase, bindparam
 from sqlalchemy.sql import ClauseElement
 
-from grid.storage.sql.connections import Link
+from grid.storage.sql.connections import DriverConnection
 
-__all__ = ["Prepared", "PreparedSizes", "Result", "places"]
+__all__ = ["PreparedSizes", "PreparedStatement", "StatementResult", "places"]
 
 Values = dict[str, Any]
 
 
-class Result:
+class StatementResult:
     """Rows, as named tuples; ``rowcount``: how many an INSERT, UPDATE or DELETE met."""
 
     __slots__ = ("_make", "_rows", "rowcount")
@@ -89,7 +89,7 @@ class _Compiled:
         return rows
 
 
-class Prepared:
+class PreparedStatement:
     """A Core statement without expanding parameters; but for JSON, rows hold what the driver gives.
 
     Run it with one set of values, or with several at once (no rows are returned then).
@@ -100,25 +100,29 @@ class Prepared:
         self.selects = isinstance(statement, SelectBase)
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
-    def run(self, connection: Link | Connection, values: Values | Sequence[Values] = ()) -> Result:
-        link = connection if isinstance(connection, Link) else Link(connection)
+    def run(
+        self, connection: DriverConnection | Connection, values: Values | Sequence[Values] = ()
+    ) -> StatementResult:
+        driver_connection = (
+            connection if isinstance(connection, DriverConnection) else DriverConnection(connection)
+        )
         many = not isinstance(values, dict)
         first: Values = (values[0] if values else {}) if many else values  # type: ignore[index,assignment]
-        key = (link.dialect.name, *first)
+        key = (driver_connection.dialect.name, *first)
         compiled = self._compiled.get(key)
         if compiled is None:
-            compiled = self._compiled[key] = _Compiled(self.statement, link.dialect, list(first))
-        cursor: Any = link.driver.cursor()
+            compiled = self._compiled[key] = _Compiled(self.statement, driver_connection.dialect, list(first))
+        cursor: Any = driver_connection.driver.cursor()
         try:
             if many and len(values) > 1:
                 cursor.executemany(compiled.text, [compiled.bind(row) for row in values])  # type: ignore[arg-type]
-                return Result([], None, cursor.rowcount)
+                return StatementResult([], None, cursor.rowcount)
             cursor.execute(compiled.text, compiled.bind(first))
             if cursor.description is None:
-                return Result([], None, cursor.rowcount)
-            return Result(compiled.rows(cursor), compiled.make, cursor.rowcount)
-        except link.dialect.loaded_dbapi.Error as error:
-            raise link.error(error, compiled.text, cursor) from error
+                return StatementResult([], None, cursor.rowcount)
+            return StatementResult(compiled.rows(cursor), compiled.make, cursor.rowcount)
+        except driver_connection.dialect.loaded_dbapi.Error as error:
+            raise driver_connection.error(error, compiled.text, cursor) from error
         finally:
             cursor.close()
 
@@ -132,17 +136,19 @@ class PreparedSizes:
 
     def __init__(self, build: Callable[[int], ClauseElement]) -> None:
         self._build = build
-        self._sizes: dict[int, Prepared] = {}
+        self._sizes: dict[int, PreparedStatement] = {}
         self._names: dict[tuple[str, int], list[str]] = {}
 
-    def run(self, connection: Link | Connection, values: Values, **lists: Sequence[Any]) -> Result:
+    def run(
+        self, connection: DriverConnection | Connection, values: Values, **lists: Sequence[Any]
+    ) -> StatementResult:
         """Run it with ``values`` and ``lists``, each of which holds something."""
         size, longest = 1, max(map(len, lists.values()))
         while size < longest:
             size *= 8
         prepared = self._sizes.get(size)
         if prepared is None:
-            prepared = self._sizes[size] = Prepared(self._build(size))
+            prepared = self._sizes[size] = PreparedStatement(self._build(size))
         values = dict(values)
         for name, items in lists.items():
             values.update(

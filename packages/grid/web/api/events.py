@@ -21,9 +21,9 @@ from flask import request
 
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
 from grid.web.api.rest import principal_of_header
-from grid.web.http.exchange import Exchange, exchange_of
 from grid.web.http.metrics import Instruments
 from grid.web.http.problems import to_problem
+from grid.web.http.request_record import RequestRecord, record_of
 from grid.web.http.settings import WebSettings
 from grid.web.sockets.connection import WebSocket
 from grid.web.sockets.multiplex import Multiplex
@@ -37,7 +37,7 @@ __all__ = ["add_events"]
 _encode = msgspec.json.Encoder().encode
 
 
-class Event(msgspec.Struct, forbid_unknown_fields=True):
+class EventRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A request; ``request_id`` is the caller's and comes back with the answer."""
 
     type: str
@@ -61,7 +61,7 @@ def add_events(sockets: Sockets, node: Node, settings: WebSettings, instruments:
     @sockets.route("/ws", max_message=settings.max_event)
     def event_socket(ws: WebSocket) -> None:
         authorization = request.headers.get("Authorization", "")
-        remote = exchange_of(request.environ).remote
+        remote = record_of(request.environ).remote
 
         def handle(ws: WebSocket, message: str | bytes) -> None:
             ws.send(events.answer(message, authorization, remote))
@@ -80,34 +80,34 @@ class Events:
     def answer(self, message: str | bytes, authorization: str = "", remote: str = "") -> str:
         """The answer to one event, whatever it was."""
         begun = time.monotonic()
-        exchange = Exchange(scheme="ws", received=len(message), remote=remote)
+        record = RequestRecord(scheme="ws", received=len(message), remote=remote)
         answer: dict[str, Any] = {"type": "error"}
         try:
-            answer = self._run(message, authorization, exchange, answer)
-            exchange.outcome = 200
+            answer = self._run(message, authorization, record, answer)
+            record.outcome = 200
         except Exception as error:
             problem = to_problem(error)
-            exchange.outcome = problem.status
+            record.outcome = problem.status
             answer["error"] = problem
         text = _encode(answer).decode()
-        self._instruments.observe(exchange, exchange.outcome, time.monotonic() - begun, len(text))
+        self._instruments.observe(record, record.outcome, time.monotonic() - begun, len(text))
         return text
 
     def _run(
-        self, message: str | bytes, authorization: str, exchange: Exchange, answer: dict[str, Any]
+        self, message: str | bytes, authorization: str, record: RequestRecord, answer: dict[str, Any]
     ) -> dict[str, Any]:
         event = _parse(message, answer)
         spec = self._node.map.operation(event.type)
-        exchange.operation = spec.name
+        record.operation = spec.name
         identify = partial(self._principal, event, authorization)
-        principal = self._node.admit(spec, identify, scheme="ws", remote=exchange.remote)
+        principal = self._node.admit(spec, identify, scheme="ws", remote=record.remote)
         fields = spec.convert(event.data)
         with self._instruments.running:
-            context = Context(principal, _upload(spec, event), "ws", exchange.remote)
+            context = Context(principal, _upload(spec, event), "ws", record.remote)
             reply = self._node.dispatch(context, fields)
         return {**answer, **self._reply(reply)}
 
-    def _principal(self, event: Event, authorization: str) -> Principal:
+    def _principal(self, event: EventRequest, authorization: str) -> Principal:
         if event.token:
             return self._node.principal_of_token(event.token)
         return principal_of_header(self._node, authorization) if authorization else ANONYMOUS
@@ -124,7 +124,7 @@ class Events:
         return {"data": reply.reply, "body": base64.b64encode(content).decode()}
 
 
-def _parse(message: str | bytes, answer: dict[str, Any]) -> Event:
+def _parse(message: str | bytes, answer: dict[str, Any]) -> EventRequest:
     """The event; what it says of itself goes into ``answer`` first, so that errors find their way back."""
     try:
         pointer = msgspec.json.decode(message, type=_Pointer)
@@ -132,7 +132,7 @@ def _parse(message: str | bytes, answer: dict[str, Any]) -> Event:
             answer["type"] = pointer.type[:80]
         if isinstance(pointer.request_id, str | int):
             answer["request_id"] = pointer.request_id
-        event = msgspec.json.decode(message, type=Event)
+        event = msgspec.json.decode(message, type=EventRequest)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadRequest(f"not an event: {error}") from error
     if "\\u0000" in message if isinstance(message, str) else b"\\u0000" in message:
@@ -140,7 +140,7 @@ def _parse(message: str | bytes, answer: dict[str, Any]) -> Event:
     return event
 
 
-def _upload(spec: Operation, event: Event) -> PayloadReader:
+def _upload(spec: Operation, event: EventRequest) -> PayloadReader:
     if event.body is None:
         return PayloadReader.of(b"")
     if not spec.uploads:

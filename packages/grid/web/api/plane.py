@@ -14,10 +14,10 @@ from websockets.frames import CloseCode
 from werkzeug.exceptions import UnsupportedMediaType
 
 from grid.node import Node
-from grid.web.http.exchange import Exchange, exchange_of
 from grid.web.http.metrics import Instruments
 from grid.web.http.reading import BodyReader
 from grid.web.http.request import Request
+from grid.web.http.request_record import RequestRecord, record_of
 from grid.web.http.response import Response
 from grid.web.http.routing import DirectViews
 from grid.web.http.settings import WebSettings
@@ -86,27 +86,27 @@ class MessagePlane:
         self._max_payload = settings.max_upload
         self._instruments = instruments
 
-    def answer(self, envelope: Envelope, payload: PayloadReader, exchange: Exchange) -> Answer:
-        exchange.operation = self._known(envelope.operation)
-        exchange.scheme = "message"
+    def answer(self, envelope: Envelope, payload: PayloadReader, record: RequestRecord) -> Answer:
+        record.operation = self._known(envelope.operation)
+        record.scheme = "message"
         if envelope.payload_size > self._max_payload:
             refusal = TooLarge(f"a payload may have {self._max_payload} bytes", limit=self._max_payload)
-            return self.refusal(refusal, exchange, envelope)
+            return self.refusal(refusal, record, envelope)
         try:
             with self._instruments.running:
-                answer = Answer(self._node.receive(envelope, payload, remote=exchange.remote))
+                answer = Answer(self._node.receive(envelope, payload, remote=record.remote))
         except GridError as error:
-            return self.refusal(error, exchange, envelope)
+            return self.refusal(error, record, envelope)
         except Exception:
             logger.exception("a message could not be answered")
             masked = InternalError("the node failed to answer; its log has the details")
-            return self.refusal(masked, exchange, envelope)
-        exchange.outcome = answer.status
+            return self.refusal(masked, record, envelope)
+        record.outcome = answer.status
         return answer
 
-    def refusal(self, error: GridError, exchange: Exchange, request: Envelope | None = None) -> Answer:
+    def refusal(self, error: GridError, record: RequestRecord, request: Envelope | None = None) -> Answer:
         """A signed error about a frame that cannot be handled, or not even read."""
-        exchange.scheme, exchange.outcome = "message", error.status
+        record.scheme, record.outcome = "message", error.status
         head = seal_reply(self._node.identity, request, error, now=self._node.clock.now())
         return Answer([frame_head(head)])
 
@@ -125,15 +125,15 @@ def add_message_plane(
     plane = MessagePlane(node, settings, instruments)
 
     def messages(request: Request, _path: Mapping[str, str]) -> Response:
-        exchange = request.exchange
+        record = request.record
         if request.mimetype != MEDIA_TYPE:
             raise UnsupportedMediaType(f"a message is {MEDIA_TYPE}")
         status = 200
         try:
             envelope, payload = _read_frame(request, settings.max_upload)
-            answer = plane.answer(envelope, payload, exchange)
+            answer = plane.answer(envelope, payload, record)
         except GridError as error:
-            status, answer = error.status, plane.refusal(error, exchange)
+            status, answer = error.status, plane.refusal(error, record)
         if answer.size <= SMALL:
             return Response(b"".join(answer.pieces), status, _HEADERS)
         headers = [*_HEADERS, ("Content-Length", str(answer.size))]
@@ -143,7 +143,7 @@ def add_message_plane(
 
     @sockets.route("/messages", max_message=settings.max_websocket_message)
     def message_socket(ws: WebSocket) -> None:
-        remote = exchange_of(request.environ).remote
+        remote = record_of(request.environ).remote
         Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments, remote)).run()
 
 
@@ -185,14 +185,14 @@ def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> An
             ws.close(CloseCode.UNSUPPORTED_DATA, "frames are binary messages")
             return
         begun = time.monotonic()
-        exchange = Exchange(received=len(message), remote=remote)
+        record = RequestRecord(received=len(message), remote=remote)
         try:
-            answer = plane.answer(*_whole(message), exchange)
+            answer = plane.answer(*_whole(message), record)
         except GridError as error:
-            answer = plane.refusal(error, exchange)
+            answer = plane.refusal(error, record)
         try:
             ws.send(answer.pieces)
         finally:
-            instruments.observe(exchange, answer.status, time.monotonic() - begun, answer.size)
+            instruments.observe(record, answer.status, time.monotonic() - begun, answer.size)
 
     return handle

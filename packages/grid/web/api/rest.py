@@ -37,17 +37,17 @@ def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instr
     fields = Fields(spec, settings.max_json)
 
     def view(request: Request, path: Mapping[str, str]) -> Response:
-        exchange = request.exchange
-        exchange.operation = spec.name
+        record = request.record
+        record.operation = spec.name
         authorization = request.environ.get("HTTP_AUTHORIZATION", "")
         # Before anything of the request is read or looked at: strangers learn nothing from errors.
         principal = node.admit(
-            spec, partial(principal_of_header, node, authorization), scheme="http", remote=exchange.remote
+            spec, partial(principal_of_header, node, authorization), scheme="http", remote=record.remote
         )
         body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
         message = fields.read(request, path)
         with instruments.running:
-            answer = node.dispatch(Context(principal, body, "http", exchange.remote), message)
+            answer = node.dispatch(Context(principal, body, "http", record.remote), message)
         return _response(request, spec, answer)
 
     return view

@@ -7,7 +7,7 @@ from typing import Any
 
 from gevent.pywsgi import Input
 
-from grid.web.http.exchange import Exchange
+from grid.web.http.request_record import RequestRecord
 
 __all__ = ["DRAIN_LIMIT", "Body"]
 
@@ -21,15 +21,15 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
     """``wsgi.input`` of one request."""
 
     def __init__(
-        self, rfile: Any, content_length: int | None, expects: Any, chunked: bool, exchange: Exchange
+        self, rfile: Any, content_length: int | None, expects: Any, chunked: bool, record: RequestRecord
     ) -> None:
         super().__init__(rfile, content_length, socket=expects, chunked_input=chunked)
-        self.exchange = exchange
+        self.record = record
         self.chunks = 0
 
     def read(self, length: int | None = None) -> bytes:
         data: bytes = super().read(length)
-        self.exchange.received += len(data)
+        self.record.received += len(data)
         return data
 
     def readinto(self, room: memoryview) -> int:
@@ -45,7 +45,7 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
         self._send_100_continue()
         count: int = self.rfile.readinto(room)
         self.position += count
-        self.exchange.received += count
+        self.record.received += count
         if count < len(room):
             raise OSError("the connection ended before the body was over")
         return count
@@ -96,7 +96,7 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
             raise self._broken("a chunk's size is not readable")
         self.chunk_length, self.position = int(match[1], 16), 0
         self.chunks += 1
-        if self.chunks > _MANY_CHUNKS and self.exchange.received < self.chunks * _TINY:
+        if self.chunks > _MANY_CHUNKS and self.record.received < self.chunks * _TINY:
             raise self._broken("too many tiny chunks")
         if self.chunk_length == 0:
             self._skip_trailers()

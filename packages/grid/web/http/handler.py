@@ -22,9 +22,9 @@ from gevent.pywsgi import WSGIHandler
 
 from grid.config.logs import log_info
 from grid.web.http.body import DRAIN_LIMIT, Body
-from grid.web.http.exchange import Exchange, exchange_of
 from grid.web.http.headers import ONCE, Head, RequestHeaders
 from grid.web.http.problems import error_response, problem_response
+from grid.web.http.request_record import RequestRecord, record_of
 from grid.web.http.response import Buffer, Headers, Response, http_date, status_line
 from grid.web.http.routing import ShortWay
 from syft_ext.errors import Unavailable
@@ -43,7 +43,7 @@ SLICE = 1 << 20
 
 
 class Observer(Protocol):
-    def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None: ...
+    def observe(self, record: RequestRecord, status: int, seconds: float, sent: int) -> None: ...
 
 
 class ServerState:
@@ -156,7 +156,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         )
         expects = self.socket if environ.get("HTTP_EXPECT", "").lower() == "100-continue" else None
         chunked = "HTTP_TRANSFER_ENCODING" in environ
-        body = Body(self.rfile, self.content_length, expects, chunked, exchange_of(environ))
+        body = Body(self.rfile, self.content_length, expects, chunked, record_of(environ))
         self.wsgi_input = environ["wsgi.input"] = body
         environ["wsgi.input_terminated"] = True
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and not (chunked or self.content_length):
@@ -282,11 +282,11 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def log_request(self) -> None:
         if self.environ is None:
             return
-        exchange = exchange_of(self.environ)
+        record = record_of(self.environ)
         status = abs(self.code or 0)
         seconds = (self.time_finish or time.time()) - self.time_start
         if self.server.state.observer is not None and status != 101:
-            self.server.state.observer.observe(exchange, status, seconds, self.response_length)
+            self.server.state.observer.observe(record, status, seconds, self.response_length)
         if access.isEnabledFor(logging.INFO):
             path = (self.path or "").split("?", 1)[0]  # queries stay out of logs
             if not _PLAIN.fullmatch(path):
@@ -294,9 +294,9 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             peer = self.client_address[0] if isinstance(self.client_address, tuple) else "-"
             log_info(
                 access,
-                f"method={self.command} path={path} status={status} outcome={exchange.outcome or status} "
-                f"operation={exchange.operation or '-'} received={exchange.received} "
-                f"sent={self.response_length} ms={seconds * 1e3:.1f} peer={peer} id={exchange.request_id}",
+                f"method={self.command} path={path} status={status} outcome={record.outcome or status} "
+                f"operation={record.operation or '-'} received={record.received} "
+                f"sent={self.response_length} ms={seconds * 1e3:.1f} peer={peer} id={record.request_id}",
             )
 
 

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from grid.concurrency.offload import native_lock
-from grid.web.http.exchange import Exchange
+from grid.web.http.request_record import RequestRecord
 
 __all__ = ["Instruments"]
 
@@ -18,7 +18,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _BOUNDS = (*map(str, _BUCKETS), "+Inf")
 
 
-class _Running:
+class _InFlight:
     """Counts how many are inside; ``contextmanager`` would make two objects each time."""
 
     __slots__ = ("count",)
@@ -48,7 +48,7 @@ class Instruments(Collector):
         self._requests: dict[tuple[str, str, int], int] = {}
         self._seconds: dict[tuple[str, str], list[float]] = {}  # counts of the buckets, and the sum
         self._received = self._sent = 0
-        self.running = _Running()
+        self.running = _InFlight()
         in_flight = Gauge("grid_operations_in_flight", "Operations being handled now", registry=registry)
         in_flight.set_function(lambda: self.running.count)
         self._sockets = Gauge("grid_websockets", "Open WebSocket connections", registry=registry)
@@ -57,10 +57,10 @@ class Instruments(Collector):
     def count_sockets(self, count: Callable[[], int]) -> None:
         self._sockets.set_function(count)
 
-    def observe(self, exchange: Exchange, status: int, seconds: float, sent: int) -> None:
+    def observe(self, record: RequestRecord, status: int, seconds: float, sent: int) -> None:
         """Count one finished exchange. Operation names come from the node's map, never from the caller."""
-        operation, scheme = exchange.operation or "none", exchange.scheme
-        request = (operation, scheme, exchange.outcome or status)
+        operation, scheme = record.operation or "none", record.scheme
+        request = (operation, scheme, record.outcome or status)
         bucket = bisect_left(_BUCKETS, seconds)
         with self._lock:
             self._requests[request] = self._requests.get(request, 0) + 1
@@ -69,7 +69,7 @@ class Instruments(Collector):
                 times = self._seconds[operation, scheme] = [0] * len(_BOUNDS) + [0.0]
             times[bucket] += 1
             times[-1] += seconds
-            self._received += exchange.received
+            self._received += record.received
             self._sent += sent
 
     def collect(self) -> Iterable[Metric]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from grid.web.http.exchange import exchange_of
+from grid.web.http.request_record import record_of
 from syft_ext.errors import InvalidConfig
 
 __all__ = ["TrustedProxies", "client_address", "parse_networks"]
@@ -63,7 +63,7 @@ def _parse(text: str) -> Address | None:
 
 
 class TrustedProxies:
-    """A WSGI middleware: what asks for the exchange's ``remote`` gets the client's address."""
+    """A WSGI middleware: what asks for the record's ``remote`` gets the client's address."""
 
     def __init__(self, app: Any, networks: Sequence[Network]) -> None:
         self._app, self._networks = app, networks
@@ -74,8 +74,8 @@ class TrustedProxies:
         return answer
 
     def locate(self, environ: dict[str, Any]) -> None:
-        """Let the exchange of this request know the client's address."""
-        exchange = exchange_of(environ)
+        """Let the record of this request know the client's address."""
+        record = record_of(environ)
         forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
         peer = environ.get("REMOTE_ADDR", "")
-        exchange.remote = client_address(peer, forwarded, self._networks)
+        record.remote = client_address(peer, forwarded, self._networks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grid.web.http.exchange import Exchange, exchange_of
+from grid.web.http.request_record import RequestRecord, record_of
 
 __all__ = ["Request"]
 
@@ -12,12 +12,12 @@ __all__ = ["Request"]
 class Request:
     """Over a WSGI environment. (Werkzeug's own does far more, and costs as much as a small operation.)"""
 
-    __slots__ = ("environ", "exchange", "method")
+    __slots__ = ("environ", "method", "record")
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
-        self.exchange: Exchange = exchange_of(environ)
+        self.record: RequestRecord = record_of(environ)
 
     def header(self, name: str) -> str | None:
         """A header field by its name in any case; of Content-Type and Content-Length ask the properties."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from flask import Flask, request
 
-from grid.web.http.finishing import Finishing
 from grid.web.http.problems import error_response
 from grid.web.http.proxies import TrustedProxies
 from grid.web.http.request import Request
 from grid.web.http.response import Headers, Response
+from grid.web.http.response_headers import ResponseHeaders
 
 __all__ = ["DirectViews", "ShortWay", "View"]
 
@@ -101,8 +101,10 @@ def _values(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
 class ShortWay:
     """What a server of ours asks before it calls the application; middlewares that matter act here as well."""
 
-    def __init__(self, direct: DirectViews, finishing: Finishing, proxies: TrustedProxies | None) -> None:
-        self._direct, self._finishing, self._proxies = direct, finishing, proxies
+    def __init__(
+        self, direct: DirectViews, response_headers: ResponseHeaders, proxies: TrustedProxies | None
+    ) -> None:
+        self._direct, self._response_headers, self._proxies = direct, response_headers, proxies
 
     def answer(self, environ: dict[str, Any]) -> tuple[Response, Headers] | None:
         """The answer to a request, and the headers that it carries beside its own; None: call the application."""
@@ -111,4 +113,4 @@ class ShortWay:
         if self._proxies is not None:
             self._proxies.locate(environ)
         response = self._direct.answer(environ)
-        return None if response is None else (response, self._finishing.headers(environ))
+        return None if response is None else (response, self._response_headers.headers(environ))

@@ -13,7 +13,7 @@ from typing import Any
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
-from grid.web.sockets.budget import Budget
+from grid.web.sockets.message_memory import MessageMemory
 from syft_ext.errors import Unavailable
 
 __all__ = ["WebSocket"]
@@ -36,13 +36,13 @@ class WebSocket:
         max_message: a larger message closes the connection with code 1009.
         ping_interval: seconds of silence before a ping; as many again and the peer counts as dead. Also
             the time in which a peer must take 256 KiB that are sent to it.
-        budget: memory for messages, shared by all connections; exceeding it closes with code 1013.
+        memory: memory for messages, shared by all connections; exceeding it closes with code 1013.
     """
 
     def __init__(
-        self, sock: Any, early: bytes, *, max_message: int, ping_interval: float, budget: Budget
+        self, sock: Any, early: bytes, *, max_message: int, ping_interval: float, memory: MessageMemory
     ) -> None:
-        self.budget = budget
+        self.memory = memory
         self._held = self._queued = 0
         self._socket = sock
         self._socket.settimeout(ping_interval)
@@ -128,7 +128,7 @@ class WebSocket:
     def _account(self) -> None:
         """Count what is held of messages that are not complete, or not fetched yet."""
         held = len(self._protocol.reader.buffer) + len(self._partial or b"") + self._queued
-        if self.budget.move(self._held, held):
+        if self.memory.move(self._held, held):
             self._held = held
         else:
             self._protocol.fail(CloseCode.TRY_AGAIN_LATER, "too many large messages at a time")
@@ -240,7 +240,7 @@ class WebSocket:
             pass
         finally:
             self._ended = True
-            self.budget.move(self._held, 0)
+            self.memory.move(self._held, 0)
             self._socket.close()
 
     def _patience(self, deadline: float) -> bool:

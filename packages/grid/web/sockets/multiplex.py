@@ -38,7 +38,7 @@ class Multiplex:
             message = self._ws.receive()
             if message is None:
                 return
-            if not self._ws.budget.move(0, len(message)):
+            if not self._ws.memory.move(0, len(message)):
                 self._ws.close(CloseCode.TRY_AGAIN_LATER, "too many large messages at a time")
                 return
             _thread.start_new_thread(self._one, (message,))
@@ -52,5 +52,5 @@ class Multiplex:
             logger.exception("a websocket message could not be handled")
             self._ws.close(CloseCode.INTERNAL_ERROR)
         finally:
-            self._ws.budget.move(len(message), 0)
+            self._ws.memory.move(len(message), 0)
             self._slots.release()

@@ -21,8 +21,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
 from grid.web.http.problems import problem_response
-from grid.web.sockets.budget import Budget
 from grid.web.sockets.connection import WebSocket
+from grid.web.sockets.message_memory import MessageMemory
 from syft_ext.errors import GridError
 
 __all__ = ["Sockets"]
@@ -64,7 +64,7 @@ class Sockets:
         self._origins = frozenset(origins)
         self._max_message = max_message
         self._ping_interval = ping_interval
-        self._budget = Budget(memory)
+        self._memory = MessageMemory(memory)
         self._limits: dict[Handler, int] = {}
         self._wsgi = app.wsgi_app
         app.wsgi_app = self  # type: ignore[method-assign]  # Flask's documented way to add a middleware
@@ -138,7 +138,7 @@ class Sockets:
             early,
             max_message=self._limits[handler],
             ping_interval=self._ping_interval,
-            budget=self._budget,
+            memory=self._memory,
         )
         self.open.add(ws)
         if closings != self._closings:  # it is connected since before, and was not among the open ones then

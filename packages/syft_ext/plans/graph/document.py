@@ -147,7 +147,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     selftest: SelfTest
 
 
-class _Header(msgspec.Struct):
+class _DocumentHeader(msgspec.Struct):
     format: str
     version: int
     opset: int
@@ -155,7 +155,7 @@ class _Header(msgspec.Struct):
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 _DECODER = msgspec.msgpack.Decoder(Document)
-_HEADER = msgspec.msgpack.Decoder(_Header)
+_HEADER = msgspec.msgpack.Decoder(_DocumentHeader)
 
 
 def encode(document: Document) -> bytes:

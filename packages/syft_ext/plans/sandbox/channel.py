@@ -28,13 +28,13 @@ __all__ = [
     "Arena",
     "Done",
     "Failed",
-    "Load",
+    "LoadPlan",
     "Price",
     "Priced",
     "Ready",
     "Run",
+    "RunStep",
     "Slot",
-    "Step",
     "layout",
     "receive",
     "send",
@@ -59,7 +59,7 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
         return count
 
 
-class Load(msgspec.Struct, frozen=True, tag=True):
+class LoadPlan(msgspec.Struct, frozen=True, tag=True):
     """Parent to child: keep this plan; with ``prove``, only if its cost fits and its self-test passes."""
 
     plan: bytes
@@ -67,7 +67,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     prove: bool = False
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class RunStep(msgspec.Struct, frozen=True, array_like=True):
     """One run: on ``inputs``, with the results at ``outputs``, where they may be the inputs of the next."""
 
     inputs: list[Slot]
@@ -79,7 +79,7 @@ class Run(msgspec.Struct, frozen=True, tag=True):
 
     plan_id: str
     arena_bytes: int
-    steps: list[Step]
+    steps: list[RunStep]
     cpu_seconds: float
 
 
@@ -114,7 +114,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     extra: dict[str, str | int | float | bool | None]
 
 
-Message: TypeAlias = Load | Run | Price | Ready | Done | Priced | Failed
+Message: TypeAlias = LoadPlan | Run | Price | Ready | Done | Priced | Failed
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 

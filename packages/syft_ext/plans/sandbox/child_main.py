@@ -17,7 +17,7 @@ from syft_ext.plans.sandbox.lockdown import drop_network, enter, limit_cpu
 
 if TYPE_CHECKING:
     from syft_ext.plans.ir import Plan
-    from syft_ext.plans.sandbox.channel import Arena, Load, Price, Priced, Run
+    from syft_ext.plans.sandbox.channel import Arena, LoadPlan, Price, Priced, Run
 
 __all__ = ["main"]
 
@@ -101,12 +101,12 @@ def _warm_up() -> None:
 
 def _serve(channel: socket.socket, arena: Arena) -> None:
     from syft_ext.errors import GridError
-    from syft_ext.plans.sandbox.channel import Done, Failed, Load, Price, Run, receive, send
+    from syft_ext.plans.sandbox.channel import Done, Failed, LoadPlan, Price, Run, receive, send
 
     plans: OrderedDict[str, Plan] = OrderedDict()
     while (message := receive(channel)) is not None:
         try:
-            if isinstance(message, Load):
+            if isinstance(message, LoadPlan):
                 _load(message, plans)
             elif isinstance(message, Run):
                 _run(message, plans, arena)
@@ -120,7 +120,7 @@ def _serve(channel: socket.socket, arena: Arena) -> None:
             send(channel, Failed(f"the plan failed: {type(error).__name__}: {str(error)[:200]}", {}))
 
 
-def _load(message: Load, plans: OrderedDict[str, Plan]) -> None:
+def _load(message: LoadPlan, plans: OrderedDict[str, Plan]) -> None:
     from syft_ext.plans.graph.limits import Limits
     from syft_ext.plans.ir import Plan
 

@@ -30,13 +30,13 @@ from syft_ext.plans.sandbox.channel import (
     Arena,
     Done,
     Failed,
-    Load,
+    LoadPlan,
     Price,
     Priced,
     Ready,
     Run,
+    RunStep,
     Slot,
-    Step,
     layout,
     receive,
     send,
@@ -85,7 +85,7 @@ class SandboxProcess:
         document = decode(plan, self.limits.max_plan_bytes)
         with self._lock:
             child = self._ready()
-            self._ask(child, Load(plan, self._limits(), True), self.seconds)
+            self._ask(child, LoadPlan(plan, self._limits(), True), self.seconds)
             child.remember(blake3(plan).hexdigest())
         return document
 
@@ -155,7 +155,7 @@ class SandboxProcess:
             sources += list(zip(slots, own, strict=True))
             mine, before = iter(slots), iter(places[index % 2])
             inputs = [next(before) if item is None else next(mine) for item in step]
-            runs.append(Step(inputs, places[(index + 1) % 2]))
+            runs.append(RunStep(inputs, places[(index + 1) % 2]))
         sources += list(zip(places[0], state, strict=True))
         with self._lock:
             child = self._send(plan, plan_id, end)
@@ -185,7 +185,7 @@ class SandboxProcess:
             raise InvalidPlan(f"{end} bytes of inputs and results", limit="max_bytes")
         child = self._ready()
         if plan_id not in child.loaded:
-            self._ask(child, Load(plan, self._limits()), self.seconds)
+            self._ask(child, LoadPlan(plan, self._limits()), self.seconds)
             child.remember(plan_id)
         child.arena.grow(end)
         return child
@@ -193,9 +193,9 @@ class SandboxProcess:
     def _run(
         self, child: _Child, plan_id: str, sources: list[Slot], targets: list[Slot], seconds: float
     ) -> None:
-        self._run_steps(child, plan_id, [Step(sources, targets)], seconds)
+        self._run_steps(child, plan_id, [RunStep(sources, targets)], seconds)
 
-    def _run_steps(self, child: _Child, plan_id: str, steps: list[Step], seconds: float) -> None:
+    def _run_steps(self, child: _Child, plan_id: str, steps: list[RunStep], seconds: float) -> None:
         seconds *= len(steps)
         self._ask(child, Run(plan_id, child.arena.size, steps, seconds * self.threads), seconds)
 
@@ -255,7 +255,7 @@ class SandboxProcess:
             child.protections = reply.protections
         return child
 
-    def _ask(self, child: _Child, message: Load | Run | Price, seconds: float) -> Done | Priced:
+    def _ask(self, child: _Child, message: LoadPlan | Run | Price, seconds: float) -> Done | Priced:
         reply = self._converse(child, message, seconds)
         if isinstance(reply, Failed):
             raise InvalidPlan(reply.detail, **reply.extra)
@@ -265,7 +265,7 @@ class SandboxProcess:
         assert isinstance(reply, Done | Priced)
         return reply
 
-    def _converse(self, child: _Child, message: Load | Run | Price | None, seconds: float) -> Any:
+    def _converse(self, child: _Child, message: LoadPlan | Run | Price | None, seconds: float) -> Any:
         """Send ``message`` and read the reply; None if the child died."""
         deadline = time.monotonic() + seconds
         try:

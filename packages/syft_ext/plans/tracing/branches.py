@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from syft_ext.plans.tracing.errors import Line, TraceError, is_user_code, user_line
+from syft_ext.plans.tracing.errors import SourceLine, TraceError, is_user_code, user_line
 
 __all__ = ["MAX_SIZE", "Branch", "check_fixed", "size_bounds", "watch"]
 
@@ -37,7 +37,7 @@ class Branch:
     """A decision on sizes (a sympy relation), where it was taken, and whether user code asked."""
 
     expr: Any
-    line: Line
+    line: SourceLine
     by_user: bool
 
 

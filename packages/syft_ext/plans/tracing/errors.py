@@ -15,7 +15,7 @@ from syft_ext.errors import InvalidPlan
 from syft_ext.source_roots import PACKAGE
 
 __all__ = [
-    "Line",
+    "SourceLine",
     "TraceError",
     "comes_from",
     "hint_for_op",
@@ -47,7 +47,7 @@ class TraceError(InvalidPlan):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SourceLine:
     """A line of the user's code."""
 
     file: str
@@ -62,7 +62,7 @@ class Line:
         return f"{where} ({text})" if text else where
 
 
-_UNKNOWN = Line("", 0)
+_UNKNOWN = SourceLine("", 0)
 
 
 def is_user_code(code: CodeType) -> bool:
@@ -71,12 +71,12 @@ def is_user_code(code: CodeType) -> bool:
     return not file.startswith(_OURS) or file.startswith(("<ipython", "<stdin"))
 
 
-def user_line() -> Line:
+def user_line() -> SourceLine:
     """The innermost line of user code on the stack of the caller, while a function is traced."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if is_user_code(frame.f_code):
-            return Line(frame.f_code.co_filename, frame.f_lineno)
+            return SourceLine(frame.f_code.co_filename, frame.f_lineno)
         # Above the traced function stands the tracer: a line further up only called make_plan.
         if frame.f_code.co_name == "_call_user_function":
             break
@@ -91,14 +91,14 @@ def comes_from(traceback: TracebackType | None, package: str) -> bool:
     return traceback is not None and f"/{package}/" in traceback.tb_frame.f_code.co_filename
 
 
-def line_of_traceback(traceback: TracebackType | None) -> Line:
+def line_of_traceback(traceback: TracebackType | None) -> SourceLine:
     """The innermost line of user code in a traceback."""
     found, inside = _UNKNOWN, False
     while traceback is not None:
         code = traceback.tb_frame.f_code
         inside = inside or code.co_name == "_call_user_function"
         if inside and is_user_code(code):
-            found = Line(code.co_filename, traceback.tb_lineno)
+            found = SourceLine(code.co_filename, traceback.tb_lineno)
         traceback = traceback.tb_next
     return found
 

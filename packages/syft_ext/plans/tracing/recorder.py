@@ -10,7 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from syft_ext.plans.tracing.errors import Line, TraceError, hint_for_op, user_line
+from syft_ext.plans.tracing.errors import SourceLine, TraceError, hint_for_op, user_line
 
 __all__ = ["Recorder"]
 
@@ -80,7 +80,7 @@ def _has_mask(index: Any) -> bool:
 class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the line of every operation, for errors that only show in the finished graph."""
 
-    def __init__(self, lines: dict[str, Line]) -> None:
+    def __init__(self, lines: dict[str, SourceLine]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lines = lines
 
@@ -97,7 +97,7 @@ class Recorder:
     """What one trace saw of the user's function."""
 
     def __init__(self) -> None:
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str, SourceLine] = {}
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:

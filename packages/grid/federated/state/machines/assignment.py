@@ -12,10 +12,19 @@ from enum import StrEnum
 
 from syft_ext.errors import Conflict
 
-__all__ = ["HOLDING", "TERMINAL", "Decision", "Effect", "Event", "Status", "decide", "refusal"]
+__all__ = [
+    "HOLDING",
+    "TERMINAL",
+    "AssignmentDecision",
+    "AssignmentEffect",
+    "AssignmentEvent",
+    "AssignmentStatus",
+    "decide",
+    "refusal",
+]
 
 
-class Status(StrEnum):
+class AssignmentStatus(StrEnum):
     ASSIGNED = "assigned"
     REPORTED = "reported"
     INCLUDED = "included"
@@ -26,13 +35,13 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-HOLDING = frozenset({Status.ASSIGNED, Status.REPORTED, Status.INCLUDED})
+HOLDING = frozenset({AssignmentStatus.ASSIGNED, AssignmentStatus.REPORTED, AssignmentStatus.INCLUDED})
 """Statuses that occupy a slot: a worker has at most one such assignment in a cycle."""
 
-TERMINAL = frozenset(Status) - {Status.ASSIGNED, Status.REPORTED}
+TERMINAL = frozenset(AssignmentStatus) - {AssignmentStatus.ASSIGNED, AssignmentStatus.REPORTED}
 
 
-class Event(StrEnum):
+class AssignmentEvent(StrEnum):
     REPORT = "report"
     WORKER_FAILED = "worker-failed"
     LEASE_EXPIRED = "lease-expired"
@@ -42,41 +51,54 @@ class Event(StrEnum):
     CANCEL = "cancel"
 
 
-class Effect(StrEnum):
+class AssignmentEffect(StrEnum):
     COUNT_REPORT = "count-report"
     FREE_SLOT = "free-slot"
     UNCOUNT_REPORT = "uncount-report"
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    status: Status
-    effects: tuple[Effect, ...] = ()
+class AssignmentDecision:
+    status: AssignmentStatus
+    effects: tuple[AssignmentEffect, ...] = ()
 
 
-_TABLE: dict[tuple[Status, Event], Decision] = {
-    (Status.ASSIGNED, Event.REPORT): Decision(Status.REPORTED, (Effect.COUNT_REPORT,)),
-    (Status.ASSIGNED, Event.WORKER_FAILED): Decision(Status.FAILED_BY_WORKER, (Effect.FREE_SLOT,)),
-    (Status.ASSIGNED, Event.LEASE_EXPIRED): Decision(Status.TIMED_OUT, (Effect.FREE_SLOT,)),
-    (Status.ASSIGNED, Event.CYCLE_CLOSED): Decision(Status.LATE, (Effect.FREE_SLOT,)),
-    (Status.ASSIGNED, Event.CANCEL): Decision(Status.CANCELLED),
-    (Status.REPORTED, Event.INCLUDE): Decision(Status.INCLUDED),
-    (Status.REPORTED, Event.UNUSABLE): Decision(Status.REJECTED, (Effect.UNCOUNT_REPORT, Effect.FREE_SLOT)),
-    (Status.REPORTED, Event.CANCEL): Decision(Status.CANCELLED),
+_TABLE: dict[tuple[AssignmentStatus, AssignmentEvent], AssignmentDecision] = {
+    (AssignmentStatus.ASSIGNED, AssignmentEvent.REPORT): AssignmentDecision(
+        AssignmentStatus.REPORTED, (AssignmentEffect.COUNT_REPORT,)
+    ),
+    (AssignmentStatus.ASSIGNED, AssignmentEvent.WORKER_FAILED): AssignmentDecision(
+        AssignmentStatus.FAILED_BY_WORKER, (AssignmentEffect.FREE_SLOT,)
+    ),
+    (AssignmentStatus.ASSIGNED, AssignmentEvent.LEASE_EXPIRED): AssignmentDecision(
+        AssignmentStatus.TIMED_OUT, (AssignmentEffect.FREE_SLOT,)
+    ),
+    (AssignmentStatus.ASSIGNED, AssignmentEvent.CYCLE_CLOSED): AssignmentDecision(
+        AssignmentStatus.LATE, (AssignmentEffect.FREE_SLOT,)
+    ),
+    (AssignmentStatus.ASSIGNED, AssignmentEvent.CANCEL): AssignmentDecision(AssignmentStatus.CANCELLED),
+    (AssignmentStatus.REPORTED, AssignmentEvent.INCLUDE): AssignmentDecision(AssignmentStatus.INCLUDED),
+    (AssignmentStatus.REPORTED, AssignmentEvent.UNUSABLE): AssignmentDecision(
+        AssignmentStatus.REJECTED, (AssignmentEffect.UNCOUNT_REPORT, AssignmentEffect.FREE_SLOT)
+    ),
+    (AssignmentStatus.REPORTED, AssignmentEvent.CANCEL): AssignmentDecision(AssignmentStatus.CANCELLED),
 }
 
-_REFUSALS: dict[Status, tuple[str, str]] = {
-    Status.REPORTED: ("duplicate", "this assignment has reported already"),
-    Status.INCLUDED: ("duplicate", "this assignment has reported already"),
-    Status.REJECTED: ("duplicate", "this assignment has reported already, and could not be used"),
-    Status.FAILED_BY_WORKER: ("failed", "the worker gave this assignment up"),
-    Status.TIMED_OUT: ("timed-out", "the assignment's time is over, its slot went to another worker"),
-    Status.LATE: ("late", "the cycle closed before this report came"),
-    Status.CANCELLED: ("cancelled", "the training was cancelled"),
+_REFUSALS: dict[AssignmentStatus, tuple[str, str]] = {
+    AssignmentStatus.REPORTED: ("duplicate", "this assignment has reported already"),
+    AssignmentStatus.INCLUDED: ("duplicate", "this assignment has reported already"),
+    AssignmentStatus.REJECTED: ("duplicate", "this assignment has reported already, and could not be used"),
+    AssignmentStatus.FAILED_BY_WORKER: ("failed", "the worker gave this assignment up"),
+    AssignmentStatus.TIMED_OUT: (
+        "timed-out",
+        "the assignment's time is over, its slot went to another worker",
+    ),
+    AssignmentStatus.LATE: ("late", "the cycle closed before this report came"),
+    AssignmentStatus.CANCELLED: ("cancelled", "the training was cancelled"),
 }
 
 
-def decide(status: Status, event: Event) -> Decision:
+def decide(status: AssignmentStatus, event: AssignmentEvent) -> AssignmentDecision:
     """The next status and what has to be done. Raises :class:`Conflict` when ``status`` forbids ``event``."""
     decision = _TABLE.get((status, event))
     if decision is None:
@@ -84,7 +106,7 @@ def decide(status: Status, event: Event) -> Decision:
     return decision
 
 
-def refusal(status: Status) -> Conflict:
+def refusal(status: AssignmentStatus) -> Conflict:
     """Why an assignment in ``status`` takes nothing more from its worker; ``extra["reason"]`` is stable."""
     reason, text = _REFUSALS.get(status, ("state", f"an assignment that is {status} does not allow this"))
     return Conflict(text, reason=reason, status=str(status))

@@ -13,10 +13,20 @@ from enum import StrEnum
 
 from syft_ext.errors import Conflict
 
-__all__ = ["ADMITTING", "TERMINAL", "Decision", "Effect", "Event", "Facts", "Status", "decide", "initial"]
+__all__ = [
+    "ADMITTING",
+    "TERMINAL",
+    "CycleDecision",
+    "CycleEffect",
+    "CycleEvent",
+    "CycleFacts",
+    "CycleStatus",
+    "decide",
+    "initial",
+]
 
 
-class Status(StrEnum):
+class CycleStatus(StrEnum):
     OPEN = "open"
     COLLECTING = "collecting"
     AGGREGATING = "aggregating"
@@ -27,11 +37,11 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
-ADMITTING = frozenset({Status.OPEN, Status.COLLECTING})
+TERMINAL = frozenset({CycleStatus.COMPLETED, CycleStatus.FAILED, CycleStatus.CANCELLED, CycleStatus.EXPIRED})
+ADMITTING = frozenset({CycleStatus.OPEN, CycleStatus.COLLECTING})
 
 
-class Event(StrEnum):
+class CycleEvent(StrEnum):
     ARRIVED = "arrived"
     REPORTED = "reported"
     DEADLINE = "deadline"
@@ -43,8 +53,8 @@ class Event(StrEnum):
     CANCEL = "cancel"
 
 
-class Effect(StrEnum):
-    DEAL_SLOTS = "deal-slots"
+class CycleEffect(StrEnum):
+    ASSIGN_SLOTS = "assign-slots"
     CLOSE_STRAGGLERS = "close-stragglers"
     AGGREGATE = "aggregate"
     EXTEND = "extend"
@@ -54,7 +64,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CycleFacts:
     """Counters of the cycle after the event, and the limits of its training (see ``ServerConfig``)."""
 
     goal: int | None
@@ -68,56 +78,58 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    status: Status
-    effects: tuple[Effect, ...] = ()
+class CycleDecision:
+    status: CycleStatus
+    effects: tuple[CycleEffect, ...] = ()
 
 
-def initial(min_workers: int) -> Status:
-    """A cycle whose pool needs one worker at most deals slots at once."""
-    return Status.OPEN if min_workers > 1 else Status.COLLECTING
+def initial(min_workers: int) -> CycleStatus:
+    """A cycle whose pool needs one worker at most assigns slots at once."""
+    return CycleStatus.OPEN if min_workers > 1 else CycleStatus.COLLECTING
 
 
-_CLOSE = Decision(Status.AGGREGATING, (Effect.CLOSE_STRAGGLERS, Effect.AGGREGATE))
+_CLOSE = CycleDecision(CycleStatus.AGGREGATING, (CycleEffect.CLOSE_STRAGGLERS, CycleEffect.AGGREGATE))
 
 
-def decide(status: Status, event: Event, facts: Facts) -> Decision:
+def decide(status: CycleStatus, event: CycleEvent, facts: CycleFacts) -> CycleDecision:
     """The next status and what has to be done. Raises :class:`Conflict` when ``status`` forbids ``event``."""
     match status, event:
-        case Status.OPEN, Event.ARRIVED:
+        case CycleStatus.OPEN, CycleEvent.ARRIVED:
             if facts.arrived >= facts.min_workers:
-                return Decision(Status.COLLECTING, (Effect.DEAL_SLOTS,))
-            return Decision(status)
-        case Status.COLLECTING, Event.ARRIVED:
-            return Decision(status)
-        case Status.COLLECTING, (Event.REPORTED | Event.RESUMED):
-            return _CLOSE if _goal_reached(facts) else Decision(status)
-        case Status.OPEN, Event.RESUMED:
-            return Decision(status)
-        case ((Status.OPEN | Status.COLLECTING), Event.DEADLINE):
+                return CycleDecision(CycleStatus.COLLECTING, (CycleEffect.ASSIGN_SLOTS,))
+            return CycleDecision(status)
+        case CycleStatus.COLLECTING, CycleEvent.ARRIVED:
+            return CycleDecision(status)
+        case CycleStatus.COLLECTING, (CycleEvent.REPORTED | CycleEvent.RESUMED):
+            return _CLOSE if _goal_reached(facts) else CycleDecision(status)
+        case CycleStatus.OPEN, CycleEvent.RESUMED:
+            return CycleDecision(status)
+        case ((CycleStatus.OPEN | CycleStatus.COLLECTING), CycleEvent.DEADLINE):
             return _on_deadline(status, facts)
-        case Status.AGGREGATING, Event.AGGREGATED:
-            return Decision(Status.APPLYING)
-        case Status.AGGREGATING, Event.SHORT:
-            return Decision(Status.COLLECTING, (Effect.EXTEND, Effect.DEAL_SLOTS))
-        case Status.APPLYING, Event.APPLIED:
-            return Decision(Status.COMPLETED, (Effect.COMPLETE_PROCESS_STEP,))
-        case ((Status.AGGREGATING | Status.APPLYING), Event.ABANDONED):
-            return Decision(Status.FAILED, (Effect.CANCEL_ASSIGNMENTS, Effect.FAIL_PROCESS))
-        case _, Event.CANCEL if status not in TERMINAL:
-            return Decision(Status.CANCELLED, (Effect.CANCEL_ASSIGNMENTS,))
+        case CycleStatus.AGGREGATING, CycleEvent.AGGREGATED:
+            return CycleDecision(CycleStatus.APPLYING)
+        case CycleStatus.AGGREGATING, CycleEvent.SHORT:
+            return CycleDecision(CycleStatus.COLLECTING, (CycleEffect.EXTEND, CycleEffect.ASSIGN_SLOTS))
+        case CycleStatus.APPLYING, CycleEvent.APPLIED:
+            return CycleDecision(CycleStatus.COMPLETED, (CycleEffect.COMPLETE_PROCESS_STEP,))
+        case ((CycleStatus.AGGREGATING | CycleStatus.APPLYING), CycleEvent.ABANDONED):
+            return CycleDecision(
+                CycleStatus.FAILED, (CycleEffect.CANCEL_ASSIGNMENTS, CycleEffect.FAIL_PROCESS)
+            )
+        case _, CycleEvent.CANCEL if status not in TERMINAL:
+            return CycleDecision(CycleStatus.CANCELLED, (CycleEffect.CANCEL_ASSIGNMENTS,))
     raise Conflict(f"a cycle that is {status} cannot take {event}", status=str(status))
 
 
-def _goal_reached(facts: Facts) -> bool:
+def _goal_reached(facts: CycleFacts) -> bool:
     return not facts.paused and facts.goal is not None and facts.reported >= facts.goal
 
 
-def _on_deadline(status: Status, facts: Facts) -> Decision:
+def _on_deadline(status: CycleStatus, facts: CycleFacts) -> CycleDecision:
     if facts.paused:
-        return Decision(status)
+        return CycleDecision(status)
     if facts.reported >= max(facts.min_diffs, 1):
         return _CLOSE
     if facts.max_extensions is None or facts.extensions < facts.max_extensions:
-        return Decision(status, (Effect.EXTEND,))
-    return Decision(Status.EXPIRED, (Effect.CANCEL_ASSIGNMENTS, Effect.FAIL_PROCESS))
+        return CycleDecision(status, (CycleEffect.EXTEND,))
+    return CycleDecision(CycleStatus.EXPIRED, (CycleEffect.CANCEL_ASSIGNMENTS, CycleEffect.FAIL_PROCESS))

@@ -11,14 +11,14 @@ import msgspec
 
 from grid.audit.chain import Draft
 
-__all__ = ["SetAside"]
+__all__ = ["PendingEntries"]
 
 logger = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 
 
-class SetAside:
+class PendingEntries:
     """One thread at a time uses it."""
 
     def __init__(self, path: Path) -> None:

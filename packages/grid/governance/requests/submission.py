@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from grid.access.decision import governs, require
 from grid.access.viewer import Viewer
 from grid.catalogue.datasets import shown_as
-from grid.governance.decisions.deciding import objects_of
-from grid.governance.decisions.machine import State
+from grid.governance.decisions.approval import objects_of
+from grid.governance.decisions.machine import RequestState
 from grid.governance.decisions.tables import RequestDecision, RequestObject, RequestRow
 from grid.governance.rules.answering import answer
 from grid.storage.objects.tables import ObjectRow
@@ -57,7 +57,7 @@ def ask(
         scope=scope,
         label=label,
         reason=reason,
-        state=State.PENDING,
+        state=RequestState.PENDING,
         pending_for=f"{viewer.user_id}:{same}",
         created_at=now,
         epsilon=epsilon,
@@ -72,7 +72,7 @@ def ask(
 def _check_number(session: Session, user_id: str, now: float) -> None:
     """Raise :class:`TooManyRequests` for who asks without end."""
     own = select(func.count()).where(RequestRow.user_id == user_id)
-    if (session.scalar(own.where(RequestRow.state == State.PENDING)) or 0) >= MOST_PENDING:
+    if (session.scalar(own.where(RequestRow.state == RequestState.PENDING)) or 0) >= MOST_PENDING:
         raise TooManyRequests(f"{MOST_PENDING} requests of yours are pending already")
     if (session.scalar(own.where(RequestRow.created_at > now - 86_400)) or 0) >= MOST_A_DAY:
         raise TooManyRequests(f"you made {MOST_A_DAY} requests within a day")

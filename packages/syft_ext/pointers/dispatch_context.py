@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from syft_ext.pointers.routes import dispatch
 
 if TYPE_CHECKING:
-    from syft_ext.pointers.session import Session
+    from syft_ext.pointers.session import RemoteSession
 
-__all__ = ["current", "depth", "here"]
+__all__ = ["current", "depth", "factories_at"]
 
 aten = torch.ops.aten
 _FACTORIES = frozenset(
@@ -30,20 +30,20 @@ _FACTORIES = frozenset(
 
 class _Local(threading.local):
     def __init__(self) -> None:
-        self.sessions: list[Session] = []
+        self.sessions: list[RemoteSession] = []
 
 
 _local = _Local()
 
 
-class _Here(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _FactoryMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         if func not in _FACTORIES:
             return func(*args, **(kwargs or {}))
         return dispatch(func, args, kwargs or {})
 
 
-def current() -> Session | None:
+def current() -> RemoteSession | None:
     """Where factories make tensors on this thread now; None: here."""
     return _local.sessions[-1] if _local.sessions else None
 
@@ -54,11 +54,11 @@ def depth() -> int:
 
 
 @contextlib.contextmanager
-def here(session: Session) -> Iterator[None]:
+def factories_at(session: RemoteSession) -> Iterator[None]:
     """Make tensors at ``session`` in this block, on this thread; torch functions are not looked at again."""
     _local.sessions.append(session)
     try:
-        with torch._C.DisableTorchFunctionSubclass(), _Here():  # type: ignore[no-untyped-call]
+        with torch._C.DisableTorchFunctionSubclass(), _FactoryMode():  # type: ignore[no-untyped-call]
             yield
     finally:
         _local.sessions.pop()

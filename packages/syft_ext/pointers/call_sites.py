@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from types import CodeType, FrameType
 
-from syft_ext.plans.tracing.errors import Line, is_user_code
+from syft_ext.plans.tracing.errors import SourceLine, is_user_code
 
-__all__ = ["Place", "line_at", "place"]
+__all__ = ["CallSite", "call_site", "line_at"]
 
-Place = tuple[CodeType, int] | None
+CallSite = tuple[CodeType, int] | None
 """A code object and a line in it; None where no user code is on the stack."""
 
 _users: dict[CodeType, bool] = {}
 _MAX_KNOWN = 1 << 14
 
 
-def place() -> Place:
+def call_site() -> CallSite:
     """The innermost line of user code on this thread's stack."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -32,6 +32,6 @@ def place() -> Place:
     return None
 
 
-def line_at(where: Place) -> Line:
+def line_at(where: CallSite) -> SourceLine:
     """The place for people: file, number and source text."""
-    return Line("", 0) if where is None else Line(where[0].co_filename, where[1])
+    return SourceLine("", 0) if where is None else SourceLine(where[0].co_filename, where[1])

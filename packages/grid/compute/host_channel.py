@@ -15,7 +15,7 @@ import msgspec
 from grid.compute import protocol as p
 from syft_ext.errors import GridError, Problem, SessionLost, from_problem
 
-__all__ = ["Link"]
+__all__ = ["HostChannel"]
 
 R = TypeVar("R")
 Pieces: TypeAlias = Iterable[bytes | bytearray | memoryview]
@@ -24,7 +24,7 @@ _START_SECONDS = 120.0
 _SLACK = 30.0
 
 
-class Link:
+class HostChannel:
     """A connection to one host; requests of several threads take turns. It holds one session or several.
 
     When it breaks, or the host does not answer in time, it is over: every call raises :class:`SessionLost`.
@@ -42,7 +42,7 @@ class Link:
         self.memory = 0
 
     @classmethod
-    def connect(cls, path: Path, lost: Callable[[], None] = lambda: None) -> Link:
+    def connect(cls, path: Path, lost: Callable[[], None] = lambda: None) -> HostChannel:
         """To the host that listens at ``path``; raises :class:`SessionLost` when there is none."""
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -50,9 +50,9 @@ class Link:
         except OSError as error:
             channel.close()
             raise SessionLost("the process of this environment is gone") from error
-        link = cls(channel, lost)
-        link.greeted()
-        return link
+        host_channel = cls(channel, lost)
+        host_channel.greeted()
+        return host_channel
 
     @property
     def over(self) -> bool:

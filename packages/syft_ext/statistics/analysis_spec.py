@@ -11,7 +11,7 @@ from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import MAX_BINS, Begin, Bins, Statistic
 from syft_ext.statistics.sites import Site
 
-__all__ = ["TABULAR", "Plan", "plan_of"]
+__all__ = ["TABULAR", "AnalysisSpec", "spec_of"]
 
 #: Statistics of which there is one number per column and group.
 TABULAR = ("count", "missing", "sum", "mean", "variance", "std", "min", "max")
@@ -20,7 +20,7 @@ _REGRESSIONS = ("linear_regression", "logistic_regression")
 
 
 @dataclass(slots=True)
-class Plan:
+class AnalysisSpec:
     """Attributes:
     q: the quantiles, increasing.
     bins: number of bins or edges, by column.
@@ -101,7 +101,7 @@ class Plan:
         )
 
 
-def plan_of(
+def spec_of(
     statistics: str | Sequence[str],
     columns: str | Sequence[str] | None,
     by: str | Sequence[str] | None,
@@ -110,7 +110,7 @@ def plan_of(
     limits: Any,
     target: str,
     ddof: int,
-) -> Plan:
+) -> AnalysisSpec:
     """Raises :class:`BadRequest` for what can be seen to be wrong before any table is known."""
     names = list(dict.fromkeys(_names(statistics)))
     unknown = [name for name in names if name not in _KNOWN]
@@ -125,7 +125,7 @@ def plan_of(
         _check_bins(each)
     for each in limits.values() if isinstance(limits, Mapping) else [limits]:
         _check_range(each)
-    return Plan(
+    return AnalysisSpec(
         statistics=names,
         columns=None if columns is None else _names(columns),
         by=[] if by is None else _names(by),

@@ -14,11 +14,11 @@ from grid.federated.hosting.config import ServerConfig
 from grid.federated.hosting.stored_config import StoredConfigs
 from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import NotFound
 from syft_ext.tensors import Layout, header_size, read_layout
 
-__all__ = ["Hosted", "HostedTrainings", "PlanFile"]
+__all__ = ["PlanFile", "TrainingDefinition", "TrainingDefinitions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class PlanFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Hosted:
+class TrainingDefinition:
     """The part of a training that never changes, so that it is read from the database once."""
 
     id: str
@@ -53,37 +53,39 @@ class Hosted:
         return next((file for file in self.files if file.kind == "averaging"), None)
 
 
-_BY_ID = select(t.Process).where(t.Process.id == bindparam("process_id"))
+_BY_ID = select(t.TrainingProcess).where(t.TrainingProcess.id == bindparam("process_id"))
 _FILES = select(t.HostedPlan).where(t.HostedPlan.process_id == bindparam("process_id"))
-_BY_NAME = Prepared(
-    select(t.Process.id).where(t.Process.name == bindparam("name"), t.Process.version == bindparam("version"))
+_BY_NAME = PreparedStatement(
+    select(t.TrainingProcess.id).where(
+        t.TrainingProcess.name == bindparam("name"), t.TrainingProcess.version == bindparam("version")
+    )
 )
-_CHECKPOINT = Prepared(
+_CHECKPOINT = PreparedStatement(
     select(t.Checkpoint.blob_digest, t.Checkpoint.size).where(
         t.Checkpoint.process_id == bindparam("process_id"), t.Checkpoint.number == bindparam("number")
     )
 )
 
 
-class HostedTrainings:
+class TrainingDefinitions:
     """Finds trainings, and keeps what cannot change of them in memory (a few KB each)."""
 
     def __init__(self, store: TrainingStore, configs: StoredConfigs) -> None:
         self._store = store
         self.configs = configs
         self._lock = threading.Lock()
-        self._known: dict[str, Hosted] = {}
+        self._known: dict[str, TrainingDefinition] = {}
         self._layouts: dict[str, Layout] = {}
         self._checkpoints: dict[str, tuple[int, tuple[str, int]]] = {}
 
-    def find(self, name: str, version: str) -> Hosted:
+    def find(self, name: str, version: str) -> TrainingDefinition:
         """The training of that name and version. Raises :class:`NotFound`."""
         rows = self._store.read(_BY_NAME, {"name": name, "version": version})
         if not rows:
             raise NotFound(f"there is no training {name[:80]!r} in version {version[:40]!r}")
         return self.get(rows[0][0])
 
-    def get(self, process_id: str) -> Hosted:
+    def get(self, process_id: str) -> TrainingDefinition:
         """The training of that id. Raises :class:`NotFound`."""
         found = self._known.get(process_id)
         if found is None:
@@ -92,8 +94,10 @@ class HostedTrainings:
                 self._known[process_id] = found
         return found
 
-    def _load(self, process_id: str) -> Hosted:
-        rows = self._store.read(_BY_ID.with_only_columns(*t.Process.__table__.c), {"process_id": process_id})
+    def _load(self, process_id: str) -> TrainingDefinition:
+        rows = self._store.read(
+            _BY_ID.with_only_columns(*t.TrainingProcess.__table__.c), {"process_id": process_id}
+        )
         if not rows:
             raise NotFound("there is no such training")
         row = rows[0]
@@ -101,7 +105,7 @@ class HostedTrainings:
             _FILES.with_only_columns(*t.HostedPlan.__table__.c), {"process_id": process_id}
         )
         server = self.configs.read(row.id, row.server_config)
-        return Hosted(
+        return TrainingDefinition(
             id=row.id,
             name=row.name,
             version=row.version,

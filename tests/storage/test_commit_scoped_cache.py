@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from grid import schema
 from grid.storage.objects.tables import BlobRow
-from grid.storage.sql.cache import Fresh
+from grid.storage.sql.cache import CommitScopedCache
 from grid.storage.sql.database import Database
 from grid.storage.sql.dialect import table_of
 from tests.conftest import throw_away_database
@@ -64,7 +64,7 @@ def test_an_answer_is_that_of_the_database(
     database = begin(f"sqlite:///{path}".replace("?", "%3F"))
     assert database.url.database is not None
     other = Database(str(database.url))
-    known, asked = Fresh(database), Asked(database)
+    known, asked = CommitScopedCache(database), Asked(database)
     for number, step in enumerate(steps, 1):
         if step == "own":
             write(database, number)
@@ -87,7 +87,7 @@ def test_an_answer_is_that_of_the_database(
 
 def test_nothing_is_asked_twice_between_commits(tmp_path: Path) -> None:
     database = begin(f"sqlite:///{tmp_path / 'a.db'}")
-    known, asked = Fresh(database, capacity=2), Asked(database)
+    known, asked = CommitScopedCache(database, capacity=2), Asked(database)
     assert [known.get("size", asked) for _ in range(5)] == [0] * 5
     assert asked.times == 1
     write(database, 7)
@@ -103,7 +103,7 @@ def test_nothing_is_asked_twice_between_commits(tmp_path: Path) -> None:
 
 def test_a_commit_while_the_answer_is_read_is_not_missed(tmp_path: Path) -> None:
     database = begin(f"sqlite:///{tmp_path / 'a.db'}")
-    known = Fresh(database)
+    known = CommitScopedCache(database)
 
     def read_slowly() -> int | None:
         found = size(database)
@@ -121,7 +121,7 @@ def test_a_database_that_cannot_be_read_remembers_nothing(tmp_path: Path) -> Non
     database = Database(f"sqlite:///{tmp_path / 'none.db'}")
     (tmp_path / "none.db").unlink()
     assert database.version() is None
-    known = Fresh(database)
+    known = CommitScopedCache(database)
     assert [known.get("x", lambda value=value: value) for value in range(3)] == [0, 1, 2]  # type: ignore[misc]
     database.close()
 
@@ -130,7 +130,7 @@ def test_a_database_that_cannot_be_read_remembers_nothing(tmp_path: Path) -> Non
 def test_postgresql_is_asked_every_time() -> None:
     with throw_away_database() as url:
         database = begin(url)
-        known, asked = Fresh(database), Asked(database)
+        known, asked = CommitScopedCache(database), Asked(database)
         assert database.version() is None
         assert [known.get("size", asked) for _ in range(3)] == [0] * 3 and asked.times == 3
         database.close()

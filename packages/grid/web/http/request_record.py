@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-__all__ = ["Exchange", "exchange_of"]
+__all__ = ["RequestRecord", "record_of"]
 
-_KEY = "grid.exchange"
+_KEY = "grid.request_record"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 # An id tells lines of a log apart and guards nothing: one more system call for each would buy nothing.
 _random = Random()  # noqa: S311
@@ -20,7 +20,7 @@ def _new_id() -> str:
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestRecord:
     """Filled while the request is handled, read when it is logged and counted.
 
     Attributes:
@@ -40,11 +40,11 @@ class Exchange:
     remote: str = ""
 
 
-def exchange_of(environ: dict[str, Any]) -> Exchange:
-    """The exchange of this request; made at first use."""
-    exchange: Exchange | None = environ.get(_KEY)
-    if exchange is None:
+def record_of(environ: dict[str, Any]) -> RequestRecord:
+    """The record of this request; made at first use."""
+    record: RequestRecord | None = environ.get(_KEY)
+    if record is None:
         given = environ.get("HTTP_X_REQUEST_ID")
         request_id = given if given is not None and _ACCEPTABLE.fullmatch(given) else _new_id()
-        exchange = environ[_KEY] = Exchange(request_id=request_id, remote=environ.get("REMOTE_ADDR", ""))
-    return exchange
+        record = environ[_KEY] = RequestRecord(request_id=request_id, remote=environ.get("REMOTE_ADDR", ""))
+    return record

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from grid.compute import protocol as p
-from grid.compute.link import Link
+from grid.compute.host_channel import HostChannel
 from syft_ext.clock import Clock
 from syft_ext.errors import NotFound
 
-__all__ = ["EnvironmentLink", "Use"]
+__all__ = ["EnvironmentChannel", "Use"]
 
 R = TypeVar("R")
 
@@ -42,8 +42,8 @@ class Use:
             self.sessions = {state.session_id for state in reply.sessions}
 
 
-class EnvironmentLink(Link):
-    """A link that tells ``use`` what passes, and begins no session for anybody but the environment's user."""
+class EnvironmentChannel(HostChannel):
+    """A channel that tells ``use`` what passes, and begins no session for anybody but the environment's user."""
 
     user_id: str
     use: Use
@@ -51,10 +51,10 @@ class EnvironmentLink(Link):
     @classmethod
     def to(cls, path: Path, user_id: str, use: Use) -> Self:
         """To the host that listens at ``path``; raises :class:`SessionLost` when there is none."""
-        link = cls.connect(path)
-        assert isinstance(link, cls)
-        link.user_id, link.use = user_id, use
-        return link
+        host_channel = cls.connect(path)
+        assert isinstance(host_channel, cls)
+        host_channel.user_id, host_channel.use = user_id, use
+        return host_channel
 
     def ask(self, request: p.Request, kind: type[R], *, seconds: float = 0.0) -> tuple[R, bytearray]:
         if isinstance(request, p.Begin) and request.user_id != self.user_id:

@@ -15,14 +15,14 @@ from syft_ext.plans.graph.limits import Cost
 if TYPE_CHECKING:
     from syft_ext.plans.sandbox.process import Raw, SandboxProcess
 
-__all__ = ["PlanDesk"]
+__all__ = ["ReviewSandbox"]
 
 RUN_SECONDS = 120.0
 KEPT_BYTES = 64 << 20
 """A run with more input than this ends its process: the memory that the two share stays as large as it was."""
 
 
-class PlanDesk:
+class ReviewSandbox:
     """One warm child process; it starts with the first plan."""
 
     def __init__(self) -> None:

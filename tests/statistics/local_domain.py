@@ -1,4 +1,4 @@
-"""A Domain's desk without the node around it: what the statistics themselves do, at no cost of sockets."""
+"""A Domain's statistics without the node around it: what the statistics themselves do, at no cost of sockets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from grid.statistics.analyses import Analyses, Analysis
-from grid.statistics.beginning import Beginning
+from grid.statistics.first_round import FirstRound
 from grid.statistics.rounds import answer_round, check_round
 from grid.statistics.rules import check_asked, check_policy
 from grid.statistics.sweep import Opened
@@ -20,12 +20,12 @@ from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin, Continue, DescribeTable, Partials, TableColumn, TableView
 from syft_ext.tensors import encode_tensors
 
-__all__ = ["Desk", "desks"]
+__all__ = ["LocalDomain", "local_domains"]
 
 Rows = Mapping[str, Any]
 
 
-class Desk:
+class LocalDomain:
     """Is a table and the client of its Domain in one.
 
     Attributes:
@@ -39,7 +39,7 @@ class Desk:
         *,
         policy: SitePolicy | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
-        name: str = "desk",
+        name: str = "domain",
     ) -> None:
         tensors = {key: torch.as_tensor(np.ascontiguousarray(value)) if not torch.is_tensor(value) else value
                    for key, value in rows.items()}  # fmt: skip
@@ -77,8 +77,8 @@ class Desk:
     def _begin(self, opened: Opened, message: Begin) -> Partials:
         check_asked(message)
         check_policy(self.policy, message)
-        beginning = Beginning(opened, message, self.policy, self.bounds)
-        reply = beginning.run()
+        first_round = FirstRound(opened, message, self.policy, self.bounds)
+        reply = first_round.run()
         reply.analysis_id = new_id()
         self._analyses[reply.analysis_id] = Analysis(
             "user",
@@ -88,9 +88,9 @@ class Desk:
             "tensors",
             frozenset(),
             0.0,
-            beginning.keys,
-            beginning.groups,
-            beginning.codes,
+            first_round.keys,
+            first_round.groups,
+            first_round.codes,
             histograms=Analyses.may_ask_on(message, self.policy) or {},
         )
         return reply
@@ -101,7 +101,7 @@ class Desk:
         return answer_round(analysis, opened, message)
 
 
-def desks(folder: Path, parts: list[Rows], **options: Any) -> list[Desk]:
+def local_domains(folder: Path, parts: list[Rows], **options: Any) -> list[LocalDomain]:
     """One Domain for each part of the rows."""
     blobs = FileBlobStore(folder)
-    return [Desk(blobs, part, name=f"site {index}", **options) for index, part in enumerate(parts)]
+    return [LocalDomain(blobs, part, name=f"site {index}", **options) for index, part in enumerate(parts)]

@@ -11,15 +11,15 @@ import torch
 from grid.compute import protocol as p
 from grid.compute.checking import Checker
 from grid.compute.hosted import HostedSession
-from grid.compute.values import Budget
+from grid.compute.values import SessionMemory
 from syft_ext.errors import GridError, NotFound
 from syft_ext.messages.compute import Call, Drop, Put
 from syft_ext.plans.graph.limits import Limits
 
-__all__ = ["Desk", "warm_up"]
+__all__ = ["HostServer", "warm_up"]
 
 
-class Desk:
+class HostServer:
     """Holds the sessions of this process.
 
     Args:
@@ -28,7 +28,7 @@ class Desk:
     """
 
     def __init__(self, memory: int, limit: Callable[[float], None] = lambda _: None) -> None:
-        self._whole = Budget(memory)
+        self._whole = SessionMemory(memory)
         self._limit = limit
         self._checker = Checker(Limits(max_bytes=memory))
         self._sessions: dict[str, HostedSession] = {}
@@ -100,8 +100,8 @@ class Desk:
 
 def warm_up() -> None:
     """Load what torch imports lazily (fake tensors, FLOP formulas) and start its threads, while that is cheap."""
-    desk = Desk(1 << 30)
-    session = HostedSession(p.Begin("", "", 0.0, 1 << 30), desk._checker, desk._whole)
+    server = HostServer(1 << 30)
+    session = HostedSession(p.Begin("", "", 0.0, 1 << 30), server._checker, server._whole)
     session.stage("payload", 4 * 512 * 512)
     session.room("payload", 4 * 512 * 512)
     steps: list[p.Step] = [

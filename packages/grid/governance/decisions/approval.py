@@ -13,7 +13,7 @@ from grid.access.grants import give, take_back_request
 from grid.access.policy import current_policy
 from grid.accounts.powers import acting_flags
 from grid.accounts.tables import User
-from grid.governance.decisions.machine import Event, State, decide
+from grid.governance.decisions.machine import RequestEvent, RequestState, decide
 from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestObject, RequestRow
 from grid.privacy.budget.service import add_budget, take_back_budget
 from grid.storage.objects.tables import ObjectRow
@@ -86,7 +86,7 @@ def decides(session: Session, row: RequestRow, reviewer_id: str) -> frozenset[st
     return covered(session, row, reviewer_id, triages="can_triage_requests" in flags)
 
 
-def approve(session: Session, row: RequestRow, giver: str, now: float) -> State:
+def approve(session: Session, row: RequestRow, giver: str, now: float) -> RequestState:
     """The state after an approval was written down; gives what was asked for when there are enough."""
     for object_id in objects_of(session, [row.id])[row.id]:
         if session.get(ObjectRow, object_id) is None:
@@ -95,8 +95,8 @@ def approve(session: Session, row: RequestRow, giver: str, now: float) -> State:
     counting = [(said, on) for said, on in standing(session, row) if said.approved]
     objects = objects_of(session, [row.id])[row.id] or _BUDGET
     fewest = min(sum(each in on for _, on in counting) for each in objects)
-    state = decide(State(row.state), Event.APPROVE, approvals=fewest, needed=needed(session))
-    if state is State.APPROVED:
+    state = decide(RequestState(row.state), RequestEvent.APPROVE, approvals=fewest, needed=needed(session))
+    if state is RequestState.APPROVED:
         _give(session, row, [said for said, _ in counting], giver, now)
     return state
 

@@ -28,7 +28,7 @@ from syft_ext.errors import BadRequest, Forbidden, TooLarge
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin, Partials
 
-__all__ = ["Beginning"]
+__all__ = ["FirstRound"]
 
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -45,7 +45,7 @@ class _Rows:
 
 
 @dataclass(slots=True)
-class Beginning:
+class FirstRound:
     """Attributes:
     keys, groups, codes: how rows are grouped, and which groups are answered for, once :meth:`run` was.
     """

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from grid.storage.blobs.buffers import WHOLE
 from grid.storage.blobs.files import FileBlobStore
-from grid.storage.blobs.recycling import Spares
+from grid.storage.blobs.recycling import RecycledFiles
 from syft_ext.errors import NotFound
 
 
@@ -32,20 +32,20 @@ def inode(blobs: FileBlobStore, digest: str) -> int:
     return blobs.path(digest).stat().st_ino
 
 
-def spare(blobs: FileBlobStore) -> set[int]:
+def recycled(blobs: FileBlobStore) -> set[int]:
     return {path.stat().st_ino for path in blobs.temporary.iterdir()}
 
 
 def test_a_file_is_used_again_once_its_old_name_is_gone_from_the_disk(blobs: FileBlobStore) -> None:
     one = put(blobs, b"1" * 5000)
     file = inode(blobs, one)
-    assert drop(blobs, one) == 1 and not blobs.exists(one) and spare(blobs) == {file}
+    assert drop(blobs, one) == 1 and not blobs.exists(one) and recycled(blobs) == {file}
     two = put(blobs, b"2" * 5000)  # it syncs the directory, at its end
-    assert inode(blobs, two) != file and spare(blobs) == {file}
+    assert inode(blobs, two) != file and recycled(blobs) == {file}
     other = put(blobs, b"3" * 5001)
     assert inode(blobs, other) != file, "another size"
     three = put(blobs, b"3" * 5000)
-    assert inode(blobs, three) == file and spare(blobs) == set()
+    assert inode(blobs, three) == file and recycled(blobs) == set()
     for digest, content in ((two, b"2" * 5000), (three, b"3" * 5000), (other, b"3" * 5001)):
         assert blobs.read_range(digest, 0) == content
     with pytest.raises(NotFound):
@@ -64,7 +64,7 @@ def test_what_others_may_read_is_never_written_over(blobs: FileBlobStore, how: s
     else:
         blobs.hold(digest).release()
     with blobs.open(digest) as reader:
-        assert drop(blobs, digest) == 1 and spare(blobs) == set()
+        assert drop(blobs, digest) == 1 and recycled(blobs) == set()
         for number in range(3):
             put(blobs, b"%d" % number * 5000)
         assert reader.read() == content
@@ -86,23 +86,23 @@ def test_ordinary_deletion_and_large_contents_leave_nothing(blobs: FileBlobStore
     assert blobs.delete_all([digest], lambda found: found) == 1
     large, empty = put(blobs, b"x" * (WHOLE + 1)), put(blobs, b"")
     assert drop(blobs, large, empty) == 2
-    assert spare(blobs) == set()
+    assert recycled(blobs) == set()
 
 
 def test_no_more_is_kept_than_was_allowed_and_nothing_for_long(tmp_path: Path, blobs: FileBlobStore) -> None:
-    blobs._spares = Spares(blobs.temporary, files=3, size=100_000)
+    blobs._recycled = RecycledFiles(blobs.temporary, files=3, size=100_000)
     many = [put(blobs, bytes([n]) * 5000) for n in range(5)]
-    assert drop(blobs, *many) == 5 and len(spare(blobs)) == 3
+    assert drop(blobs, *many) == 5 and len(recycled(blobs)) == 3
     blobs.trim()
-    assert len(spare(blobs)) == 3, "they may be needed"
+    assert len(recycled(blobs)) == 3, "they may be needed"
     blobs.trim(everything=True)
-    assert spare(blobs) == set()
-    blobs._spares = Spares(blobs.temporary, files=30, size=12_000, idle=0.0)
+    assert recycled(blobs) == set()
+    blobs._recycled = RecycledFiles(blobs.temporary, files=30, size=12_000, idle=0.0)
     many = [put(blobs, bytes([n]) * 5000) for n in range(5)]
-    assert drop(blobs, *many) == 5 and len(spare(blobs)) == 2
+    assert drop(blobs, *many) == 5 and len(recycled(blobs)) == 2
     put(blobs, b"more")
     blobs.trim()
-    assert spare(blobs) == set()
+    assert recycled(blobs) == set()
 
 
 def test_a_sweep_of_another_process_leaves_them_alone_and_one_after_death_does_not(
@@ -111,9 +111,9 @@ def test_a_sweep_of_another_process_leaves_them_alone_and_one_after_death_does_n
     drop(blobs, put(blobs, b"x" * 5000))
     other = FileBlobStore(blobs.root)
     other.sweep()
-    assert len(spare(blobs)) == 1
-    blobs._spares = Spares(blobs.temporary)  # the memory of a process that died, and its locks
-    assert other.sweep() == 1 and spare(blobs) == set()
+    assert len(recycled(blobs)) == 1
+    blobs._recycled = RecycledFiles(blobs.temporary)  # the memory of a process that died, and its locks
+    assert other.sweep() == 1 and recycled(blobs) == set()
 
 
 def test_writers_readers_and_deleters_at_once(blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +122,8 @@ def test_writers_readers_and_deleters_at_once(blobs: FileBlobStore, monkeypatch:
     wrong: list[str] = []
     reused: list[object] = []
     stop = threading.Event()
-    take = blobs._spares.take
-    monkeypatch.setattr(blobs._spares, "take", lambda size: (file := take(size), reused.append(file))[0])
+    take = blobs._recycled.take
+    monkeypatch.setattr(blobs._recycled, "take", lambda size: (file := take(size), reused.append(file))[0])
 
     def write(seed: int) -> None:
         rng = random.Random(seed)
@@ -163,5 +163,5 @@ def test_writers_readers_and_deleters_at_once(blobs: FileBlobStore, monkeypatch:
     drop(blobs, *blobs.digests())
     blobs.trim(everything=True)
     assert any(reused)
-    assert wrong == [] and list(blobs.digests()) == [] and spare(blobs) == set()
+    assert wrong == [] and list(blobs.digests()) == [] and recycled(blobs) == set()
     assert len(os.listdir("/proc/self/fd")) < 200

@@ -1,6 +1,6 @@
 """Who is behind a token or a key, and what they may do now: asked at every call, with one prepared query.
 
-What the query answered holds until the next commit (:class:`grid.storage.sql.cache.Fresh`).
+What the query answered holds until the next commit (:class:`grid.storage.sql.cache.CommitScopedCache`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, select, true
 
-from grid.accounts.tables import Group, GroupMember, Role, Setup, Totp, User, UserKey, UserSession
+from grid.accounts.tables import Group, GroupMember, NodeSetup, Role, Totp, User, UserKey, UserSession
 from grid.node import Principal
-from grid.storage.sql.cache import Fresh
+from grid.storage.sql.cache import CommitScopedCache
 from grid.storage.sql.database import Database
-from grid.storage.sql.prepared import Prepared
+from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.messages import FLAGS
 
 __all__ = ["Callers"]
@@ -22,33 +22,33 @@ __all__ = ["Callers"]
 _ENROL = "this node asks for one-time codes: use them (totp.enrol, totp.confirm), and your permissions count"
 
 
-def _who() -> Select[Any]:
+def _enabled_users() -> Select[Any]:
     """One row for each group of an enabled user, and one for a user without groups: flags are its last columns."""
     flags = [
         getattr(table, flag).label(f"{table.__name__}_{flag}") for table in (Role, Group) for flag in FLAGS
     ]
     return (
-        select(User.id, User.email, Role.name, Setup.require_totp, Totp.confirmed_at, *flags)
+        select(User.id, User.email, Role.name, NodeSetup.require_totp, Totp.confirmed_at, *flags)
         .select_from(User)
         .join(Role, Role.id == User.role_id)
         .outerjoin(GroupMember, GroupMember.user_id == User.id)
         .outerjoin(Group, Group.id == GroupMember.group_id)
         .outerjoin(Totp, Totp.user_id == User.id)
-        .outerjoin(Setup, true())
+        .outerjoin(NodeSetup, true())
         .where(User.disabled_at.is_(None))
     )
 
 
-_OF_SESSION = Prepared(
-    _who()
+_OF_SESSION = PreparedStatement(
+    _enabled_users()
     .join(UserSession, UserSession.user_id == User.id)
     .where(UserSession.id == bindparam("session_id"), User.id == bindparam("user_id"))
 )
-_OF_KEY = Prepared(
-    _who()
+_OF_KEY = PreparedStatement(
+    _enabled_users()
     .join(UserKey, UserKey.user_id == User.id)
     .where(UserKey.verify_key == bindparam("verify_key"))
-    .add_columns((UserKey.used_at + Setup.key_lifetime).label("until"))
+    .add_columns((UserKey.used_at + NodeSetup.key_lifetime).label("until"))
 )
 
 
@@ -57,7 +57,7 @@ class Callers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known = Fresh(database)
+        self._known = CommitScopedCache(database)
 
     def of_session(self, claims: Mapping[str, Any]) -> Principal | None:
         """The user of a verified token; None when their session was ended."""
@@ -72,7 +72,7 @@ class Callers:
             return None
         return _principal([row[:-1] for row in rows], verify_key, {})
 
-    def _rows(self, query: Prepared, values: dict[str, Any]) -> Sequence[Any]:
+    def _rows(self, query: PreparedStatement, values: dict[str, Any]) -> Sequence[Any]:
         return self._known.get((query, *values.values()), lambda: self._database.query(query, values).all())
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["Budget"]
+__all__ = ["MessageMemory"]
 
 FREE = 1 << 20
 
 
-class Budget:
+class MessageMemory:
     """Bytes that may be held at a time. Strangers may open many connections and begin large messages on each.
 
     Up to ``FREE`` bytes a connection are not counted: what is small is bounded by the number of connections.

@@ -10,12 +10,12 @@ from syft_ext.clock import Clock
 from syft_ext.identity import Identity
 from syft_ext.transport import Connection, Transport, open_transport
 
-__all__ = ["Links"]
+__all__ = ["PeerConnections"]
 
 CAPACITY = 256
 
 
-class Links:
+class PeerConnections:
     """Connections that sign with the node's own key and hold the peer to the key that it is known by.
 
     Args:

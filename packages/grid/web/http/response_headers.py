@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from grid.web.http.exchange import exchange_of
+from grid.web.http.request_record import record_of
 from grid.web.http.response import Headers
 
-__all__ = ["Finishing"]
+__all__ = ["ResponseHeaders"]
 
 # No page of a node needs anything from elsewhere, and nothing that users uploaded may run as one.
 _POLICY = (
@@ -27,7 +27,7 @@ _EXPOSED = "ETag, X-Request-ID, Content-Range, Retry-After"
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-class Finishing:
+class ResponseHeaders:
     """A WSGI middleware. (Flask's ``after_request`` does not see what other middlewares answer.)
 
     Args:
@@ -48,7 +48,7 @@ class Finishing:
 
     def headers(self, environ: dict[str, Any]) -> Headers:
         """What the answer to this request carries beside its own headers."""
-        headers = [("X-Request-ID", exchange_of(environ).request_id), *_ALWAYS]
+        headers = [("X-Request-ID", record_of(environ).request_id), *_ALWAYS]
         return headers + self._cors(environ) if self._origins else headers
 
     def _cors(self, environ: dict[str, Any]) -> Headers:
