@@ -116,6 +116,9 @@ def _web_settings(settings: NodeSettings) -> WebSettings:
         trusted_proxies=tuple(settings.trusted_proxies),
         ping_interval=settings.ping_interval,
         websocket_concurrency=settings.websocket_concurrency,
+        idle_timeout=settings.idle_timeout,
+        head_timeout=settings.head_timeout,
+        slowest_body=settings.slowest_body,
     )
 
 

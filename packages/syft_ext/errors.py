@@ -16,6 +16,7 @@
     │   └── NotLoggedIn         401  the SDK has no credentials for this node
     ├── Forbidden               403  the identity is known and lacks the permission
     ├── NotFound                404
+    ├── RequestTimeout          408  the request did not come in time
     ├── Conflict                409  it exists already, or its state does not allow this
     │   ├── ForeignDatabase     409  the database belongs to another node
     │   ├── ForeignContents     409  the store of contents belongs to another database
@@ -62,6 +63,7 @@ __all__ = [
     "OperationFailed",
     "Problem",
     "ReplayedMessage",
+    "RequestTimeout",
     "SessionLost",
     "TooLarge",
     "TooManyRequests",
@@ -165,6 +167,10 @@ class Forbidden(GridError):
 
 class NotFound(GridError):
     code, status, title = "not-found", 404, "There is no such thing here"
+
+
+class RequestTimeout(GridError):
+    code, status, title = "request-timeout", 408, "The request did not come in time"
 
 
 class Conflict(GridError):

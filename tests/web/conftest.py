@@ -1,3 +1,3 @@
 """The fixtures of this area."""
 
-from .fixtures import impatient_server, running, served, socket_server  # noqa: F401
+from .fixtures import impatient, impatient_server, running, served, socket_server  # noqa: F401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,26 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """The probe node as a process of its own, under gevent. ``running.home`` has a ``user.token``."""
     home = tmp_path_factory.mktemp("running")
     with RunningNode([sys.executable, HERE / "probe.py", home]) as node:
+        node.home = home  # type: ignore[attr-defined]
+        yield node
+
+
+LIMITS = {
+    "max_json": 2000,
+    "max_upload": 100_000,
+    "idle_timeout": 1.0,
+    "head_timeout": 1.5,
+    "slowest_body": 200,
+}
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """Like ``running``, with limits that are reached soon."""
+    home = tmp_path_factory.mktemp("impatient")
+    with RunningNode(
+        [sys.executable, HERE / "probe.py", home], env={"PROBE_WEB": json.dumps(LIMITS)}
+    ) as node:
         node.home = home  # type: ignore[attr-defined]
         yield node
 

@@ -1,6 +1,7 @@
 """Services that exist to be called by the tests of the web front, and a process that serves them.
 
-Run as a script, ``python probe.py HOME [PORT]``, this is a real node under gevent.
+Run as a script, ``python probe.py HOME [PORT]``, this is a real node under gevent; ``PROBE_WEB`` may hold its
+:class:`WebSettings` as JSON.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ if __name__ == "__main__":
 
     patch()
 
+import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import blake3
+import msgspec
 
 from apps.assembly import open_node
 from grid.node import Context, Download, Node, Principal, Service, handles
@@ -135,6 +139,13 @@ class Wait(Message):
     seconds: float
 
 
+@operation("probe.handled", rest="GET /probe/handled/{name}", reply=Described, permission=ANYONE)
+class Handled(Message):
+    """How often an echo, a search or an upload with this name was handled to its end."""
+
+    name: str
+
+
 @operation("probe.fail", rest="POST /probe/fail", permission=ANYONE)
 class Fail(Message):
     """Fail: ``how`` is bug, conflict, facts or busy."""
@@ -188,6 +199,7 @@ class ProbeService(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.stored: dict[str, int] = {}
+        self.handled: Counter[str] = Counter()
         self.calls = 0
 
     def principal_of_token(self, claims: Mapping[str, Any]) -> Principal:
@@ -195,6 +207,7 @@ class ProbeService(Service):
 
     def _echo(self, message: Any) -> EchoReply:
         self.calls += 1
+        self.handled[message.name] += 1
         return EchoReply(
             name=message.name,
             number=message.number,
@@ -224,6 +237,7 @@ class ProbeService(Service):
             hasher.update(piece)
             size += len(piece)
         self.stored[message.name] = size
+        self.handled[message.name] += 1
         return UploadReply(name=message.name, size=size, digest=hasher.hexdigest(), stored=len(self.stored))
 
     @handles(DownloadBytes)
@@ -247,6 +261,10 @@ class ProbeService(Service):
     def wait(self, ctx: Context, message: Wait) -> Described:
         time.sleep(message.seconds)
         return Described(size=0, kind=f"waited {message.seconds}")
+
+    @handles(Handled)
+    def count(self, ctx: Context, message: Handled) -> Described:
+        return Described(size=self.handled[message.name], kind="times")
 
     @handles(Fail)
     def fail(self, ctx: Context, message: Fail) -> Empty:
@@ -313,15 +331,16 @@ def main() -> None:
     from grid.web.server import serve
 
     node = make_node(Path(sys.argv[1]))
+    settings = msgspec.convert(msgspec.json.decode(os.environ.get("PROBE_WEB", "{}")), WebSettings)
     Path(sys.argv[1], "user.token").write_text(token_of(node, lifetime=3600.0))
     serve(
         node,
         "127.0.0.1",
         int(sys.argv[2]) if len(sys.argv) > 2 else 0,
         on_ready=lambda url: print("ready", url, flush=True),
-        settings=WebSettings(ping_interval=float(sys.argv[3]) if len(sys.argv) > 3 else 20.0),
-        tls_cert=Path(sys.argv[4]) if len(sys.argv) > 4 else None,
-        tls_key=Path(sys.argv[5]) if len(sys.argv) > 5 else None,
+        settings=settings,
+        tls_cert=Path(sys.argv[3]) if len(sys.argv) > 3 else None,
+        tls_key=Path(sys.argv[4]) if len(sys.argv) > 4 else None,
         grace=3.0,
     )
     print("stopped", flush=True)

@@ -103,12 +103,13 @@ def make_app(ping_interval: float) -> Flask:
 def main() -> None:
     import gevent
 
-    from grid.web import server as server_module
+    from grid.web.http.settings import WebSettings
     from grid.web.server import Server
 
     logging.disable(logging.CRITICAL)
-    server_module.HEAD_TIMEOUT = 1.0
-    server = Server(("127.0.0.1", 0), make_app(float(sys.argv[1])), 4096)
+    app = make_app(float(sys.argv[1]))
+    app.extensions["web_settings"] = WebSettings(head_timeout=1.0)
+    server = Server(("127.0.0.1", 0), app, 4096)
     server.start()
     print(f"ready http://127.0.0.1:{server.server_port}", flush=True)
     gevent.get_hub().join()

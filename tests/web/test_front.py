@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from grid.web.testing import ServedNode
 
 from .probe import NodeService, make_node, token_of
+from .wire import Wire
 
 HTTP = urllib3.PoolManager(retries=False)
 
@@ -97,6 +98,19 @@ def test_metrics_count_every_transport(node: ServedNode) -> None:
     assert sample(node, "grid_request_seconds_count", operation="probe.search") >= 2
     assert sample(node, "grid_operations_in_flight") == 0
     assert "madeup" not in get(f"{node.url}/metrics").data.decode()  # callers make up no labels
+
+
+def test_a_request_that_cannot_be_read_is_not_counted_as_the_one_before(node: ServedNode) -> None:
+    def count() -> float:
+        return sample(node, "grid_requests_total", operation="probe.search", status="200")
+
+    before = count()
+    with Wire(node.url) as wire:
+        assert wire.request("GET", "/probe/search")[0] == 200
+        wire.send("GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+        assert wire.response()[0] == 400
+        assert wire.closed()
+    assert count() == before + 1
 
 
 def test_services_can_add_metrics(node: ServedNode) -> None:

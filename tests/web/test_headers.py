@@ -12,16 +12,31 @@ from hypothesis import strategies as st
 
 from grid.web.http.handler import Handler
 from grid.web.http.headers import MAX_FIELDS
+from grid.web.http.requestline import Refusal
+from grid.web.http.settings import WebSettings
 
 REQUEST = "GET / HTTP/1.1"
 HOST = "Host: x"
 LINE = st.text(alphabet="GET/ HTP1.0\t\x00\r\né", max_size=16) | st.sampled_from(
-    ["HEAD /a?b=%20c HTTP/1.1", "POST / HTTP/1.1", "get /\u00a0HTTP/1.1", "GET /  HTTP/1.0", "GET / HTTP/2.0"]
+    [
+        "HEAD /a?b=%20c HTTP/1.1",
+        "POST / HTTP/1.1",
+        "get /\u00a0HTTP/1.1",
+        "GET /  HTTP/1.0",
+        "GET / HTTP/1.0",
+        "GET / HTTP/2.0",
+        "GET /%zz HTTP/1.1",
+        "GET /a#b HTTP/1.1",
+        "GET http://y/ HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "CONNECT / HTTP/1.1",
+    ]
 )
 FIELD = st.text(alphabet="ab:-_ \t\x00\r\né,", max_size=12) | st.sampled_from(
     [
         "Host:  y ",
         "host:",
+        "a: \x01",
         "a: ",
         " folded",
         "Connection: close",
@@ -34,34 +49,22 @@ FIELD = st.text(alphabet="ab:-_ \t\x00\r\né,", max_size=12) | st.sampled_from(
         "Content-Length: " + "9" * 5000,
         "Transfer-Encoding: Chunked",
         "Transfer-Encoding: gzip",
+        "Transfer-Encoding: gzip, chunked",
         "Expect: 100-continue",
     ]
 )
 
 
-class Wire(io.RawIOBase):
-    """Gives ``step`` bytes at a time."""
+class Connection:
+    """A socket, as far as reading a request goes; gives ``step`` bytes at a time."""
 
     def __init__(self, data: bytes, step: int) -> None:
         self._data, self._step = io.BytesIO(data), step
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+    def recv_into(self, room: memoryview) -> int:
         data = self._data.read(min(self._step, len(room)))
         room[: len(data)] = data
         return len(data)
-
-
-class Connection:
-    """A socket, as far as reading a request goes."""
-
-    def __init__(self, data: bytes, step: int) -> None:
-        self._file = io.BufferedReader(Wire(data, step))
-
-    def makefile(self, mode: str, buffering: int) -> io.BufferedReader:
-        return self._file
 
     def settimeout(self, seconds: float) -> None: ...
 
@@ -69,7 +72,8 @@ class Connection:
 
 
 def handler(data: bytes, step: int) -> Any:
-    server = SimpleNamespace(state=SimpleNamespace(draining=False, idle=set()))
+    state = SimpleNamespace(draining=False, idle=set(), settings=WebSettings())
+    server = SimpleNamespace(state=state)
     return Handler(Connection(data, step), ("127.0.0.1", 1), server)
 
 
@@ -80,7 +84,7 @@ def understood(data: bytes, step: int = 1 << 16) -> dict[str, Any] | None:
         line = reader.read_requestline()
         if not line or not reader.read_request(line):
             return None
-    except Exception:  # whatever it is, pywsgi makes a 400 of it
+    except (Refusal, EOFError):
         return None
     names = ("command", "path", "request_version", "content_length", "close_connection")
     said = {name: getattr(reader, name) for name in names}
@@ -93,7 +97,7 @@ def data_of(line: str, fields: list[str], body: bytes) -> bytes:
 
 @given(
     line=LINE | st.just(REQUEST),
-    host=st.sampled_from([[HOST], []]),
+    host=st.sampled_from([[HOST], [], ["Host: a/b"]]),
     fields=st.lists(FIELD, max_size=4),
     body=st.binary(max_size=8),
 )
@@ -111,7 +115,7 @@ def test_at_once_or_by_the_byte(line: str, host: list[str], fields: list[str], b
 )
 def test_the_usual_ones_are_taken_at_once(fields: list[str]) -> None:
     reader = handler(data_of(REQUEST, [HOST, *fields], b"body"), 1 << 16)
-    assert reader.read_requestline() == REQUEST
+    assert reader.read_requestline()
     assert reader.head is not None
     assert reader.rfile.read() == b"body"
 

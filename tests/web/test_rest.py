@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 from typing import Any
 
 import blake3
@@ -373,100 +372,6 @@ def test_a_download_that_breaks_off_is_seen_to_be_short(served: ServedNode) -> N
         status, headers = wire.head()
         assert (status, headers["content-length"]) == (200, "300000")
         assert wire.file.read() == WHOLE[:131072]
-
-
-# -- HTTP itself --------------------------------------------------------------------------------------
-
-H = "Host: x\r\n"
-BAD_HTTP = {
-    "no host": "GET /healthz HTTP/1.1\r\n\r\n",
-    "two hosts": f"GET /healthz HTTP/1.1\r\n{H}Host: y\r\n\r\n",
-    "two lengths": f"POST /probe/wait HTTP/1.1\r\n{H}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}",
-    "length and chunks": f"POST / HTTP/1.1\r\n{H}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "negative length": f"POST /probe/wait HTTP/1.1\r\n{H}Content-Length: -2\r\n\r\n",
-    "signed length": f"POST /probe/wait HTTP/1.1\r\n{H}Content-Length: +2\r\n\r\n{{}}",
-    "underscored length": f"POST /probe/wait HTTP/1.1\r\n{H}Content-Length: 1_0\r\n\r\n",
-    "strange coding": f"POST /probe/wait HTTP/1.1\r\n{H}Transfer-Encoding: gzip, chunked\r\n\r\n",
-    "two content types": f"POST /probe/wait HTTP/1.1\r\n{H}Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n",
-    "folded header": f"GET /healthz HTTP/1.1\r\n{H}A: b\r\n c\r\n\r\n",
-    "space before colon": f"GET /healthz HTTP/1.1\r\n{H}A : b\r\n\r\n",
-    "header without colon": f"GET /healthz HTTP/1.1\r\n{H}nonsense\r\n\r\n",
-    "NUL in a header": f"GET /healthz HTTP/1.1\r\n{H}A: b\0c\r\n\r\n",
-    "too many headers": f"GET /healthz HTTP/1.1\r\n{H}" + "A: b\r\n" * 300 + "\r\n",
-    "too long header": f"GET /healthz HTTP/1.1\r\n{H}A: " + "b" * 100_000 + "\r\n\r\n",
-    "garbage": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
-    "old version": "GET /healthz HTTP/3.0\r\nHost: x\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("case", BAD_HTTP)
-def test_malformed_http_is_refused_and_the_connection_closed(served: ServedNode, case: str) -> None:
-    with Wire(served.url) as wire:
-        wire.send(BAD_HTTP[case])
-        status, headers, body = wire.response()
-        assert status == 400
-        assert headers["content-type"] == "application/problem+json"
-        assert json.loads(body)["code"] == "bad-request"
-        assert wire.closed()
-
-
-def test_a_too_long_request_line(served: ServedNode) -> None:
-    with Wire(served.url) as wire:
-        wire.send("GET /" + "x" * 20_000 + " HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert wire.response()[0] == 414
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "zz\r\n",
-        "-5\r\n",
-        "5 5\r\nhello\r\n",
-        "5\r\nhelloX",
-        "5\nhello\n",
-        "f" * 20 + "\r\n",
-        "5;" + "x" * 9000 + "\r\n",
-    ],
-)
-def test_malformed_chunks(served: ServedNode, body: str) -> None:
-    with Wire(served.url) as wire:
-        wire.send(
-            f"PUT /probe/uploads/chunk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-            f"Authorization: {bearer(served)['Authorization']}\r\n\r\n{body}"
-        )
-        wire.socket.shutdown(socket.SHUT_WR)
-        status, headers, _ = wire.response()
-        assert (status, headers["connection"]) == (400, "close")
-    assert "chunk" not in served.node.service(ProbeService).stored
-
-
-def test_a_flood_of_tiny_chunks_is_cut_off(served: ServedNode) -> None:
-    with Wire(served.url) as wire:
-        wire.send(
-            f"PUT /probe/uploads/tiny HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-            f"Authorization: {bearer(served)['Authorization']}\r\n\r\n"
-        )
-        begun = time.monotonic()
-        wire.send("1\r\nx\r\n" * 12_000)
-        assert wire.response()[0] == 400
-        assert time.monotonic() - begun < 5
-
-
-def test_chunk_extensions_and_trailers_are_skipped(served: ServedNode) -> None:
-    with Wire(served.url) as wire:
-        wire.send(
-            "POST /probe/echo/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            'Transfer-Encoding: chunked\r\n\r\n5;a="b"\r\n{"num\r\n8\r\nber": 4}\r\n0\r\nTrailer: x\r\n\r\n'
-        )
-        assert json.loads(wire.response()[2])["number"] == 4
-        assert wire.request("GET", "/healthz")[0] == 200
-
-
-def test_pipelined_requests_are_answered_in_order(served: ServedNode) -> None:
-    with Wire(served.url) as wire:
-        for number in range(5):
-            wire.send(f"GET /probe/search?number={number} HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert [json.loads(wire.response()[2])["number"] for _ in range(5)] == list(range(5))
 
 
 # -- what every answer carries ------------------------------------------------------------------------

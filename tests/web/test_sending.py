@@ -9,6 +9,7 @@ from array import array
 from types import SimpleNamespace
 
 import pytest
+from flask import Flask
 
 from grid.web.http.handler import SLICE, SMALL, Handler, ServerState
 
@@ -40,11 +41,11 @@ def test_all_of_it(head: bytes, first: bytes | memoryview) -> None:
 
     reader = threading.Thread(target=receive)
     reader.start()
-    handler = Handler(ours, ("127.0.0.1", 1), SimpleNamespace(state=ServerState.__new__(ServerState)))
+    server = SimpleNamespace(state=ServerState(Flask("nothing")))
+    handler = Handler(ours, ("127.0.0.1", 1), server)
     handler._sendall(head, first)
     ours.shutdown(socket.SHUT_WR)
     reader.join()
-    handler.rfile.close()
     ours.close()
     theirs.close()
     assert came == head + bytes(first)

@@ -220,7 +220,7 @@ def test_a_head_that_drips_in_is_cut_off(tmp_path: Path) -> None:
                 time.sleep(0.05)  # never silent, never done
                 if time.monotonic() - begun > 2:
                     break
-        assert wire.response()[0] == 400
+        assert wire.response()[0] == 408
         assert wire.closed()
 
 
@@ -258,7 +258,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 def test_https(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
-    with start(tmp_path / "home", 0, 20, cert, key) as node:
+    with start(tmp_path / "home", 0, cert, key) as node:
         assert node.url.startswith("https://")
         connection = Connection(open_transport(node.url, ca_file=str(cert)))
         assert connection.call(Search(number=5)).number == 5

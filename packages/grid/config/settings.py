@@ -97,6 +97,20 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     websocket_concurrency: Annotated[
         int, Meta(ge=1, le=10_000, description="Requests of one WebSocket that are handled at once.")
     ] = 32
+    idle_timeout: Annotated[
+        Seconds, Meta(description="Seconds after which an HTTP connection on which nothing moves is closed.")
+    ] = 75.0
+    head_timeout: Annotated[
+        Seconds, Meta(description="Seconds in which the head of an HTTP request must have come.")
+    ] = 30.0
+    slowest_body: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Bytes a second with which bodies of requests must come at least, averaged over the idle "
+            "timeout.",
+        ),
+    ] = 500
     heartbeat_interval: Annotated[
         Seconds, Meta(description="Seconds between two heartbeats to the nodes this one is associated with.")
     ] = 5.0

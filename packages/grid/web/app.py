@@ -9,6 +9,7 @@ from grid.web.api.events import add_events
 from grid.web.api.plane import add_message_plane
 from grid.web.api.rest import add_operations
 from grid.web.http.metrics import Instruments
+from grid.web.http.paths import whole_paths
 from grid.web.http.problems import error_response, problem_response
 from grid.web.http.proxies import TrustedProxies, parse_networks
 from grid.web.http.response import Response
@@ -17,7 +18,7 @@ from grid.web.http.routing import DirectViews, ShortWay
 from grid.web.http.settings import WebSettings
 from grid.web.pages.health import add_health
 from grid.web.pages.pages import add_pages
-from grid.web.sockets.routing import Sockets
+from grid.web.sockets.routing import UPGRADE, Sockets
 
 __all__ = ["create_app"]
 
@@ -41,6 +42,7 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     )
     instruments.count_sockets(lambda: len(sockets.open))
     app.extensions["instruments"] = instruments
+    app.extensions["web_settings"] = settings
     add_operations(direct, node, settings, instruments)
     add_message_plane(direct, sockets, node, settings, instruments)
     add_events(sockets, node, settings, instruments)
@@ -49,7 +51,7 @@ def create_app(node: Node, settings: WebSettings | None = None) -> Flask:
     _add_upgrade_hint(app)
     app.register_error_handler(Exception, error_response)
     own_headers = {header for spec in node.map.operations() for header in spec.headers.values()}
-    response_headers = ResponseHeaders(app.wsgi_app, settings.origins, own_headers)
+    response_headers = ResponseHeaders(whole_paths(app.wsgi_app), settings.origins, own_headers)
     app.wsgi_app = response_headers  # type: ignore[method-assign]
     proxies = None
     if settings.trusted_proxies:
@@ -63,5 +65,5 @@ def _add_upgrade_hint(app: Flask) -> None:
     @app.get("/ws", endpoint="ws")
     def upgrade_required() -> Response:
         response = problem_response(426, "upgrade-required", "this address speaks WebSocket")
-        response.headers.append(("Upgrade", "websocket"))
+        response.headers += UPGRADE
         return response

@@ -29,22 +29,12 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
 TLS_HANDSHAKE = 10.0
-HEAD_TIMEOUT = 30.0
-
-
-class GridHandler(Handler):
-    def read_request(self, raw_requestline: str) -> bool:
-        if self.head is not None:  # all of it has come
-            return super().read_request(raw_requestline)
-        # Per-read timeouts let a client drip its headers for hours; this bounds the whole head.
-        with gevent.Timeout(HEAD_TIMEOUT, ValueError("the head of the request took too long")):
-            return super().read_request(raw_requestline)
 
 
 class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
     """One listening socket; at most ``connections`` clients, the others wait in the backlog."""
 
-    handler_class = GridHandler
+    handler_class = Handler
 
     def __init__(self, address: tuple[str, int], app: Any, connections: int, **options: Any) -> None:
         super().__init__(address, app, backlog=BACKLOG, spawn=Pool(connections), log=None, **options)

@@ -7,13 +7,15 @@ from typing import Any
 
 from gevent.pywsgi import Input
 
+from grid.web.http.headers import FIELD
 from grid.web.http.request_record import RequestRecord
 
 __all__ = ["DRAIN_LIMIT", "Body"]
 
 DRAIN_LIMIT = 1 << 20
-_SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(;[^\r\n]*)?\r\n")
+_SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,15})((?:[ \t]*;[\t -~\x80-\xff]*)?)\r\n")
 _MAX_LINE, _MAX_TRAILERS = 4096, 64
+_EXTENSIONS = 16 << 10
 _MANY_CHUNKS, _TINY = 10_000, 64
 
 
@@ -25,10 +27,14 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
     ) -> None:
         super().__init__(rfile, content_length, socket=expects, chunked_input=chunked)
         self.record = record
-        self.chunks = 0
+        self.chunks = self.extensions = 0
 
     def read(self, length: int | None = None) -> bytes:
-        data: bytes = super().read(length)
+        try:
+            data: bytes = super().read(length)
+        except OSError:
+            self._chunked_input_error = True
+            raise
         self.record.received += len(data)
         return data
 
@@ -43,15 +49,19 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
         if not room:
             return 0
         self._send_100_continue()
-        count: int = self.rfile.readinto(room)
+        try:
+            count: int = self.rfile.readinto(room)
+        except OSError:
+            self._chunked_input_error = True
+            raise
         self.position += count
         self.record.received += count
         if count < len(room):
-            raise OSError("the connection ended before the body was over")
+            raise self._broken("the connection ended before the body was over")
         return count
 
     def unread(self) -> int | None:
-        """Bytes of the body that nobody read; None when only the client knows."""
+        """Bytes of the body that nobody read; None when only the client knows, or it will not come."""
         if self._chunked_input_error:
             return None
         if self.chunked_input:
@@ -96,6 +106,9 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
             raise self._broken("a chunk's size is not readable")
         self.chunk_length, self.position = int(match[1], 16), 0
         self.chunks += 1
+        self.extensions += len(match[2])
+        if self.extensions > _EXTENSIONS + self.record.received:
+            raise self._broken("too long extensions of chunks")
         if self.chunks > _MANY_CHUNKS and self.record.received < self.chunks * _TINY:
             raise self._broken("too many tiny chunks")
         if self.chunk_length == 0:
@@ -106,7 +119,7 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
             line = self.rfile.readline(_MAX_LINE)
             if line == b"\r\n":
                 return
-            if not line.endswith(b"\r\n"):
+            if FIELD.fullmatch(line.decode("latin-1")) is None:
                 break
         raise self._broken("the trailers of a chunked body are not readable")
 

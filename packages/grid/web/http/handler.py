@@ -1,9 +1,9 @@
 """pywsgi's HTTP/1.1 handler, made strict where it is lenient and bounded where it is not.
 
-Beyond gevent's own: requests whose framing is ambiguous are refused (RFC 9112, section 6.3: request
-smuggling); an unread body is drained up to a limit, else the connection is closed without resetting it
-under an answer that the client has not read yet; silent connections time out; errors are problem documents;
-the access log is structured. It works over gevent's sockets and over plain ones in threads.
+Beyond gevent's own: heads are read by ``Head``, which refuses what is ambiguous (RFC 9112, section 11.2:
+request smuggling); an unread body is drained up to a limit, else the connection is closed without resetting it
+under an answer that the client has not read yet; silent and slow clients are sent away; errors are problem
+documents; the access log is structured. It works over gevent's sockets and over plain ones in threads.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import socket as sockets
 import ssl
 import time
+from io import BufferedReader
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
@@ -22,12 +23,15 @@ from gevent.pywsgi import WSGIHandler
 
 from grid.config.logs import log_info
 from grid.web.http.body import DRAIN_LIMIT, Body
-from grid.web.http.headers import ONCE, Head, RequestHeaders
+from grid.web.http.headers import Head
+from grid.web.http.incoming import Incoming
 from grid.web.http.problems import error_response, problem_response
 from grid.web.http.request_record import RequestRecord, record_of
+from grid.web.http.requestline import Refusal, RequestLine
 from grid.web.http.response import Buffer, Headers, Response, http_date, status_line
 from grid.web.http.routing import ShortWay
-from syft_ext.errors import Unavailable
+from grid.web.http.settings import WebSettings
+from syft_ext.errors import RequestTimeout, Unavailable
 
 __all__ = ["Handler", "ServerState"]
 
@@ -35,7 +39,6 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("grid.access")
 
 _PLAIN = re.compile(r"[A-Za-z0-9/%:@._~-]*")
-IDLE_TIMEOUT = 75.0
 LINGER = 3.0
 SMALL = 16 << 10
 SLICE = 1 << 20
@@ -50,8 +53,9 @@ class ServerState:
     """What the handlers of one server share.
 
     Attributes:
-        observer: is told of every exchange.
+        observer: is told of every record.
         short_way: answers requests without the application, if it can.
+        settings: say how long clients are waited for.
         draining: the server is stopping: connections close after the answer they are at.
         idle: handlers that wait for a next request; they may be cut off when the server stops.
     """
@@ -59,6 +63,7 @@ class ServerState:
     def __init__(self, app: Flask) -> None:
         self.observer: Observer | None = app.extensions.get("instruments")
         self.short_way: ShortWay | None = app.extensions.get("short_way")
+        self.settings: WebSettings = app.extensions.get("web_settings") or WebSettings()
         self.draining = False
         self.idle: set[Handler] = set()
 
@@ -78,67 +83,49 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     wsgi_input: Body
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
-        super().__init__(sock, address, server)
-        sock.settimeout(IDLE_TIMEOUT)
+        self.incoming = Incoming(sock, server.state.settings.idle_timeout)
+        super().__init__(sock, address, server, BufferedReader(self.incoming))
         with contextlib.suppress(OSError):
             sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
-
-    def handle(self) -> None:
-        rfile = self.rfile
-        try:
-            super().handle()
-        finally:
-            rfile.close()  # the socket stays open as long as this view on it
 
     # -- reading the request ------------------------------------------------------------------------
 
     def read_requestline(self) -> str:
+        """Wait for a request; "" when there will be none. All of it is read later, unless it has come already."""
         if self.server.state.draining:
             return ""
+        self.incoming.begin_nothing()
         self.server.state.idle.add(self)
         try:
-            self.head = Head.take(self.rfile)
-            return str(super().read_requestline()) if self.head is None else self.head.line
+            if not self.rfile.peek(1):
+                return ""
         finally:
             self.server.state.idle.discard(self)
+        self.head = Head.take(self.rfile)
+        return "a request"
 
     def handle_one_request(self) -> Any:
         result = super().handle_one_request()
-        if isinstance(result, tuple) and result[0] == "414":
-            return "414", _raw(414, "uri-too-long", "the request line is too long")
+        if isinstance(result, tuple):  # a request that could not be read, and its answer
+            with contextlib.suppress(OSError):
+                self.socket.sendall(result[1])
+            self.lingering, result = True, None
+        elif self.close_connection and self.code != 101 and not self.server.state.draining:
+            self.lingering = True
         if self.lingering and self.socket is not None:
             self._linger()
         return result
 
     def read_request(self, raw_requestline: str) -> bool:
-        if self.head is not None:
-            _, self.command, self.path, self.headers, self.content_length, self.close_connection = self.head
-            self.request_version = "HTTP/1.1"
-        elif super().read_request(raw_requestline):
-            self._check_framing()
-        else:
-            return False
-        if self.server.state.draining:
-            self.close_connection = True
+        self.command = ""
+        if self.head is None:
+            self.incoming.begin_head(self.server.state.settings.head_timeout)
+            line = RequestLine.read(self.rfile)
+            self.command = line.method
+            self.head = Head.read(line, self.rfile)
+        self.command, self.path, self.request_version, self.headers, self.content_length, closes = self.head
+        self.close_connection = closes or self.server.state.draining
         return True
-
-    def _check_framing(self) -> None:
-        for name in ONCE:
-            if self.headers.several(name):
-                raise ValueError(f"several {name} headers")
-        coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length")
-        if coding is not None and (coding.lower() != "chunked" or self._declared_length):
-            raise ValueError("ambiguous length of the body")
-        if length is not None and not (length.isascii() and length.isdigit()):
-            raise ValueError("Content-Length is not a number")
-        if self.request_version == "HTTP/1.1" and not self.headers.get("host"):
-            raise ValueError("no Host header")
-
-    def MessageClass(self, *args: Any) -> RequestHeaders:
-        headers = RequestHeaders.parse(self.rfile)
-        # pywsgi forgets a Content-Length that comes with "chunked" before anybody can object to it.
-        self._declared_length = "content-length" in headers
-        return headers
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = self.server.get_environ()
@@ -154,12 +141,19 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             REMOTE_ADDR=str(host),
             REMOTE_PORT=str(port),
         )
-        expects = self.socket if environ.get("HTTP_EXPECT", "").lower() == "100-continue" else None
+        modern = self.request_version == "HTTP/1.1"
+        expects = None
+        if modern and environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+            expects = self.socket
         chunked = "HTTP_TRANSFER_ENCODING" in environ
+        if chunked or self.content_length:
+            self.incoming.begin_body(self.server.state.settings.slowest_body)
         body = Body(self.rfile, self.content_length, expects, chunked, record_of(environ))
         self.wsgi_input = environ["wsgi.input"] = body
         environ["wsgi.input_terminated"] = True
-        if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and not (chunked or self.content_length):
+        if not modern:
+            environ.pop("HTTP_UPGRADE", None)  # RFC 9110, section 7.8: to be ignored
+        elif environ.get("HTTP_UPGRADE", "").lower() == "websocket" and not (chunked or self.content_length):
             environ["grid.upgrade"] = self.upgrade
         return environ
 
@@ -167,7 +161,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         """Give the connection away: its socket, and what was read beyond the request already."""
         self.close_connection = True
         self.code, self.status, self._orig_status = 101, None, "101"
-        self.socket.settimeout(0.0)
+        self.incoming.hurry()
         early = b""
         with contextlib.suppress(OSError):  # TLS: nothing decrypted yet
             early = self.rfile.read1(len(self.rfile.peek(1)))
@@ -191,7 +185,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.close_connection = True
             headers.append(("Connection", "close"))
         head = _head(response.status, headers)
-        pieces = iter((response.body,) if isinstance(response.body, bytes) else response.body)
+        body = b"" if self.command == "HEAD" else response.body
+        pieces = iter((body,) if isinstance(body, bytes) else body)
         first = next(pieces, b"")  # content that cannot be read is an error still, not a cut-off answer
         self.code, self.status, self.headers_sent = response.status, b"%d" % response.status, True
         self._sendall(head, first)
@@ -199,9 +194,12 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self._sendall(piece)
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
-        if self._must_close():
+        if self._must_close() or self.close_connection:
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
+
+    def write(self, data: bytes) -> None:
+        super().write(b"" if self.command == "HEAD" else data)
 
     def _must_close(self) -> bool:
         """Whether this answer is the connection's last: too much of the body is left, or the server stops."""
@@ -230,6 +228,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def _write_with_headers(self, data: bytes) -> None:
         self.headers_sent = True
         self.finalize_headers()
+        if self.command == "HEAD":
+            self.response_use_chunked = False  # it is said, and not done
         lines = [b"HTTP/1.1 " + bytes(self.status or b"")]
         lines += [name + b": " + value for name, value in self.response_headers]
         head = b"\r\n".join(lines) + b"\r\n\r\n"
@@ -250,12 +250,18 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
                     return
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
-        if isinstance(error, OSError):
-            logger.debug("connection of %s broke: %s", self.client_address, error)
-        else:
+        if isinstance(error, EOFError):
+            return "400", b""
+        if isinstance(error, Refusal):
             logger.info("unreadable request from %s: %s", self.client_address, error)
-        # The texts of ValueErrors are pywsgi's and ours, about the client's own bytes.
-        return "400", _raw(400, "bad-request", "this is not a well-formed HTTP/1.1 request")
+        elif isinstance(error, TimeoutError):
+            error = Refusal("the request did not come in time", RequestTimeout.status, RequestTimeout.code)
+        else:
+            logger.debug("connection of %s broke: %s", self.client_address, error)
+            error = Refusal("the connection broke")
+        # The texts of refusals are ours.
+        answer = _raw(error.status, error.code, str(error), content=self.command != "HEAD")
+        return str(error.status), answer
 
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
         """An exception that came out of the application while it answered."""
@@ -300,11 +306,13 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             )
 
 
-def _raw(status: int, code: str, detail: str) -> bytes:
+def _raw(status: int, code: str, detail: str, *, content: bool) -> bytes:
     """A whole response, for requests that never reached the application."""
     response = problem_response(status, code, detail)
     assert isinstance(response.body, bytes)
-    return _head(status, [*response.headers, ("Connection", "close")]) + response.body
+    date = ("Date", http_date(int(time.time())))
+    head = _head(status, [*response.headers, date, ("Connection", "close")])
+    return head + response.body if content else head
 
 
 def _head(status: int, headers: Headers) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.exceptions import UnsupportedMediaType
 
 from grid.web.http.request import Request
-from syft_ext.errors import BadRequest, TooLarge
+from syft_ext.errors import BadRequest, RequestTimeout, TooLarge
 from syft_ext.transport import PayloadReader
 
 __all__ = ["BodyReader", "read_limited", "upload_of"]
@@ -80,5 +80,7 @@ class BodyReader:
 def _read(read: Callable[[Any], Any], argument: Any) -> Any:
     try:
         return read(argument)
+    except TimeoutError as error:
+        raise RequestTimeout("the body did not come in time") from error
     except OSError as error:
         raise BadRequest("the connection ended, or broke HTTP's rules, before the body was over") from error

@@ -25,6 +25,11 @@ class WebSettings:
         websocket_memory: what the messages of all WebSockets together may take, while they arrive and
             while they are handled.
         websocket_concurrency: requests of one WebSocket that are handled at the same time.
+        idle_timeout: a connection on which nothing comes, or on which a client takes nothing, for so long is
+            closed.
+        head_timeout: time in which the whole head of a request must come.
+        slowest_body: bytes a second with which a body must come at least, after up to ``idle_timeout`` of
+            arrears.
     """
 
     max_json: int = 8 << 20
@@ -36,3 +41,6 @@ class WebSettings:
     ping_interval: float = 20.0
     websocket_memory: int = 1 << 30
     websocket_concurrency: int = 32
+    idle_timeout: float = 75.0
+    head_timeout: float = 30.0
+    slowest_body: int = 500

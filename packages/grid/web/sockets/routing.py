@@ -17,7 +17,7 @@ from websockets.datastructures import Headers
 from websockets.frames import CloseCode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 
 from grid.web.http.problems import problem_response
@@ -25,9 +25,12 @@ from grid.web.sockets.connection import WebSocket
 from grid.web.sockets.message_memory import MessageMemory
 from syft_ext.errors import GridError
 
-__all__ = ["Sockets"]
+__all__ = ["UPGRADE", "Sockets"]
 
 logger = logging.getLogger(__name__)
+
+UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+"""What a 426 says (RFC 9110, sections 7.8 and 15.5.22)."""
 
 Handler = Callable[..., Any]
 F = TypeVar("F", bound=Handler)
@@ -105,12 +108,14 @@ class Sockets:
     # -- WSGI ---------------------------------------------------------------------------------------
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        if not upgrade or environ["REQUEST_METHOD"] != "GET":
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             return self._wsgi(environ, start_response)
         try:
+            if environ["REQUEST_METHOD"] != "GET":
+                raise NotFound
             handler, values = self.url_map.bind_to_environ(environ).match(websocket=True)
         except HTTPException:
+            del environ["HTTP_UPGRADE"]  # an offer that nobody takes up; Flask would take it for an error
             return self._wsgi(environ, start_response)
         refusal = self._handshake(environ, handler, values)
         return [] if refusal is None else refusal(environ, start_response)
@@ -119,13 +124,15 @@ class Sockets:
         """Check the opening handshake (RFC 6455, section 4.2) and run the handler, or return a refusal."""
         if not self._origin_allowed(environ):
             return problem_response(403, "forbidden", "this origin may not open websockets here")
+        if environ.get("CONTENT_LENGTH", "").strip("0") or "HTTP_TRANSFER_ENCODING" in environ:
+            return problem_response(400, "bad-handshake", "a handshake has no body")
         response = ServerProtocol().accept(_request(environ))
         if response.status_code != 101:
             detail = bytes(response.body or b"").decode().split("\n", 1)[0]
             refusal = problem_response(response.status_code, "bad-handshake", detail)
-            refusal.headers += [
-                (name, response.headers[name]) for name in ("Upgrade", "Allow") if name in response.headers
-            ]
+            refusal.headers.append(("Sec-WebSocket-Version", "13"))
+            if "Upgrade" in response.headers:
+                refusal.headers += UPGRADE
             return refusal
         if "grid.upgrade" not in environ:
             return problem_response(501, "unsupported", "this server hands no connections over")
