@@ -1,4 +1,4 @@
-"""Fixtures that every area uses: a migrated database on each engine, and a blob store.
+"""Fixtures that every area uses: a migrated database on each engine, a blob store, and a user of the test's own.
 
 ``database`` and ``database_url`` run the test once per engine. The schema is made once per session; the
 SQLite file is copied and the PostgreSQL database emptied, so a fresh one costs milliseconds.
@@ -23,6 +23,7 @@ from psycopg import sql
 from grid import schema
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
+from tests.user_folder import fresh_user
 
 gc.disable()  # until everything is imported
 settings.register_profile("loaded machines", deadline=None)
@@ -166,3 +167,11 @@ def database(database_url: str) -> Iterator[Database]:
 def blobs(tmp_path: Path) -> FileBlobStore:
     """An empty blob store."""
     return FileBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Iterator[Path]:
+    """The user's folder is the test's own, and nobody is logged in. Where one user is enough for many tests,
+    :func:`tests.user_folder.fresh_user` does it in a fixture of a wider scope."""
+    with fresh_user(tmp_path / "user") as folder:
+        yield folder

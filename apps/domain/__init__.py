@@ -1,1 +1,4 @@
-"""The Domain app: a page of composition over :mod:`grid`."""
+"""The Domain app: a page of composition over :mod:`grid`.
+
+Knows which services make a Domain, and from which settings; must not know the other apps.
+"""

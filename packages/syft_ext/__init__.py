@@ -7,6 +7,8 @@
     sy.FLClient("localhost:5001").new_job("mnist", "1.0").run(data=(x, y))
 
 Names are loaded when they are first used (PEP 562): importing this package is quick, and does not load torch.
+
+It knows torch where tensors are really needed; it must not know a server library (Flask, gevent, SQLAlchemy).
 """
 
 from __future__ import annotations

@@ -18,20 +18,16 @@ import syft_ext as sy
 from syft_ext.client.node_client import NodeClient
 from tests.forkserver import Forked
 from tests.nodes import NodeProcess
+from tests.user_folder import nobody_logged_in
 
 OWNER = "owner@example.org"
 PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(autouse=True)
-def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user_home(own_folder: Path) -> Path:
     """A user's folder of this test's own: keys, known nodes, sessions."""
-    from syft_ext.profile import credentials
-
-    home = tmp_path / "user"
-    monkeypatch.setenv("GRID_USER_HOME", str(home))
-    monkeypatch.setattr(credentials, "_sessions", {})
-    return home
+    return own_folder
 
 
 class Nodes:
@@ -114,17 +110,16 @@ def _process(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
 
 def _here(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
     from apps.cli.main import _run, cli
-    from syft_ext.profile import credentials
 
     out, err = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
+        nobody_logged_in(),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(credentials, "_sessions", {})  # a new process knows what is in files only
         patch.setattr(sys, "stdin", io.StringIO())
         code = _run(cli, list(arguments))
     return Result(code, out.getvalue(), err.getvalue())

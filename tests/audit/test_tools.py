@@ -15,18 +15,13 @@ from grid.web.app import create_app
 from grid.web.testing import ServedApp
 from syft_ext.clock import SystemClock
 from syft_ext.nodes.domain import DomainClient
-from syft_ext.profile import credentials
 from tests.accounts.people import OWNER, PASSWORD, House
 
 from .conftest import SERVICES
 
 
 @pytest.fixture
-def served(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[House, DomainClient]]:
-    monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(credentials, "_sessions", {})
+def served(sqlite_url: str, tmp_path: Path, own_folder: Path) -> Iterator[tuple[House, DomainClient]]:
     house = House(tmp_path, sqlite_url, clock=SystemClock(), services=SERVICES)
     house.set_up()
     with ServedApp(create_app(house.node)) as app:

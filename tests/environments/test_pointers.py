@@ -13,16 +13,13 @@ from apps.domain.app import build
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.web.testing import ServedNode
 from syft_ext.errors import BadRequest, Forbidden
-from syft_ext.profile import credentials
 from tests.accounts.people import OWNER, PASSWORD
 
 from .conftest import SETTINGS
 
 
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_process_is_left: None) -> Iterator[ServedNode]:
-    monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(credentials, "_sessions", {})
+def served(tmp_path: Path, own_folder: Path, no_process_is_left: None) -> Iterator[ServedNode]:
     node = build(tmp_path / "home", SETTINGS)
     assert bootstrap_owner(node, OWNER, PASSWORD)
     served = ServedNode(node)

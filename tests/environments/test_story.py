@@ -12,7 +12,6 @@ import syft_ext as sy
 from syft_ext.errors import Forbidden, NotFound
 from syft_ext.messages.compute import Call, KeepValues, ListComputeSessions, Load
 from syft_ext.nodes.environments import Environment
-from syft_ext.profile import credentials
 from tests.apps.conftest import grid
 from tests.nodes import NodeProcess
 
@@ -55,11 +54,7 @@ class Site:
 
 
 @pytest.fixture
-def site(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, no_process_is_left: None
-) -> Iterator[Site]:
-    monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(credentials, "_sessions", {})
+def site(tmp_path: Path, database_url: str, own_folder: Path, no_process_is_left: None) -> Iterator[Site]:
     site = Site(tmp_path / "home", database_url)
     yield site
     site.node.kill()

@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-import syft_ext.profile.credentials as credentials
 from grid.accounts.service import PASSWORDS
 from tests.pointers.site import Site
+from tests.user_folder import fresh_user
 
 
 @pytest.fixture(autouse=True, scope="package")
 def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The user's folder is the tests' own, nobody is logged in, and passwords cost little."""
     folder = tmp_path_factory.mktemp("user")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRID_USER_HOME", str(folder))
-        patch.setattr(credentials, "_sessions", {})
+    with fresh_user(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
         yield folder
 

@@ -8,19 +8,15 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-import syft_ext.profile.credentials as credentials
 from grid.accounts.service import PASSWORDS
 from syft_ext.clock import SystemClock
 from tests.accounts.people import House
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder is the test's own, and nobody is logged in."""
-    folder = tmp_path / "user"
-    monkeypatch.setenv("GRID_USER_HOME", str(folder))
-    monkeypatch.setattr(credentials, "_sessions", {})
-    return folder
+def own_folder(own_folder: Path) -> Path:
+    """Every test here has a user of its own."""
+    return own_folder
 
 
 @pytest.fixture

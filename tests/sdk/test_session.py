@@ -18,6 +18,7 @@ from syft_ext.profile.known_nodes import known_nodes
 from syft_ext.transport import LocalTransport
 from syft_ext.transport.address import NodeAddress
 from tests.accounts.people import OWNER, PASSWORD, House
+from tests.user_folder import nobody_logged_in
 
 URL = "http://hospital:5001"
 
@@ -43,17 +44,23 @@ def test_the_same_key_is_used_again(house: House) -> None:
     assert log_in(house).connection.identity.verify_key == log_in(house).connection.identity.verify_key
 
 
-def test_a_kept_session_is_found_by_another_process(
-    house: House, own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kept_session_is_found_by_another_process(house: House, own_folder: Path) -> None:
     house.set_up()
     client = log_in(house, save=True)
     path = own_folder / "credentials.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert PASSWORD not in path.read_text()
-    monkeypatch.setattr(credentials, "_sessions", {})
+    with nobody_logged_in():
+        assert credentials.require(NodeAddress.parse("hospital:5001")) == client.session
+        assert [session.email for session in credentials.list_sessions()] == [OWNER]
+
+
+def test_a_session_that_is_not_kept_is_known_to_its_process_only(house: House) -> None:
+    house.set_up()
+    client = log_in(house)
+    with nobody_logged_in(), pytest.raises(NotLoggedIn, match="grid login"):
+        credentials.require(NodeAddress.parse("hospital:5001"))
     assert credentials.require(NodeAddress.parse("hospital:5001")) == client.session
-    assert [session.email for session in credentials.list_sessions()] == [OWNER]
 
 
 def test_a_session_does_not_show_its_token(house: House) -> None:

@@ -2,4 +2,6 @@
 
 The node's process decides (``service.py`` and what it uses) and never imports torch; kernels run in host processes
 (``host.py``), which know nothing of users, databases or networks. Both import ``protocol.py``.
+
+It must not know how environments are made: they bring their own processes (:mod:`grid.environments`).
 """

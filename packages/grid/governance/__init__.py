@@ -1,1 +1,4 @@
-"""Who may do what with whose data: grants, requests, standing rules, the site's policy."""
+"""Who may do what with whose data: requests, grants, standing rules, plans under review.
+
+Knows who asked for what, and who decides on it; must not weigh a grant itself (``grid.access``).
+"""

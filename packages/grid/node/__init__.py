@@ -1,4 +1,7 @@
-"""The node itself: identity, tokens, message-to-service map, dispatch. Knows no web framework."""
+"""The node itself: identity, tokens, message-to-service map, dispatch.
+
+Knows what a service is and how one is called; must not know a web framework, or any one room's service.
+"""
 
 from grid.node.node import Node
 from grid.node.principal import ANONYMOUS, Principal

@@ -1,7 +1,7 @@
 """All tables together, and the migrations that make them: the only room that knows every room.
 
-It must hold no rule of any of them. Whoever opens a node's database comes through here: :func:`upgrade` brings its
-tables up to date, and with them every foreign key is known, which is what lets anything be deleted at all
+It must not hold a rule of any of them. Whoever opens a node's database comes through here: :func:`upgrade` brings
+its tables up to date, and with them every foreign key is known, which is what lets anything be deleted at all
 (:mod:`grid.storage.objects.references`).
 """
 

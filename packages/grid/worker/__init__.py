@@ -1,1 +1,4 @@
-"""A Worker: runs plans on objects it is handed, and takes part in trainings on its owner's data."""
+"""A Worker: runs plans on objects it is handed, and takes part in trainings on its owner's data.
+
+Knows its owner's data and what the owner allows; must not let anything leave but the results of plans.
+"""

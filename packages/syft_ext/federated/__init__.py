@@ -1,4 +1,7 @@
-"""Model-centric federated learning, both sides: hosting a training, and taking part in one."""
+"""Model-centric federated learning, both sides: hosting a training, and taking part in one.
+
+Knows trainings, plans and the key of one worker; must not know how a Domain makes a model of reports.
+"""
 
 from syft_ext.federated.events import Progress, RunSummary
 from syft_ext.federated.fl_client import FLClient, GridWorker

@@ -2,6 +2,8 @@
 
 Importing this package declares all operations. The core types are re-exported here; the messages
 themselves are imported from their modules (``syft_ext.messages.federated.HostTraining`` …).
+
+Knows names, types, permissions and routes; must not know how any operation is done.
 """
 
 from syft_ext.messages import accounts as accounts  # each of these declares its operations

@@ -7,6 +7,8 @@
         return loss, accuracy, *updated
 
 ``trace -> bytes -> load -> check -> run``: see :class:`Plan`; :class:`PlanSandbox` runs plans of strangers.
+
+Knows PyTorch and graphs of its operations; must not know nodes, or who wants a plan run.
 """
 
 # A node's server process uses this package without torch (:mod:`syft_ext.plans.sandbox.process`), so what

@@ -11,4 +11,6 @@ which the kernel removes with the process. Neither torch nor a data library is i
 One rule for text, everywhere: a column of text becomes the numbers of its categories (int64, from 0) if the
 schema *names* them, in this order. Otherwise it is refused: two Domains must not number differently, and which
 values occur is private.
+
+Knows files and the types of their columns; must not know nodes.
 """

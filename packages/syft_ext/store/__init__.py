@@ -1,4 +1,7 @@
-"""Where a node keeps its objects: the interface, the typed object, permissions, and the store in memory."""
+"""Where a node keeps its objects: the interface, the typed object, permissions, and the store in memory.
+
+Knows objects and lists of their readers; must not know a disk, a database or a network.
+"""
 
 from syft_ext.store.interface import ObjectStore
 from syft_ext.store.memory import MemoryStore

@@ -14,6 +14,8 @@ To add or change tables (one linear history, one file per step):
 
 ``tests/storage/test_migrations.py`` checks on both engines that the migrations produce exactly what the
 models declare and go down and up again.
+
+It knows each step of the schema; a step must not use the tables' classes, which go on changing after it.
 """
 
 from __future__ import annotations
