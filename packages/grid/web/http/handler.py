@@ -53,7 +53,7 @@ class ServerState:
     """What the handlers of one server share.
 
     Attributes:
-        observer: is told of every record.
+        observer: is told of every exchange.
         short_way: answers requests without the application, if it can.
         settings: say how long clients are waited for.
         draining: the server is stopping: connections close after the answer they are at.
