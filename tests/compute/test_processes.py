@@ -102,7 +102,8 @@ def test_operations_that_take_too_long_end_their_session(lab: Lab, monkeypatch: 
     runner = lab.node.service(ComputeService)._runner
     monkeypatch.setattr(runner, "_seconds", 0.2)
     remote = lab.sue.open()
-    x = remote.put(torch.randn(1000, 1000, dtype=torch.float64))
+    # 60 products of 16 GFLOP: more than the limit on any machine, by a factor of ten on the fastest.
+    x = remote.put(torch.randn(2000, 2000, dtype=torch.float64))
     outs = [remote.new() for _ in range(60)]
     before = time.monotonic()
     batch = [step for out in outs for step in (_product(x, out), c.Drop([out]))]

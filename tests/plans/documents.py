@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apps.assembly import open_node
 from syft_ext.plans.graph.document import (
     FORMAT,
     OPSET,
@@ -15,6 +14,7 @@ from syft_ext.plans.graph.document import (
     Document,
     Generator,
     Input,
+    Node,
     Output,
     SelfTest,
     Summary,
@@ -40,7 +40,7 @@ def forge(
     symbols = symbols or {}
     ops = list(dict.fromkeys(step[0] for step in steps))
     nodes = [
-        open_node(
+        Node(
             ops.index(step[0]),
             list(step[1]),
             step[2] if len(step) > 2 else {},

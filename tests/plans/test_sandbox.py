@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from syft_ext.errors import DeadlineExceeded, InvalidPlan, Unavailable
 from syft_ext.plans import Limits, Plan, PlanSandbox, trace
 from syft_ext.plans.ir import flat_results
 from syft_ext.plans.sandbox.process import Raw
+from syft_ext.source_roots import SOURCE_ROOT
 
 from .documents import forge, ints, ref
 from .examples import Example
@@ -281,3 +283,29 @@ def test_threads_take_turns(sandbox: PlanSandbox) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+_SPINS = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from syft_ext.plans.sandbox.lockdown import cpu_limit
+def spin(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+with cpu_limit(0.2):
+    spin(0.1)
+spin(1.2)  # outside of the block nothing is counted
+print("free", flush=True)
+with cpu_limit(0.2):
+    spin(60)
+"""
+
+
+def test_cpu_time_is_limited_to_fractions_of_a_second() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-I", "-c", _SPINS, str(SOURCE_ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout == "free\n" and done.returncode == -signal.SIGPROF
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 0.1 + 1.2 + 0.2 + 0.5 + 1.0, "the second that is left is for starting Python"

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 # Only modules that start no thread may be imported before the network is dropped.
 from syft_ext.importing import importing
-from syft_ext.plans.sandbox.lockdown import drop_network, enter, limit_cpu
+from syft_ext.plans.sandbox.lockdown import cpu_limit, drop_network, enter
 
 if TYPE_CHECKING:
     from grid.compute.host_server import HostServer
@@ -77,7 +77,7 @@ def _main(arguments: list[str]) -> None:
     if listener is None and channel is None:
         return
     torch.set_num_threads(options.threads)
-    server = HostServer(options.memory, limit=lambda seconds: limit_cpu(seconds * options.threads))
+    server = HostServer(options.memory, limit=lambda seconds: cpu_limit(seconds * options.threads))
     if options.cpu_seconds:
         resource.setrlimit(resource.RLIMIT_CPU, (options.cpu_seconds, options.cpu_seconds))
     server.protections = protections + enter(2 * options.memory + _SPARE, accept=listener is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 import torch
@@ -24,10 +25,12 @@ class HostServer:
 
     Args:
         memory: bytes that all values may take together.
-        limit: called with the seconds that the coming kernels may take.
+        limit: bounds, in its block, the seconds that kernels may take.
     """
 
-    def __init__(self, memory: int, limit: Callable[[float], None] = lambda _: None) -> None:
+    def __init__(
+        self, memory: int, limit: Callable[[float], AbstractContextManager[None]] = lambda _: nullcontext()
+    ) -> None:
         self._whole = SessionMemory(memory)
         self._limit = limit
         self._checker = Checker(Limits(max_bytes=memory))
@@ -78,11 +81,11 @@ class HostServer:
             case p.Stage():
                 session.stage(message.area, message.size)
             case p.Run():
-                self._limit(message.seconds)
-                return session.run(message), []
+                with self._limit(message.seconds):
+                    return session.run(message), []
             case p.KeepPlan():
-                self._limit(message.seconds)
-                session.keep_plan(message.plan_id)
+                with self._limit(message.seconds):
+                    session.keep_plan(message.plan_id)
             case p.Inspect():
                 return session.types(message.values), []
             case p.Prepare():

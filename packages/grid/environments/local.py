@@ -238,6 +238,6 @@ def _in_words(status: int) -> str:
     if not os.WIFSIGNALED(status):
         return f"it ended with exit status {os.waitstatus_to_exitcode(status)}"
     number = os.WTERMSIG(status)
-    if number == signal.SIGXCPU:
+    if number in (signal.SIGPROF, signal.SIGXCPU):
         return "an operation took longer than it may"
     return f"it was ended by {signal.Signals(number).name}"

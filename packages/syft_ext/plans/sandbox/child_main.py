@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 # Only modules that start no thread may be imported before the network is dropped.
 from syft_ext.importing import importing
-from syft_ext.plans.sandbox.lockdown import drop_network, enter, limit_cpu
+from syft_ext.plans.sandbox.lockdown import cpu_limit, drop_network, enter
 
 if TYPE_CHECKING:
     from syft_ext.plans.ir import Plan
@@ -145,7 +145,11 @@ def _price(message: Price) -> Priced:
 
 
 def _run(message: Run, plans: OrderedDict[str, Plan], arena: Arena) -> None:
-    limit_cpu(message.cpu_seconds)
+    with cpu_limit(message.cpu_seconds):
+        _run_steps(message, plans, arena)
+
+
+def _run_steps(message: Run, plans: OrderedDict[str, Plan], arena: Arena) -> None:
     arena.map(message.arena_bytes)
     plan = plans[message.plan_id]
     for step in message.steps:

@@ -15,14 +15,15 @@ import errno
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from syft_ext.source_roots import SOURCE_ROOT
 
-__all__ = ["drop_network", "enter", "limit_cpu"]
+__all__ = ["cpu_limit", "drop_network", "enter"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
@@ -68,14 +69,28 @@ def enter(memory_bytes: int, *, accept: bool = False) -> list[str]:
     return done
 
 
-def limit_cpu(seconds: float) -> None:
-    """Let this process use ``seconds`` more of CPU time; past that the kernel ends it."""
+#: Seconds of CPU time beyond the limit: what libraries load at the first use of a kernel is not the user's doing.
+_GRACE = 0.5
+
+
+@contextlib.contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Let this process use ``seconds`` of CPU time in the block; past that the kernel ends it (SIGPROF).
+
+    A timer of the process's CPU time, since rlimits know whole seconds only. An rlimit stands behind it (SIGXCPU).
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = int(used.ru_utime + used.ru_stime + seconds) + 2
+    soft = int(used.ru_utime + used.ru_stime + seconds + _GRACE) + 2
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # a kernel would not let a handler of Python's run
+    signal.setitimer(signal.ITIMER_PROF, seconds + _GRACE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 # --- Landlock ----------------------------------------------------------------------------------------------
