@@ -36,8 +36,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 LIMITS = {
     "max_json": 2000,
     "max_upload": 100_000,
-    "idle_timeout": 1.0,
-    "head_timeout": 1.5,
+    "idle_timeout": 1.5,
+    "head_timeout": 2.0,
     "slowest_body": 200,
 }
 
