@@ -8,16 +8,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from syft_ext.errors import BadRequest, Conflict, DeadlineExceeded, GridError, InvalidEnvelope, Unavailable
-from syft_ext.messages.envelope import Envelope, decode_envelope, envelope_size
+from syft_ext.errors import BadRequest, Conflict, DeadlineExceeded, GridError, Unavailable
+from syft_ext.messages.envelope import Envelope
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
+from syft_ext.transport.frames import PieceReader, read_head
 from syft_ext.transport.payload import PayloadReader
 
 __all__ = ["FrameReceiver", "LocalTransport", "add_local_node", "open_local", "remove_local_node"]
 
 Piece = bytes | bytearray | memoryview
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
-_PREFIX = 8
 
 
 class FrameReceiver(Protocol):
@@ -26,7 +26,7 @@ class FrameReceiver(Protocol):
     def receive(self, envelope: Envelope, payload: PayloadReader) -> Iterable[Piece]: ...
 
 
-class _Named:
+class _NamedNode:
     """The node that has ``name`` when a frame comes for it."""
 
     def __init__(self, name: str) -> None:
@@ -65,7 +65,7 @@ def remove_local_node(name: str) -> None:
 
 def open_local(address: str, *, ca_file: str | None = None) -> LocalTransport:
     """The transport to ``local://name``; the node is looked up at each exchange."""
-    return LocalTransport(_Named(address.partition("://")[2].rstrip("/").lower()), address)
+    return LocalTransport(_NamedNode(address.partition("://")[2].rstrip("/").lower()), address)
 
 
 class LocalTransport(Transport):
@@ -74,12 +74,12 @@ class LocalTransport(Transport):
     def __init__(self, receiver: FrameReceiver, address: str = "local:") -> None:
         self.address = address
         self._receiver = receiver
-        self._running: set[_Call] = set()
+        self._running: set[_LocalCall] = set()
 
     def exchange(
         self, envelope: Envelope, payload: Pieces = (), *, timeout: float | None = None
     ) -> IncomingFrame:
-        sent = _Pieces(payload)
+        sent = PieceReader(payload)
         reader = PayloadReader(sent.read, envelope.payload_size, envelope.payload_digest)
         try:
             pieces = self._within(timeout, lambda: iter(self._receiver.receive(envelope, reader)))
@@ -93,7 +93,7 @@ class LocalTransport(Transport):
         """What ``receive`` returns, if it does in time: it runs in a thread that can be left behind."""
         if timeout is None:
             return receive()
-        call = _Call(receive)
+        call = _LocalCall(receive)
         self._running.add(call)
         try:
             _thread.start_new_thread(call.run, ())
@@ -113,7 +113,7 @@ class LocalTransport(Transport):
             call.done.set()
 
 
-class _Call:
+class _LocalCall:
     """One call of a node, in a thread of its own."""
 
     def __init__(self, receive: Callable[[], Iterator[Piece]]) -> None:
@@ -131,40 +131,8 @@ class _Call:
             self.done.set()
 
 
-class _Pieces:
-    """Pieces read as a stream of bytes; what their source raises is kept, and ends it.
-
-    Attributes:
-        error: what the source raised.
-    """
-
-    def __init__(self, pieces: Pieces) -> None:
-        self._pieces = iter(pieces)
-        self._rest = memoryview(b"")
-        self._stopped = False
-        self.error: Exception | None = None
-
-    def stop(self) -> None:
-        """End here, whatever is left."""
-        self._stopped = True
-
-    def read(self, count: int) -> memoryview:
-        if self._stopped:
-            return memoryview(b"")
-        try:
-            while not self._rest:
-                self._rest = memoryview(next(self._pieces)).cast("B")
-        except StopIteration:
-            return memoryview(b"")
-        except Exception as error:
-            self.error = error
-            return memoryview(b"")
-        piece, self._rest = self._rest[:count], self._rest[count:]
-        return piece
-
-
 def _incoming(pieces: Iterator[Piece], address: str) -> IncomingFrame:
-    answer = _Pieces(pieces)
+    answer = PieceReader(pieces)
 
     def read(count: int) -> memoryview:
         piece = answer.read(count)
@@ -174,15 +142,5 @@ def _incoming(pieces: Iterator[Piece], address: str) -> IncomingFrame:
             raise Unavailable(f"{address} broke off its answer") from answer.error
         return piece
 
-    envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, _PREFIX))))
+    envelope, _ = read_head(read)
     return IncomingFrame(envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest))
-
-
-def _exactly(read: Callable[[int], memoryview], count: int) -> bytes:
-    data = bytes(read(count))
-    while len(data) < count:
-        more = read(count - len(data))
-        if not more:
-            raise InvalidEnvelope("truncated frame")
-        data += more
-    return data

@@ -10,11 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from grid.web.api.plane import MessagePlane
+from grid.web.http.settings import WebSettings
 from grid.web.testing import ServedNode
 from syft_ext.transport import Connection, open_transport, register_transport
 from syft_ext.transport.local import add_local_node, remove_local_node
 from syft_ext.transport.registry import unregister_transport
 
+from .channel import ANSWERING, ChannelTransport
 from .unix import UnixServer, UnixTransport
 
 __all__ = ["CARRIERS", "Carrier"]
@@ -66,12 +69,23 @@ def _unix(served: ServedNode) -> Iterator[Carrier]:
     unregister_transport("unix")
 
 
+@contextlib.contextmanager
+def _channel(served: ServedNode) -> Iterator[Carrier]:
+    plane = MessagePlane(served.node, WebSettings(), served.app.extensions["instruments"])
+    ANSWERING["probe"] = lambda pipe: plane.serve(pipe, remote="a channel")
+    register_transport("channel", ChannelTransport)
+    yield Carrier(served, "channel://probe", "channel://nobody")
+    unregister_transport("channel")
+    del ANSWERING["probe"]
+
+
 #: By name: what serves the probe node over a transport.
 CARRIERS: dict[str, Callable[[ServedNode], AbstractContextManager[Carrier]]] = {
     "http": _http,
     "ws": _websocket,
     "local": _local,
     "unix": _unix,
+    "channel": _channel,
 }
 
 

@@ -90,7 +90,7 @@ def test_what_is_no_address_of_another_transport(text: str) -> None:
 
 def test_a_scheme_that_nobody_knows_is_named_with_those_that_are() -> None:
     with pytest.raises(
-        BadRequest, match=r"'gopher'; known are: http, https, local, .*webrtc\+https, ws, wss"
+        BadRequest, match=r"'gopher'; known are: (channel, )?http, https, local, .*webrtc\+https, ws, wss"
     ):
         NodeAddress.parse("gopher://h:1")
 

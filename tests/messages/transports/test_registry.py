@@ -49,7 +49,7 @@ def test_what_is_built_in(address: str, kind: type) -> None:
 
 @pytest.mark.parametrize("address", ["ftp://h:1", "://h", "HTTP//://x", "webrtc+https://n/1"])
 def test_a_scheme_that_nobody_knows_is_refused_by_name(address: str) -> None:
-    with pytest.raises(BadRequest, match=r"known are: http, https, local, (unix, )?ws, wss$") as caught:
+    with pytest.raises(BadRequest, match=r"known are: .*http, https, local, .*ws, wss$") as caught:
         open_transport(address)
     assert repr(address.partition("://")[0]) in caught.value.detail
 

@@ -26,11 +26,11 @@ from grid.web.http.problems import to_problem
 from grid.web.http.request_record import RequestRecord, record_of
 from grid.web.http.settings import WebSettings
 from grid.web.sockets.connection import WebSocket
-from grid.web.sockets.multiplex import Multiplex
 from grid.web.sockets.routing import Sockets
 from syft_ext.errors import BadRequest, TooLarge
 from syft_ext.messages import Operation, Reply
 from syft_ext.transport import PayloadReader
+from syft_ext.transport.serving import MessageServer
 
 __all__ = ["add_events"]
 
@@ -63,10 +63,10 @@ def add_events(sockets: Sockets, node: Node, settings: WebSettings, instruments:
         authorization = request.headers.get("Authorization", "")
         remote = record_of(request.environ).remote
 
-        def handle(ws: WebSocket, message: str | bytes) -> None:
+        def handle(message: str | bytes) -> None:
             ws.send(events.answer(message, authorization, remote))
 
-        Multiplex(ws, settings.websocket_concurrency, handle).run()
+        MessageServer(ws, settings.websocket_concurrency, handle, ws.memory).run()
 
 
 class Events:

@@ -6,7 +6,6 @@ import itertools
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import msgspec
 from flask import request
@@ -22,25 +21,20 @@ from grid.web.http.response import Response
 from grid.web.http.routing import DirectViews
 from grid.web.http.settings import WebSettings
 from grid.web.sockets.connection import WebSocket
-from grid.web.sockets.multiplex import Multiplex
 from grid.web.sockets.routing import Sockets
 from syft_ext.errors import GridError, InternalError, InvalidEnvelope, Problem, TooLarge
-from syft_ext.messages.envelope import (
-    Envelope,
-    decode_envelope,
-    envelope_size,
-    frame_head,
-    open_frame,
-    seal_reply,
-)
+from syft_ext.messages.envelope import Envelope, decode_envelope, envelope_size, frame_head, seal_reply
 from syft_ext.transport import PayloadReader
+from syft_ext.transport.frames import PREFIX, FrameSource, read_head, read_whole
 from syft_ext.transport.http import MEDIA_TYPE
+from syft_ext.transport.pipe import MessagePipe
+from syft_ext.transport.serving import FrameReply, serve_frames
+from syft_ext.transport.streams import MemoryLimit
 
-__all__ = ["add_message_plane"]
+__all__ = ["MessagePlane", "add_message_plane"]
 
 logger = logging.getLogger(__name__)
 
-PREFIX = 8
 ENVELOPE = 16 << 20
 SMALL = 64 << 10
 _HEADERS = (("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store"))
@@ -79,12 +73,30 @@ def _head(pieces: Iterator[Piece]) -> bytes:
 
 
 class MessagePlane:
-    """What both transports do with a frame once they have its envelope."""
+    """What all transports do with a frame once they have its envelope."""
 
     def __init__(self, node: Node, settings: WebSettings, instruments: Instruments) -> None:
         self._node = node
+        self._settings = settings
         self._max_payload = settings.max_upload
         self._instruments = instruments
+
+    def serve(self, pipe: MessagePipe, *, remote: str, memory: MemoryLimit | None = None) -> None:
+        """Answer the frames of a multiplexed connection until it ends."""
+
+        def handle(frame: FrameSource, reply: FrameReply) -> None:
+            begun = time.monotonic()
+            record = RequestRecord(received=frame.size, remote=remote)
+            try:
+                answer = self.answer(*read_whole(frame), record)
+            except GridError as error:
+                answer = self.refusal(error, record)
+            try:
+                reply(answer.size, answer.pieces)
+            finally:
+                self._instruments.observe(record, answer.status, time.monotonic() - begun, answer.size)
+
+        serve_frames(pipe, handle, limit=self._settings.websocket_concurrency, memory=memory)
 
     def answer(self, envelope: Envelope, payload: PayloadReader, record: RequestRecord) -> Answer:
         record.operation = self._known(envelope.operation)
@@ -143,56 +155,33 @@ def add_message_plane(
 
     @sockets.route("/messages", max_message=settings.max_websocket_message)
     def message_socket(ws: WebSocket) -> None:
-        remote = record_of(request.environ).remote
-        Multiplex(ws, settings.websocket_concurrency, _frames_of(plane, instruments, remote)).run()
+        plane.serve(_BinaryPipe(ws), remote=record_of(request.environ).remote, memory=ws.memory)
+
+
+class _BinaryPipe:
+    """The node's end of a WebSocket. A message may be as large as a frame."""
+
+    max_message = None
+
+    def __init__(self, ws: WebSocket) -> None:
+        self._ws = ws
+        self.send, self.close = ws.send, ws.close
+
+    def receive(self) -> bytes | None:
+        while (message := self._ws.receive()) is not None:
+            if isinstance(message, bytes):
+                return message
+            self._ws.close(CloseCode.UNSUPPORTED_DATA, "frames are binary messages")
+        return None
 
 
 def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
     """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
     read = BodyReader(request.environ, max_payload + ENVELOPE, "a message")
-    envelope = decode_envelope(_exactly(read, envelope_size(_exactly(read, PREFIX))))
+    envelope, _ = read_head(read)
     length = request.content_length
     if length is not None:
         rest = length - request.environ["wsgi.input"].position
         if rest != envelope.payload_size:
             raise InvalidEnvelope(f"{rest} bytes follow an envelope that announces {envelope.payload_size}")
     return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest, into=read.into)
-
-
-def _whole(frame: bytes) -> tuple[Envelope, PayloadReader]:
-    """Envelope and payload of a frame that is all there."""
-    envelope, payload = open_frame(frame)
-    if len(payload) != envelope.payload_size:
-        raise InvalidEnvelope(
-            f"{len(payload)} bytes follow an envelope that announces {envelope.payload_size}"
-        )
-    return envelope, PayloadReader.of(payload, envelope.payload_digest)
-
-
-def _exactly(read: BodyReader, count: int) -> bytes:
-    data = read(count)
-    while len(data) < count:
-        more = read(count - len(data))
-        if not more:
-            raise InvalidEnvelope("truncated frame")
-        data += more
-    return data
-
-
-def _frames_of(plane: MessagePlane, instruments: Instruments, remote: str) -> Any:
-    def handle(ws: WebSocket, message: str | bytes) -> None:
-        if isinstance(message, str):
-            ws.close(CloseCode.UNSUPPORTED_DATA, "frames are binary messages")
-            return
-        begun = time.monotonic()
-        record = RequestRecord(received=len(message), remote=remote)
-        try:
-            answer = plane.answer(*_whole(message), record)
-        except GridError as error:
-            answer = plane.refusal(error, record)
-        try:
-            ws.send(answer.pieces)
-        finally:
-            instruments.observe(record, answer.status, time.monotonic() - begun, answer.size)
-
-    return handle

@@ -1,4 +1,4 @@
-"""WebSocket connections: handshake, multiplexing, and the memory that they may take.
+"""WebSocket connections: handshake, and the memory that they may take.
 
 Knows frames; must not know operations.
 """
