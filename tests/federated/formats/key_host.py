@@ -42,8 +42,9 @@ class KeyHost:
         self._require(round_, list(self._seeds[round_]))
         return self._keys[round_]
 
-    def deposit(self, round_: Round, assignment_id: str, seed: bytes) -> None:
-        self._seeds[round_][assignment_id] = seed
+    def seed_of(self, round_: Round, assignment_id: str) -> bytes:
+        """What a worker makes its mask of: the same for every try."""
+        return self._seeds[round_].setdefault(assignment_id, secrets.token_bytes(32))
 
     def sum_of_masks(self, round_: Round, assignment_ids: Sequence[str], count: int) -> NDArray[np.uint64]:
         """The sum of these workers' masks, modulo 2^64: of enough of them, and of none twice."""

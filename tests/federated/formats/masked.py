@@ -6,7 +6,6 @@ number of reports is as large as one of them, and is made while they arrive.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,11 +100,9 @@ class MaskedEncoder(ReportEncoder):
             raise Unsupported("this worker does not trust the key host")
 
     def encode(self, context: ReportContext, trained: Any) -> EncodedReport:
-        assignment, seed = context.assignment, secrets.token_bytes(32)
-        options = assignment.report_options
+        assignment = context.assignment
+        options, round_ = assignment.report_options, (context.process_id, assignment.cycle)
         parts = [part.double().reshape(-1) for part in parameter_diff(context.base, trained).values()]
         steps = np.rint(torch.cat(parts).numpy() * options["scale"]).astype(np.int64).view(np.uint64)
-        masked = steps + mask_of(seed, len(steps))
-        round_ = (context.process_id, assignment.cycle)
-        KEY_HOSTS[options["key_host"]].deposit(round_, assignment.assignment_id, seed)
-        return EncodedReport([masked.tobytes()])
+        seed = KEY_HOSTS[options["key_host"]].seed_of(round_, assignment.assignment_id)
+        return EncodedReport([(steps + mask_of(seed, len(steps))).tobytes()])

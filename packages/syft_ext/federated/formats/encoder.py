@@ -60,6 +60,9 @@ class ReportEncoder(ABC):
     def encode(self, context: ReportContext, trained: Any) -> EncodedReport:
         """The report of what was learned.
 
+        Called again for the same assignment when somebody tries anew after an error. The node may have the first
+        one then: what others know of this assignment's report (a seed, a key) must stay as it was.
+
         Args:
             trained: the trained parameters: whatever :func:`~syft_ext.plans.training.parameters.named_parameters`
                 takes.

@@ -23,4 +23,4 @@ class PlainEncoder(ReportEncoder):
             raise Unsupported(f"plain reports have no options, the training has {', '.join(sorted(options))}")
 
     def encode(self, context: ReportContext, trained: Any) -> EncodedReport:
-        return EncodedReport(list(iter_tensors(parameter_diff(context.base, trained))))
+        return EncodedReport(list(iter_tensors(parameter_diff(context.base, trained))), "diff")
