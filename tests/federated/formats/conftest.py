@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import syft_ext.profile.credentials as credentials
 from tests.federated.formats.home import Home
 from tests.federated.formats.key_host import KEY_HOSTS, KeyHost
+from tests.user_folder import fresh_user
 
 COHORT = 3
 
@@ -58,8 +58,7 @@ def key_host() -> Iterator[KeyHost]:
 @pytest.fixture
 def home(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     """A Domain over sockets, which can be stopped and started again."""
-    monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(credentials, "_sessions", {})
-    home = Home(tmp_path / "home", sqlite_url, monkeypatch)
-    yield home
-    home.stop()
+    with fresh_user(tmp_path / "user"):
+        home = Home(tmp_path / "home", sqlite_url, monkeypatch)
+        yield home
+        home.stop()

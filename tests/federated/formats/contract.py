@@ -132,13 +132,13 @@ class FormatContract:
         monkeypatch.setattr(home.pipeline.garbage, "_collect", lambda digests, cold: None)
         process_id, blobs = self.host(home), home.pipeline.store.blobs
         assert isinstance(blobs, FileBlobStore)
-        kept: list[object] = []
-        keep = blobs.keep
-        monkeypatch.setattr(blobs, "keep", lambda content: kept.append(content) or keep(content))
+        unsynced: list[object] = []
+        store = blobs.store_unsynced
+        monkeypatch.setattr(blobs, "store_unsynced", lambda made: unsynced.append(made) or store(made))
         home.cycle(self.changes(5))
         home.until(process_id, 1)
         digest = home.model().digest
-        assert len(kept) == (1 if self.format.repeatable else 0), "used before it is durable, or not"
+        assert len(unsynced) == (1 if self.format.repeatable else 0), "used before it is durable, or not"
         if self.format.repeatable:
             home.stop()
             blobs.path(digest).chmod(0o600)
