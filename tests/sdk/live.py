@@ -17,16 +17,16 @@ from grid.federated.service import SERVICES as FEDERATED
 from grid.node.metadata import MetadataService
 from grid.web.testing import ServedNode
 
-__all__ = ["EMAIL", "PASSWORD", "log_in", "serve"]
+__all__ = ["EMAIL", "PASSWORD", "SERVICES", "log_in", "serve"]
 
+SERVICES = (MetadataService, *ACCOUNTS, *CATALOGUE, *FEDERATED)
 EMAIL, PASSWORD = "owner@hospital.org", "correct horse"
 
 
 def serve(home: Path, database_url: str, patch: pytest.MonkeyPatch) -> ServedNode:
     """A Domain with its owner set up; close it at the end."""
     patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-    services = (MetadataService, *ACCOUNTS, *CATALOGUE, *FEDERATED)
-    node = open_node("domain", home, "hospital", services, database_url=database_url)
+    node = open_node("domain", home, "hospital", SERVICES, database_url=database_url)
     assert bootstrap_owner(node, EMAIL, PASSWORD)
     return ServedNode(node)
 

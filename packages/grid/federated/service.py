@@ -165,6 +165,7 @@ class FederatedService(Service):
             token=token,
             process_id=definition.id,
             requires_speed_test=definition.server.requires_speed_test,
+            report_format=definition.server.report_format,
         )
 
     @handles(m.SpeedSample)

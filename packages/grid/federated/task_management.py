@@ -15,6 +15,7 @@ from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ClientConfig, ServerConfig
 from grid.federated.hosting.training_definitions import TrainingDefinitions
+from grid.federated.intake.registry import check_format, format_of
 from grid.federated.state import tables as t
 from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
@@ -74,6 +75,7 @@ class TaskManagement:
         """
         server, client = ServerConfig.parse(server_config), ClientConfig.parse(client_config)
         check_strategy(server, averaging_plan is not None)
+        check_format(server, averaging_plan is not None)
         self._policies.check_hosting(server, averaging_plan is not None)
         names = {"name": client.name, "version": client.version}
         if self._store.read(_EXISTS, names):
@@ -160,6 +162,7 @@ class TaskManagement:
             layout = stream.finish()
             if not layout.data_size:
                 raise BadRequest("a model without parameters cannot be trained")
+            format_of(definition.server).check_model(layout, definition.server.report_options)
             if definition.averaging_plan is not None:
                 plan = self._store.blobs.read_range(definition.averaging_plan.digest, 0)
                 self._plans.check_model(plan, definition.server, layout)

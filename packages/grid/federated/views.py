@@ -105,6 +105,7 @@ class Views:
             plans=definition.names("plan"),
             protocols=definition.names("protocol"),
             client_config=dict(definition.client_config),
+            report_format=definition.server.report_format,
             reason=row.reason,
             policy=policy_of(row.policy),
         )

@@ -11,6 +11,7 @@ import torch
 from syft_ext.errors import Conflict, GridError, InvalidToken
 from syft_ext.federated.batches import PlanTrainer
 from syft_ext.federated.events import Listener, Listeners, Progress, RunSummary
+from syft_ext.federated.formats import EncodedReport, ReportContext, encoder_of
 from syft_ext.federated.participation import Participation
 from syft_ext.federated.retry import Persistence
 from syft_ext.federated.session import WorkerSession
@@ -25,9 +26,8 @@ from syft_ext.messages.federated import (
     ReportReply,
 )
 from syft_ext.plans import Plan
-from syft_ext.plans.training.parameters import Parameters, parameter_diff
+from syft_ext.plans.training.parameters import Parameters
 from syft_ext.plans.training.training_plan import Account, TrainingPlan
-from syft_ext.tensors import iter_tensors
 
 __all__ = ["FLJob", "JobClient", "PlanLoader"]
 
@@ -174,13 +174,21 @@ class FLJob:
             return self.session.check_in(key)
 
     def authenticate(self) -> None:
-        """Join the training unless that was done."""
+        """Join the training unless that was done.
+
+        Raises :class:`~syft_ext.errors.Unsupported` when this SDK cannot write the reports that it asks for.
+        """
         worker = self.session.worker or self.session.authenticate()
+        encoder_of(worker.report_format)
         self.client.worker_id = self.client.worker_id or worker.worker_id
 
     def take(self, reply: CheckInReply) -> None:
-        """Download what the accepted check-in ``reply`` refers to. Plans are fetched once per training."""
+        """Download what the accepted check-in ``reply`` refers to. Plans are fetched once per training.
+
+        Raises :class:`~syft_ext.errors.Unsupported` when this SDK cannot write the reports that it asks for.
+        """
         self.assignment, self.reported, self.account = reply, False, Account()
+        encoder_of(reply.report_format).check(reply.report_options)
         self.client_config = dict(reply.client_config)
         ids = {"assignment_id": reply.assignment_id, "request_key": reply.request_key}
         self.plans = {
@@ -218,7 +226,8 @@ class FLJob:
         loss: float | torch.Tensor | None = None,
         accuracy: float | torch.Tensor | None = None,
     ) -> ReportReply | None:
-        """Send what was learned: the difference between the cycle's model and ``params``, streamed.
+        """Send what was learned, streamed, in the training's report format: where that is "plain", the difference
+        between the cycle's model and ``params``.
 
         Args:
             params: the trained parameters: a list of tensors, a module or a state dict.
@@ -235,12 +244,13 @@ class FLJob:
         """
         if self.assignment is None or self.reported:
             raise Conflict("this job has no open assignment; start() or run() takes one", reason="state")
-        pieces = list(iter_tensors(parameter_diff(self._base, params)))
-        message = self._report_message(samples, loss, accuracy)
+        encoder = encoder_of(self.assignment.report_format)
+        report = encoder.encode(self.report_context(), params)
+        message = self._report_message(report, samples, loss, accuracy)
         persistence = Persistence(self.session, self.stopped, patience=REPORT_PATIENCE)
         try:
             reply: ReportReply | None = persistence.call(
-                lambda: self.session.call(message, pieces, timeout=300.0)
+                lambda: self.session.call(message, report.pieces, timeout=300.0)
             )
         except Conflict as conflict:
             if conflict.extra.get("reason") != "duplicate":
@@ -249,12 +259,20 @@ class FLJob:
         self.reported = True
         return reply
 
-    def _report_message(self, samples: Any, loss: Any, accuracy: Any) -> Report:
+    def report_context(self) -> ReportContext:
+        """What the report of this cycle is about. Raises :class:`Conflict` without an assignment."""
+        if self.assignment is None:
+            raise Conflict("this job has no open assignment; start() or run() takes one", reason="state")
+        process_id = self.session.worker.process_id if self.session.worker else ""
+        return ReportContext(process_id, self.assignment, self._base)
+
+    def _report_message(self, report: EncodedReport, samples: Any, loss: Any, accuracy: Any) -> Report:
         assert self.assignment is not None
         known = self.account if self.client.report_metrics else Account()
         return Report(
             assignment_id=self.assignment.assignment_id,
             request_key=self.assignment.request_key,
+            kind=report.kind,
             samples=(known.samples or None) if samples is None else int(samples),
             loss=known.loss if loss is None else float(loss),
             accuracy=known.accuracy if accuracy is None else float(accuracy),

@@ -34,6 +34,7 @@ class ProcessView(Reply):
         cycles_completed, num_cycles: progress; ``num_cycles`` 0 means "until cancelled".
         cycle: sequence number of the current cycle, from 1; 0 before the model was uploaded.
         checkpoint: number of the latest checkpoint; 1 is the model as it was hosted.
+        report_format: what its workers' reports look like.
         policy: what the site demands of the current cycle; None: nothing.
     """
 
@@ -54,6 +55,7 @@ class ProcessView(Reply):
     plans: dict[str, str]
     protocols: dict[str, str]
     client_config: dict[str, Any]
+    report_format: str = "plain"
     reason: str = ""
     policy: CyclePolicy | None = None
 
@@ -118,12 +120,16 @@ class CheckpointView(Reply):
 
 
 class WorkerView(Reply):
-    """What a worker gets when it authenticated: its id and the token for its further calls."""
+    """What a worker gets when it authenticated: its id and the token for its further calls.
+
+    ``report_format``: what its reports must look like; a worker that does not know it need not check in.
+    """
 
     worker_id: str
     token: str
     process_id: str
     requires_speed_test: bool
+    report_format: str = "plain"
     status: str = "success"
 
 
@@ -137,6 +143,7 @@ class CheckInReply(Reply):
         request_key: the secret of this assignment; model, plans and report need it.
         checkpoint, model_digest: which model this cycle starts from.
         plans, protocols: name → id.
+        report_format, report_options: what the report must look like, fixed when the training was hosted.
         deadline: until when the report must have arrived, seconds since the epoch.
     """
 
@@ -153,6 +160,8 @@ class CheckInReply(Reply):
     plans: dict[str, str] = {}
     protocols: dict[str, str] = {}
     client_config: dict[str, Any] = {}
+    report_format: str = "plain"
+    report_options: dict[str, Any] = {}
     deadline: float = 0.0
 
 
@@ -438,17 +447,19 @@ class GetProtocol(Message):
     audited=False,
 )
 class Report(Message):
-    """Upload what was learned: a tensor file with the tensors of the model, streamed.
+    """Upload what was learned, streamed: in the training's report format, which is a tensor file with the tensors
+    of the model where it is "plain".
 
     Attributes:
-        kind: "diff" is base minus trained, as in PyGrid; "params" are the trained parameters themselves.
+        kind: what it is, where the format has several kinds, and "" for its first. Plain reports: "diff" is base
+            minus trained, as in PyGrid, "params" are the trained parameters themselves.
         samples: how many samples it was trained on: the weight in the mean.
         loss, accuracy: local metrics of this part.
     """
 
     assignment_id: str
     request_key: str
-    kind: Literal["diff", "params"] = "diff"
+    kind: str = ""
     samples: int | None = None
     loss: float | None = None
     accuracy: float | None = None

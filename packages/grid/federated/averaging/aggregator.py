@@ -144,7 +144,7 @@ class AggregationJobs:
         if len(running.included) < self._lifecycle.fewest(process_id, cycle_id):
             self._too_few(message)
             return
-        aggregate: Aggregate = running.run(running.aggregator.finish)
+        aggregate: Aggregate = running.run(running.finish)
         repeatable = running.repeatable and self._store.embedded
         blob = offload(self._updater.apply, running.base, aggregate, repeatable=repeatable)
         with blob, self._store.unit(process_id) as unit:

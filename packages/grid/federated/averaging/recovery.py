@@ -15,11 +15,13 @@ from blake3 import blake3
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import aliased
 
-from grid.aggregation.base import Aggregator, Contribution
+from grid.aggregation.base import Aggregator
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.averaging.model_updater import ModelUpdater
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
+from grid.federated.intake.format import CycleFacts, StoredReport
+from grid.federated.intake.registry import format_of
 from grid.federated.state import tables as t
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
@@ -41,6 +43,7 @@ _RECENT = (
         t.Checkpoint.number,
         t.Checkpoint.blob_digest,
         t.Checkpoint.cycle_id,
+        t.Cycle.sequence,
         _base.blob_digest.label("base_digest"),
     )
     .join(
@@ -48,6 +51,7 @@ _RECENT = (
         (t.TrainingProcess.id == t.Checkpoint.process_id)
         & (t.TrainingProcess.latest_checkpoint == t.Checkpoint.number),
     )
+    .join(t.Cycle, t.Cycle.id == t.Checkpoint.cycle_id)
     .join(_base, (_base.process_id == t.Checkpoint.process_id) & (_base.number == t.Checkpoint.number - 1))
     .where(
         t.Checkpoint.cycle_id.is_not(None),
@@ -56,7 +60,7 @@ _RECENT = (
     )
 )
 _INCLUDED = (
-    select(t.Assignment.report_digest, t.Assignment.kind, t.Assignment.samples)
+    select(t.Assignment.id, t.Assignment.report_digest, t.Assignment.kind, t.Assignment.samples)
     .where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
         t.Assignment.status == str(assignments.AssignmentStatus.INCLUDED),
@@ -121,11 +125,16 @@ class Recovery:
         definition, blobs = self._definitions.get(row.process_id), self._store.blobs
         base = TensorFile(blobs.map(row.base_digest))
         aggregator = self._make(definition, base)
+        facts = CycleFacts(
+            row.process_id, row.cycle_id, row.sequence, row.number - 1, definition.server.report_options
+        )
         try:
+            reader = format_of(definition.server).reader(facts, base, aggregator)
             for report in self._store.read(_INCLUDED, {"cycle_id": row.cycle_id}):
                 weight = float(report.samples) if definition.server.weighting == "samples" else 1.0
-                file = TensorFile(blobs.map(report.report_digest))
-                aggregator.accumulate(Contribution(file, weight, report.kind))
+                content = blobs.map(report.report_digest)
+                reader.add(StoredReport(report.id, content, report.kind, weight))
+            reader.finish()
             aggregator.settle()
             with self._updater.apply(base, aggregator.finish(), repeatable=False) as blob:
                 return blob.digest

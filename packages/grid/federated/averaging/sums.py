@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, literal_column, select
 
-from grid.aggregation.base import Aggregator, Contribution
+from grid.aggregation.base import Aggregate, Aggregator
 from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.offload import offload
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
+from grid.federated.intake.format import CycleFacts, ReportReader, StoredReport
+from grid.federated.intake.registry import format_of
 from grid.federated.state import tables as t
 from grid.federated.state.events import CycleForgotten, ReportUnusable
 from grid.federated.state.machines import assignment as assignments
@@ -61,7 +63,7 @@ _UNFINISHED = PreparedStatement(
     )
 )
 _BASE = PreparedStatement(
-    select(t.Checkpoint.blob_digest)
+    select(t.Checkpoint.blob_digest, t.Cycle.sequence, t.Cycle.base_checkpoint)
     .join(
         t.Cycle,
         (t.Cycle.process_id == t.Checkpoint.process_id) & (t.Cycle.base_checkpoint == t.Checkpoint.number),
@@ -74,13 +76,16 @@ _BASE = PreparedStatement(
 class CycleSum:
     """The sum of a cycle so far: everything accepted up to report ``index``.
 
-    ``repeatable``: no noise is drawn, so that the same reports give the same model, to the last bit.
+    Attributes:
+        reader: what brings reports into the aggregator.
+        repeatable: no noise is drawn, so that the same reports give the same model, to the last bit.
     """
 
     process_id: str
     base_digest: str
     base: TensorFile
     aggregator: Aggregator
+    reader: ReportReader
     repeatable: bool
     index: int = 0
     included: list[Any] = field(default_factory=list)
@@ -88,6 +93,12 @@ class CycleSum:
     def run(self, work: Callable[[], T]) -> T:
         """Do ``work`` where it belongs: computing beside the event loop, waiting on it."""
         return offload(work) if self.aggregator.computes else work()
+
+    def finish(self) -> Aggregate:
+        """The averaged difference, of the cycle that is closed."""
+        self.reader.finish()
+        self.aggregator.settle()
+        return self.aggregator.finish()
 
 
 class CycleSums:
@@ -121,8 +132,10 @@ class CycleSums:
                 self._begin(process_id, cycle_id)
 
     def go_on(self, process_id: str, cycle_id: str) -> None:
-        """Add what came, unless the cycle is finished already."""
-        if not self._is_unfinished(cycle_id):
+        """Add what came, unless the cycle is finished already, or its reports stay closed until it is closed."""
+        if not format_of(self._definitions.get(process_id).server).streams or not self._is_unfinished(
+            cycle_id
+        ):
             return
         try:
             self.add_accepted(process_id, cycle_id)
@@ -157,13 +170,17 @@ class CycleSums:
                     self._bus.publish(ReportUnusable(unit, assignment_id, reason))
 
     def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
-        digest = self._store.read(_BASE, {"cycle_id": cycle_id})[0][0]
+        digest, number, checkpoint = self._store.read(_BASE, {"cycle_id": cycle_id})[0]
         base = TensorFile(self._store.blobs.map(digest))
         definition = self._definitions.get(process_id)
         self._policies.check_cycle(definition.server, definition.averaging_plan is not None, cycle_id)
         private = self._policies.aggregator(cycle_id, base)
         aggregator = private or self._make(definition, base)
-        running = CycleSum(process_id, digest, base, aggregator, repeatable=private is None)
+        report_format = format_of(definition.server)
+        facts = CycleFacts(process_id, cycle_id, number, checkpoint, definition.server.report_options)
+        reader = report_format.reader(facts, base, aggregator)
+        repeatable = private is None and report_format.repeatable
+        running = CycleSum(process_id, digest, base, aggregator, reader, repeatable)
         with self._lock:
             # A training has one cycle at a time: another replica has finished what is left of earlier ones.
             left = [key for key, other in self._running.items() if other.process_id == process_id]
@@ -177,23 +194,21 @@ class CycleSums:
         unusable: list[tuple[str, str]] = []
         for row in rows:
             try:
-                contribution = self._contribution(row, weighted)
+                running.reader.add(self._stored(row, weighted))
             except (NotFound, InvalidTensors) as error:
                 unusable.append((row.id, error.detail))
             else:
-                running.aggregator.accumulate(contribution)
                 running.included.append(row)
-                del contribution  # its memory can be used again once it is in the sum
             running.index = row.report_index
         running.aggregator.settle()
         self._store.blobs.cache.forget(row.blob_digest for row in rows)
         return unusable
 
-    def _contribution(self, row: Any, weighted: bool) -> Contribution:
+    def _stored(self, row: Any, weighted: bool) -> StoredReport:
         content = self._store.blobs.cache.recent(row.blob_digest)
         if content is None:
             content = self._store.blobs.map(row.blob_digest, hold=True)
-        return Contribution(TensorFile(content), float(row.samples) if weighted else 1.0, row.kind)
+        return StoredReport(row.id, content, row.kind, float(row.samples) if weighted else 1.0)
 
     def drop(self, cycle_id: str) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ from grid.aggregation.base import Aggregator
 from grid.aggregation.clipped import ClippedMean
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
+from grid.federated.intake.registry import format_of
 from grid.federated.state.policy_tables import CyclePolicyRow
 from grid.federated.state.store import TrainingStore, Unit
 from grid.storage.sql.prepared import PreparedStatement
@@ -132,6 +133,10 @@ def _check(policy: CyclePolicy, server: ServerConfig, has_plan: bool) -> None:
         raise _refuse("that it clips contributions itself: host no averaging plan", "iterative_plan")
     if server.weighting == "samples":
         raise _refuse('that contributions are clipped and count alike: weighting must be "none"', "weighting")
+    if format_of(server).reveals == "sum":
+        raise _refuse(
+            "that it clips each contribution: of these reports only the sum is seen", "report_format"
+        )
     if server.aggregator != "mean":
         raise _refuse("that it clips contributions itself: the aggregator must be mean", "aggregator")
 

@@ -28,6 +28,7 @@ UNBOUNDED_CAP = 100_000
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Speed = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -63,6 +64,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Aggregation strategy when no averaging plan is hosted (``grid.aggregation.STRATEGIES``)."""
     weighting: Literal["samples", "none"] = "none"
     """``samples``: each report counts by its ``metrics.samples``, which is then compulsory."""
+    report_format: _Name = "plain"
+    """What reports look like (:mod:`grid.federated.intake`): of installed packages, too."""
+    report_options: dict[str, Any] = {}
+    """What that format has to know, JSON values; workers are told them."""
     assignment_timeout: _Seconds = 900.0
     """Seconds a worker may hold a slot without reporting; then the slot goes to another worker."""
     max_extensions: _Count | None = None

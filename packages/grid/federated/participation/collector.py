@@ -10,15 +10,15 @@ import hmac
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from grid.aggregation.tensor_stream import TensorStream
 from grid.concurrency.combiner import Combiner
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.training_definitions import TrainingDefinitions
+from grid.federated.intake.registry import format_of
 from grid.federated.participation.task_assignment import hash_key
 from grid.federated.state import tables as t
 from grid.federated.state.events import ReportAccepted, ReportReceived, ReportUnusable
@@ -144,30 +144,34 @@ class Collector:
         request_key: str,
         body: Iterable[bytes | bytearray | memoryview],
         *,
-        kind: Literal["diff", "params"] = "diff",
+        kind: str = "",
         metrics: Metrics | None = None,
     ) -> ReportReply:
-        """Store and count a report; ``body`` is a tensor file with the tensors of the model.
+        """Store and count a report; ``body`` is as the training's report format says.
 
         Args:
-            kind: ``diff``: base minus trained, as PyGrid has it; ``params``: the trained parameters.
+            kind: one of the format's kinds; "" its first.
 
-        Raises :class:`InvalidToken` (wrong key), :class:`InvalidTensors`, :class:`BadRequest` (metrics), or
+        Raises :class:`InvalidToken` (wrong key), :class:`BadRequest` (metrics, kind), what the format refuses, or
         :class:`Conflict` whose ``extra["reason"]`` is duplicate, late, timed-out, failed or cancelled.
         """
         metrics = metrics or Metrics()
         row = self.find_active(assignment_id, worker_id, request_key)
         self._check_metrics(row.process_id, metrics)
         self._policies.check_samples(row.cycle_id, metrics.samples)
-        layout = self._definitions.layout(row.process_id)
-        limit = 4 * layout.data_offset + (64 << 10) + layout.data_size
+        server, layout = (
+            self._definitions.get(row.process_id).server,
+            self._definitions.layout(row.process_id),
+        )
+        report_format = format_of(server)
+        kind = report_format.kind_of(kind)
         with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:
-            stream = TensorStream(layout, limit, values=not writer.whole)
+            upload = report_format.upload(layout, kind, server.report_options, whole=writer.whole)
             for chunk in writer.receive(body):
-                stream.feed(chunk)
-            stream.finish()
+                upload.feed(chunk)
+            upload.finish()
             self._bus.publish(ReportReceived(row.process_id, row.cycle_id))
-            blob = writer.commit(check=stream.check, remember=True)
+            blob = writer.commit(check=upload.check, remember=report_format.streams)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
         if reply.cycle_status == cycles.CycleStatus.COLLECTING:  # else the cycle is being closed already

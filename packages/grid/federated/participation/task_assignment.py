@@ -19,6 +19,7 @@ from sqlalchemy import bindparam, insert, or_, select
 
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
+from grid.federated.intake.registry import format_of
 from grid.federated.participation.waiting_room import Waiter, WaitingRoom
 from grid.federated.state import tables as t
 from grid.federated.state.events import AveragingStarts, SlotsChanged, WakeAt
@@ -192,7 +193,9 @@ class TaskAssignment:
     def _room(self, process_id: str) -> WaitingRoom:
         room = self._rooms.get(process_id)
         if room is None:
-            self._definitions.get(process_id)
+            format_of(
+                self._definitions.get(process_id).server
+            )  # nobody trains for what cannot be taken any more
             with self._lock:
                 room = self._rooms.setdefault(
                     process_id, WaitingRoom(lambda waiters: self._assign_slots(process_id, waiters))
@@ -390,6 +393,8 @@ class AssignmentRound:
             plans=self.definition.names("plan"),
             protocols=self.definition.names("protocol"),
             client_config=dict(self.definition.client_config),
+            report_format=self.definition.server.report_format,
+            report_options=self.definition.server.report_options,
             deadline=deadline,
         )
         self.answers.append((waiter, answer))

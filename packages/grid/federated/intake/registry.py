@@ -1,0 +1,48 @@
+"""The report formats that a training may declare: Grid's own, and those of installed packages."""
+
+from __future__ import annotations
+
+from grid.federated.hosting.config import ServerConfig
+from grid.federated.intake.format import ReportFormat
+from grid.federated.intake.plain import PlainFormat
+from syft_ext.errors import InvalidConfig
+from syft_ext.registry import Registry
+
+__all__ = ["FORMATS", "GROUP", "check_format", "format_of"]
+
+GROUP = "grid.report_formats"
+_KIND_LENGTH = 8
+
+FORMATS: Registry[ReportFormat] = Registry("report format", GROUP, {PlainFormat.name: PlainFormat})
+
+
+def format_of(server: ServerConfig) -> ReportFormat:
+    """The format of a training's reports. Raises :class:`InvalidConfig` when this node does not have it."""
+    return FORMATS.find(server.report_format)
+
+
+def check_format(server: ServerConfig, has_plan: bool) -> None:
+    """Raise :class:`InvalidConfig`, naming the field, for a training whose format is unknown, or does not fit it.
+
+    Args:
+        has_plan: an averaging plan is hosted.
+    """
+    try:
+        found = format_of(server)
+    except InvalidConfig as error:
+        raise InvalidConfig(
+            f"server_config: {error.detail} - at `$.report_format`", field="report_format"
+        ) from error
+    if found.name != server.report_format or any(len(kind) > _KIND_LENGTH for kind in found.kinds):
+        raise InvalidConfig(
+            f"the report format {server.report_format!r} of this node must have that name, and kinds of at most "
+            f"{_KIND_LENGTH} characters; it has {found.name!r}, and {', '.join(found.kinds)}",
+            field="report_format",
+        )
+    if has_plan and found.reveals == "sum":
+        raise InvalidConfig(
+            f"server_config: of reports of format {found.name!r} only the sum is seen: host no averaging plan - "
+            "at `$.report_format`",
+            field="report_format",
+        )
+    found.check_training(server)

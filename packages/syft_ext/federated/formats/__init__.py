@@ -1,0 +1,9 @@
+"""How a worker's report is written: one encoder for each report format, by the name that the training declares.
+
+Knows a training's model and what was learned from it; must not know when a report is sent.
+"""
+
+from syft_ext.federated.formats.encoder import EncodedReport, ReportContext, ReportEncoder
+from syft_ext.federated.formats.registry import encoder_of
+
+__all__ = ["EncodedReport", "ReportContext", "ReportEncoder", "encoder_of"]
