@@ -15,7 +15,7 @@ import torch
 from grid.aggregation.base import Aggregator, Contribution
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
-from grid.federated.intake.format import CycleFacts, ReportFormat, ReportReader, StoredReport, UploadCheck
+from grid.federated.intake.format import ReportedCycle, ReportFormat, ReportReader, StoredReport, UploadCheck
 from syft_ext.errors import InvalidConfig, InvalidTensors, TooLarge, Unsupported
 from syft_ext.federated.formats import EncodedReport, ReportContext, ReportEncoder
 from syft_ext.plans.training.parameters import parameter_diff
@@ -48,7 +48,7 @@ class MaskedFormat(ReportFormat):
     def upload(self, layout: Layout, kind: str, options: Mapping[str, Any], *, whole: bool) -> UploadCheck:
         return _ExactSize(8 * _count(layout))
 
-    def reader(self, cycle: CycleFacts, base: TensorFile, aggregator: Aggregator) -> ReportReader:
+    def reader(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> ReportReader:
         return _MaskedSum(cycle, base, aggregator)
 
 
@@ -70,7 +70,7 @@ class _ExactSize:
 
 
 class _MaskedSum(ReportReader):
-    def __init__(self, cycle: CycleFacts, base: TensorFile, aggregator: Aggregator) -> None:
+    def __init__(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> None:
         self._cycle, self._base, self._aggregator = cycle, base, aggregator
         self._sum = np.zeros(_count(base.layout), np.uint64)
         self._assignments: list[str] = []

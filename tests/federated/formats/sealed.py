@@ -19,7 +19,7 @@ from grid.aggregation.base import Aggregator, Contribution
 from grid.aggregation.tensor_file import TensorFile
 from grid.aggregation.tensor_stream import TensorStream
 from grid.federated.hosting.config import ServerConfig
-from grid.federated.intake.format import CycleFacts, ReportFormat, ReportReader, StoredReport, UploadCheck
+from grid.federated.intake.format import ReportedCycle, ReportFormat, ReportReader, StoredReport, UploadCheck
 from syft_ext.errors import InvalidConfig, InvalidTensors, TooLarge, Unsupported
 from syft_ext.federated.formats import EncodedReport, ReportContext, ReportEncoder
 from syft_ext.plans.training.parameters import parameter_diff
@@ -54,7 +54,7 @@ class SealedFormat(ReportFormat):
     def upload(self, layout: Layout, kind: str, options: Mapping[str, Any], *, whole: bool) -> UploadCheck:
         return _Sizes(HEAD + 2 * layout.total_size + (64 << 10) + TAG)
 
-    def reader(self, cycle: CycleFacts, base: TensorFile, aggregator: Aggregator) -> ReportReader:
+    def reader(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> ReportReader:
         return _Opening(cycle, base, aggregator)
 
 
@@ -79,7 +79,7 @@ class _Sizes:
 
 
 class _Opening(ReportReader):
-    def __init__(self, cycle: CycleFacts, base: TensorFile, aggregator: Aggregator) -> None:
+    def __init__(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> None:
         self._cycle, self._base, self._aggregator = cycle, base, aggregator
         self._key = b""
 

@@ -20,7 +20,7 @@ from grid.aggregation.tensor_file import TensorFile
 from grid.federated.averaging.model_updater import ModelUpdater
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
-from grid.federated.intake.format import CycleFacts, StoredReport
+from grid.federated.intake.format import ReportedCycle, StoredReport
 from grid.federated.intake.registry import format_of
 from grid.federated.state import tables as t
 from grid.federated.state.machines import assignment as assignments
@@ -125,7 +125,7 @@ class Recovery:
         definition, blobs = self._definitions.get(row.process_id), self._store.blobs
         base = TensorFile(blobs.map(row.base_digest))
         aggregator = self._make(definition, base)
-        facts = CycleFacts(
+        facts = ReportedCycle(
             row.process_id, row.cycle_id, row.sequence, row.number - 1, definition.server.report_options
         )
         try:

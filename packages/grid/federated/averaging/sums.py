@@ -21,7 +21,7 @@ from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.offload import offload
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
-from grid.federated.intake.format import CycleFacts, ReportReader, StoredReport
+from grid.federated.intake.format import ReportedCycle, ReportReader, StoredReport
 from grid.federated.intake.registry import format_of
 from grid.federated.state import tables as t
 from grid.federated.state.events import CycleForgotten, ReportUnusable
@@ -177,7 +177,7 @@ class CycleSums:
         private = self._policies.aggregator(cycle_id, base)
         aggregator = private or self._make(definition, base)
         report_format = format_of(definition.server)
-        facts = CycleFacts(process_id, cycle_id, number, checkpoint, definition.server.report_options)
+        facts = ReportedCycle(process_id, cycle_id, number, checkpoint, definition.server.report_options)
         reader = report_format.reader(facts, base, aggregator)
         repeatable = private is None and report_format.repeatable
         running = CycleSum(process_id, digest, base, aggregator, reader, repeatable)

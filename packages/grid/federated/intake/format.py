@@ -19,11 +19,11 @@ from grid.federated.hosting.config import ServerConfig
 from syft_ext.errors import BadRequest
 from syft_ext.tensors import Layout
 
-__all__ = ["CycleFacts", "ReportFormat", "ReportReader", "StoredReport", "UploadCheck"]
+__all__ = ["ReportFormat", "ReportReader", "ReportedCycle", "StoredReport", "UploadCheck"]
 
 
 @dataclass(frozen=True, slots=True)
-class CycleFacts:
+class ReportedCycle:
     """The cycle whose reports are read: its number in the training, and the checkpoint that it starts from, as its
     workers were told them. ``options``: the training's ``report_options``."""
 
@@ -122,7 +122,7 @@ class ReportFormat(ABC):
         """
 
     @abstractmethod
-    def reader(self, cycle: CycleFacts, base: TensorFile, aggregator: Aggregator) -> ReportReader:
+    def reader(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> ReportReader:
         """Reads the reports of a cycle that starts from the model ``base``."""
 
     def kind_of(self, stated: str) -> str:

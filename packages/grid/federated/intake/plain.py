@@ -9,7 +9,7 @@ from grid.aggregation.base import Aggregator, Contribution, Kind
 from grid.aggregation.tensor_file import TensorFile
 from grid.aggregation.tensor_stream import TensorStream
 from grid.federated.hosting.config import ServerConfig
-from grid.federated.intake.format import CycleFacts, ReportFormat, ReportReader, StoredReport
+from grid.federated.intake.format import ReportedCycle, ReportFormat, ReportReader, StoredReport
 from syft_ext.errors import InvalidConfig
 from syft_ext.tensors import Layout
 
@@ -36,7 +36,7 @@ class PlainFormat(ReportFormat):
         limit = 4 * layout.data_offset + (64 << 10) + layout.data_size
         return TensorStream(layout, limit, values=not whole)
 
-    def reader(self, cycle: CycleFacts, base: TensorFile, aggregator: Aggregator) -> ReportReader:
+    def reader(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> ReportReader:
         return _PlainReader(aggregator)
 
 
