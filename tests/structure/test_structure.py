@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -137,6 +138,74 @@ def test_every_package_says_what_it_knows() -> None:
     assert unexplained(ROOT) == {}
 
 
+# -- names ---------------------------------------------------------------------------------------------
+
+
+def defined_twice(root: Path) -> dict[str, list[str]]:
+    """ "package.Class" → the modules that define it, where these are several: grid, syft_ext and apps each."""
+    found: dict[str, list[str]] = {}
+    for path in _files(root):
+        module = _module(root, path)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(f"{module.partition('.')[0]}.{node.name}", []).append(module)
+    return {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
+def test_no_class_name_is_used_twice_in_a_package() -> None:
+    assert defined_twice(ROOT) == {}
+
+
+# -- kinds of nodes ------------------------------------------------------------------------------------
+
+#: The one file that may know what is special about a kind of node.
+KINDS = "apps/kinds.py"
+#: What also has kinds, some of which are called like those of nodes.
+_NOT_NODES = {"principal", "permission"}
+
+
+def kind_comparisons(root: Path) -> list[str]:
+    """ "file:line: comparison" of each with the name of a kind of node, as ``kind == "worker"`` is one."""
+    kinds = {path.parent.name for path in (root / "apps").glob("*/app.py")}
+    found = []
+    for path in _files(root):
+        name = str(path.relative_to(root))
+        for node in ast.walk(ast.parse(path.read_text())) if name != KINDS else ():
+            if _compares_kinds(node, kinds):
+                found.append(f"{name}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def _compares_kinds(node: ast.AST, kinds: set[str]) -> TypeGuard[ast.Compare | ast.Match]:
+    if isinstance(node, ast.Match):
+        patterns = [each.value for each in ast.walk(node) if isinstance(each, ast.MatchValue)]
+        return _is_kind(node.subject) and any(_names(pattern) & kinds for pattern in patterns)
+    if not isinstance(node, ast.Compare):
+        return False
+    sides = [node.left, *node.comparators]
+    named = [names for side in sides if (names := _names(side)) and names <= kinds]
+    # A list of nothing but kinds is one of kinds, whatever is looked for in it.
+    return any(len(names) > 1 for names in named) or bool(named and any(map(_is_kind, sides)))
+
+
+def _names(node: ast.expr) -> set[str]:
+    """The text that stands here, or all texts of a literal collection."""
+    parts = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def _is_kind(node: ast.expr) -> bool:
+    """Whether it is called a kind, and not that of something else than a node."""
+    if isinstance(node, ast.Attribute):
+        owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+        return node.attr.endswith("kind") and owner not in _NOT_NODES
+    return isinstance(node, ast.Name) and node.id.endswith("kind")
+
+
+def test_no_code_asks_which_kind_of_node_it_has() -> None:
+    assert kind_comparisons(ROOT) == []
+
+
 # -- each check can fail -------------------------------------------------------------------------------
 
 
@@ -244,3 +313,57 @@ def test_a_package_that_does_not_explain_itself_is_found(tree: Path, text: str, 
 def test_a_folder_that_is_no_package_is_found(tree: Path) -> None:
     _write(tree, {"packages/low/inner/module.py": ""})
     assert unexplained(tree) == {"packages/low/inner": "it has no __init__.py"}
+
+
+def test_a_class_name_that_is_used_twice_is_found(tree: Path) -> None:
+    _write(tree, {"packages/low/a.py": "class Row:\n    class Key: ...\nclass Key: ...\n"})
+    _write(tree, {"packages/high/a.py": "class Row: ...", "apps/a.py": "def f():\n    class Key: ...\n"})
+    assert defined_twice(tree) == {}  # another package, inside a class or inside a function: another name
+    _write(tree, {"packages/low/inner/b.py": "class Row: ..."})
+    assert defined_twice(tree) == {"low.Row": ["low.a", "low.inner.b"]}
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        "kind == 'domain'",
+        "'worker' != node.kind",
+        "self.node.kind == 'domain'",
+        "node_kind in ('domain', 'network')",
+        "arguments[0] in ('domain', 'worker')",
+        "hub.kind not in {'domain'}",
+        "self.kind is 'worker'",
+    ],
+)
+def test_a_comparison_with_a_kind_of_node_is_found(tree: Path, comparison: str) -> None:
+    _write(tree, {f"apps/{kind}/app.py": "" for kind in ("domain", "network", "worker")})
+    _write(tree, {"packages/low/numbers.py": f"ONE = 1\nif {comparison}:\n    pass\n"})
+    assert kind_comparisons(tree) == [f"packages/low/numbers.py:2: {comparison}"]
+    _write(tree, {"packages/low/numbers.py": "", KINDS: f"if {comparison}:\n    pass\n"})
+    assert kind_comparisons(tree) == []
+
+
+def test_a_match_on_the_kind_of_node_is_found(tree: Path) -> None:
+    code = "match node.kind:\n    case 'worker' | 'domain':\n        pass\n"
+    _write(tree, {f"apps/{kind}/app.py": "" for kind in ("domain", "network", "worker")})
+    _write(tree, {"packages/low/numbers.py": code})
+    assert [each.partition("\n")[0] for each in kind_comparisons(tree)] == [
+        "packages/low/numbers.py:1: match node.kind:"
+    ]
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        "kind == 'tensor'",
+        "ctx.principal.kind == 'worker'",
+        "permission.kind == 'worker'",
+        "name == 'worker'",
+        "{'network', 'landlock'} <= means",
+        "kind in KINDS",
+    ],
+)
+def test_what_is_no_kind_of_node_may_be_compared(tree: Path, comparison: str) -> None:
+    _write(tree, {f"apps/{kind}/app.py": "" for kind in ("domain", "network", "worker")})
+    _write(tree, {"packages/low/numbers.py": f"if {comparison}:\n    pass\n"})
+    assert kind_comparisons(tree) == []
