@@ -95,7 +95,7 @@ def training_list(url: str, form: str) -> None:
 
 @training.command(
     "watch",
-    help="""Follow a training until it ends: rounds, participants, loss.
+    help="""Follow a training until it ends: cycles, participants, loss.
 
 \b
 WHICH is NAME, NAME/VERSION, or the training's id.

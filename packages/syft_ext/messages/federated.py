@@ -1,7 +1,7 @@
 """Model-centric federated learning: what scientists, workers and watchers say to a Domain.
 
-One pipeline under two vocabularies (PyGrid paper, section 4; federated compute server): process = task,
-cycle = iteration, worker's part in a cycle = assignment.
+One pipeline under two vocabularies: a training is a process in the PyGrid paper (section 4) and on the wire, and
+a task in the federated compute server; a cycle is an iteration there, an assignment a worker's part in a cycle.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CyclePolicy(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class ProcessView(Reply):
-    """A training process. Times are seconds since the epoch; sizes are bytes.
+    """A training. Times are seconds since the epoch; sizes are bytes.
 
     Attributes:
         cycles_completed, num_cycles: progress; ``num_cycles`` 0 means "until cancelled".
@@ -88,7 +88,7 @@ class MetricsReply(Reply):
 
 
 class Event(Reply):
-    """One transition, as the history keeps it. ``entity`` is process, cycle or assignment."""
+    """One transition, as the history keeps it. ``entity`` is process (the training), cycle or assignment."""
 
     seq: int
     at: float
@@ -209,14 +209,14 @@ class HostTraining(Message):
     uploads=True,
 )
 class UploadModel(Message):
-    """Upload the initial model (a tensor file) of a process that you host; its first cycle opens."""
+    """Upload the initial model (a tensor file) of a training that you host; its first cycle opens."""
 
     process_id: str
 
 
 @operation("federated.list", rest="GET /federated/processes", reply=ProcessList, permission=USER)
 class ListProcesses(Message):
-    """All training processes, newest first; ``name`` and ``version`` narrow it down."""
+    """All trainings, newest first; ``name`` and ``version`` narrow it down."""
 
     name: str = ""
     version: str = ""
@@ -224,7 +224,7 @@ class ListProcesses(Message):
 
 @operation("federated.get", rest="GET /federated/processes/{process_id}", reply=ProcessView, permission=USER)
 class GetProcess(Message):
-    """One training process."""
+    """One training."""
 
     process_id: str
 
@@ -233,7 +233,7 @@ class GetProcess(Message):
     "federated.pause", rest="POST /federated/processes/{process_id}/pause", reply=ProcessView, permission=USER
 )
 class PauseProcess(Message):
-    """Stop handing out assignments; reports already assigned are still taken. Owner of the process only."""
+    """Stop handing out assignments; reports already assigned are still taken. Owner of the training only."""
 
     process_id: str
 
@@ -245,7 +245,7 @@ class PauseProcess(Message):
     permission=USER,
 )
 class ResumeProcess(Message):
-    """Go on with a paused process. Owner of the process only."""
+    """Go on with a paused training. Owner of the training only."""
 
     process_id: str
 
@@ -257,7 +257,7 @@ class ResumeProcess(Message):
     permission=USER,
 )
 class CancelProcess(Message):
-    """End a process for good; its checkpoints stay. Owner of the process only."""
+    """End a training for good; its checkpoints stay. Owner of the training only."""
 
     process_id: str
     reason: str = ""
@@ -270,7 +270,7 @@ class CancelProcess(Message):
     permission=USER,
 )
 class ProcessHistory(Message):
-    """The transitions of a process, its cycles and assignments, in order."""
+    """The transitions of a training, its cycles and assignments, in order."""
 
     process_id: str
     after: int = 0

@@ -93,7 +93,7 @@ class Checkpoint(Base):
 
 
 class Cycle(Base):
-    """A round. ``accepted`` numbers the accepted reports: it only grows, and fixes the order of the sum."""
+    """A cycle. ``accepted`` numbers the accepted reports: it only grows, and fixes the order of the sum."""
 
     __tablename__ = "fl_cycle"
     __table_args__ = (UniqueConstraint("process_id", "sequence"),)
