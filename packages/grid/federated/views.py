@@ -87,6 +87,7 @@ class Views:
 
     def _view(self, row: Any) -> ProcessView:
         definition = self._definitions.get(row.id)
+        strategy = definition.server.strategy
         return ProcessView(
             process_id=row.id,
             name=definition.name,
@@ -106,6 +107,8 @@ class Views:
             protocols=definition.names("protocol"),
             client_config=dict(definition.client_config),
             reason=row.reason,
+            aggregator=strategy.name if definition.averaging_plan is None else "averaging_plan",
+            aggregator_parameters=strategy.parameters,
             policy=policy_of(row.policy),
         )
 

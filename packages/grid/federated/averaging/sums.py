@@ -61,7 +61,7 @@ _UNFINISHED = PreparedStatement(
     )
 )
 _BASE = PreparedStatement(
-    select(t.Checkpoint.blob_digest)
+    select(t.Checkpoint.blob_digest, t.Checkpoint.number)
     .join(
         t.Cycle,
         (t.Cycle.process_id == t.Checkpoint.process_id) & (t.Cycle.base_checkpoint == t.Checkpoint.number),
@@ -77,8 +77,9 @@ class CycleSum:
     ``repeatable``: no noise is drawn, so that the same reports give the same model, to the last bit.
     """
 
-    process_id: str
+    definition: TrainingDefinition
     base_digest: str
+    base_number: int
     base: TensorFile
     aggregator: Aggregator
     repeatable: bool
@@ -157,16 +158,16 @@ class CycleSums:
                     self._bus.publish(ReportUnusable(unit, assignment_id, reason))
 
     def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
-        digest = self._store.read(_BASE, {"cycle_id": cycle_id})[0][0]
+        digest, number = self._store.read(_BASE, {"cycle_id": cycle_id})[0]
         base = TensorFile(self._store.blobs.map(digest))
         definition = self._definitions.get(process_id)
         self._policies.check_cycle(definition.server, definition.averaging_plan is not None, cycle_id)
         private = self._policies.aggregator(cycle_id, base)
         aggregator = private or self._make(definition, base)
-        running = CycleSum(process_id, digest, base, aggregator, repeatable=private is None)
+        running = CycleSum(definition, digest, number, base, aggregator, repeatable=private is None)
         with self._lock:
             # A training has one cycle at a time: another replica has finished what is left of earlier ones.
-            left = [key for key, other in self._running.items() if other.process_id == process_id]
+            left = [key for key, other in self._running.items() if other.definition.id == process_id]
             self._running[cycle_id] = running
         for other in left:
             self.drop(other)
