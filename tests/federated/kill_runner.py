@@ -1,6 +1,8 @@
 """Runs trainings that are killed (SIGKILL) at chosen points, again and again, until enough kills are survived.
 
-    python -m tests.federated.kill_runner DATABASE_URL DIRECTORY SEED KILLS
+    python -m tests.federated.kill_runner DATABASE_URL DIRECTORY SEED KILLS [AGGREGATOR]
+
+AGGREGATOR: the training's strategy, as in ``server_config`` (JSON).
 
 Everything is imported once; each life of the "node" is a fork of this process. A kill point is the k-th of
 all SQL statements, commits, syncs, links and unlinks of a life, in whichever thread it comes. Prints one
@@ -89,7 +91,7 @@ def report_of(index: int, base: dict[str, Any]) -> dict[str, Any]:
     return {name: np.float32(0.1 * (index + 1)) * values + np.float32(index) for name, values in base.items()}
 
 
-def live(url: str, directory: Path, version: str, kill_at: int) -> None:
+def live(url: str, directory: Path, version: str, kill_at: int, aggregator: Any = "mean") -> None:
     """One life of the node: take the training up where it is and bring it to its end."""
     database = Database(url)
     blobs = FileBlobStore(directory / "blobs")
@@ -104,7 +106,7 @@ def live(url: str, directory: Path, version: str, kill_at: int) -> None:
         for husk in driver.pipeline.views.processes("mnist", version):
             if husk.status == "created":
                 driver.pipeline.tasks.cancel(husk.process_id)
-        driver.host(CONFIG, version=version)
+        driver.host({**CONFIG, "aggregator": aggregator}, version=version)
     while driver.view.status == "running":
         cycle = driver.view.cycle
         for index in range(WORKERS):
@@ -129,14 +131,14 @@ def take_part(driver: Driver, directory: Path, cycle: int, index: int) -> None:
         file.write(reply.assignment_id + "\n")
 
 
-def main(url: str, directory: Path, seed: int, kills: int) -> None:
+def main(url: str, directory: Path, seed: int, kills: int, aggregator: Any = "mean") -> None:
     draw, survived, trainings = random.Random(seed), 0, 0
     while survived < kills:
         version, trainings = str(trainings), trainings + 1
         while True:
             pid = os.fork()
             if pid == 0:
-                leave(url, directory, version, draw.randrange(1, 260))
+                leave(url, directory, version, draw.randrange(1, 260), aggregator)
             draw.random()
             status = os.waitpid(pid, 0)[1]
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
@@ -148,9 +150,9 @@ def main(url: str, directory: Path, seed: int, kills: int) -> None:
     print(json.dumps({"kills": survived, "trainings": trainings, "where": where}))
 
 
-def leave(url: str, directory: Path, version: str, kill_at: int) -> NoReturn:
+def leave(url: str, directory: Path, version: str, kill_at: int, aggregator: Any) -> NoReturn:
     try:
-        live(url, directory, version, kill_at)
+        live(url, directory, version, kill_at, aggregator)
     except BaseException:
         import traceback
 
@@ -160,4 +162,4 @@ def leave(url: str, directory: Path, version: str, kill_at: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), *map(json.loads, sys.argv[5:]))

@@ -1,4 +1,7 @@
-"""kill -9 at 26 points on each engine: nothing that was accepted is lost, nothing is applied twice."""
+"""kill -9 at 26 points on each engine: nothing that was accepted is lost, nothing is applied twice.
+
+With strategies that keep a state, too: model and state belong together wherever the kill came.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -20,9 +24,16 @@ from tests.federated.kill_runner import CYCLES, WORKERS, live
 KILLS = 26
 
 
+def _name(aggregator: Any) -> str:
+    return aggregator if isinstance(aggregator, str) else str(aggregator["name"])
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "aggregator", ["mean", "fedavgm", {"name": "fedadam", "parameters": {"learning_rate": 0.05}}], ids=_name
+)
 def test_a_training_survives_being_killed_anywhere(
-    database_url: str, sqlite_template: Path, tmp_path: Path
+    database_url: str, sqlite_template: Path, tmp_path: Path, aggregator: Any
 ) -> None:
     root = Path(__file__).parents[2]
     command = [
@@ -33,6 +44,7 @@ def test_a_training_survives_being_killed_anywhere(
         str(tmp_path),
         "11",
         str(KILLS),
+        json.dumps(aggregator),
     ]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr[-4000:]
@@ -44,7 +56,7 @@ def test_a_training_survives_being_killed_anywhere(
     reference.mkdir()
     copy = reference / "node.db"
     copy.write_bytes(sqlite_template.read_bytes())
-    live(f"sqlite:///{copy}", reference, "0", kill_at=0)
+    live(f"sqlite:///{copy}", reference, "0", 0, aggregator)
     quiet = Database(f"sqlite:///{copy}")
     expected = _models(Driver(quiet, FileBlobStore(reference / "blobs")))
     quiet.close()
@@ -74,7 +86,7 @@ def test_a_training_survives_being_killed_anywhere(
     kept = {d for p in finished for d in _digests(driver, p.process_id)}
     left = set(driver.pipeline.store.blobs.digests())
     assert kept <= left
-    assert len(left) == len(kept) + 1, "checkpoints and the plan; no report is left"
+    assert len(left) == len(kept) + 1, "checkpoints and the plan; no report and no state is left"
     driver.pipeline.stop()
     database.close()
 

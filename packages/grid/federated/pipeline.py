@@ -11,7 +11,8 @@ from grid.federated.averaging.aggregator import AggregationJobs
 from grid.federated.averaging.garbage import Garbage
 from grid.federated.averaging.model_updater import ModelMemory, ModelUpdater
 from grid.federated.averaging.recovery import Recovery
-from grid.federated.averaging.strategies import PlanRunner, make_aggregator
+from grid.federated.averaging.strategies import PlanRunner, TrainingStrategies, make_aggregator
+from grid.federated.averaging.strategy_states import StrategyStates
 from grid.federated.averaging.sums import CycleSums
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
@@ -79,10 +80,12 @@ class TrainingPipeline:
         )
         self.collector = Collector(store, bus, definition, lifecycle, policies)
 
-        def make(definition: TrainingDefinition, base: TensorFile) -> Aggregator:
-            return make_aggregator(definition, base, blobs, plans)
+        strategies = TrainingStrategies()
 
-        updater = ModelUpdater(store, models)
+        def make(definition: TrainingDefinition, base: TensorFile) -> Aggregator:
+            return make_aggregator(definition, base, blobs, plans, strategies)
+
+        updater = ModelUpdater(store, strategies, StrategyStates(store, bus), models)
         self.executor = SerialExecutor()
         self.sums = CycleSums(store, bus, definition, policies, make)
         self.jobs = AggregationJobs(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
 from grid.aggregation.tensor_stream import TensorStream
-from grid.federated.averaging.strategies import PlanRunner, check_strategy
+from grid.federated.averaging.strategies import PlanRunner, with_strategy
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ClientConfig, ServerConfig
@@ -74,7 +74,7 @@ class TaskManagement:
         there is a training of that name and version.
         """
         server, client = ServerConfig.parse(server_config), ClientConfig.parse(client_config)
-        check_strategy(server, averaging_plan is not None)
+        server = with_strategy(server, averaging_plan is not None)
         check_format(server, averaging_plan is not None)
         self._policies.check_hosting(server, averaging_plan is not None)
         names = {"name": client.name, "version": client.version}

@@ -87,6 +87,7 @@ class Views:
 
     def _view(self, row: Any) -> ProcessView:
         definition = self._definitions.get(row.id)
+        strategy = definition.server.strategy
         return ProcessView(
             process_id=row.id,
             name=definition.name,
@@ -107,6 +108,8 @@ class Views:
             client_config=dict(definition.client_config),
             report_format=definition.server.report_format,
             reason=row.reason,
+            aggregator=strategy.name if definition.averaging_plan is None else "averaging_plan",
+            aggregator_parameters=strategy.parameters,
             policy=policy_of(row.policy),
         )
 

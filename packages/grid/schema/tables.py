@@ -7,6 +7,7 @@ import grid.audit.tables
 import grid.catalogue.tables
 import grid.environments.tables
 import grid.federated.state.policy_tables
+import grid.federated.state.strategy_tables
 import grid.federated.state.tables
 import grid.governance.decisions.tables
 import grid.installation.tables

@@ -143,6 +143,7 @@ class Training:
             ("checkpoint", view.checkpoint),
             ("model", size(view.model_size)),
             ("plans", list(view.plans)),
+            ("aggregator", _aggregator(view)),
             ("hosted by", self._owner()),
             ("created", when(view.created_at)),
             ("id", view.process_id),
@@ -218,3 +219,11 @@ class Trainings(Collection[Training]):
         cycles = f"{view.cycles_completed} of {view.num_cycles or '∞'}"
         reports = f"{view.reported} of {view.admitted}"
         return (view.name, view.version, view.status, cycles, reports, when(view.created_at), view.process_id)
+
+
+def _aggregator(view: ProcessView) -> str:
+    set_to = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in view.aggregator_parameters.items()
+    )
+    return f"{view.aggregator} ({set_to})" if set_to else view.aggregator

@@ -85,9 +85,11 @@ class ModelCentricFLClient:
                 tensors, or a state dict.
             client_plans: name → plan that the workers run.
             client_config: told to the workers; ``name`` and ``version`` name the training.
-            server_config: how the Domain runs it (paper, listing 6).
+            server_config: how the Domain runs it (paper, listing 6). ``aggregator`` is the strategy that makes the
+                next model of the reports: "mean", "fedavgm", "fedadam" or one that the Domain has installed, by
+                name or as ``{"name": "fedadam", "parameters": {"learning_rate": 0.01}}``.
             client_protocols: name → protocol, handed to the workers as it is.
-            server_averaging_plan: how reports are averaged; None: the built-in weighted mean.
+            server_averaging_plan: how reports are averaged; None: the strategy of ``server_config`` does it.
 
         Raises:
             NotLoggedIn: with how to log in.

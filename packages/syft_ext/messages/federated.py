@@ -35,6 +35,8 @@ class ProcessView(Reply):
         cycle: sequence number of the current cycle, from 1; 0 before the model was uploaded.
         checkpoint: number of the latest checkpoint; 1 is the model as it was hosted.
         report_format: what its workers' reports look like.
+        aggregator: the strategy that makes the next model of the reports; "averaging_plan": the hosted plan.
+        aggregator_parameters: what is set of the strategy, its defaults included.
         policy: what the site demands of the current cycle; None: nothing.
     """
 
@@ -57,6 +59,8 @@ class ProcessView(Reply):
     client_config: dict[str, Any]
     report_format: str = "plain"
     reason: str = ""
+    aggregator: str = "mean"
+    aggregator_parameters: dict[str, Any] = {}
     policy: CyclePolicy | None = None
 
 
@@ -188,8 +192,10 @@ class ReportReply(Reply):
 class HostTraining(Message):
     """Register a training: plans and configurations. It begins when its model is uploaded.
 
-    Plans are the bytes of serialized plans (base64 in JSON). ``averaging_plan`` None means the built-in
-    weighted mean. ``client_config`` and ``server_config`` are those of the paper's listing 6.
+    Plans are the bytes of serialized plans (base64 in JSON). ``averaging_plan`` None means the strategy that
+    ``server_config["aggregator"]`` names, by default the weighted mean; it is a name, or
+    ``{"name": "fedadam", "parameters": {"learning_rate": 0.01}}``. ``client_config`` and ``server_config`` are
+    those of the paper's listing 6.
     """
 
     name: str

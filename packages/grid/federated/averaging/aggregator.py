@@ -146,14 +146,15 @@ class AggregationJobs:
             return
         aggregate: Aggregate = running.run(running.finish)
         repeatable = running.repeatable and self._store.embedded
-        blob = offload(self._updater.apply, running.base, aggregate, repeatable=repeatable)
-        with blob, self._store.unit(process_id) as unit:
+        step = self._updater.step(running.definition, running.base_number, running.base.layout)
+        made = offload(self._updater.apply, running.base, aggregate, step, repeatable=repeatable)
+        with made, self._store.unit(process_id) as unit:
             self._outbox.done(unit, message)
             if self._is_current(unit, message):
                 assert unit.cycle is not None
                 if unit.cycle.status == cycles.CycleStatus.AGGREGATING:
                     self._lifecycle.cycle(unit, cycles.CycleEvent.AGGREGATED)
-                self._updater.publish(unit, blob)
+                self._updater.publish(unit, made)
                 self._write_metrics(unit, running)
                 moved = self._lifecycle.move_assignments(
                     unit, assignments.AssignmentStatus.REPORTED, assignments.AssignmentEvent.INCLUDE

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from grid.concurrency.offload import offload
-from grid.federated.state.events import CycleForgotten, ModelReplaced
+from grid.federated.state.events import CycleForgotten, ModelReplaced, StateForgotten
 from grid.federated.state.store import TrainingStore
 from grid.node.events import EventBus
 from grid.storage.objects.references import collect
@@ -30,7 +30,7 @@ ENOUGH = 32 << 20
 
 
 class Garbage:
-    """Collects what :class:`CycleForgotten` names, and cools what :class:`ModelReplaced` does."""
+    """Collects what :class:`CycleForgotten` and :class:`StateForgotten` name; cools old models."""
 
     def __init__(self, store: TrainingStore, bus: EventBus) -> None:
         self._store = store
@@ -40,6 +40,7 @@ class Garbage:
         self._bytes = 0
         self._working = self._stopping = False
         bus.subscribe(CycleForgotten, lambda event: self._add(event.contents, ()))
+        bus.subscribe(StateForgotten, lambda event: self._add(event.contents, ()))
         bus.subscribe(ModelReplaced, lambda event: self._add({}, (event.digest,)))
 
     def _add(self, contents: Mapping[str, int], cold: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 On an embedded database a small model is served as soon as it is written, and synced behind the workers' backs
 (:attr:`BlobStore.unsynced`, where the store has it). Until then its reports stay, durable as they are; the same
 reports give the same model, to the last bit, so its digest tells whether it is the one that workers were given.
+What a strategy keeps with a model is lost, and made again, as the model is.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
+from grid.federated.state.strategy_tables import StrategyStateRow
 from syft_ext.errors import NotFound
 
 __all__ = ["Recovery"]
@@ -45,6 +47,7 @@ _RECENT = (
         t.Checkpoint.cycle_id,
         t.Cycle.sequence,
         _base.blob_digest.label("base_digest"),
+        StrategyStateRow.blob_digest.label("state_digest"),
     )
     .join(
         t.TrainingProcess,
@@ -53,6 +56,11 @@ _RECENT = (
     )
     .join(t.Cycle, t.Cycle.id == t.Checkpoint.cycle_id)
     .join(_base, (_base.process_id == t.Checkpoint.process_id) & (_base.number == t.Checkpoint.number - 1))
+    .outerjoin(
+        StrategyStateRow,
+        (StrategyStateRow.process_id == t.Checkpoint.process_id)
+        & (StrategyStateRow.number == t.Checkpoint.number),
+    )
     .where(
         t.Checkpoint.cycle_id.is_not(None),
         t.Checkpoint.size <= bindparam("limit"),
@@ -89,8 +97,10 @@ class Recovery:
         if unsynced is None or not self._store.embedded:
             return  # every model was durable before it was used
         for row in self._store.read(_RECENT, {"limit": unsynced.unsynced_limit}):
-            if not self._is_here(row.blob_digest):
-                self._restore(row)
+            wanted = [row.blob_digest] + ([row.state_digest] if row.state_digest else [])
+            lost = [digest for digest in wanted if not self._is_here(digest)]
+            if lost:
+                self._restore(row, lost)
 
     def _is_here(self, digest: str) -> bool:
         try:
@@ -98,17 +108,18 @@ class Recovery:
         except NotFound:
             return False
 
-    def _restore(self, row: Any) -> None:
+    def _restore(self, row: Any, lost: list[str]) -> None:
         try:
-            digest = self._remake(row)
+            made = self._remake(row)
         except Exception:
             logger.exception("model %d of training %s cannot be made again", row.number, row.process_id)
-            digest = ""
-        if digest == row.blob_digest:
+            made = set()
+        if made.issuperset(lost):
             logger.warning("made model %d of training %s again", row.number, row.process_id)
             return
         logger.critical("model %d of training %s is lost", row.number, row.process_id)
-        self._store.blobs.delete(row.blob_digest)  # nobody must be given what is there under its name
+        for digest in lost:
+            self._store.blobs.delete(digest)  # nobody must be given what is there under its name
         self._end(row.process_id, f"model {row.number} was lost in a power cut, and could not be made again")
 
     def _end(self, process_id: str, reason: str) -> None:
@@ -120,8 +131,8 @@ class Recovery:
                 self._lifecycle.cycle(unit, cycles.CycleEvent.CANCEL, reason)
             self._lifecycle.process(unit, trainings.TrainingEvent.CYCLE_FAILED, reason)
 
-    def _remake(self, row: Any) -> str:
-        """Average the reports of the model's cycle again; the digest of what came out."""
+    def _remake(self, row: Any) -> set[str]:
+        """Average the reports of the model's cycle again; the digests of the model and of its state, if any."""
         definition, blobs = self._definitions.get(row.process_id), self._store.blobs
         base = TensorFile(blobs.map(row.base_digest))
         aggregator = self._make(definition, base)
@@ -136,7 +147,8 @@ class Recovery:
                 reader.add(StoredReport(report.id, content, report.kind, weight))
             reader.finish()
             aggregator.settle()
-            with self._updater.apply(base, aggregator.finish(), repeatable=False) as blob:
-                return blob.digest
+            step = self._updater.step(definition, row.number - 1, base.layout)
+            with self._updater.apply(base, aggregator.finish(), step, repeatable=False) as made:
+                return {blob.digest for blob in (made.model, made.state) if blob is not None}
         finally:
             aggregator.close()

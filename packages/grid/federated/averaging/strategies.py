@@ -1,23 +1,32 @@
-"""Which aggregator a training gets: a built-in strategy by name, or its hosted averaging plan."""
+"""Which strategy a training has, and which aggregator: the strategy's, or the training's hosted averaging plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from grid.aggregation.base import Aggregator
-from grid.aggregation.mean import WeightedMean
+from grid.aggregation.strategies.interface import Entry, Parameters, Strategy
+from grid.aggregation.strategies.registry import STRATEGIES, find_strategy, parse_parameters
 from grid.aggregation.tensor_file import TensorFile
-from grid.federated.hosting.config import ServerConfig
+from grid.federated.hosting.config import ServerConfig, StrategyChoice
 from grid.federated.hosting.training_definitions import TrainingDefinition
 from grid.storage.blobs.interface import BlobStore
-from syft_ext.errors import InvalidConfig
+from syft_ext.errors import InvalidConfig, Unavailable
 from syft_ext.tensors import Layout
 
-__all__ = ["STRATEGIES", "PlanRunner", "check_strategy", "make_aggregator"]
-
-STRATEGIES: dict[str, Callable[[TensorFile], Aggregator]] = {"mean": WeightedMean}
-"""Name in ``server_config["aggregator"]`` → the aggregator, given the base model."""
+__all__ = [
+    "ChosenStrategy",
+    "PlanRunner",
+    "TrainingStrategies",
+    "installed_strategy",
+    "make_aggregator",
+    "with_strategy",
+]
 
 
 class PlanRunner(Protocol):
@@ -33,25 +42,83 @@ class PlanRunner(Protocol):
         """The aggregator that averages with ``plan``."""
 
 
-def check_strategy(server: ServerConfig, has_plan: bool) -> None:
-    """Raise :class:`InvalidConfig` for an unknown strategy, or one beside an averaging plan."""
-    if server.aggregator not in STRATEGIES:
-        known = ", ".join(sorted(STRATEGIES))
-        raise InvalidConfig(
-            f"server_config: no aggregator {server.aggregator[:80]!r}, there are: {known} - at `$.aggregator`",
-            field="aggregator",
-        )
+@dataclass(frozen=True, slots=True)
+class ChosenStrategy:
+    """A strategy with the parameters that a training set."""
+
+    strategy: Strategy
+    parameters: Parameters
+
+    def state(self, layout: Layout) -> Sequence[Entry]:
+        """The tensors that it keeps between cycles, for a model of this layout."""
+        return self.strategy.state(layout, self.parameters)
+
+
+def with_strategy(server: ServerConfig, has_plan: bool) -> ServerConfig:
+    """The configuration with all parameters of its strategy, so that the training keeps the defaults of today.
+
+    Raises :class:`InvalidConfig` for an unknown strategy or parameter, or one beside an averaging plan.
+    """
+    strategy = find_strategy(server.strategy.name)
     if has_plan and server.aggregator != "mean":
         raise InvalidConfig(
             "server_config: the hosted averaging plan is the aggregator, name no other - at `$.aggregator`",
             field="aggregator",
         )
+    parameters = msgspec.to_builtins(parse_parameters(strategy, server.strategy.parameters))
+    if not parameters:
+        return msgspec.structs.replace(server, aggregator=strategy.name)
+    return msgspec.structs.replace(
+        server, aggregator=StrategyChoice(name=strategy.name, parameters=parameters)
+    )
+
+
+def installed_strategy(name: str) -> Strategy:
+    """The strategy of a training that was hosted already.
+
+    Raises :class:`Unavailable` where the package that brings it is not installed any more: it may come back.
+    """
+    try:
+        return STRATEGIES.get(name) or find_strategy(name)
+    except InvalidConfig as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: InvalidConfig) -> Unavailable:
+    return Unavailable(f"the training's strategy cannot be used here: {error.detail}")
+
+
+class TrainingStrategies:
+    """The strategy of each training; each is looked up once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, ChosenStrategy] = {}
+
+    def of(self, definition: TrainingDefinition) -> ChosenStrategy:
+        """Raises :class:`Unavailable`, as :func:`installed_strategy`."""
+        found = self._known.get(definition.id)
+        if found is None:
+            choice = definition.server.strategy
+            strategy = installed_strategy(choice.name)
+            try:
+                found = ChosenStrategy(strategy, parse_parameters(strategy, choice.parameters))
+            except InvalidConfig as error:  # they were valid when it was hosted
+                raise _unavailable(error) from error
+            with self._lock:
+                self._known[definition.id] = found
+        return found
 
 
 def make_aggregator(
-    definition: TrainingDefinition, base: TensorFile, blobs: BlobStore, plans: PlanRunner
+    definition: TrainingDefinition,
+    base: TensorFile,
+    blobs: BlobStore,
+    plans: PlanRunner,
+    strategies: TrainingStrategies,
 ) -> Aggregator:
     """The aggregator of ``definition`` for a cycle that starts from the model ``base``."""
     if definition.averaging_plan is None:
-        return STRATEGIES[definition.server.aggregator](base)
+        chosen = strategies.of(definition)
+        return chosen.strategy.aggregator(base, chosen.parameters)
     return plans.aggregator(blobs.read_range(definition.averaging_plan.digest, 0), definition.server, base)

@@ -81,8 +81,9 @@ class CycleSum:
         repeatable: no noise is drawn, so that the same reports give the same model, to the last bit.
     """
 
-    process_id: str
+    definition: TrainingDefinition
     base_digest: str
+    base_number: int
     base: TensorFile
     aggregator: Aggregator
     reader: ReportReader
@@ -180,10 +181,10 @@ class CycleSums:
         facts = ReportedCycle(process_id, cycle_id, number, checkpoint, definition.server.report_options)
         reader = report_format.reader(facts, base, aggregator)
         repeatable = private is None and report_format.repeatable
-        running = CycleSum(process_id, digest, base, aggregator, reader, repeatable)
+        running = CycleSum(definition, digest, checkpoint, base, aggregator, reader, repeatable)
         with self._lock:
             # A training has one cycle at a time: another replica has finished what is left of earlier ones.
-            left = [key for key, other in self._running.items() if other.process_id == process_id]
+            left = [key for key, other in self._running.items() if other.definition.id == process_id]
             self._running[cycle_id] = running
         for other in left:
             self.drop(other)

@@ -10,7 +10,14 @@ from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.hosting.training_definitions import TrainingDefinitions
 from grid.federated.state import tables as t
-from grid.federated.state.events import CycleClosed, CycleForgotten, CycleOpened, SlotsChanged, WakeAt
+from grid.federated.state.events import (
+    CycleClosed,
+    CycleForgotten,
+    CycleOpened,
+    SlotsChanged,
+    TrainingEnded,
+    WakeAt,
+)
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
@@ -59,6 +66,8 @@ class Lifecycle:
             detail = {"reason": reason} if reason else {}
             unit.record("process", unit.process.id, before, decision.status, **detail)
             self.assign_slots(unit)
+            if decision.status in trainings.TERMINAL:
+                self._bus.publish(TrainingEnded(unit))
         for effect in decision.effects:
             if effect is trainings.TrainingEffect.OPEN_CYCLE:
                 self._open_cycle(unit, config)

@@ -18,6 +18,7 @@ from grid.access.tables import PolicyRow
 from grid.aggregation.base import Aggregator
 from grid.aggregation.clipped import ClippedMean
 from grid.aggregation.tensor_file import TensorFile
+from grid.federated.averaging.strategies import installed_strategy
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.intake.registry import format_of
 from grid.federated.state.policy_tables import CyclePolicyRow
@@ -137,8 +138,9 @@ def _check(policy: CyclePolicy, server: ServerConfig, has_plan: bool) -> None:
         raise _refuse(
             "that it clips each contribution: of these reports only the sum is seen", "report_format"
         )
-    if server.aggregator != "mean":
-        raise _refuse("that it clips contributions itself: the aggregator must be mean", "aggregator")
+    name = server.strategy.name
+    if not installed_strategy(name).under_policy:
+        raise _refuse(f"that it clips contributions itself, and {name} cannot do with that", "aggregator")
 
 
 def _refuse(what: str, field: str) -> InvalidConfig:

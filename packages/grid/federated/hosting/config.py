@@ -17,7 +17,7 @@ import msgspec
 from grid.federated.hosting.authentication import Authentication, check_authentication
 from syft_ext.errors import InvalidConfig
 
-__all__ = ["ClientConfig", "ServerConfig"]
+__all__ = ["ClientConfig", "ServerConfig", "StrategyChoice"]
 
 OVER_SELECTION = 1.3
 """Slots per cycle for each report wanted, when ``max_workers`` does not say: some workers never report."""
@@ -30,6 +30,13 @@ _Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Speed = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class StrategyChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A strategy and what is set of it; what is not has the strategy's own default."""
+
+    name: str
+    parameters: dict[str, Any] = {}
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,8 +67,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     authentication: Authentication | None = None
     """What a worker's token must satisfy; absent = anybody may take part."""
 
-    aggregator: str = "mean"
-    """Aggregation strategy when no averaging plan is hosted (``grid.aggregation.STRATEGIES``)."""
+    aggregator: str | StrategyChoice = "mean"
+    """Aggregation strategy when no averaging plan is hosted (:mod:`grid.aggregation.strategies`): its name, or
+    ``{"name": …, "parameters": {…}}``."""
     weighting: Literal["samples", "none"] = "none"
     """``samples``: each report counts by its ``metrics.samples``, which is then compulsory."""
     report_format: _Name = "plain"
@@ -90,6 +98,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             return self.max_workers
         wanted = UNBOUNDED_CAP if self.goal is None else math.ceil(self.goal * OVER_SELECTION)
         return max(wanted, self.min_workers or 1, self.min_diffs or 1)
+
+    @property
+    def strategy(self) -> StrategyChoice:
+        """``aggregator``, however it was spelled."""
+        return StrategyChoice(name=self.aggregator) if isinstance(self.aggregator, str) else self.aggregator
 
     @property
     def requires_speed_test(self) -> bool:

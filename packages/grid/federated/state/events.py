@@ -23,6 +23,8 @@ __all__ = [
     "ReportReceived",
     "ReportUnusable",
     "SlotsChanged",
+    "StateForgotten",
+    "TrainingEnded",
     "WakeAt",
     "WakeForWorkAt",
     "WorkDue",
@@ -60,6 +62,13 @@ class ReportUnusable(TransactionEvent):
     unit: Unit
     assignment_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEnded(TransactionEvent):
+    """``unit.process`` will have no further cycle: what was kept for one can go."""
+
+    unit: Unit
 
 
 # -- outside ---------------------------------------------------------------------------------------
@@ -112,6 +121,13 @@ class CycleForgotten(Event):
 
     process_id: str
     cycle_id: str
+    contents: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StateForgotten(Event):
+    """What a strategy kept is needed no more: this is committed. ``contents``: as in :class:`CycleForgotten`."""
+
     contents: Mapping[str, int]
 
 
