@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from grid import schema
 from grid.audit.log import AuditLog
+from grid.concurrency.job_queues import open_jobs
 from grid.installation.adopt import Adoption, adopt, look
 from grid.installation.claim import Installation
 from grid.installation.service import InstallationService
@@ -40,6 +41,7 @@ def open_node(
     address: str = "",
     database_url: str | None = None,
     contents_url: str | None = None,
+    jobs: str = "local:",
     clock: Clock | None = None,
 ) -> Node:
     """A node whose state is in ``home``, its tables up to date, not started.
@@ -52,12 +54,14 @@ def open_node(
         address: the URL under which others reach it, when it is known.
         database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
         contents_url: where contents are (:mod:`grid.storage.blobs.registry`); files inside ``home`` when None.
+        jobs: URL of the queue of background work (:mod:`grid.concurrency.job_queues`).
 
-    Raises :class:`InvalidConfig` for a URL of either that is none, :class:`Unavailable` when it cannot be reached,
+    Raises :class:`InvalidConfig` for a URL of these that is none, :class:`Unavailable` when it cannot be reached,
     and a refusal if database, contents and home do not belong together (:meth:`Installation.check`).
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or SystemClock()
+    queue = open_jobs(jobs, clock)
     installation = open_installation(kind, home, database_url, contents_url, clock)
     identity, database = installation.identity, installation.database
     try:
@@ -77,6 +81,7 @@ def open_node(
         database=database,
         contents=installation.contents,
         journal=AuditLog(identity, database, home, clock),
+        jobs=queue,
         clock=clock,
         address=address,
     )

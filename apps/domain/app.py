@@ -62,4 +62,5 @@ def build(home: Path, settings: DomainSettings) -> Node:
         address=settings.address.rstrip("/"),
         database_url=settings.database_url or None,
         contents_url=settings.contents or None,
+        jobs=settings.job_queue,
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from syft_ext.errors import GridError, InvalidConfig
 
@@ -26,19 +26,22 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """Args:
     what: what is registered, for errors ("report format").
-    group: the entry points' group; each refers to something that makes a ``T`` when it is called.
-    builtin: name → maker of those that come with Grid.
+    group: the entry points' group.
+    builtin: those that come with Grid, by name: what an entry point would refer to.
     error: what is raised for a name that cannot be had.
+    make: makes a ``T`` of what an entry point refers to; by default it is called.
     """
 
     def __init__(
         self,
         what: str,
         group: str,
-        builtin: Mapping[str, Callable[[], T]],
+        builtin: Mapping[str, Any],
         error: type[GridError] = InvalidConfig,
+        make: Callable[[Any], T] = lambda found: found(),
     ) -> None:
-        self._what, self._group, self._builtin, self._error = what, group, builtin, error
+        self._what, self._group, self._builtin = what, group, builtin
+        self._error, self._maker = error, make
         self._lock = threading.Lock()
         self._made: dict[str, T] = {}
 
@@ -68,14 +71,14 @@ class Registry(Generic[T]):
             told = ", ".join(f"{point.name} = {point.value}" for point in points)
             raise self._error(f"more than one {self._what} is called {name[:80]!r}: {told}")
         if name in self._builtin:
-            return self._builtin[name]()
+            return self._maker(self._builtin[name])
         if not points:
             raise self._error(f"no {self._what} {name[:80]!r}, there are: {', '.join(self.names())}")
         return self._load(points[0])
 
     def _load(self, point: EntryPoint) -> T:
         try:
-            made: T = point.load()()
+            made = self._maker(point.load())
         except Exception as error:
             raise self._error(
                 f"the {self._what} {point.name!r} ({point.value}) cannot be loaded: {error}"

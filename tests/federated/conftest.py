@@ -30,5 +30,6 @@ def clock() -> ManualClock:
 def manual(database: Database, blobs: FileBlobStore, clock: ManualClock) -> Iterator[Driver]:
     """A pipeline whose timers only run in ``driver.pipeline.scheduler.timers.run_due()``."""
     driver = Driver(database, blobs, clock)
+    driver.pipeline.queue.start()
     yield driver
     driver.pipeline.stop()

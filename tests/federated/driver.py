@@ -10,12 +10,13 @@ from typing import Any
 
 from grid.aggregation.base import Aggregator
 from grid.aggregation.tensor_file import TensorFile
+from grid.concurrency.local_jobs import LocalJobs
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
-from syft_ext.clock import Clock
+from syft_ext.clock import Clock, SystemClock
 from syft_ext.errors import Unsupported
 from syft_ext.messages.federated import CheckInReply, ReportReply
 from syft_ext.tensors import Layout
@@ -39,6 +40,23 @@ class NoPlans:
         raise Unsupported("this test runs no plan")
 
 
+class DrivenPipeline(TrainingPipeline):
+    """A pipeline with a job queue of its own, which starts and stops with it, as a node's does."""
+
+    def __init__(self, database: Database, blobs: BlobStore, clock: Clock | None, **options: Any) -> None:
+        clock = clock or SystemClock()
+        self.queue = LocalJobs(clock)
+        super().__init__(database, blobs, clock=clock, jobs=self.queue, **options)
+
+    def start(self) -> None:
+        self.queue.start()
+        super().start()
+
+    def stop(self) -> None:
+        self.queue.stop()
+        super().stop()
+
+
 class Driver:
     """A pipeline and the ids of its one training."""
 
@@ -47,7 +65,7 @@ class Driver:
     ) -> None:
         options.setdefault("plans", NoPlans())
         options.setdefault("rng", random.Random(7))
-        self.pipeline = TrainingPipeline(database, blobs, secret=SECRET, clock=clock, **options)
+        self.pipeline = DrivenPipeline(database, blobs, clock, secret=SECRET, **options)
         self.process_id = ""
 
     def host(

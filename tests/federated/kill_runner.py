@@ -112,7 +112,7 @@ def live(url: str, directory: Path, version: str, kill_at: int, aggregator: Any 
         for index in range(WORKERS):
             take_part(driver, directory, cycle, index)
         driver.completed(cycle)
-    assert driver.pipeline.executor.drain()
+    assert driver.pipeline.drain()
     driver.pipeline.stop()
     database.close()
 

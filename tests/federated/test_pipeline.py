@@ -98,7 +98,7 @@ def test_reports_are_removed_once_they_are_averaged(driver: Driver) -> None:
     for value, part in enumerate(parts):
         driver.report(part, _diff(value))
     driver.completed(1)
-    assert driver.pipeline.executor.drain()
+    assert driver.pipeline.drain()
     driver.pipeline.garbage.stop()
     # The plan and two checkpoints.
     assert len(set(driver.pipeline.store.blobs.digests())) == 3

@@ -119,7 +119,7 @@ def test_a_sum_made_again_after_a_restart_is_the_same_to_the_last_bit(driver: Dr
         parts = [driver.join() for _ in reports]
         for index, (part, report) in enumerate(zip(parts, reports, strict=True)):
             if restart:
-                assert driver.pipeline.executor.drain()
+                assert driver.pipeline.drain()
                 driver.pipeline.sums.close()  # the memory of a process that died
             driver.report(part, report, samples=index + 1)
         driver.completed(1)
@@ -134,10 +134,10 @@ def test_a_replica_that_starts_takes_nothing_from_another(manual: Driver) -> Non
     store = manual.pipeline.store
     with store.unit(manual.process_id) as unit:
         held = Outbox(store, "other").put(unit, AGGREGATE, "x")
-    manual.pipeline.jobs.start()
+    manual.pipeline.averaging.start()
     assert Outbox(store, "third").take(held) is None
     same = Driver(store.database, store.blobs, store.clock, replica="other")
-    same.pipeline.jobs.start()
+    same.pipeline.averaging.start()
     assert Outbox(store, "third").take(held) is not None
 
 
@@ -160,11 +160,11 @@ def test_what_another_replica_finished_is_not_kept(driver: Driver) -> None:
         for cycle in (1, 2, 3):
             parts = [driver.join() for _ in range(2)]
             driver.report(parts[0], _diff(1.0))
-            assert driver.pipeline.executor.drain()
+            assert driver.pipeline.drain()
             assert len(driver.pipeline.sums._running) == 1, "of this cycle, and of none before"
             other.report(parts[1], _diff(2.0))
             other.completed(cycle)
-            assert other.pipeline.executor.drain()
+            assert other.pipeline.drain()
             assert other.pipeline.sums._running == {}
     finally:
         other.pipeline.stop()

@@ -24,7 +24,7 @@ def _diff(value: float) -> dict[str, Any]:
 def _turn(driver: Driver, clock: ManualClock, seconds: float) -> None:
     clock.advance(seconds)
     driver.pipeline.scheduler.timers.run_due()
-    assert driver.pipeline.executor.drain()
+    assert driver.pipeline.drain()
 
 
 def _events(driver: Driver, entity: str) -> list[tuple[str, str]]:
@@ -80,7 +80,7 @@ def test_the_goal_closes_a_cycle_before_its_time(manual: Driver, clock: ManualCl
     manual.host({"num_cycles": 2, "max_diffs": 1, "cycle_length": 60})
     _turn(manual, clock, 30)
     manual.report(manual.join(), _diff(1.0))
-    assert manual.pipeline.executor.drain()
+    assert manual.pipeline.drain()
     assert manual.view.cycle == 2
     _turn(manual, clock, 59)  # the second cycle has a minute of its own
     assert _events(manual, "cycle").count(("collecting", "collecting")) == 0
@@ -193,7 +193,7 @@ def test_a_worker_rests_for_so_many_cycles(manual: Driver) -> None:
             assert reply.reason == "resting"
             part = manual.join()
         manual.report(part, _diff(1.0))
-        assert manual.pipeline.executor.drain()
+        assert manual.pipeline.drain()
     assert took_part == [1, 4], "two cycles of rest in between"
     assert manual.view.status == "completed"
 

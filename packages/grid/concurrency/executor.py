@@ -1,4 +1,4 @@
-"""Background work, one job after the other for each training, several trainings beside each other."""
+"""Background work, one job after the other for each key, several keys beside each other."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ LINGER = 2.0
 
 
 class SerialExecutor:
-    """Runs jobs of one key in order and never two at once; a slow training holds up no other.
+    """Runs jobs of one key in order and never two at once; a slow one holds up no other key.
 
     A job that is submitted while an equal one (same key and name) still waits is not queued again.
     Threads are started when there is work and end when there was none for a while.
+
+    Args:
+        threads: so many at most; ``name`` is theirs.
     """
 
-    def __init__(self, threads: int = 4) -> None:
+    def __init__(self, threads: int = 4, name: str = "grid-federated") -> None:
+        self._name = name
         lock = threading.Lock()
         self._work_there, self._changed = threading.Condition(lock), threading.Condition(lock)
         self._queues: dict[str, deque[tuple[str, Job]]] = {}
@@ -53,7 +57,7 @@ class SerialExecutor:
             if not self._left:
                 return
             self._left -= 1
-        threading.Thread(target=self._run, name="grid-federated", daemon=True).start()
+        threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def drain(self, timeout: float = 60.0) -> bool:
         """Wait until nothing is queued or running; whether that came within ``timeout`` seconds."""
@@ -76,11 +80,11 @@ class SerialExecutor:
             try:
                 job()
             except Exception:
-                logger.exception("job %s of training %s failed", name, key)
+                logger.exception("job %s of %s failed", name, key)
             self._done(key)
 
     def _next(self) -> str | None:
-        """A training with work, which nobody else has now; None when the thread is to end."""
+        """A key with work, which nobody else has now; None when the thread is to end."""
         with self._work_there:
             self._waiting += 1
             self._work_there.wait_for(lambda: self._ready or self._stopping, LINGER)

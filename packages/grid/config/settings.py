@@ -183,6 +183,13 @@ class DomainSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fiel
             description="Bytes of kept results that a user who may not upload data may have.",
         ),
     ] = 1 << 30
+    job_queue: Annotated[
+        str,
+        Meta(
+            description='URL of the queue of background work: "local:", this process, or what an installed '
+            "package brings (entry point group grid.job_queues)."
+        ),
+    ] = "local:"
     environment_provider: Annotated[
         str,
         Meta(

@@ -7,6 +7,7 @@ import random
 from grid.aggregation.base import Aggregator
 from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.executor import SerialExecutor
+from grid.concurrency.jobs import JobQueue
 from grid.federated.averaging.aggregator import AggregationJobs
 from grid.federated.averaging.garbage import Garbage
 from grid.federated.averaging.model_updater import ModelMemory, ModelUpdater
@@ -44,6 +45,7 @@ class TrainingPipeline:
         secret: the node's own secret: request keys are derived from it, and what seals the secrets of
             trainings; so it must survive restarts.
         plans: runs hosted averaging plans, and checks plans when they are hosted.
+        jobs: where closed cycles are averaged. Stopped before the pipeline is.
         bus: where the parts tell one another what happens (:mod:`grid.federated.state.events`).
         replica: the name of this process among those that share the database; the same after a restart.
         rng: draws random pools; seed it to repeat a run.
@@ -60,6 +62,7 @@ class TrainingPipeline:
         *,
         secret: bytes,
         plans: PlanRunner,
+        jobs: JobQueue,
         clock: Clock | None = None,
         bus: EventBus | None = None,
         replica: str = "main",
@@ -86,10 +89,10 @@ class TrainingPipeline:
             return make_aggregator(definition, base, blobs, plans, strategies)
 
         updater = ModelUpdater(store, strategies, StrategyStates(store, bus), models)
-        self.executor = SerialExecutor()
+        self._jobs, self.executor = jobs, SerialExecutor()
         self.sums = CycleSums(store, bus, definition, policies, make)
-        self.jobs = AggregationJobs(
-            store, bus, lifecycle, Outbox(store, replica), self.sums, updater, self.executor
+        self.averaging = AggregationJobs(
+            store, bus, lifecycle, Outbox(store, replica), self.sums, updater, self.executor, jobs
         )
         self.garbage = Garbage(store, bus)
         self.recovery = Recovery(store, definition, lifecycle, updater, make)
@@ -99,8 +102,12 @@ class TrainingPipeline:
     def start(self) -> None:
         self.definitions.configs.seal_old_rows(self.store.database)
         self.recovery.start()
-        self.jobs.start()
+        self.averaging.start()
         self.scheduler.start()
+
+    def drain(self, timeout: float = 60.0) -> bool:
+        """Wait until no work is left that can be done now; whether that came within ``timeout`` seconds."""
+        return self.executor.drain(timeout) and self._jobs.drain(timeout)
 
     def stop(self) -> None:
         self.scheduler.stop()

@@ -50,6 +50,7 @@ class FederatedService(Service):
             plans=self._plans,
             clock=node.clock,
             bus=node.events,
+            jobs=node.jobs,
             replica=replica_name(node.home),
             models=self._contents,
         )

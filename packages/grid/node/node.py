@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
+from grid.concurrency.jobs import JobQueue
 from grid.node.auditing import objects_of, where
 from grid.node.events import EventBus
 from grid.node.journal import Journal
@@ -43,6 +44,7 @@ class Node:
         database: opened, its tables up to date (:func:`grid.schema.upgrade`). Closed by :meth:`stop`.
         contents: where the bytes of objects and models are.
         journal: where it is written down who did what. Closed by :meth:`stop`.
+        jobs: runs background work; not started. Stopped by :meth:`stop`.
         address: the URL under which others reach it, when it is known.
     """
 
@@ -57,16 +59,19 @@ class Node:
         database: Database,
         contents: BlobStore,
         journal: Journal,
+        jobs: JobQueue,
         clock: Clock,
         address: str = "",
     ) -> None:
         self.kind, self.home, self.name, self.address = kind, home, name, address
         self.clock, self.identity, self.id = clock, identity, identity.node_id
         self.tokens = Tokens(identity, clock)
-        self.db, self.blobs, self.journal = database, contents, journal
+        self.db, self.blobs, self.journal, self.jobs = database, contents, journal, jobs
         self.events = EventBus()  # what services tell one another
         self._replay = ReplayGuard(self.clock)
         self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
+        dead = Gauge("grid_dead_jobs", "Background jobs that failed too often", registry=self.metrics)
+        dead.set_function(lambda: len(jobs.dead_letters()))
         self.map = ServiceMap()
         self.services: list[Service] = []
         for make in services:
@@ -81,10 +86,12 @@ class Node:
 
     def start(self) -> None:
         self.journal.start()
+        self.jobs.start()
         for service in self.services:
             service.start()
 
     def stop(self) -> None:
+        self.jobs.stop()  # what runs needs the services behind it
         for service in reversed(self.services):
             try:
                 service.stop()

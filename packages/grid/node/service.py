@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from grid.concurrency.jobs import JobQueue
 from grid.node.events import EventBus
 from grid.node.journal import Journal
 from grid.node.principal import Principal
@@ -115,6 +116,7 @@ class ServiceNode(Protocol):
     blobs: BlobStore
     journal: Journal
     events: EventBus
+    jobs: JobQueue
     metrics: CollectorRegistry
     map: ServiceMap
     services: list[Service]

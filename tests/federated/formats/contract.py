@@ -119,7 +119,7 @@ class FormatContract:
             process_id = self.host(home, name)
             home.cycle(changes[:2], name)
             if restart:
-                assert home.pipeline.executor.drain()
+                assert home.pipeline.drain()
                 home.restart()
             home.cycle(changes[2:], name)
             home.until(process_id, 1)
@@ -191,7 +191,7 @@ class FormatContract:
         changes = self.changes(8)
         home.cycle(changes[:2])
         pipeline = home.pipeline
-        assert pipeline.executor.drain()
+        assert pipeline.drain()
         (running,) = pipeline.sums._running.values()
         contents = self._stored(home)
         assert len(contents) == 2

@@ -38,7 +38,7 @@ class TestSealed(FormatContract):
         """Whoever closes the cycle early can open nothing."""
         process_id = self.host(home, max_diffs=1, num_cycles=1)
         home.cycle(self.changes(1, 1))
-        assert home.pipeline.executor.drain()
+        assert home.pipeline.drain()
         assert key_host.refusals == 1
         assert home.pipeline.views.process(process_id).cycle_status == "aggregating"  # it is tried again
 

@@ -1,15 +1,30 @@
-"""The aggregator's jobs: reports are added while they arrive, and a cycle that is closed gets its model."""
+"""The aggregator's jobs: reports are added while they arrive, and a cycle that is closed gets its model.
+
+What goes through the node's job queue, and what does not:
+
+- To average a closed cycle and write its model is a job (:data:`AVERAGE`): a few ids say what it is about, any
+  process that has database and contents can do it, and it is done once for a cycle. That it must be done, and how
+  often it was tried, stands in the outbox, in the transaction that closed the cycle, and so survives everything;
+  the queue brings it to whoever does it, and tries again what fails before the outbox could say so.
+- The sum that grows while reports arrive stays direct, on an executor of this process: it is memory of this
+  process, whose contents have just been received into memory, and comes with every report.
+- Plans are proved, and their prices taken, within the request that hosts or submits them: who sent it waits for
+  the answer. Old contents are given up by this process (:mod:`grid.federated.averaging.garbage`): what is cooled
+  and used again is its own memory and files, and what fails is found by the sweep.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from contextlib import ExitStack
+from dataclasses import asdict
 
 from sqlalchemy import insert
 
 from grid.aggregation.base import Aggregate
 from grid.concurrency.executor import SerialExecutor
+from grid.concurrency.jobs import JobQueue
 from grid.concurrency.offload import offload
 from grid.federated.averaging.model_updater import ModelUpdater
 from grid.federated.averaging.sums import CycleSum, CycleSums
@@ -36,6 +51,9 @@ __all__ = ["AGGREGATE", "AggregationJobs"]
 
 logger = logging.getLogger(__name__)
 
+AVERAGE = "federated.average"
+"""Job: do the work of an outbox message."""
+
 AGGREGATE = "aggregate"
 """Outbox topic: average the reports of the cycle (key) and apply the result."""
 
@@ -59,11 +77,13 @@ class AggregationJobs:
         sums: CycleSums,
         updater: ModelUpdater,
         executor: SerialExecutor,
+        jobs: JobQueue,
     ) -> None:
         self._store, self._bus, self._lifecycle, self._outbox = store, bus, lifecycle, outbox
-        self._sums, self._updater, self._executor = sums, updater, executor
+        self._sums, self._updater, self._executor, self._jobs = sums, updater, executor, jobs
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[str, int, int]] = {}  # cycle, reports and bytes that wait, by training
+        jobs.handle(AVERAGE, lambda args: self._close(Message(**args)))
         bus.subscribe(ReportReceived, self._prepare)
         bus.subscribe(ReportAccepted, self._advance)
         bus.subscribe(CycleClosed, self._put)
@@ -113,7 +133,10 @@ class AggregationJobs:
             self._bus.publish(WakeForWorkAt(min(later)))
 
     def _work(self, message: Message) -> None:
-        self._executor.submit(message.process_id, f"close {message.key}", lambda: self._close(message))
+        attempt = message.attempts if message.token else message.attempts + 1
+        self._jobs.submit(
+            AVERAGE, asdict(message), key=message.process_id, idempotency_key=f"{message.id}/{attempt}"
+        )
 
     # -- closing a cycle
 
@@ -122,6 +145,10 @@ class AggregationJobs:
         message = queued if queued.token else self._outbox.take(queued)
         if message is None:
             return
+        with self._sums.turn(message.process_id):
+            self._close_now(message)
+
+    def _close_now(self, message: Message) -> None:
         try:
             with ExitStack() as scope:
                 self._bus.publish(AveragingStarts(message.process_id, scope))

@@ -103,7 +103,9 @@ class CycleSum:
 
 
 class CycleSums:
-    """Adds reports to the sum of their cycle, in the order of acceptance. One caller at a time for each training.
+    """Adds reports to the sum of their cycle, in the order of acceptance.
+
+    Who adds, or finishes a sum, has the training's :meth:`turn`.
 
     Args:
         make: the aggregator of a training, given its base model (strategy or hosted averaging plan).
@@ -121,28 +123,37 @@ class CycleSums:
         self._policies, self._make = policies, make
         self._lock = threading.Lock()
         self._running: dict[str, CycleSum] = {}
+        self._turns: dict[str, threading.Lock] = {}
         bus.subscribe(CycleForgotten, lambda event: self.drop(event.cycle_id))
 
     def __contains__(self, cycle_id: str) -> bool:
         return cycle_id in self._running
 
+    def turn(self, process_id: str) -> threading.Lock:
+        """Held around everything that is done to the sums of a training."""
+        with self._lock:
+            return self._turns.setdefault(process_id, threading.Lock())
+
     def prepare(self, process_id: str, cycle_id: str) -> None:
         """Begin the sum of a cycle, unless that is finished or cannot be averaged (closing it says why)."""
-        if cycle_id not in self and self._is_unfinished(cycle_id):
-            with suppress(GridError):
-                self._begin(process_id, cycle_id)
+        with self.turn(process_id):
+            if cycle_id not in self and self._is_unfinished(cycle_id):
+                with suppress(GridError):
+                    self._begin(process_id, cycle_id)
 
     def go_on(self, process_id: str, cycle_id: str) -> None:
         """Add what came, unless the cycle is finished already, or its reports stay closed until it is closed."""
-        if not format_of(self._definitions.get(process_id).server).streams or not self._is_unfinished(
-            cycle_id
-        ):
-            return
-        try:
-            self.add_accepted(process_id, cycle_id)
-        except Exception:
-            self.drop(cycle_id)  # it may be half added; closing the cycle begins anew and says what is wrong
-            raise
+        with self.turn(process_id):
+            streams = format_of(self._definitions.get(process_id).server).streams
+            if not streams or not self._is_unfinished(cycle_id):
+                return
+            try:
+                self.add_accepted(process_id, cycle_id)
+            except Exception:
+                self.drop(
+                    cycle_id
+                )  # half added, perhaps; closing the cycle begins anew and says what is wrong
+                raise
 
     def _is_unfinished(self, cycle_id: str) -> bool:
         return bool(self._store.read(_UNFINISHED, {"cycle_id": cycle_id}))
@@ -153,7 +164,7 @@ class CycleSums:
             self.drop(cycle_id)
 
     def add_accepted(self, process_id: str, cycle_id: str) -> CycleSum:
-        """The sum of the cycle with everything that was accepted until now.
+        """The sum of the cycle with everything that was accepted until now. The caller has the :meth:`turn`.
 
         Unusable reports are taken back. Raises what stands in the way of the average.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, insert, literal_column, select, update
 
 from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
@@ -37,7 +37,12 @@ _DONE = PreparedStatement(delete(t.OutboxMessage).where(*_OWN, t.OutboxMessage.s
 _PUT = PreparedStatement(insert(t.OutboxMessage))
 _FAILED = PreparedStatement(update(t.OutboxMessage).where(*_OWN))
 _PENDING = select(
-    t.OutboxMessage.id, t.OutboxMessage.topic, t.OutboxMessage.key, t.OutboxMessage.process_id
+    t.OutboxMessage.id,
+    t.OutboxMessage.topic,
+    t.OutboxMessage.key,
+    t.OutboxMessage.process_id,
+    literal_column("0", Integer),  # no lease
+    t.OutboxMessage.attempts,
 ).where(t.OutboxMessage.status == "pending", t.OutboxMessage.available_at <= bindparam("now"))
 _NEXT = select(t.OutboxMessage.available_at).where(t.OutboxMessage.status == "pending")
 _RELEASE = update(t.OutboxMessage).where(
@@ -47,7 +52,8 @@ _RELEASE = update(t.OutboxMessage).where(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """``key`` names what the work is about: the same topic and key is never queued twice."""
+    """``key`` names what the work is about: the same topic and key is never queued twice. ``token`` is that of the
+    lease, 0 without one; ``attempts`` counts those that were begun."""
 
     id: str
     topic: str

@@ -1,0 +1,1 @@
+"""What every job queue must do, and the one of this process."""
