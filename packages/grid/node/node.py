@@ -80,11 +80,13 @@ class Node:
     # -- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        """Begin the audit log, then the services in the order in which they were added."""
         self.journal.start()
         for service in self.services:
             service.start()
 
     def stop(self) -> None:
+        """Stop the services in the reverse order, also after one that fails; then close log and database."""
         for service in reversed(self.services):
             try:
                 service.stop()
