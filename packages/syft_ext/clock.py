@@ -9,11 +9,15 @@ __all__ = ["Clock", "ManualClock", "SystemClock"]
 
 
 class Clock(Protocol):
+    """What is asked for the time, everywhere."""
+
     def now(self) -> float:
         """Seconds since the epoch."""
 
 
 class SystemClock:
+    """The machine's clock, which may be set back."""
+
     def now(self) -> float:
         return time.time()
 
@@ -28,4 +32,5 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
+        """Let so many seconds pass at once."""
         self._now += seconds

@@ -99,6 +99,7 @@ class GridError(Exception):
         self.extra = extra
 
     def to_problem(self) -> Problem:
+        """The document that the node answers with (``application/problem+json``)."""
         return Problem(
             type=f"urn:grid:error:{self.code}",
             title=self.title,
@@ -110,114 +111,170 @@ class GridError(Exception):
 
 
 class BadRequest(GridError):
+    """Malformed, wrongly typed or inconsistent input: the same request will not do later either."""
+
     code, status, title = "bad-request", 400, "The request is malformed"
 
 
 class InvalidEnvelope(BadRequest):
+    """What came cannot be read as a signed message, or answers another one."""
+
     code, title = "invalid-envelope", "The message cannot be read"
 
 
 class InvalidTensors(BadRequest):
+    """A tensor file that contradicts itself, or the model or the object that it is for."""
+
     code, title = "invalid-tensors", "The tensors do not match"
 
 
 class InvalidPlan(BadRequest):
+    """A plan that does not pass its checks, exceeds its limits, or gives other results than it says."""
+
     code, title = "invalid-plan", "The plan does not pass its checks"
 
 
 class InvalidConfig(BadRequest):
+    """A training's configuration, or a node's, that cannot be honoured; ``extra`` may name the field."""
+
     code, title = "invalid-config", "The configuration cannot be honoured"
 
 
 class OperationFailed(BadRequest):
+    """A remote operation failed on its values. Only who may read them is told: it says something of them."""
+
     code, title = "operation-failed", "The operation failed on these values"
 
 
 class Unauthenticated(GridError):
+    """No identity, or one that does not verify; e-mail or password is wrong."""
+
     code, status, title = "unauthenticated", 401, "Authentication is needed"
 
 
 class BadSignature(Unauthenticated):
+    """The signature is not that of the key that it ought to be: of the sender, or of the known node."""
+
     code, title = "bad-signature", "The signature does not verify"
 
 
 class ExpiredMessage(Unauthenticated):
+    """Issued too long ago, too far ahead, or before the node started; ``extra`` may hold the node's time."""
+
     code, title = "expired-message", "The message is outside the time window"
 
 
 class ReplayedMessage(Unauthenticated):
+    """The node has seen this nonce of this sender before."""
+
     code, title = "replayed-message", "The message was received before"
 
 
 class InvalidToken(Unauthenticated):
+    """The token is forged, expired, revoked, of another key or of another node: log in again."""
+
     code, title = "invalid-token", "The token is not valid here"
 
 
 class TotpRequired(Unauthenticated):
+    """The password is right; the login needs a one-time code too, or this code is wrong or used."""
+
     code, title = "totp-required", "The login needs a one-time code"
 
 
 class NotLoggedIn(Unauthenticated):
+    """The SDK has no credentials for this node; the text says how to log in. No node raises it."""
+
     code, title = "not-logged-in", "You are not logged in to this node"
 
 
 class Forbidden(GridError):
+    """The identity is known, and lacks the permission; what one may not even find is :class:`NotFound`."""
+
     code, status, title = "forbidden", 403, "You lack the permission"
 
 
 class NotFound(GridError):
+    """There is no such thing, or none that the caller may find: the two cannot be told apart."""
+
     code, status, title = "not-found", 404, "There is no such thing here"
 
 
 class RequestTimeout(GridError):
+    """The client did not send all of its request in time."""
+
     code, status, title = "request-timeout", 408, "The request did not come in time"
 
 
 class Conflict(GridError):
+    """It exists already, or its state does not allow this now."""
+
     code, status, title = "conflict", 409, "The current state does not allow this"
 
 
 class ForeignDatabase(Conflict):
+    """The database belongs to another node: this one does not start on it."""
+
     code, title = "foreign-database", "The database belongs to another node"
 
 
 class ForeignContents(Conflict):
+    """The store of contents belongs to another database: the node does not start, and nothing is deleted."""
+
     code, title = "foreign-contents", "The store of contents belongs to another database"
 
 
 class DatabaseLost(Conflict):
+    """The database is empty where the home knows of another: restore it, or ``grid … adopt``."""
+
     code, title = "database-lost", "The database is empty, and there was another one"
 
 
 class DatabaseOutdated(Conflict):
+    """The database is older than what the home has seen: restore a newer one, or ``grid … adopt``."""
+
     code, title = "database-outdated", "The database is older than what its node has seen"
 
 
 class SessionLost(GridError):
+    """The compute session was closed, expired or ended with its process; its values are gone."""
+
     code, status, title = "session-lost", 410, "The compute session is gone"
 
 
 class TooLarge(GridError):
+    """More bytes, rows or values than are taken or let out; ``extra`` mostly holds the ``limit``."""
+
     code, status, title = "too-large", 413, "The request is too large"
 
 
 class Unsupported(GridError):
+    """It was understood, and is not offered here; the text says what is, where there is something."""
+
     code, status, title = "unsupported", 422, "This is not supported here"
 
 
 class TooManyRequests(GridError):
+    """A limit on how many or how often; where ``extra`` has ``retry_after``, try again after so many seconds."""
+
     code, status, title = "too-many-requests", 429, "Too many requests"
 
 
 class InternalError(GridError):
+    """The node failed. Its log has the details, the answer has none."""
+
     code, status, title = "internal", 500, "The node failed to answer"
 
 
 class Unavailable(GridError):
+    """Not ready, stopping, or not to be reached: trying again may help."""
+
     code, status, title = "unavailable", 503, "The service is not available"
 
 
 class DeadlineExceeded(GridError):
+    """It was not done in the time that the caller gave it. It may be done all the same."""
+
     code, status, title = "deadline-exceeded", 504, "The deadline passed"
 
 

@@ -30,6 +30,7 @@ class Identity:
 
     @classmethod
     def generate(cls) -> Identity:
+        """A fresh key pair, in memory only."""
         return cls(SigningKey.generate())
 
     @classmethod
@@ -56,6 +57,7 @@ class Identity:
 
     @property
     def node_id(self) -> str:
+        """The id of the node that has this key: see :func:`node_id_of`."""
         return node_id_of(self.verify_key)
 
     def sign(self, data: bytes) -> bytes:
@@ -76,6 +78,7 @@ class Identity:
         )
 
     def public_pem(self) -> bytes:
+        """The public key as SubjectPublicKeyInfo (RFC 8410), for libraries that check tokens."""
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -70,14 +70,17 @@ class TensorSpec:
 
     @property
     def itemsize(self) -> int:
+        """Bytes per element."""
         return DTYPES[self.dtype][1]
 
     @property
     def numel(self) -> int:
+        """Elements; 1 for a tensor without dimensions."""
         return math.prod(self.shape)
 
     @property
     def torch_dtype(self) -> torch.dtype:
+        """Loads torch."""
         import torch
 
         dtype: torch.dtype = getattr(torch, DTYPES[self.dtype][0])
@@ -94,10 +97,12 @@ class Layout:
 
     @property
     def data_size(self) -> int:
+        """Bytes of the data section."""
         return max((spec.stop for spec in self.specs), default=0)
 
     @property
     def total_size(self) -> int:
+        """Bytes of the whole file, header included."""
         return self.data_offset + self.data_size
 
     def same_tensors(self, other: Layout) -> bool:

@@ -182,6 +182,7 @@ def user_id_of(client: Any, who: str) -> str:
 
 
 def session_rows(sessions: Any) -> list[dict[str, Any]]:
+    """Sessions as rows of a table: since when, and for how many minutes more each is good."""
     import time
 
     import msgspec

@@ -101,6 +101,7 @@ def locked(session: Session, grant_id: str) -> Grant | None:
 
 
 def grant_view(grant: Grant, now: float) -> GrantView:
+    """The grant as it is shown, with what it is worth at ``now`` (seconds since the epoch)."""
     return GrantView(
         id=grant.id,
         scope=grant.scope,

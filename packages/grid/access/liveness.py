@@ -17,11 +17,16 @@ class GrantConditions(Protocol):
     """A grant, or what is known of one. ``expires_at`` and ``uses_left`` are None when unlimited."""
 
     @property
-    def revoked_at(self) -> float | None: ...
+    def revoked_at(self) -> float | None:
+        """When it was taken back, in seconds since the epoch; None while it was not."""
+
     @property
-    def expires_at(self) -> float | None: ...
+    def expires_at(self) -> float | None:
+        """From when on it counts no more, in seconds since the epoch."""
+
     @property
-    def uses_left(self) -> int | None: ...
+    def uses_left(self) -> int | None:
+        """How often it may still be used; 0 once the last use was spent."""
 
 
 def state_of(grant: GrantConditions, now: float) -> GrantState:

@@ -92,6 +92,7 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
+        """Whether the reason is one to say yes."""
         return self.reason not in _REFUSALS
 
 

@@ -38,12 +38,15 @@ class Viewer:
 
     @property
     def is_network(self) -> bool:
+        """Whether it is an associated Network, which only finds."""
         return not self.user_id
 
     def owns(self, owner_id: str | None) -> bool:
+        """Whether the viewer is that user; never for a Network, nor for what has no owner (any more)."""
         return bool(self.user_id) and self.user_id == owner_id
 
     def may_change(self, owner_id: str | None) -> bool:
+        """Whether the viewer may change what that user put there: its owner and managers may."""
         return self.manager or self.owns(owner_id)
 
 

@@ -25,10 +25,13 @@ __all__ = ["GroupManager", "set_groups"]
 
 
 class GroupManager:
+    """Groups in the database. What an actor may change of them is decided here, not by who calls."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def all(self) -> list[GroupView]:
+        """All groups by name, each with its members."""
         with self._db.read() as session:
             members: dict[str, list[str]] = {}
             for row in session.scalars(select(GroupMember).order_by(GroupMember.user_id)):
@@ -37,10 +40,12 @@ class GroupManager:
             return [_view_with(group, members.get(group.id, [])) for group in groups]
 
     def get(self, group_id: str) -> GroupView:
+        """The group with its members. Raises :class:`NotFound`."""
         with self._db.read() as session:
             return _view(session, _found(session, group_id))
 
     def create(self, actor: Principal, name: str, users: list[str], flags: Iterable[str]) -> GroupView:
+        """Make a group of these users (ids). Raises :class:`Conflict` if there is one of that name."""
         group = Group(id=new_id(), name=name, **dict.fromkeys(FLAGS, False))
         try:
             with self._db.transaction() as session:
@@ -76,6 +81,7 @@ class GroupManager:
             raise Conflict(f"there is a group {name!r} already, or a user was deleted just now") from error
 
     def delete(self, actor: Principal, group_id: str) -> None:
+        """Delete it; its users stay, and lose what it permitted. Refused as :meth:`update` is."""
         with self._db.transaction() as session:
             group = _found(session, group_id, lock=True)
             _change(session, actor, group, users=None, flags=frozenset())

@@ -21,6 +21,8 @@ WINDOW = 300.0
 
 
 class KeyManager:
+    """Keys of users in the database. To register one takes it from nobody; a login with it does."""
+
     def __init__(self, db: Database, clock: Clock, node_id: str) -> None:
         self._db = db
         self._clock = clock

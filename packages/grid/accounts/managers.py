@@ -25,6 +25,8 @@ PASSWORDS = Passwords()
 
 @dataclass(frozen=True, slots=True)
 class Managers:
+    """What the operations on people share; each of their services has its own, by :meth:`of`."""
+
     settings: SettingsManager
     users: UserManager
     roles: RoleManager
@@ -53,6 +55,8 @@ class Managers:
 
 
 class AccountService(Service):
+    """What the services of people have in common: their managers, and asking for a password again."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._managers = Managers.of(node)

@@ -12,6 +12,8 @@ __all__ = ["OwnAccountService", "SecondFactorService"]
 
 
 class OwnAccountService(AccountService):
+    """What people do with their own accounts. What weakens an account needs its password again."""
+
     @handles(m.GetMe)
     def me(self, ctx: Context, message: m.GetMe) -> m.UserView:
         return self._managers.users.get(ctx.principal.id)

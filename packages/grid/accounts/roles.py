@@ -20,6 +20,7 @@ USER_ROLE = "User"
 
 
 def role_named(session: Session, name: str) -> Role:
+    """The role of that name, letter by letter. Raises :class:`NotFound`."""
     role = session.scalars(select(Role).where(Role.name == name)).one_or_none()
     if role is None:
         raise NotFound(f"there is no role {name[:80]!r}")
@@ -27,23 +28,29 @@ def role_named(session: Session, name: str) -> Role:
 
 
 def view_of(role: Role) -> RoleView:
+    """The role as it is shown, flag by flag."""
     flags = {name: getattr(role, name) for name in FLAGS}
     return RoleView(id=role.id, name=role.name, seed=role.seed, **flags)
 
 
 class RoleManager:
+    """Roles in the database. What an actor may change of them is decided here, not by who calls."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def all(self) -> list[RoleView]:
+        """All roles in the order in which they were made, the seed roles first."""
         with self._db.read() as session:
             return [view_of(role) for role in session.scalars(select(Role).order_by(Role.id))]
 
     def get(self, role_id: int) -> RoleView:
+        """The role. Raises :class:`NotFound`."""
         with self._db.read() as session:
             return view_of(_found(session, role_id))
 
     def create(self, actor: Principal, name: str, flags: dict[str, bool]) -> RoleView:
+        """Raises :class:`Forbidden` for a flag that the actor lacks, :class:`Conflict` if the name is taken."""
         require_covers(actor, frozenset(flag for flag, on in flags.items() if on), "the role")
         role = Role(name=name, seed=False, **flags)
         try:
@@ -56,6 +63,7 @@ class RoleManager:
     def update(
         self, actor: Principal, role_id: int, name: str | None, flags: dict[str, bool | None]
     ) -> RoleView:
+        """Change what is not None (rules: :class:`~syft_ext.messages.accounts.UpdateRole`)."""
         try:
             with self._db.transaction() as session:
                 role = _found(session, role_id, lock=True)
@@ -75,6 +83,7 @@ class RoleManager:
         return view_of(role)
 
     def delete(self, actor: Principal, role_id: int) -> None:
+        """Raises :class:`Conflict` for a seed role, and while somebody has the role."""
         try:
             with self._db.transaction() as session:
                 role = _found(session, role_id, lock=True)

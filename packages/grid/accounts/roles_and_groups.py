@@ -11,6 +11,8 @@ __all__ = ["GroupService", "RoleService"]
 
 
 class RoleService(AccountService):
+    """The operations on roles; who may change which is :class:`RoleManager`'s to say."""
+
     @handles(m.CreateRole)
     def create(self, ctx: Context, message: m.CreateRole) -> m.RoleView:
         flags = {name: bool(getattr(message, name)) for name in FLAGS}
@@ -38,6 +40,8 @@ class RoleService(AccountService):
 
 
 class GroupService(AccountService):
+    """The operations on groups; who may change which is :class:`GroupManager`'s to say."""
+
     @handles(m.CreateGroup)
     def create(self, ctx: Context, message: m.CreateGroup) -> m.GroupView:
         return self._managers.groups.create(ctx.principal, message.name, message.users, message.flags)

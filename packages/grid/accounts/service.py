@@ -84,6 +84,8 @@ class AuthService(AccountService):
 
 
 class UserService(AccountService):
+    """The operations on accounts: sign-up, and what administrators do with the accounts of others."""
+
     @handles(m.SignUp)
     def sign_up(self, ctx: Context, message: m.SignUp) -> m.UserView:
         settings = self._managers.settings.load()

@@ -25,6 +25,8 @@ __all__ = ["SessionManager"]
 
 
 class SessionManager:
+    """Sessions in the database: a token is good as long as the session that it was given out for is there."""
+
     def __init__(
         self, db: Database, clock: Clock, tokens: Tokens, passwords: Passwords, totp: TotpManager
     ) -> None:

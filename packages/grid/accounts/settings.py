@@ -27,11 +27,14 @@ def load_settings(session: Session) -> NodeSetup | None:
 
 
 class SettingsManager:
+    """The node's settings: one row, which the set-up writes."""
+
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
 
     def load(self) -> NodeSetup | None:
+        """The settings; None before the set-up."""
         with self._db.read() as session:
             return load_settings(session)
 

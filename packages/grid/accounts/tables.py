@@ -42,6 +42,8 @@ class Role(Base):
 
 
 class User(Base):
+    """A person's account. ``disabled_at``: seconds since the epoch; None while they may log in."""
+
     __tablename__ = "users"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -124,6 +126,8 @@ class Group(Base):
 
 
 class GroupMember(Base):
+    """That a user is in a group. It goes with either of them."""
+
     __tablename__ = "user_group_members"
 
     group_id: Mapped[str] = mapped_column(ForeignKey("user_groups.id", ondelete="CASCADE"), primary_key=True)

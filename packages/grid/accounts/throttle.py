@@ -32,6 +32,7 @@ class Subject:
 
     @classmethod
     def email(cls, email: str) -> Subject:
+        """By the address that was given, whether or not somebody has it; spelling in capitals is the same one."""
         return cls("email", email.strip().casefold(), 10)
 
     @classmethod
@@ -45,6 +46,7 @@ class Subject:
 
     @classmethod
     def sign_up(cls, address: str) -> Subject:
+        """By network address, as :meth:`remote`, and counted apart from logins."""
         return cls("sign-up", cls.remote(address).name, 50)
 
     @property

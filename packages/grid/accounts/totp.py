@@ -92,6 +92,7 @@ class TotpManager:
         raise _own(problem)
 
     def renew_recovery_codes(self, user_id: str, code: str) -> list[str]:
+        """Fresh recovery codes, in place of all old ones. ``code`` is used up; raises what is wrong with it."""
         with self._db.transaction() as session:
             problem = self._accept(session, _confirmed(session, user_id), code)
             if problem is None:
@@ -99,6 +100,7 @@ class TotpManager:
         raise _own(problem)
 
     def remove(self, user_id: str, code: str) -> None:
+        """Ask for codes no more. ``code`` is of the device or a recovery code; raises what is wrong with it."""
         with self._db.transaction() as session:
             problem = self._accept(session, _confirmed(session, user_id), code)
             if problem is None:

@@ -35,6 +35,8 @@ def normalize_email(text: str) -> str:
 
 
 class UserManager:
+    """Accounts in the database. What an actor may change of another's is decided here, not by who calls."""
+
     def __init__(self, db: Database, clock: Clock, passwords: Passwords) -> None:
         self._db = db
         self._clock = clock
@@ -43,6 +45,7 @@ class UserManager:
     # -- look ---------------------------------------------------------------------------------------
 
     def get(self, user_id: str) -> UserView:
+        """The user with role, groups and keys. Raises :class:`NotFound`."""
         with self._db.read() as session:
             return user_views(session, [_found(session, user_id)])[0]
 
@@ -105,6 +108,7 @@ class UserManager:
     # -- one's own account --------------------------------------------------------------------------
 
     def change_email(self, user_id: str, email: str) -> UserView:
+        """Change a user's own, whose password was asked for. Raises :class:`Conflict` if it is taken."""
         email = normalize_email(email)
         try:
             with self._db.transaction() as session:
@@ -153,6 +157,7 @@ class UserManager:
             raise Conflict("there is an account with this e-mail already") from error
 
     def delete(self, actor: Principal, user_id: str) -> None:
+        """Delete another's account with its sessions and keys. Raises as :func:`editable`."""
         with self._db.transaction() as session:
             user = editable(session, actor, user_id)
             session.delete(user)

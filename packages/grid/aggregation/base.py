@@ -57,7 +57,8 @@ class Aggregator(Protocol):
     """
 
     @property
-    def computes(self) -> bool: ...
+    def computes(self) -> bool:
+        """See above; fixed for a strategy."""
 
     def accumulate(self, contribution: Contribution) -> None:
         """Take one contribution in. Its file must stay until the next :meth:`settle`."""

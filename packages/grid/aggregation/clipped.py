@@ -45,6 +45,7 @@ class ClippedMean:
         self._count = 0
 
     def accumulate(self, contribution: Contribution) -> None:
+        """Add it, scaled down to the clipping norm over all its tensors; all weigh the same."""
         if not self._sums:
             self._sums = [np.zeros(_elements(run)) for run in self._base.runs]
         squares = sum(float(np.dot(part, part)) for _, part in self._pieces(contribution))
@@ -87,6 +88,7 @@ class ClippedMean:
         """Nothing is put off."""
 
     def merge(self, other: Self) -> None:
+        """Add what the other has summed up. Noise comes once, in :meth:`finish`."""
         if not self._sums:
             self._sums = other._sums
         elif other._sums:
@@ -96,6 +98,7 @@ class ClippedMean:
         other.close()
 
     def finish(self) -> Aggregate:
+        """The sum, with noise of deviation z·C on each number, divided by the number of reports."""
         if not self._count:
             raise Conflict("there is nothing to average")
         noise = Noise(self._noise * self._clip)
@@ -108,6 +111,7 @@ class ClippedMean:
         return Aggregate(self._base.runs, values, 1.0, self._count, float(self._count))
 
     def close(self) -> None:
+        """Give up the sums."""
         self._sums, self._count = [], 0
 
 

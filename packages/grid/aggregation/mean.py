@@ -43,6 +43,7 @@ class WeightedMean:
         self._base_weight = 0.0
 
     def accumulate(self, contribution: Contribution) -> None:
+        """Keep its file for the next :meth:`settle`, which adds several in one pass over the sums."""
         factor = contribution.weight if contribution.kind == "diff" else -contribution.weight
         if contribution.file.places == self._base.places:
             self._pending.append((contribution.file, factor))
@@ -58,6 +59,7 @@ class WeightedMean:
             self._base_weight += contribution.weight
 
     def merge(self, other: Self) -> None:
+        """Add what the other has summed up, after both have settled."""
         self.settle()
         other.settle()
         if not self._sums:
@@ -71,6 +73,7 @@ class WeightedMean:
         other.close()
 
     def finish(self) -> Aggregate:
+        """The mean. From what came as trained parameters the base is taken off here, once for all."""
         if not self._count:
             raise Conflict("there is nothing to average")
         if self._base_weight:
@@ -81,6 +84,7 @@ class WeightedMean:
         return Aggregate(self._base.runs, sums, 1.0 / self._weight, self._count, self._weight)
 
     def close(self) -> None:
+        """Give up the sums, and the files that wait to be added."""
         self._sums, self._pending = [], []
         self._count = 0
         self._weight = self._base_weight = 0.0

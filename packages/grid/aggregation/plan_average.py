@@ -228,6 +228,7 @@ class IterativePlanAverage(_PlanAverage):
         self._steps: list[list[Raw | None]] = []
 
     def accumulate(self, contribution: Contribution) -> None:
+        """The first difference is the first average; each further one is a step, put off to run together."""
         item = _difference(self._base, contribution)
         if not self._count:
             self._average = item
@@ -256,6 +257,7 @@ class IterativePlanAverage(_PlanAverage):
             self._ours = True
 
     def finish(self) -> Aggregate:
+        """The average as the plan left it after the last step."""
         if not self._count:
             raise Conflict("there is nothing to average")
         self.settle()
@@ -263,6 +265,7 @@ class IterativePlanAverage(_PlanAverage):
         return _aggregate(self._base, average, self._count)
 
     def close(self) -> None:
+        """Give up the average and the steps that were put off."""
         self._average, self._steps, self._count = [], [], 0
 
 
@@ -274,12 +277,14 @@ class BatchPlanAverage(_PlanAverage):
         self._contributions: list[Contribution] = []
 
     def accumulate(self, contribution: Contribution) -> None:
+        """Keep it until the end. Raises :class:`TooLarge` when all together pass ``MEMORY_LIMIT`` bytes."""
         self._contributions.append(contribution)
         size = len(self._contributions) * self._base.layout.data_size
         if size > MEMORY_LIMIT:
             raise TooLarge(f"{size} bytes of reports for a plan that is not iterative", limit=MEMORY_LIMIT)
 
     def finish(self) -> Aggregate:
+        """Call the plan once, with all. Raises :class:`InvalidPlan` if it takes another number of reports."""
         parts, self._contributions = self._contributions, []
         if not parts:
             raise Conflict("there is nothing to average")
@@ -310,4 +315,5 @@ class BatchPlanAverage(_PlanAverage):
         return [(leaves[0].dtype, weights.shape, narrow(weights, leaves[0].dtype).view(np.uint8))]
 
     def close(self) -> None:
+        """Give up the reports."""
         self._contributions = []

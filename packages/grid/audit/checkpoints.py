@@ -41,6 +41,7 @@ class Checkpoints:
             self._kept, self._end = checkpoint.seq, self._end + len(line)
 
     def close(self) -> None:
+        """Close the file; no checkpoint can be written after that."""
         os.close(self._fd)
 
 

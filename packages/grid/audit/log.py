@@ -82,6 +82,7 @@ class AuditLog:
         self._group.submit(None)
 
     def close(self) -> None:
+        """Close the file of checkpoints. May be called twice; the entries are in the database."""
         if self._checkpoints is not None:
             self._checkpoints.close()
             self._checkpoints = None

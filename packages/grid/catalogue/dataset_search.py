@@ -25,6 +25,8 @@ _decode = msgspec.msgpack.Decoder(SearchEntry).decode
 
 
 class DatasetSearch:
+    """The source of datasets: from memory for associated Networks, which ask often, else from the database."""
+
     kind = "dataset"
 
     def __init__(self, db: Database) -> None:
@@ -32,6 +34,7 @@ class DatasetSearch:
         self._index = PublishedIndex(db)
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
+        """What fits and the viewer may find, newest first, with published statistics and owners' addresses."""
         found = self._index.search(query) if viewer.is_network else None
         if found is None:
             return self._ask(query, viewer)

@@ -165,6 +165,7 @@ class Published:
 
 
 def published_of(dataset: LoadedDataset) -> Published:
+    """What its owner publishes of the dataset, and nothing else: all that a search compares or shows."""
     row, fields = dataset.row, frozenset(dataset.row.published)
     assets = _assets(dataset, fields)
     details: dict[str, object] = {"assets": msgspec.to_builtins(assets)}

@@ -51,6 +51,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class DatasetManager:
+    """``load_viewer`` arguments are asked inside the transaction, so that groups are those of the moment."""
+
     def __init__(self, db: Database, blobs: BlobStore, clock: Clock) -> None:
         self._db = db
         self._blobs = blobs
@@ -59,12 +61,14 @@ class DatasetManager:
     # -- look ---------------------------------------------------------------------------------------
 
     def get(self, load_viewer: ViewerLoader, dataset_id: str) -> DatasetView:
+        """The dataset as the viewer may see it. Raises :class:`NotFound` also for what they may not find."""
         with self._db.read() as session:
             viewer = load_viewer(session)
             (found,) = load(session, [visible(session, viewer, dataset_id)])
             return view_of(found, viewer, current_policy(session))
 
     def all(self, load_viewer: ViewerLoader, message: ListDatasets) -> list[DatasetView]:
+        """Those that the viewer may find, newest first."""
         with self._db.read() as session:
             viewer = load_viewer(session)
             query = select(DatasetRow).where(findable(viewer))
@@ -77,6 +81,7 @@ class DatasetManager:
             return [view_of(view, viewer, policy) for view in load(session, page)]
 
     def mock(self, load_viewer: ViewerLoader, dataset_id: str, asset: str) -> Download:
+        """The mock's bytes. Raises :class:`NotFound` where there is none, or the dataset does not publish it."""
         with self._db.read() as session:
             viewer = load_viewer(session)
             row = visible(session, viewer, dataset_id)
@@ -92,6 +97,7 @@ class DatasetManager:
     # -- change -------------------------------------------------------------------------------------
 
     def create(self, load_viewer: ViewerLoader, message: CreateDataset) -> DatasetView:
+        """A dataset of the viewer's. Raises :class:`Conflict` if they have one of that name."""
         now = self._clock.now()
         with self._changing(f"you have a dataset {message.name!r} already") as session:
             viewer = load_viewer(session)
@@ -115,6 +121,7 @@ class DatasetManager:
             return self.finish(session, viewer, row)
 
     def update(self, load_viewer: ViewerLoader, message: UpdateDataset) -> DatasetView:
+        """Change what is not None; assets with other content get a new version. Raises as :func:`changeable`."""
         with self._changing("there is such a dataset of this owner already") as session:
             viewer = load_viewer(session)
             row = changeable(session, viewer, message.dataset_id, content=message.assets is not None)

@@ -35,6 +35,8 @@ class MadeMock:
 
 
 class DerivedManager:
+    """Computes from private data what its owner wants published; nobody else may ask for it."""
+
     def __init__(self, db: Database, blobs: BlobStore, datasets: DatasetManager) -> None:
         self._db, self._blobs, self._datasets = db, blobs, datasets
 
@@ -65,6 +67,7 @@ class DerivedManager:
     # -- mocks --------------------------------------------------------------------------------------
 
     def mock(self, load_viewer: ViewerLoader, message: MakeMock) -> MadeMock:
+        """A mock for the caller to keep. Raises :class:`BadRequest` for a kind of data without a schema."""
         with self._db.read() as session:
             row = changeable(session, load_viewer(session), message.dataset_id, content=True)
             asset = asset_of(session, row, message.asset)

@@ -44,6 +44,7 @@ class ObjectManager:
     # -- look ---------------------------------------------------------------------------------------
 
     def find(self, load_viewer: ViewerLoader, message: ListObjects) -> list[ObjectView]:
+        """The objects that fit and that the viewer may find, newest first."""
         statement = matching(message.text, message.tags, message.kind or None, None)
         with self._db.read() as session:
             viewer = load_viewer(session)
@@ -55,6 +56,7 @@ class ObjectManager:
             return [view_of(info, viewer) for info in infos_of(session, page)]
 
     def describe(self, load_viewer: ViewerLoader, object_id: str) -> ObjectView:
+        """The object, without its content. Raises :class:`NotFound` also for what the viewer may not find."""
         with self._db.read() as session:
             viewer = load_viewer(session)
             now = self._clock.now()
@@ -109,6 +111,7 @@ class ObjectManager:
     def put(
         self, viewer: Viewer, message: PutObject, chunks: Iterable[bytes | bytearray | memoryview]
     ) -> ObjectView:
+        """Store ``chunks`` as an object of the viewer's; it is there once this returns."""
         info = self.store.put_stream(self.describe_new(viewer.user_id, message), chunks)
         return view_of(info, viewer)
 
@@ -121,6 +124,7 @@ class ObjectManager:
     # -- change -------------------------------------------------------------------------------------
 
     def update(self, load_viewer: ViewerLoader, message: UpdateObject) -> ObjectView:
+        """Change what is not None. Raises :class:`Forbidden` for readers of what the viewer does not govern."""
         with self._db.transaction() as session:
             viewer = load_viewer(session)
             info = changeable(session, viewer, message.object_id, self._clock.now())
@@ -157,6 +161,7 @@ class ObjectManager:
             )
 
     def delete(self, load_viewer: ViewerLoader, object_id: str) -> None:
+        """Delete what the viewer may change. Raises :class:`Conflict` while a dataset uses it."""
         with self._db.read() as session:
             changeable(session, load_viewer(session), object_id, self._clock.now())
         try:
@@ -196,6 +201,7 @@ def _whole_view(session: Session, info: ObjectInfo, viewer: Viewer) -> ObjectVie
 
 
 def view_of(info: ObjectInfo, viewer: Viewer) -> ObjectView:
+    """The object as the viewer sees it: who reads and finds it is shown to whoever may change it."""
     shown = viewer.may_change(info.owner)
     return ObjectView(
         id=info.id,

@@ -100,6 +100,8 @@ def changed(session: Session) -> None:
 
 
 class PublishedIndex:
+    """Answers searches of Networks from memory; what it holds is valid until something of it is committed."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._known = CommitScopedCache(db)

@@ -62,6 +62,7 @@ class Query:
 
     @property
     def words(self) -> list[str]:
+        """The words of ``text``, folded as what they are compared with."""
         return fold(self.text).split()
 
     def matches(self, entry: SearchEntry, more: str = "") -> bool:
@@ -85,6 +86,7 @@ def _within(value: int | None, low: int | None, high: int | None) -> bool:
 
 
 def query_of(message: SearchQuery | SearchPublished) -> Query:
+    """The query that a message asks, with the names of columns folded."""
     return Query(
         text=message.text,
         tags=tuple(message.tags),
@@ -122,11 +124,14 @@ class SearchSource(Protocol):
 
 
 class SearchService(Service):
+    """Asks every source that was offered; what users find and what Networks find are two operations."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._sources: list[SearchSource] = []
 
     def add(self, source: SearchSource) -> None:
+        """Ask this source too from now on; see :func:`offer`."""
         self._sources.append(source)
 
     @handles(SearchQuery)
@@ -174,6 +179,7 @@ class ObjectSearch:
         self._node = node
 
     def search(self, query: Query, viewer: Viewer) -> list[SearchEntry]:
+        """Objects that fit, newest first. They have no name and no columns, and so none fits a query for these."""
         if query.name or query.columns:
             return []
         statement = matching(query.text, query.tags, None, None).where(

@@ -28,6 +28,8 @@ def _viewer_loader(ctx: Context) -> Callable[[Session], Viewer]:
 
 
 class ObjectService(Service):
+    """The operations on objects; which objects an operation touched is noted for the audit log."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._objects = ObjectManager(node.db, node.blobs, node.clock)
@@ -64,6 +66,8 @@ class ObjectService(Service):
 
 
 class DatasetService(Service):
+    """The operations on datasets. It registers datasets and objects as what searches find."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._objects = ObjectManager(node.db, node.blobs, node.clock)

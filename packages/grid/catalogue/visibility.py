@@ -38,6 +38,7 @@ def findable_by_every_user() -> ColumnElement[bool]:
 
 
 def newest(query: S) -> S:
+    """The query in the order of listings: newest first, and by id where several were made at once."""
     return query.order_by(DatasetRow.created_at.desc(), DatasetRow.id)
 
 

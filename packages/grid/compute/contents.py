@@ -22,6 +22,7 @@ _SHORT = {code: short for short, code in CODES.items()}
 
 
 def short_dtype(spec: TensorSpec) -> str:
+    """The dtype as plans write it (``f32``, ``b``), of one as tensor files do (``F32``, ``BOOL``)."""
     return _SHORT[spec.dtype]
 
 
@@ -50,6 +51,7 @@ class Content:
             raise
 
     def tensors(self) -> list[TensorLayout]:
+        """Names, dtypes and shapes, in the order of the file; a number is one without dimensions."""
         return [
             TensorLayout(name=spec.name, dtype=short_dtype(spec), shape=list(spec.shape))
             for spec in self._layout.specs

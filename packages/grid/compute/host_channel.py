@@ -56,6 +56,7 @@ class HostChannel:
 
     @property
     def over(self) -> bool:
+        """Whether the connection is lost: nothing is answered over it any more."""
         return self._over
 
     def greeted(self) -> None:

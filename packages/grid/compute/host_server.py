@@ -38,6 +38,7 @@ class HostServer:
         self.protections: list[str] = []
 
     def greet(self, channel: socket.socket) -> None:
+        """Tell whoever connects that the process is ready, and what it may and may not do."""
         p.send(channel, p.Ready(self.protections, self._whole.limit))
 
     def serve(self, channel: socket.socket) -> bool:

@@ -58,6 +58,7 @@ class HostedSession:
     # -- bytes that come in -------------------------------------------------------------------------
 
     def stage(self, area: p.Area, size: int) -> None:
+        """Make room for ``size`` bytes; what was staged there before is dropped. Raises :class:`TooLarge`."""
         self._take(area)
         self.memory.check(size)
         if size:
@@ -83,6 +84,10 @@ class HostedSession:
     # -- steps --------------------------------------------------------------------------------------
 
     def run(self, message: p.Run) -> p.Ran:
+        """Run the steps. A step that is refused leaves no value behind, and does not stop those after it.
+
+        Raises :class:`Conflict` unless the first step is the one whose turn it is.
+        """
         if message.first != self.done:
             raise Conflict(f"{self.done} actions have run, the next cannot be {message.first}")
         failures: list[Failure] = []
@@ -196,6 +201,7 @@ class HostedSession:
     # -- what goes out ------------------------------------------------------------------------------
 
     def types(self, numbers: Sequence[int]) -> p.Types:
+        """Of each value, in this order. Raises :class:`NotFound`, or why the value never came about."""
         found = []
         for number in numbers:
             layout = self._value(number).layout
@@ -223,6 +229,7 @@ class HostedSession:
         return p.Prepared(size, hasher.hexdigest(), ticket, failure), [] if ticket else pieces
 
     def read(self, message: p.Read) -> list[memoryview]:
+        """Bytes of a prepared file, as views. Raises :class:`NotFound` when newer files have taken its place."""
         pieces = self._files.get(message.ticket)
         if pieces is None:
             raise NotFound("too many downloads of this session at once; fetch again")
@@ -241,6 +248,7 @@ class HostedSession:
     # -- as a whole ---------------------------------------------------------------------------------
 
     def state(self) -> p.SessionState:
+        """What a node that has restarted needs to go on with this session."""
         begin = self.begin
         return p.SessionState(
             session_id=begin.session_id,

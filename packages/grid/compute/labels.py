@@ -69,6 +69,7 @@ class Labels:
         return label
 
     def define(self, outs: Sequence[int], label: int) -> None:
+        """Give all of ``outs`` the label; the last one is what numbers of later values must lie above."""
         for out in outs:
             self._of[out] = label
         if outs:
@@ -81,10 +82,12 @@ class Labels:
         self.last = last
 
     def room(self, more: int) -> None:
+        """Raise :class:`TooLarge` unless the session may have so many values more."""
         if len(self._of) + more > MAX_VALUES:
             raise TooLarge(f"a session holds at most {MAX_VALUES} values", limit=MAX_VALUES)
 
     def drop(self, action: Drop) -> None:
+        """Forget values; those that are not there are passed over."""
         for value in action.values:
             self._of.pop(value, None)
 
@@ -100,6 +103,7 @@ class Labels:
         return len(self.sources) if found is None else found
 
     def add_source(self, number: int, source: Source) -> None:
+        """Note what was loaded as the source of that number, unless it is there already."""
         if number == len(self.sources):
             self.sources.append(source)
 

@@ -41,6 +41,7 @@ class Outputs:
     # -- to the user --------------------------------------------------------------------------------
 
     def check(self, ctx: Context, session: ComputeSession, message: CheckValues) -> ValueAccess:
+        """Whether the user may have the values now, and which objects stand in the way. Spends no grant."""
         session.wait_for(message.after)
         objects = _sources(session, message.values)
         session.channel.call(p.Inspect(session.id, message.values), p.Types)  # tells of refused actions
@@ -101,6 +102,10 @@ class Outputs:
     # -- into the store -----------------------------------------------------------------------------
 
     def keep(self, ctx: Context, session: ComputeSession, message: KeepValues) -> ObjectView:
+        """Store values as an object, derived from what they were computed from: that is not to have read them.
+
+        Raises :class:`Forbidden` where a source may not be computed with any more.
+        """
         session.wait_for(message.after)
         kind, names = _names(message)
         prepared, inline = self._prepare(session, message.values, names, blank=True)

@@ -102,6 +102,8 @@ class Attach(msgspec.Struct, frozen=True, tag=True):
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
+    """Drop a session with all its values."""
+
     session_id: str
 
 
@@ -181,7 +183,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    pass
+    """It was done, and there is nothing to say of it."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -201,6 +203,8 @@ class Ran(msgspec.Struct, frozen=True, tag=True):
 
 
 class Types(msgspec.Struct, frozen=True, tag=True):
+    """dtype (as plans write it) and shape of each value that was asked for, in that order."""
+
     types: list[tuple[str, list[int]]]
 
 
@@ -237,6 +241,8 @@ class SessionState(msgspec.Struct, frozen=True):
 
 
 class Sessions(msgspec.Struct, frozen=True, tag=True):
+    """The answer to :class:`Attach`."""
+
     sessions: list[SessionState]
 
 
@@ -247,6 +253,8 @@ REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 class Header(msgspec.Struct, frozen=True):
+    """What comes next on the stream, in bytes: the message, and the bulk after it."""
+
     body: int
     bulk: int
 

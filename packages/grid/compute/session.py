@@ -66,6 +66,7 @@ class ComputeSession:
         return session
 
     def view(self) -> ComputeSessionView:
+        """The session as its user sees it; ``memory`` and ``limit`` in bytes."""
         return ComputeSessionView(
             session_id=self.id,
             environment=self.environment,
@@ -80,6 +81,7 @@ class ComputeSession:
 
     @property
     def busy(self) -> bool:
+        """Whether somebody is using it, so that it must not expire."""
         return self._users > 0
 
     @contextmanager

@@ -68,6 +68,7 @@ class SessionMemory:
             raise TooLarge("all your sessions in this environment need more than its memory")
 
     def add(self, size: int) -> None:
+        """Count ``size`` bytes more, or less; :meth:`check` was asked before."""
         self.used += size
         if self._whole is not None:
             self._whole.used += size
@@ -78,6 +79,7 @@ class SessionMemory:
         storage.users += 1
 
     def drop(self, storage: Storage) -> None:
+        """One value less on ``storage``, whose bytes are free with the last one."""
         storage.users -= 1
         self.add(-OVERHEAD - (0 if storage.users else storage.nbytes))
 

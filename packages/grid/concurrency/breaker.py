@@ -49,10 +49,12 @@ class Breaker:
             return entry.error if entry else ""
 
     def succeeded(self, key: str) -> None:
+        """Close the circuit: it answered."""
         with self._lock:
             self._circuits.pop(key, None)
 
     def failed(self, key: str, now: float, error: str) -> None:
+        """Open the circuit at ``now`` (seconds), for twice as long as at the failure before."""
         with self._lock:
             entry = self._circuits.setdefault(key, _Circuit())
             entry.failures += 1

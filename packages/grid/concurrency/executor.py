@@ -39,6 +39,7 @@ class SerialExecutor:
         self._stopping = False
 
     def submit(self, key: str, name: str, job: Job) -> None:
+        """Queue ``job``, and return at once. What it raises is logged; after :meth:`stop` nothing is queued."""
         with self._work_there:
             if self._stopping:
                 return

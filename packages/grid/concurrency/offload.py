@@ -143,6 +143,7 @@ class Semaphore:
         return self._take(None)
 
     def acquire(self) -> None:
+        """Take a permit, and wait for one as long as it takes; greenlets let others run meanwhile."""
         if self._take(None):
             return
         overtaken = False
@@ -167,6 +168,7 @@ class Semaphore:
             return False
 
     def release(self) -> None:
+        """Give a permit back, from whichever thread, and wake who waits longest."""
         with self._guard:
             self._free += 1
             woken = self._waiters.popleft() if self._waiters else None

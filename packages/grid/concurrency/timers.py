@@ -61,10 +61,12 @@ class Timers:
             return None
 
     def start(self) -> None:
+        """From now on what is due fires in a thread of its own."""
         self._thread = threading.Thread(target=self._run, name="grid-timers", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
+        """Wait for the one that fires now; no other fires after that."""
         with self._changed:
             self._stopping = True
             self._changed.notify()

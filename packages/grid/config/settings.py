@@ -288,10 +288,12 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
+        """The values that are allowed; empty where any of the type is."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
     def is_list(self) -> bool:
+        """Whether it takes several values."""
         return get_origin(self.type) is list
 
 

@@ -20,6 +20,8 @@ __all__ = ["DashboardService"]
 
 
 class DashboardService(Service):
+    """Counts what is in the database at the moment it is asked; the counters are those of its Domain."""
+
     @handles(GetDashboard)
     def get(self, ctx: Context, message: GetDashboard) -> Dashboard:
         now = self.node.clock.now()

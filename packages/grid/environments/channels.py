@@ -30,6 +30,7 @@ class Use:
         self.sessions: set[str] = set()
 
     def request(self) -> None:
+        """Something is about to run."""
         self.at = self._clock.now()
 
     def reply(self, request: p.Request, reply: object) -> None:

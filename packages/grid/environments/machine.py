@@ -19,6 +19,8 @@ __all__ = ["ENDED", "LIVE", "EnvironmentEvent", "EnvironmentState", "decide"]
 
 
 class EnvironmentState(StrEnum):
+    """LIVE ones take part of what the node has. FAILED never ran; LOST ran, and ended without being told to."""
+
     CREATING = "creating"
     RUNNING = "running"
     FAILED = "failed"
@@ -28,6 +30,8 @@ class EnvironmentState(StrEnum):
 
 
 class EnvironmentEvent(StrEnum):
+    """What the provider reports, and DESTROY, which a user or the node's keeper asks for."""
+
     STARTED = "started"
     FAILED = "failed"
     GONE = "gone"

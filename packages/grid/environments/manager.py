@@ -50,13 +50,19 @@ class EnvironmentManager:
     # -- look ---------------------------------------------------------------------------------------
 
     def instances(self) -> list[m.InstanceType]:
+        """What environments can be made of; the first is made where none is named. Empty: none are made here."""
         return list(self._types.values())
 
     def all(self, principal: Principal, message: m.ListEnvironments) -> list[m.EnvironmentView]:
+        """The caller's, newest first. Raises :class:`Forbidden` to those who ask for all and manage nothing."""
         with self._db.read() as session:
             return records.listing(session, principal, message)
 
     def get(self, principal: Principal, environment_id: str, wait: float = 0.0) -> m.EnvironmentView:
+        """One that the caller may see, else :class:`NotFound`; what runs, with its use.
+
+        While it is being created or destroyed, the answer may take ``wait`` seconds.
+        """
         deadline = time.monotonic() + wait
         while True:
             with self._db.read() as session:
@@ -112,6 +118,10 @@ class EnvironmentManager:
     # -- make ---------------------------------------------------------------------------------------
 
     def create(self, principal: Principal, message: m.CreateEnvironment) -> m.EnvironmentView:
+        """Write it down and begin to make it; the answer says "creating".
+
+        Raises :class:`TooManyRequests` at the Domain's limit, :class:`Unsupported` where none are made.
+        """
         instance = self._instance(message.instance_type)
         now = self._clock.now()
         with self._one_at_a_time, self._db.transaction() as session:
@@ -198,6 +208,7 @@ class EnvironmentManager:
             return [row for row in records.live(session) if row.provider in self.providers]
 
     def status(self, row: EnvironmentRow) -> EnvironmentHealth:
+        """How the provider sees one that runs, or ran."""
         assert row.handle is not None  # what runs has one
         return self._provider(row).status(row.id, row.handle)
 

@@ -100,6 +100,7 @@ class TrainingPipeline:
         self.views = Views(store, definition)
 
     def start(self) -> None:
+        """Take up what an earlier process left: first what was being averaged, then the timers."""
         self.definitions.configs.seal_old_rows(self.store.database)
         self.recovery.start()
         self.averaging.start()
@@ -110,6 +111,7 @@ class TrainingPipeline:
         return self.executor.drain(timeout) and self._jobs.drain(timeout)
 
     def stop(self) -> None:
+        """Send away who waits, and end what works; the next start takes up what was under way."""
         self.scheduler.stop()
         self.notifier.close()
         self.assignments.close()

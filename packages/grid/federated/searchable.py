@@ -25,6 +25,8 @@ _ANY = PreparedStatement(select(TrainingProcess.id).where(TrainingProcess.latest
 
 
 class ModelSearch:
+    """The source of models: those of the trainings that are hosted here."""
+
     kind = "model"
 
     def __init__(self, db: Database) -> None:

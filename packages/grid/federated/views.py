@@ -66,6 +66,8 @@ _CHECKPOINT = (
 
 
 class Views:
+    """Reads trainings, cycles and history. Whether the caller may see them was asked before."""
+
     def __init__(self, store: TrainingStore, definitions: TrainingDefinitions) -> None:
         self._store, self._definitions = store, definitions
 

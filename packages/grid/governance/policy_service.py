@@ -17,6 +17,8 @@ __all__ = ["PolicyService"]
 
 
 class PolicyService(Service):
+    """The operations on the site's policy; until it is set, the default is in force."""
+
     @handles(p.GetPolicy)
     def get(self, ctx: Context, message: p.GetPolicy) -> p.PolicyView:
         with self.node.db.read() as session:

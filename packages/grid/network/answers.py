@@ -44,6 +44,7 @@ class Answers(Generic[E]):
         self._lock = threading.Lock()
 
     def get(self, domain: str, query: bytes) -> Remembered[E] | None:
+        """What that Domain answered to this query last; None when it is not known any more."""
         with self._lock:
             if (domain, query) in self._answers:
                 self._answers.move_to_end((domain, query))

@@ -112,6 +112,7 @@ class AssociationService(Service):
     # -- for the other services of this package -----------------------------------------------------
 
     def view(self, row: Association) -> AssociationView:
+        """The association as it is shown; ``online`` says how it is now, by the last sign of life."""
         return AssociationView(
             association_id=row.id,
             direction=row.direction,  # type: ignore[arg-type]

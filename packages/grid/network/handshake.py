@@ -34,6 +34,7 @@ CAPACITY = 256
 
 
 def new_challenge() -> bytes:
+    """32 random bytes, for the other side to sign: what it signed before is of no use."""
     return secrets.token_bytes(32)
 
 
@@ -142,5 +143,6 @@ class HandshakeBook:
         raise NotFound("this node began no such handshake")
 
     def end(self, handshake: Handshake) -> None:
+        """Forget a handshake, whatever came of it; one that is not open any more is passed over."""
         with self._lock:
             self._open.pop(handshake.id, None)

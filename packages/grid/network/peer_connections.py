@@ -46,6 +46,7 @@ class PeerConnections:
         return Connection(self.transport(address), self._identity, node_key=verify_key, clock=self._clock)
 
     def close(self) -> None:
+        """Close the connections to all peers."""
         with self._lock:
             transports = list(self._transports.values())
             self._transports.clear()

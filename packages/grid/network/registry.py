@@ -102,6 +102,7 @@ class Registry:
         )
 
     def accepted(self, direction: str, kind: str = "") -> Sequence[Association]:
+        """The accepted associations of a direction ("incoming", "outgoing"), with nodes of this kind if given."""
         conditions = [Association.direction == direction, Association.status == "accepted"]
         if kind:
             conditions.append(Association.kind == kind)

@@ -10,6 +10,8 @@ __all__ = ["MetadataService"]
 
 
 class MetadataService(Service):
+    """Says who the node is, to anybody: before that, nobody knows whose answers to expect."""
+
     @handles(GetMetadata)
     def metadata(self, ctx: Context, message: GetMetadata) -> NodeMetadata:
         return NodeMetadata(

@@ -85,12 +85,14 @@ class Node:
     # -- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        """Begin the audit log and the job queue, then the services in the order in which they were added."""
         self.journal.start()
         self.jobs.start()
         for service in self.services:
             service.start()
 
     def stop(self) -> None:
+        """Stop the jobs, then services in the reverse order, also after one that fails; then close log and database."""
         self.jobs.stop()  # what runs needs the services behind it
         for service in reversed(self.services):
             try:

@@ -37,6 +37,7 @@ class Principal:
     hint: str = ""
 
     def has(self, permission: Permission) -> bool:
+        """Whether the caller may use such operations at all; which objects they may touch is decided elsewhere."""
         if permission.kind == "anyone":
             return True
         if permission.kind == "signed":

@@ -140,6 +140,7 @@ class Service:
         self.node = node
 
     def handlers(self) -> Iterator[tuple[type[Message], Handler]]:
+        """Its operations: each message with the bound method that is marked to handle it."""
         for name in dir(type(self)):
             message = getattr(getattr(type(self), name), "__handles__", None)
             if message is not None:
@@ -193,6 +194,7 @@ class ServiceMap:
         self._handlers: dict[str, tuple[Operation, Handler]] = {}
 
     def add(self, service: Service) -> None:
+        """Take in the operations of a service. Raises :class:`TypeError` when one has a handler already."""
         for message, handler in service.handlers():
             spec = operation_of(message)
             if spec.name in self._handlers:
@@ -200,9 +202,11 @@ class ServiceMap:
             self._handlers[spec.name] = (spec, handler)
 
     def operations(self) -> list[Operation]:
+        """All operations of the node, by name."""
         return sorted((spec for spec, _ in self._handlers.values()), key=lambda spec: spec.name)
 
     def operation(self, name: str) -> Operation:
+        """The operation of that name. Raises :class:`NotFound` for one that this node does not have."""
         return self._find(name)[0]
 
     def _find(self, name: str) -> tuple[Operation, Handler]:

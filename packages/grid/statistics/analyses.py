@@ -91,6 +91,7 @@ class Analyses:
 
     @staticmethod
     def expiry(now: float) -> float:
+        """Until when an analysis that begins at ``now`` may ask on; seconds since the epoch."""
         return now + _SECONDS
 
     @staticmethod

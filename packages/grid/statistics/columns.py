@@ -28,10 +28,12 @@ class Column:
 
     @property
     def rows(self) -> int:
+        """How many values it has, missing ones included."""
         return self.spec.shape[0]
 
     @property
     def dtype(self) -> str:
+        """In torch's words: ``float32``."""
         return DTYPES[self.spec.dtype][0]
 
 

@@ -37,6 +37,7 @@ class Moments:
 
     @property
     def sum(self) -> Doubles:
+        """Per group; what rounding lost is added again. NaN or infinite where the values are."""
         with np.errstate(invalid="ignore"):
             compensated: Doubles = self._sum + self._lost
         return np.where(np.isfinite(compensated), compensated, self._sum)

@@ -49,6 +49,7 @@ class ClippedSums:
         return (self.high - self.low) / 2
 
     def clip(self, values: Doubles) -> Doubles:
+        """The values within the bounds: what lies outside counts as the nearer bound."""
         clipped: Doubles = np.clip(values, self.low, self.high)
         return clipped
 
@@ -102,6 +103,7 @@ def allowed_groups(keys: Sequence[Column], bounds: Mapping[str, tuple[float, flo
 
 
 def missing_bounds(name: str) -> BadRequest:
+    """The error for a column whose owner gave no bounds: without them no noise would cover any value."""
     return BadRequest(
         f"this site adds noise for the bounds of each column, and its owner gave none for {name!r} "
         "(low and high in the schema)",

@@ -35,6 +35,7 @@ class Candidates:
     kept: int = 0
 
     def keep(self, query: RankQuery, keys: Keys) -> None:
+        """Keep the values of a query's range, if all that is kept stays below the limit."""
         if self.kept + len(keys) <= _KEPT_IN_ALL:
             start, stop = _range(query)
             self.ranges.setdefault((query.column, query.group), []).append((start, stop, keys))

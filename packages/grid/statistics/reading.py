@@ -41,6 +41,7 @@ _RAW: dict[str, str] = {
 
 
 def rows_of(columns: Sequence[Column]) -> int:
+    """The rows that columns of one table have; 0 where there are none."""
     return columns[0].rows if columns else 0
 
 

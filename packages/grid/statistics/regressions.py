@@ -43,6 +43,8 @@ class _Matrix:
 
 
 class CoMomentSums:
+    """Means, and sums of products of deviations from them (columns × columns), over complete rows."""
+
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
         self.rows = 0
@@ -51,6 +53,7 @@ class CoMomentSums:
         self._products = np.zeros((len(names), len(names)))
 
     def add(self, columns: Sequence[NDArray[Any]]) -> None:
+        """Take in a stretch of rows, one array per column; rows with a NaN are left out."""
         matrix = self._matrix.fill(columns)
         count = matrix.shape[1]
         if not count:
@@ -65,6 +68,7 @@ class CoMomentSums:
         self.rows = total
 
     def result(self) -> CoMoments:
+        """What the site tells: the number of complete rows, the means, and the products row by row."""
         return CoMoments(
             columns=self.names,
             rows=self.rows,
@@ -92,6 +96,7 @@ class LogisticSums:
         self._hessian = np.zeros((columns + 1, columns + 1))
 
     def add(self, columns: Sequence[NDArray[Any]]) -> None:
+        """Take in a stretch, the target last. Raises :class:`BadRequest` for a target other than 0 and 1."""
         z = self._matrix.fill(columns)
         target = z[-1].copy()
         if not ((target == 0) | (target == 1)).all():
@@ -118,6 +123,7 @@ class LogisticSums:
         return int(4.0 * self._hessian[-1, -1])
 
     def result(self) -> LogisticPartial:
+        """What the site tells; the intercept is first in gradient and Hessian."""
         return LogisticPartial(
             rows=self.rows,
             likelihood=self._likelihood,

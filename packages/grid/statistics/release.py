@@ -106,6 +106,7 @@ def noisy_column(
 def noisy_histogram(
     column: str, histogram: Histogram, epsilon: float, minimum: int
 ) -> tuple[CountsInBins, bool]:
+    """Each bin's count with noise, hidden where the *noisy* count is too small; whether any is."""
     counts = noisy(histogram.counts, epsilon)
     hidden = counts < minimum if minimum > 1 else np.zeros(counts.shape, dtype=np.bool_)
     rows = [_list(row, mask, range(len(row))) for row, mask in zip(counts, hidden, strict=True)]

@@ -24,7 +24,8 @@ __all__ = ["ColumnWork", "Opened", "Sink", "sweep"]
 class Sink(Protocol):
     """Takes in stretches of a column's values without NaN, and the group of each."""
 
-    def add(self, values: Doubles, codes: Codes | None) -> None: ...
+    def add(self, values: Doubles, codes: Codes | None) -> None:
+        """``codes`` is None where there is one group only."""
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class ColumnWork:
         self.missing = np.zeros(self.groups, dtype=np.int64)
 
     def add(self, raw: NDArray[Any], codes: Codes | None) -> None:
+        """Take in a stretch as it was read: count NaN, clip, and hand the rest to the sinks as doubles."""
         values = raw.astype(np.float64, copy=False)
         if raw.dtype.kind == "f" and (lost := np.isnan(values)).any():
             kept = ~lost
@@ -77,6 +79,7 @@ class Opened:
 
     @property
     def descriptor(self) -> int:
+        """Of the local file, for reads at a position."""
         return self._file.fileno()
 
     def __enter__(self) -> Opened:

@@ -26,6 +26,7 @@ class CannotOpen(ValueError):
 
 
 def is_sealed(text: str) -> bool:
+    """Whether a :class:`Sealer` made the text; older rows hold plain ones."""
     return text.startswith(PREFIX)
 
 

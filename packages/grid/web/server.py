@@ -49,6 +49,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         super().update_environ()
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+        """As gevent does, but with a limit on the TLS handshake: a silent client would keep its greenlet."""
         client_socket.settimeout(TLS_HANDSHAKE)
         with contextlib.suppress(OSError):
             return super().wrap_socket_and_handle(client_socket, address)

@@ -53,6 +53,7 @@ class ServedApp:
         self._acceptor.start()
 
     def get_environ(self) -> dict[str, Any]:
+        """What pywsgi's handler asks of its server."""
         return {
             **WSGIServer.base_env,
             "SERVER_NAME": "127.0.0.1",

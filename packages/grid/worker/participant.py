@@ -117,6 +117,7 @@ class Participant:
     # -- commands -----------------------------------------------------------------------------------
 
     def obey(self, command: ParticipantCommand) -> None:
+        """Join or leave a training, as its owner decided; told twice, nothing more happens."""
         key = (command.name, command.version)
         if command.action == "leave":
             self.withdrawn.add(key)  # before the job can hear of it: what it is learning now stays here

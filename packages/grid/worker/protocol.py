@@ -57,19 +57,23 @@ class ParticipantEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 
 
 def encode(line: ParticipantSetup | ParticipantCommand | ParticipantEvent) -> bytes:
+    """One line, with its line feed; JSON within has none."""
     return msgspec.json.encode(line) + b"\n"
 
 
 def decode_event(line: bytes) -> ParticipantEvent:
+    """Raises ``msgspec.DecodeError`` for a line of the participant that is no event."""
     event: ParticipantEvent = msgspec.json.decode(line, type=ParticipantEvent)
     return event
 
 
 def decode_command(line: bytes) -> ParticipantCommand:
+    """Raises ``msgspec.DecodeError`` for a line of the node that is no command."""
     command: ParticipantCommand = msgspec.json.decode(line, type=ParticipantCommand)
     return command
 
 
 def decode_setup(line: bytes) -> ParticipantSetup:
+    """Raises ``msgspec.DecodeError`` for a first line that is no set-up."""
     setup: ParticipantSetup = msgspec.json.decode(line, type=ParticipantSetup)
     return setup

@@ -53,6 +53,7 @@ class SandboxedPlans:
 
     @property
     def warm(self) -> bool:
+        """Whether the sandbox was started."""
         return self._sandbox is not None
 
     def load(self, data: bytes) -> SandboxedPlan:
@@ -64,6 +65,7 @@ class SandboxedPlans:
         return plan
 
     def close(self) -> None:
+        """End the sandbox; a plan that runs in it fails. The next one starts another."""
         with self._lock:
             sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:

@@ -94,6 +94,7 @@ class Checkpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return b"grid audit checkpoint v1\0" + _pack([self.node_id, self.seq, self.hash, self.at])
 
     def sign(self, identity: Identity) -> Checkpoint:
+        """Sign it as the node that it is of; itself, for chaining."""
         self.signature = identity.sign(self._signed_part()).hex()
         return self
 
@@ -128,6 +129,7 @@ def hash_of(entry: Entry) -> str:
 
 
 def digest_of_field(name: str, value: object) -> str:
+    """BLAKE3 of name and value, 16 hex digits: what stays of a field that an export leaves out."""
     value = bytes(value) if isinstance(value, msgspec.Raw) else value
     return str(blake3(_pack([name, value])).hexdigest(length=_FIELD_BYTES))
 

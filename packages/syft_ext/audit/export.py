@@ -57,6 +57,7 @@ class VerificationReport:
 
     @property
     def intact(self) -> bool:
+        """Whether nothing was found wrong."""
         return not self.problems
 
     def __str__(self) -> str:

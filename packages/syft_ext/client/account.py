@@ -58,6 +58,7 @@ class Me:
 
     @property
     def groups(self) -> list[str]:
+        """The names of the groups that you are in."""
         return self.view.groups
 
     @property
@@ -67,6 +68,7 @@ class Me:
 
     @property
     def verify_keys(self) -> list[str]:
+        """Your public keys at this node, 64 hex digits each; :attr:`keys` says more of them."""
         return self.view.verify_keys
 
     @property
@@ -76,13 +78,16 @@ class Me:
 
     @property
     def keys(self) -> Keys:
+        """The keys that act for you here: look, register, remove."""
         return Keys(self.client)
 
     @property
     def sessions(self) -> Sessions:
+        """Your logins that are still good: look, end."""
         return Sessions(self.client)
 
     def change_email(self, email: str, password: str = "") -> Me:
+        """Change your address, by your password."""
         password = given_or_asked(password, "Password", "password")
         self.view = self.client.call(ChangeEmail(email=email, password=password))
         return self
@@ -105,6 +110,7 @@ class Me:
         return TotpEnrolment(self.client, self.client.call(EnrolTotp(password=password)))
 
     def renew_recovery_codes(self, code: str, password: str = "") -> list[str]:
+        """Fresh recovery codes, in place of all old ones. ``code`` is one of your device, or an old one."""
         password = given_or_asked(password, "Password", "password")
         reply: RecoveryCodes = self.client.call(RenewRecoveryCodes(password=password, code=code))
         return reply.codes
@@ -117,6 +123,7 @@ class Me:
     # -- showing itself -----------------------------------------------------------------------------
 
     def table(self) -> Table:
+        """Who you are here, and what your role and your groups permit."""
         fields = [
             ("e-mail", self.email),
             ("role", self.role),
@@ -152,6 +159,7 @@ class TotpEnrolment:
         return reply.codes
 
     def table(self) -> Table:
+        """The secret as text and as the link that QR codes hold; neither is shown again."""
         fields = [("secret", self.secret), ("uri", self.uri)]
         return fields_table("One-time codes", fields, "confirm(code) puts them to use")
 
@@ -211,6 +219,7 @@ class Sessions(Listing[AccountSessionView]):
         return reply.sessions
 
     def end(self, session_id: str) -> None:
+        """End one of your logins, this one too; its key is forgotten, unless another login uses it."""
         self.client.call(EndAccountSession(session_id=session_id))
 
     def key(self, item: AccountSessionView) -> tuple[str, ...]:

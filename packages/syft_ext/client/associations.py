@@ -39,6 +39,7 @@ class Associations(Listing[AssociationView]):
         return reply.associations
 
     def get(self, association_id: str) -> AssociationView:
+        """By the whole id. Raises :class:`~syft_ext.errors.NotFound`."""
         view: AssociationView = self.client.call(GetAssociation(association_id=association_id))
         return view
 

@@ -16,7 +16,8 @@ __all__ = ["Caller", "Closeable", "DomainCaller"]
 class Closeable(Protocol):
     """What can be closed. A :class:`GridError` of it is passed over, since the node may be gone."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give up what it holds, at the node too."""
 
 
 class Caller(Protocol):

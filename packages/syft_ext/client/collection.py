@@ -64,6 +64,7 @@ class Collection(Generic[T]):
         raise NotFound(f"no {self.title.lower()} {which!r} here; there are: {known or 'none'}")
 
     def table(self, items: list[T] | None = None) -> Table:
+        """Some of its items as a table, by default all: then the node is asked."""
         rows = [self._shown(item) for item in (self.all() if items is None else items)]
         return Table(f"{self.title} at {self.client.name}", self.headings, rows)
 

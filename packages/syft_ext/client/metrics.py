@@ -21,6 +21,7 @@ class Metrics(list[CycleMetrics]):
         self._title = title
 
     def table(self) -> Table:
+        """One row for each cycle."""
         return Table(self._title, METRIC_HEADINGS, [metric_row(cycle) for cycle in self])
 
     def to_pandas(self) -> Any:

@@ -57,10 +57,12 @@ class NodeClient:
 
     @property
     def name(self) -> str:
+        """What its owner called the node, as of the last :attr:`metadata`."""
         return self._metadata.name
 
     @property
     def id(self) -> str:
+        """The node's id: 32 hex digits that follow from its key."""
         return self._metadata.node_id
 
     @property
@@ -75,6 +77,7 @@ class NodeClient:
 
     @property
     def address(self) -> str:
+        """Where you logged in; without a login, where the connection goes."""
         return self.session.address if self.session else self.connection.address
 
     # -- the way in ---------------------------------------------------------------------------------
@@ -103,14 +106,17 @@ class NodeClient:
 
     @property
     def users(self) -> Users:
+        """The people who have an account here, as far as your role lets you see them."""
         return Users(self)
 
     @property
     def roles(self) -> Roles:
+        """Named sets of permissions; each user has one."""
         return Roles(self)
 
     @property
     def groups(self) -> Groups:
+        """Groups of users: to share with, and to give permissions to."""
         return Groups(self)
 
     @property
@@ -125,6 +131,7 @@ class NodeClient:
 
     @property
     def settings(self) -> Settings:
+        """The node's settings, asked for now."""
         return Settings(self)
 
     def update_settings(self, **changes: Any) -> SettingsView:
@@ -179,6 +186,7 @@ class NodeClient:
     # -- showing itself -----------------------------------------------------------------------------
 
     def table(self) -> Table:
+        """Who the node is, and who you are to it."""
         who = "not logged in"
         if self.session is not None:
             left = self.session.expires_at - time.time()

@@ -66,9 +66,11 @@ class RemoteObject:
         return Requests(self.client).create(self.id, reason, scope)
 
     def delete(self) -> None:
+        """Delete it at the Domain. Raises :class:`~syft_ext.errors.Conflict` while a dataset uses it."""
         self.client.call(DeleteObject(object_id=self.id))
 
     def table(self) -> Table:
+        """Its description and whether you may read it; the content stays where it is."""
         view = self.view
         fields = [
             ("id", view.id),
@@ -154,9 +156,11 @@ class Objects(Collection[RemoteObject]):
         return self.describe(object_id).get()
 
     def update(self, object_id: str, **changes: Any) -> RemoteObject:
+        """As :meth:`RemoteObject.update`, by id."""
         return self.describe(object_id).update(**changes)
 
     def delete(self, object_id: str) -> None:
+        """As :meth:`RemoteObject.delete`, by id."""
         self.client.call(DeleteObject(object_id=object_id))
 
     def key(self, item: RemoteObject) -> tuple[str, ...]:

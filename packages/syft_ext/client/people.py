@@ -70,6 +70,7 @@ class Users(Listing[UserView]):
                 return users
 
     def get(self, user_id: str) -> UserView:
+        """By the whole id; ``users["anna@example.org"]`` finds by e-mail too."""
         user: UserView = self.client.call(GetUser(user_id=user_id))
         return user
 
@@ -87,6 +88,7 @@ class Users(Listing[UserView]):
         return user
 
     def delete(self, user_id: str) -> None:
+        """Delete somebody else's account; what they own stays. The owner's cannot be deleted."""
         self.client.call(DeleteUser(user_id=user_id))
 
     def revoke(self, user_id: str) -> None:
@@ -103,6 +105,7 @@ class Users(Listing[UserView]):
         return reply.sessions
 
     def end_session(self, user_id: str, session_id: str) -> None:
+        """End a session of somebody who has no power that you lack."""
         self.client.call(EndAccountSessionOf(user_id=user_id, session_id=session_id))
 
     def key(self, item: UserView) -> tuple[str, ...]:
@@ -125,6 +128,7 @@ class Roles(Listing[RoleView]):
         return reply.roles
 
     def get(self, role_id: int) -> RoleView:
+        """By number; ``roles["Data owner"]`` finds by name too."""
         role: RoleView = self.client.call(GetRole(role_id=role_id))
         return role
 
@@ -134,10 +138,12 @@ class Roles(Listing[RoleView]):
         return role
 
     def update(self, role_id: int, **changes: Any) -> RoleView:
+        """Change ``name`` or flags (``can_upload_data=True``); it acts at the next call of who has the role."""
         role: RoleView = self.client.call(UpdateRole(role_id=role_id, **changes))
         return role
 
     def delete(self, role_id: int) -> None:
+        """Delete a role that nobody has; those that came with the node stay."""
         self.client.call(DeleteRole(role_id=role_id))
 
     def key(self, item: RoleView) -> tuple[str, ...]:
@@ -158,6 +164,7 @@ class Groups(Listing[GroupView]):
         return reply.groups
 
     def get(self, group_id: str) -> GroupView:
+        """By the whole id; ``groups["study"]`` finds by name too."""
         group: GroupView = self.client.call(GetGroup(group_id=group_id))
         return group
 
@@ -185,6 +192,7 @@ class Groups(Listing[GroupView]):
         return group
 
     def delete(self, group_id: str) -> None:
+        """Delete it; its users stay, and lose what it permitted."""
         self.client.call(DeleteGroup(group_id=group_id))
 
     def key(self, item: GroupView) -> tuple[str, ...]:

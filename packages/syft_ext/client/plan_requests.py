@@ -41,6 +41,7 @@ class PlanUnderReview:
 
     @property
     def name(self) -> str:
+        """What its author called the plan: it says nothing of what it does."""
         return self.review.facts.name
 
     def text(self) -> str:
@@ -53,14 +54,17 @@ class PlanUnderReview:
 
     @property
     def cost(self) -> PlanCost | None:
+        """What one run takes; None where the plan does not fit the data, or it is not yours to know."""
         return self.review.facts.cost
 
     @property
     def inputs(self) -> list[PlanInput]:
+        """What goes into the plan, and which object each comes from."""
         return self.review.facts.inputs
 
     @property
     def outputs(self) -> list[PlanOutput]:
+        """What would leave the Domain, with types and shapes."""
         return self.review.facts.outputs
 
     def load(self) -> Plan:

@@ -48,6 +48,7 @@ class Policy:
         return view
 
     def table(self) -> Table:
+        """Every rule of the policy with its value now."""
         values = msgspec.structs.asdict(self.get().policy)
         return fields_table(f"Policy of {self.client.name}", list(values.items()))
 

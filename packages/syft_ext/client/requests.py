@@ -47,6 +47,7 @@ class DataRequest:
         return self.view.state
 
     def refresh(self) -> DataRequest:
+        """Ask the Domain how the request is now; itself, for chaining."""
         return self._call(m.GetRequest(request_id=self.id))
 
     # -- decide -------------------------------------------------------------------------------------
@@ -75,6 +76,7 @@ class DataRequest:
     accept = approve
 
     def deny(self, reason: str = "") -> DataRequest:
+        """Deny it: one reviewer is enough. The author is shown ``reason``."""
         return self._call(m.DenyRequest(request_id=self.id, reason=reason))
 
     def revoke(self) -> DataRequest:
@@ -82,6 +84,7 @@ class DataRequest:
         return self._call(m.RevokeRequest(request_id=self.id))
 
     def withdraw(self) -> DataRequest:
+        """Take a request of yours back while it is pending."""
         return self._call(m.WithdrawRequest(request_id=self.id))
 
     def wait(self, timeout: float = 600.0) -> DataRequest:
@@ -124,6 +127,7 @@ class DataRequest:
         return self
 
     def table(self) -> Table:
+        """What is asked for, who decided what, and on how many reviewers it waits."""
         view = self.view
         said = [
             f"{'approved' if d.approved else 'denied'} by {d.name or d.reviewer}: {d.reason}"
@@ -165,6 +169,7 @@ class Requests(Listing[DataRequest]):
     def in_state(
         self, state: Literal["", "pending", "approved", "denied", "withdrawn", "revoked"]
     ) -> list[DataRequest]:
+        """All that you may see in this state ("": in any), newest first."""
         found: list[DataRequest] = []
         while True:
             message = m.ListRequests(state=state, limit=_PAGE, offset=len(found))
@@ -234,6 +239,7 @@ class Requests(Listing[DataRequest]):
         self.rules.clear()
 
     def get(self, request_id: str) -> DataRequest:
+        """By the whole id. Raises :class:`~syft_ext.errors.NotFound`."""
         return DataRequest(self.client, self.client.call(m.GetRequest(request_id=request_id)))
 
     def key(self, item: DataRequest) -> tuple[str, ...]:

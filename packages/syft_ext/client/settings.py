@@ -29,6 +29,7 @@ class Settings:
 
     @property
     def allow_user_signup(self) -> bool:
+        """Whether people may make themselves an account."""
         return self.view.allow_user_signup
 
     @property
@@ -43,6 +44,7 @@ class Settings:
 
     @property
     def require_totp(self) -> bool:
+        """Whether permissions count only for those whose login asks for a one-time code."""
         return self.view.require_totp
 
     def update(self, **changes: Any) -> Settings:
@@ -51,6 +53,7 @@ class Settings:
         return self
 
     def table(self) -> Table:
+        """Every setting with its value."""
         return fields_table(
             f"Settings of {self.client.name}", list(msgspec.structs.asdict(self.view).items())
         )
@@ -69,6 +72,7 @@ class Counters:
         self._name, self.view = client.name, view
 
     def table(self) -> Table:
+        """The counters that this kind of node has."""
         rows: list[tuple[str, Any]] = []
         for name, value in msgspec.structs.asdict(self.view).items():
             label = name.replace("_", " ")

@@ -46,6 +46,7 @@ class History(list[Event]):
         return History(super().__getitem__(which)) if isinstance(which, slice) else super().__getitem__(which)
 
     def table(self) -> Table:
+        """One row for each transition."""
         rows = [
             (when(e.at), e.entity, e.cycle, f"{e.before or '·'} → {e.after}", e.entity_id[:12]) for e in self
         ]
@@ -96,6 +97,7 @@ class Training:
         return self
 
     def resume(self) -> Training:
+        """Hand out assignments again; raises :class:`~syft_ext.errors.Conflict` unless it is paused."""
         self.view = self.client.call(ResumeProcess(process_id=self.id))
         return self
 
@@ -134,6 +136,7 @@ class Training:
         return watch(self, timeout=timeout)
 
     def table(self) -> Table:
+        """Where the training stands, as of the last call."""
         view = self.view
         total = view.num_cycles or "∞"
         fields = [
@@ -177,6 +180,7 @@ class Trainings(Collection[Training]):
         return [Training(self.client, view) for view in reply.processes]
 
     def get(self, process_id: str) -> Training:
+        """By id, whoever hosts it. Raises :class:`~syft_ext.errors.NotFound`."""
         return Training(self.client, self.client.call(GetProcess(process_id=process_id)))
 
     def find(self, name: str, version: str = "") -> Training:
@@ -188,18 +192,23 @@ class Trainings(Collection[Training]):
         return Training(self.client, reply.processes[0])
 
     def cancel(self, process_id: str, reason: str = "") -> Training:
+        """As :meth:`Training.cancel`, by id."""
         return self.get(process_id).cancel(reason)
 
     def pause(self, process_id: str) -> Training:
+        """As :meth:`Training.pause`, by id."""
         return self.get(process_id).pause()
 
     def resume(self, process_id: str) -> Training:
+        """As :meth:`Training.resume`, by id."""
         return self.get(process_id).resume()
 
     def history(self, process_id: str) -> History:
+        """As :meth:`Training.history`, by id."""
         return self.get(process_id).history()
 
     def metrics(self, process_id: str) -> Metrics:
+        """As :meth:`Training.metrics`, by id."""
         return self.get(process_id).metrics()
 
     def model(self, name: str, version: str, checkpoint: int | str = "latest") -> Parameters:

@@ -41,7 +41,10 @@ class Watched(Protocol):
 
 
 class Screen(Protocol):
-    def show(self, table: Table) -> None: ...
+    """Where a table is shown over the one before."""
+
+    def show(self, table: Table) -> None:
+        """Show ``table`` in place of the last one."""
 
 
 def watch(training: Watched, *, timeout: float | None = None) -> Metrics:

@@ -63,6 +63,7 @@ class RunSummary:
     reason: str = ""
 
     def table(self) -> Table:
+        """The run in a few lines, without what it has nothing to say of."""
         ended = {"over": "the training is over", "max-cycles": "as many cycles as asked for"}
         fields = [
             ("cycles reported", self.cycles),
@@ -87,15 +88,18 @@ class Listeners:
         self._lock = threading.Lock()
 
     def add(self, event: str, listener: Listener) -> None:
+        """Raises :class:`~syft_ext.errors.BadRequest` for an event that jobs do not have."""
         if event not in self._by_event:
             raise BadRequest(f"a job has no event {event!r}; there are: {', '.join(EVENTS)}")
         with self._lock:
             self._by_event[event].append(listener)
 
     def any(self, event: str) -> bool:
+        """Whether somebody listens to the event."""
         return bool(self._by_event[event])
 
     def emit(self, event: str, *args: Any) -> None:
+        """Call who listens, one after the other; what one raises is raised, and the rest are not called."""
         with self._lock:
             listeners = list(self._by_event[event])
         for listener in listeners:

@@ -99,6 +99,7 @@ class FLJob:
         self._listeners.add(event, listener)
 
     def emit(self, event: str, *args: Any) -> None:
+        """Call the listeners of ``event`` with this job and ``args``."""
         self._listeners.emit(event, self, *args)
 
     def emit_progress(self, updates: int | None = None) -> None:
@@ -119,6 +120,7 @@ class FLJob:
 
     @property
     def worker_id(self) -> str | None:
+        """As the Domain knows this worker in this training; None before it has joined."""
         return self.session.worker.worker_id if self.session.worker else None
 
     @property
@@ -214,6 +216,7 @@ class FLJob:
         return plan
 
     def announce(self) -> None:
+        """Tell the listeners of ``cycle_started``, then those of ``accepted``, who train."""
         self.emit(self.EVENT_CYCLE_STARTED, self.cycle)
         self.emit(self.EVENT_ACCEPTED)
 

@@ -86,6 +86,7 @@ class Participation(Generic[Job]):
         self._bar = _Bar(f"{job.model_name} {job.model_version}")
 
     def run(self) -> RunSummary:
+        """Take part until the training is over, enough cycles were done, or somebody stops it."""
         try:
             while not self.summary.reason:
                 self._one_cycle()

@@ -85,6 +85,7 @@ class WorkerTransports:
             push.close()
 
     def close(self) -> None:
+        """Close both connections; whoever waits is interrupted."""
         self.hang_up()
         with self._lock:
             if self._bulk is not None:
@@ -138,9 +139,11 @@ class WorkerSession:
         return reply
 
     def call(self, message: Message, payload: Buffers = (), *, timeout: float | None = None) -> Any:
+        """Ask the Domain over HTTP as this worker; ``timeout`` in seconds."""
         return self.transports.bulk(self._token()).call(message, payload, timeout=timeout)
 
     def download(self, message: Message) -> tuple[Any, bytearray]:
+        """The reply, and the bytes that came with it, which are in memory as a whole."""
         reply, data = self.transports.bulk(self._token()).download(message)
         return reply, data
 

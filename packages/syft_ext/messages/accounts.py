@@ -102,6 +102,8 @@ class RoleView(Reply):
 
 
 class RoleList(Reply):
+    """All roles, in the order in which they were made."""
+
     roles: list[RoleView]
 
 
@@ -115,6 +117,8 @@ class GroupView(Reply):
 
 
 class GroupList(Reply):
+    """All groups, by name."""
+
     groups: list[GroupView]
 
 

@@ -23,6 +23,8 @@ class BudgetView(Reply):
 
 
 class BudgetList(Reply):
+    """One page of the budgets that were granted, by user id."""
+
     budgets: list[BudgetView]
 
 

@@ -121,6 +121,8 @@ class ComputeSessionView(Reply):
 
 
 class ComputeSessionList(Reply):
+    """Your open sessions, those in environments of yours too; the oldest first."""
+
     sessions: list[ComputeSessionView]
 
 

@@ -152,6 +152,8 @@ class DatasetView(Reply):
 
 
 class DatasetList(Reply):
+    """One page of the datasets that you may find, newest first, each as far as it is published."""
+
     datasets: list[DatasetView]
 
 

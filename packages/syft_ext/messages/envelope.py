@@ -63,6 +63,7 @@ class Envelope(msgspec.Struct, array_like=True, kw_only=True, forbid_unknown_fie
         return _CONTEXT + blake3.blake3(_encode(msgspec.structs.replace(self, signature=b""))).digest()
 
     def sign(self, identity: Identity) -> Envelope:
+        """Sign all other fields as ``sender``, whose key ``identity`` must be; itself, for chaining."""
         self.signature = identity.sign(self._signed_part())
         return self
 

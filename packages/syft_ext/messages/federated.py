@@ -65,6 +65,8 @@ class ProcessView(Reply):
 
 
 class ProcessList(Reply):
+    """The training processes that were asked for, newest first."""
+
     processes: list[ProcessView]
 
 
@@ -88,6 +90,8 @@ class CycleMetrics(Reply):
 
 
 class MetricsReply(Reply):
+    """The cycles of a process so far, in their order."""
+
     cycles: list[CycleMetrics]
 
 

@@ -62,6 +62,8 @@ class AssociationView(Reply):
 
 
 class AssociationList(Reply):
+    """Associations in both directions, newest first."""
+
     associations: list[AssociationView]
 
 
@@ -112,6 +114,8 @@ class DomainView(Reply):
 
 
 class DomainList(Reply):
+    """The Domains that the Network accepted, online or not."""
+
     domains: list[DomainView]
 
 

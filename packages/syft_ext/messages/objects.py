@@ -52,6 +52,8 @@ class ObjectView(Reply):
 
 
 class ObjectList(Reply):
+    """One page of the objects that fit, newest first."""
+
     objects: list[ObjectView]
 
 

@@ -62,14 +62,17 @@ class Operation:
 
     @property
     def group(self) -> str:
+        """What stands before the dot of its name: "datasets" of "datasets.create"."""
         return self.name.split(".")[0]
 
     @property
     def path_fields(self) -> tuple[str, ...]:
+        """The fields of the message that its REST path holds."""
         return tuple(re.findall(r"{(\w+)}", self.path))
 
     @property
     def summary(self) -> str:
+        """The first line of the message's docstring."""
         return (self.message.__doc__ or "").strip().splitlines()[0]
 
     def decode(self, body: bytes | memoryview) -> Message:

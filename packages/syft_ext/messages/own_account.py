@@ -40,6 +40,8 @@ class KeyView(Reply):
 
 
 class KeyList(Reply):
+    """Your keys, the one that was used last first."""
+
     keys: list[KeyView]
 
 
@@ -55,6 +57,8 @@ class AccountSessionView(Reply):
 
 
 class AccountSessionList(Reply):
+    """The logins that are still good, newest first."""
+
     sessions: list[AccountSessionView]
 
 

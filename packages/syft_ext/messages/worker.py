@@ -33,6 +33,8 @@ class WorkerObject(Reply):
 
 
 class WorkerObjectList(Reply):
+    """Your objects on the Worker, newest first."""
+
     objects: list[WorkerObject]
 
 
@@ -113,6 +115,8 @@ class SeenTrainingView(Reply):
 
 
 class SeenTrainingList(Reply):
+    """The trainings that the Worker has seen at its Domain, and what became of each."""
+
     trainings: list[SeenTrainingView]
 
 

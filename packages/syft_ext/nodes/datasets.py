@@ -198,6 +198,7 @@ class DatasetAsset:
             return pointer(self.client, self.object_id, environment)
 
     def table(self) -> Table:
+        """Its columns as the schema has them, with published statistics."""
         view = self.view
         rows = [
             (
@@ -251,6 +252,7 @@ class Dataset:
 
     @property
     def assets(self) -> list[DatasetAsset]:
+        """The parts that you are shown; empty where its owner does not publish them."""
         return [DatasetAsset(self.client, self.view, view) for view in self.view.assets]
 
     def __getitem__(self, name: str | int) -> DatasetAsset:
@@ -272,6 +274,7 @@ class Dataset:
         self.client.call(DeleteDataset(dataset_id=self.id, objects=objects))
 
     def table(self) -> Table:
+        """What is published of the dataset."""
         view = self.view
         assets = [
             f"{asset.name} {asset.shape or ''} ({'with' if asset.has_mock else 'no'} mock)"
@@ -422,6 +425,7 @@ class Datasets(Collection[Dataset]):
         return Asset(name=part, object_id=data.id, mock_id=mock_id, columns=content.columns)
 
     def update(self, dataset_id: str, **changes: Any) -> Dataset:
+        """As :meth:`Dataset.update`, by id."""
         return self.get(dataset_id).update(**changes)
 
     def delete(self, dataset_id: str, *, objects: bool = False) -> None:

@@ -123,6 +123,7 @@ class Environment:
     # -- showing itself -----------------------------------------------------------------------------
 
     def table(self) -> Table:
+        """How it is, with what it used of what it may use."""
         view = self.view
         fields = [
             ("id", view.id),
@@ -202,10 +203,12 @@ class Environments(Listing[Environment]):
         return environment.wait(timeout) if wait else environment
 
     def get(self, environment_id: str) -> Environment:
+        """By the whole id. Raises :class:`~syft_ext.errors.NotFound` for what you may not see."""
         view = self.client.call(m.GetEnvironment(environment_id=environment_id))
         return Environment(self.client, view)
 
     def destroy(self, environment_id: str) -> Environment:
+        """End it, with all sessions in it. It may be "destroying" still when this returns."""
         view = self.client.call(m.DestroyEnvironment(environment_id=environment_id), timeout=60.0)
         return Environment(self.client, view)
 

@@ -133,6 +133,7 @@ class Hit(Generic[Client]):
 
     @property
     def name(self) -> str:
+        """Of the dataset or the model; objects have none."""
         return self.entry.name
 
     @property
@@ -155,10 +156,12 @@ class Hit(Generic[Client]):
 
     @property
     def domain_name(self) -> str:
+        """What the Domain that has it is called."""
         return self.source.name
 
     @property
     def domain_address(self) -> str:
+        """Where that Domain says that it can be reached."""
         return self.source.address
 
     def domain(self, email: str = "", password: str = "", *, direct: bool = False) -> Client:
@@ -196,6 +199,7 @@ class Hit(Generic[Client]):
         return found[0]
 
     def row(self) -> tuple[Any, ...]:
+        """The cells of its row in the table of all hits."""
         sizes = [asset.item.get("size") for asset in self.assets]
         known = [each for each in sizes if each is not None]
         assets = [str(asset.item.get("name", "")) for asset in self.assets if self.kind == "dataset"]
@@ -203,6 +207,7 @@ class Hit(Generic[Client]):
         return (self.name, self.kind, self.domain_name, self.tags, total, assets, self.description)
 
     def table(self) -> Table:
+        """All that was found of it."""
         fields: list[tuple[str, Any]] = [
             ("description", self.description),
             ("tags", self.tags),
@@ -232,12 +237,15 @@ class SearchHits(list[Hit[Client]]):
         return [asset for hit in self for asset in hit.assets]
 
     def title(self) -> str:
+        """The line above the table."""
         return f"{len(self)} found"
 
     def note(self) -> str:
+        """The line below the table; "" for none."""
         return ""
 
     def table(self) -> Table:
+        """One row for each hit."""
         return Table(self.title(), HEADINGS, [hit.row() for hit in self], self.note())
 
     def __repr__(self) -> str:

@@ -88,6 +88,7 @@ class Domains(Collection[DomainView]):
         return reply.domains
 
     def get(self, domain_id: str) -> DomainView:
+        """By id, address or name. Raises :class:`~syft_ext.errors.NotFound`."""
         return self[domain_id]
 
     def key(self, item: DomainView) -> tuple[str, ...]:
@@ -108,6 +109,7 @@ class NetworkClient(NodeClient):
 
     @property
     def domains(self) -> Domains:
+        """The Domains that this Network accepted, and how they are."""
         return Domains(self)
 
     def search(

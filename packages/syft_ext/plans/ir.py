@@ -65,6 +65,7 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """What its author called it."""
         return self.document.name
 
     @property
@@ -83,10 +84,12 @@ class Plan:
 
     @property
     def inputs(self) -> list[Input]:
+        """Every tensor that a run takes, in order, with its name, role, dtype and shape."""
         return list(self.document.inputs)
 
     @property
     def outputs(self) -> list[Output]:
+        """Every tensor that a run gives, in order, with its name, role, dtype and shape."""
         return list(self.document.outputs)
 
     def inputs_with_role(self, role: str) -> list[Input]:

@@ -53,6 +53,7 @@ class RemoteContainer:
 
     @property
     def location(self) -> Location:
+        """Where its first tensor is. Raises :class:`~syft_ext.errors.NotFound` when it is empty."""
         leaves = self.leaves()
         if not leaves:
             raise NotFound("it is empty, and so nowhere")
@@ -105,6 +106,7 @@ class RemoteContainer:
         return len(self._pairs())
 
     def table(self) -> Table:
+        """Names, types and shapes of its tensors, without fetching anything."""
         rows = [
             (name, f"{dtype_name(leaf.dtype)}{list(leaf.shape)}")
             for name, leaf in zip(self.names(), self.leaves(), strict=True)
@@ -183,6 +185,7 @@ class RemoteDict(RemoteContainer):
         return self._parts.keys()
 
     def values(self) -> ValuesView[Any]:
+        """Its pointers; nothing is fetched."""
         return self._parts.values()
 
     def items(self) -> ItemsView[str, Any]:
@@ -206,10 +209,12 @@ class RemoteTable(RemoteDict):
 
     @property
     def rows(self) -> int:
+        """How long its columns are; 0 without columns."""
         return len(next(iter(self._parts.values()))) if self._parts else 0
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(rows, columns), as pandas has it."""
         return self.rows, len(self._parts)
 
     def __getitem__(self, name: str | Sequence[str]) -> Any:
@@ -225,6 +230,7 @@ class RemoteTable(RemoteDict):
         return torch.stack([column.to(dtype) for column in chosen], 1)
 
     def table(self) -> Table:
+        """As of all containers, with the number of rows."""
         table = super().table()
         table.title += f": {self.rows:,} rows"
         return table

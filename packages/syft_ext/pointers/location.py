@@ -37,11 +37,13 @@ class Location:
 
     @property
     def name(self) -> str:
+        """For people: the node's name, and the beginning of the environment's id."""
         inside = f", environment {self.environment[:8]}" if self.environment else ""
         return f"{self.client.name}{inside}"
 
     @property
     def location(self) -> Location:
+        """Itself, so that a location can stand where a pointer can."""
         return self
 
     @property

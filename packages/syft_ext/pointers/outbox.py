@@ -215,6 +215,7 @@ class Outbox:
             self._changed.notify_all()
 
     def close(self) -> None:
+        """Send nothing more, not even what waits: the session ends."""
         with self._changed:
             self._closed = True
             self._waiting.clear()

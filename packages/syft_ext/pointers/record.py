@@ -180,6 +180,10 @@ class Encoded:
         return op, self.abstract, tuple(self.options.items()), tuple(self._kinds)
 
     def add(self, argument: Any) -> tuple[Any, Any]:
+        """One argument, on the wire and as the check sees it; local tensors are sent along.
+
+        Raises :class:`~syft_ext.errors.Unsupported` for what no remote operation takes.
+        """
         kind = type(argument)
         if kind is float or kind is int or kind is bool or kind is str or argument is None:
             self._kinds.append(kind)

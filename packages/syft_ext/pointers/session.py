@@ -77,10 +77,12 @@ class RemoteSession:
 
     @property
     def id(self) -> str:
+        """The session's id at the node."""
         return self.view.session_id
 
     @property
     def alive(self) -> bool:
+        """Whether something can be recorded still; False once sending has failed or the session has ended."""
         return self.outbox.error is None
 
     # -- recording ----------------------------------------------------------------------------------

@@ -137,6 +137,7 @@ class RemoteTensor(torch.Tensor):
         return self
 
     def send(self, *_: Any, **__: Any) -> RemoteTensor:
+        """Raises :class:`~syft_ext.errors.GridError`: ``.get()`` it first, then send it elsewhere."""
         raise GridError(f"it is at {self.location.name} already; .get() it first, then send it elsewhere")
 
     # -- how it shows itself ------------------------------------------------------------------------

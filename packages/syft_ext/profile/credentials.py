@@ -38,6 +38,7 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expired(self) -> bool:
+        """Whether its time is over; the node may have ended it before."""
         return time.time() >= self.expires_at
 
     def __repr__(self) -> str:  # the token must not end up in notebooks and logs

@@ -87,6 +87,10 @@ def _member(archive: Any, name: str, spool: Path) -> OpenFile:
 
 
 def read_safetensors(path: Path, metadata: ColumnMetadata, *, columns: Sequence[str] | None) -> PartsContent:
+    """Its tensors, or those that ``columns`` names, where they lie in the file: nothing is copied.
+
+    Raises :class:`BadRequest` for a file that contradicts its header.
+    """
     file = OpenFile.reading(path)
     try:
         layout = read_layout(os.pread(file.fd, header_size(os.pread(file.fd, 8, 0)), 0))

@@ -40,6 +40,7 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 def main() -> None:
+    """Answer one job on standard output: "ok" or a problem document as the first line, then the tensor file."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     job = msgspec.json.decode(sys.stdin.buffer.readline(LONGEST_JOB), type=Job)
     resource.setrlimit(resource.RLIMIT_FSIZE, (job.limit, job.limit))

@@ -23,6 +23,7 @@ class OpenFile:
 
     @classmethod
     def reading(cls, path: Path) -> OpenFile:
+        """Open it for reading; a child process does not inherit it."""
         return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     @classmethod
@@ -48,6 +49,7 @@ class OpenFile:
         return data
 
     def write(self, data: memoryview, offset: int) -> None:
+        """Write all of ``data`` at ``offset``, however often that takes."""
         while len(data):
             written = os.pwrite(self.fd, data, offset)
             data, offset = data[written:], offset + written

@@ -75,6 +75,7 @@ class Part:
 
     @property
     def nbytes(self) -> int:
+        """Bytes that it takes in a tensor file."""
         return math.prod(self.shape) * DTYPES[self.dtype][1]
 
     def pieces(self, start: int = 0) -> Iterator[memoryview]:
@@ -94,6 +95,7 @@ class Part:
             skip = 0
 
     def described(self, unnamed: str) -> Column:
+        """Its column of a schema, called ``unnamed`` where it has no name. Raises :class:`BadRequest`."""
         try:
             return Column(
                 name=self.name or unnamed,
@@ -105,12 +107,14 @@ class Part:
             raise BadRequest(f"schema of {self.name or unnamed}: {error}") from error
 
     def without_rows(self) -> Part:
+        """The same form with no rows: for what may be known of data that may not."""
         if not self.shape:
             return self
         return replace(self, shape=(0, *self.shape[1:]), rows=lambda first, stop: np.empty(0))
 
 
 def metadata_of(metadata: ColumnMetadata, name: str) -> Mapping[str, Any]:
+    """What its owner says of the column; empty where nothing is said."""
     return metadata.get(name, {})
 
 

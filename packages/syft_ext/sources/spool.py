@@ -32,6 +32,7 @@ class PlannedColumn:
 
     @property
     def width(self) -> int:
+        """Bytes of one row."""
         return int(np.prod(self.shape, dtype=np.int64)) * DTYPES[self.dtype][1]
 
 

@@ -91,6 +91,7 @@ class AnalysisSpec:
         return Bins(column=name, low=low, high=high, count=_of(self.bins, name))
 
     def begin(self, site: Site, columns: list[str], histograms: list[Bins]) -> Begin:
+        """What one site is asked first."""
         return Begin(
             object_id=site.object_id,
             statistics=self.statistics,

@@ -95,6 +95,10 @@ class HistogramTotals:
         self.kept_back = np.zeros(self.counts.shape, dtype=np.bool_)
 
     def add(self, partial: CountsInBins, at: NDArray[np.intp]) -> None:
+        """Take in a site's counts; ``at`` says which group each of its rows is of.
+
+        Raises :class:`BadRequest` when the site counted in other bins.
+        """
         if partial.edges != self.edges.tolist() or len(partial.counts) != len(at):
             raise BadRequest("the sites counted in different bins")
         for place, row in zip(at, partial.counts, strict=True):
@@ -124,6 +128,7 @@ class CoTotals:
         self.rows = total
 
     def covariance(self, ddof: int) -> Doubles:
+        """Columns × columns, divided by rows − ``ddof``; NaN where there are not more rows than that."""
         if self.rows <= ddof:
             return np.full(self.products.shape, np.nan)
         result: Doubles = self.products / (self.rows - ddof)

@@ -74,6 +74,7 @@ class RankSearch:
 
     @classmethod
     def between(cls, rank: int, least: float, most: float, resolution: Resolution) -> RankSearch:
+        """A search for the value of that rank (from 0) between the extremes of all sites."""
         return cls(rank, key_of(least), key_of(most), resolution)
 
     @property

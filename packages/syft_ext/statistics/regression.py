@@ -48,6 +48,7 @@ class Regression:
     iterations: int = 0
 
     def table(self) -> Table:
+        """Coefficients with their standard errors, and t (linear) or z (logistic)."""
         title = f"{self.kind.capitalize()} regression of {self.target}: {self.rows} rows, R² {self.r2:.4g}"
         rows = [
             (name, value, error, value / error if error else None)
@@ -60,6 +61,7 @@ class Regression:
         )
 
     def to_pandas(self) -> pandas.DataFrame:
+        """Coefficients and standard errors, one row each (pandas must be installed)."""
         import pandas
 
         return pandas.DataFrame(

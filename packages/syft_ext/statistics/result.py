@@ -44,12 +44,14 @@ class Histogram:
         )
 
     def to_pandas(self) -> pandas.Series[Any]:
+        """Counts by interval, closed on the left (pandas must be installed)."""
         import pandas
 
         index = pandas.IntervalIndex.from_breaks(self.edges, closed="left")
         return pandas.Series(self.counts, index=index, name="count")
 
     def table(self) -> Table:
+        """One row for each bin; "–" where a count is kept back."""
         pairs = zip(self.edges, self.edges[1:], strict=False)
         rows = [(f"{low:g} – {high:g}", count) for (low, high), count in zip(pairs, self.counts, strict=True)]
         return Table("Histogram", ("from – to", "count"), rows, f"{self.below} below, {self.above} above")

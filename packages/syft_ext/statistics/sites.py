@@ -41,6 +41,7 @@ class Site:
 
     @property
     def domain(self) -> str:
+        """The name of the Domain that has the table."""
         return self.client.name
 
 

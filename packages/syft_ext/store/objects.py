@@ -75,10 +75,12 @@ class StorableObject(_Described):
 
     @property
     def dtype(self) -> str | None:
+        """In torch's words (``float32``); None for what is no tensor."""
         return str(self.data.dtype).removeprefix("torch.") if is_tensor(self.data) else None
 
     @property
     def shape(self) -> tuple[int, ...] | None:
+        """None for what is no tensor; () for a tensor of one number."""
         return tuple(self.data.shape) if is_tensor(self.data) else None
 
     def info(self) -> ObjectInfo:

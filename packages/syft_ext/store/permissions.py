@@ -22,11 +22,15 @@ _KEY = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}|group:[0-9a-f]{32}")
 
 
 class HasPermissions(Protocol):
-    @property
-    def read_permissions(self) -> frozenset[str]: ...
+    """Anything that says who may read and who may find it."""
 
     @property
-    def search_permissions(self) -> frozenset[str]: ...
+    def read_permissions(self) -> frozenset[str]:
+        """User ids, ``group:`` + id, or verify keys; ``VERIFYALL`` for everybody."""
+
+    @property
+    def search_permissions(self) -> frozenset[str]:
+        """As above, for finding."""
 
 
 #: Objects, and lists, tuples or mappings of them to any depth.

@@ -47,6 +47,7 @@ class Connection:
 
     @property
     def address(self) -> str:
+        """Where the transport goes, as it was given."""
         return self.transport.address
 
     def metadata(self) -> NodeMetadata:
@@ -111,6 +112,7 @@ class Connection:
             raise InvalidEnvelope("the answer belongs to another request")
 
     def close(self) -> None:
+        """Close the transport, also for other connections that share it."""
         self.transport.close()
 
 

@@ -23,7 +23,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 class FrameReceiver(Protocol):
     """What a node is to its transports: it takes a frame and gives back the pieces of the answer's frame."""
 
-    def receive(self, envelope: Envelope, payload: PayloadReader) -> Iterable[Piece]: ...
+    def receive(self, envelope: Envelope, payload: PayloadReader) -> Iterable[Piece]:
+        """Answer a frame; errors of the node come as frames too, and are not raised."""
 
 
 class _NamedNode:

@@ -31,7 +31,8 @@ class MessagePipe(Protocol):
     """
 
     @property
-    def max_message(self) -> int | None: ...
+    def max_message(self) -> int | None:
+        """See above; fixed for a connection."""
 
     def send(self, message: Iterable[Piece]) -> None:
         """Send one message, given in pieces; several threads may. It waits while the other end is slow.

@@ -74,6 +74,8 @@ class StreamRefused:
 
 @dataclass(frozen=True, slots=True)
 class DataReceived:
+    """More of the frame on ``stream``."""
+
     stream: int
     data: memoryview
 

@@ -32,9 +32,11 @@ WAITING = 4
 class MessageSource(Protocol[M_co]):
     """What messages come from."""
 
-    def receive(self) -> M_co | None: ...
+    def receive(self) -> M_co | None:
+        """The next message; None once there will be no more."""
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None: ...
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """End it, with a code of RFC 6455, section 7.4; wakes whoever waits for a message."""
 
 
 def serve_frames(

@@ -95,6 +95,7 @@ class AveragingSandbox:
             return self._child
 
     def close(self) -> None:
+        """End the child process; the next plan would start another."""
         with self._lock:
             if self._child is not None:
                 self._child.close()

@@ -223,6 +223,7 @@ class CycleSums:
         return StoredReport(row.id, content, row.kind, float(row.samples) if weighted else 1.0)
 
     def drop(self, cycle_id: str) -> None:
+        """Forget the sum of a cycle. What it was made of is in the store, and can be summed up again."""
         with self._lock:
             running = self._running.pop(cycle_id, None)
         if running is not None:

@@ -63,6 +63,7 @@ class TaskScheduler:
         self.timers.start()
 
     def stop(self) -> None:
+        """No timer fires any more; :meth:`start` finds what was due meanwhile in the database."""
         self.timers.stop()
 
     def reconcile(self) -> None:

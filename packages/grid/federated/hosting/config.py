@@ -106,6 +106,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def requires_speed_test(self) -> bool:
+        """Whether workers must say how fast their connection is before they are assigned anything."""
         return bool(self.minimum_upload_speed or self.minimum_download_speed)
 
     @classmethod

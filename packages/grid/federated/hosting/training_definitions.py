@@ -23,6 +23,8 @@ __all__ = ["PlanFile", "TrainingDefinition", "TrainingDefinitions"]
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
+    """A hosted file; its content is ``digest``'s in the store. ``kind``: plan, protocol or averaging."""
+
     id: str
     name: str
     kind: str
@@ -50,6 +52,7 @@ class TrainingDefinition:
 
     @property
     def averaging_plan(self) -> PlanFile | None:
+        """The hosted plan that averages; None where a built-in strategy does."""
         return next((file for file in self.files if file.kind == "averaging"), None)
 
 

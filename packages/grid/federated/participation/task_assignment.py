@@ -380,6 +380,7 @@ class AssignmentRound:
             waiter.answer = answer
 
     def accept(self, waiter: Waiter, row: Any, model: tuple[str, int]) -> None:
+        """Answer a waiter with the slot in ``row`` and all that its worker needs; ``model``: digest and size."""
         deadline = row.lease_until if row.deadline is None else min(row.lease_until, row.deadline)
         answer = CheckInReply(
             status="accepted",

@@ -121,6 +121,7 @@ class Unit:
     def run(
         self, statement: PreparedStatement, values: dict[str, Any] | Sequence[dict[str, Any]] = ()
     ) -> StatementResult:
+        """Run a statement in this transaction."""
         return statement.run(self.connection, values)
 
     def record(self, entity: str, entity_id: str, before: str, after: str, **detail: Any) -> None:
@@ -178,9 +179,11 @@ class Unit:
             _must_change(self.run(_UPDATE_PROCESS, {**changes, "updated_at": self.now, **guard}))
 
     def committed(self) -> None:
+        """Call all that was asked for by :meth:`after_commit`, then raise the first error of it."""
         _call_all(self._after)
 
     def undone(self) -> None:
+        """Call all that was asked for by :meth:`after_rollback`, then raise the first error of it."""
         _call_all(self._undone)
 
     def _write_cycle(self) -> None:

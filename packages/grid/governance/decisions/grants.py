@@ -30,6 +30,7 @@ class GrantManager:
         self._clock = clock
 
     def create(self, load_reviewer: ReviewerLoader, message: CreateGrant) -> GrantView:
+        """Give a grant that nobody asked for: who governs the object may, or a reviewer, but not to themselves."""
         now = self._clock.now()
         with self._db.transaction() as session:
             viewer, reviewer = load_reviewer(session)
@@ -51,6 +52,7 @@ class GrantManager:
             return grant_view(grant, now)
 
     def all(self, load_reviewer: ReviewerLoader, message: ListGrants) -> list[GrantView]:
+        """Those that the caller holds or could have given, newest first; a reviewer sees all."""
         with self._db.read() as session:
             viewer, reviewer = load_reviewer(session)
             page = shown_to(viewer.user_id, reviewer=reviewer, object_id=message.object_id)

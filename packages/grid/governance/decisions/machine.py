@@ -15,6 +15,8 @@ __all__ = ["RequestEvent", "RequestState", "decide"]
 
 
 class RequestState(StrEnum):
+    """Where a request is. DENIED, WITHDRAWN and REVOKED are final."""
+
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
@@ -23,6 +25,8 @@ class RequestState(StrEnum):
 
 
 class RequestEvent(StrEnum):
+    """WITHDRAW is the author's, the others are a reviewer's or a standing rule's."""
+
     APPROVE = "approve"
     DENY = "deny"
     WITHDRAW = "withdraw"

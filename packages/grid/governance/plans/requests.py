@@ -43,6 +43,8 @@ MAX_BYTES = 32 << 20
 
 
 class PlanRequests:
+    """Works out what a plan asks for, from the plan and the objects as they are when it is sent."""
+
     def __init__(
         self, db: Database, blobs: BlobStore, clock: Clock, sandbox: ReviewSandbox, requests: RequestManager
     ) -> None:
@@ -50,6 +52,10 @@ class PlanRequests:
         self._sandbox, self._requests = sandbox, requests
 
     def create(self, ctx: Context, load_reviewer: ReviewerLoader, message: CreatePlanRequest) -> RequestView:
+        """Check the plan in the sandbox, keep it, and ask; a standing rule may answer at once.
+
+        Raises :class:`InvalidPlan`, and what is wrong with it as far as the caller may know sizes.
+        """
         body = bytes(ctx.body.read_all(MAX_BYTES))
         size = message.plan_size or len(body)
         if size > len(body):
@@ -96,6 +102,7 @@ class PlanRequests:
     # -- look ---------------------------------------------------------------------------------------
 
     def review(self, load_reviewer: ReviewerLoader, request_id: str) -> PlanReview:
+        """The plan as text, what it costs and reads, and how it differs from the earlier one on the same data."""
         with self._db.read() as session:
             viewer, reviewer = load_reviewer(session)
             row, plan = plan_of(session, viewer, reviewer, request_id)

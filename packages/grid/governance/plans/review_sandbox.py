@@ -57,6 +57,7 @@ class ReviewSandbox:
             return self._child
 
     def close(self) -> None:
+        """End the process. A plan that runs in it fails."""
         with self._lock:
             child, self._child = self._child, None
         if child is not None:

@@ -54,6 +54,8 @@ class PlanRequestService(Service):
 
 
 class RuleService(Service):
+    """The operations on standing rules; whom a rule may speak for is :class:`RuleBook`'s to say."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._rules = RuleBook(node.db, node.clock)

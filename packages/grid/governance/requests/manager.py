@@ -34,6 +34,8 @@ Ask = Callable[[Session, Viewer, float], RequestRow]
 
 
 class RequestManager:
+    """``load_reviewer`` arguments are asked inside the transaction, so that rights are those of the moment."""
+
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
@@ -42,6 +44,8 @@ class RequestManager:
     # -- ask ----------------------------------------------------------------------------------------
 
     def create(self, load_reviewer: ReviewerLoader, message: m.CreateRequest) -> m.RequestView:
+        """Ask for an object that the caller may find, in one scope; raises as :meth:`asked`."""
+
         def for_object(session: Session, viewer: Viewer, now: float) -> RequestRow:
             return ask(
                 session,
@@ -58,6 +62,8 @@ class RequestManager:
         return self.asked(load_reviewer, for_object)
 
     def create_budget(self, load_reviewer: ReviewerLoader, message: m.CreateBudgetRequest) -> m.RequestView:
+        """Ask for privacy budget; raises as :meth:`asked`."""
+
         def for_budget(session: Session, viewer: Viewer, now: float) -> RequestRow:
             return ask(
                 session,
@@ -87,6 +93,10 @@ class RequestManager:
             raise Conflict("a request of yours for the same is pending") from error
 
     def withdraw(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
+        """Take back a pending request of one's own; the bytes of a plan go with it.
+
+        Raises :class:`Forbidden` for another's, :class:`Conflict` when it was decided.
+        """
         with self._db.transaction() as session:
             viewer, reviewer = load_reviewer(session)
             row = visible_request(session, viewer, reviewer, request_id, lock=True)
@@ -101,6 +111,7 @@ class RequestManager:
     # -- look ---------------------------------------------------------------------------------------
 
     def all(self, load_reviewer: ReviewerLoader, message: m.ListRequests) -> list[m.RequestView]:
+        """The caller's own, those on objects that they govern, and for a reviewer all; newest first."""
         with self._db.read() as session:
             viewer, reviewer = load_reviewer(session)
             query = select(RequestRow)
@@ -115,6 +126,7 @@ class RequestManager:
             return views(session, rows, viewer)
 
     def get(self, load_reviewer: ReviewerLoader, request_id: str, wait: float) -> m.RequestView:
+        """One request, as soon as it is decided, or as it is after ``wait`` seconds. Raises :class:`NotFound`."""
         deadline = time.monotonic() + wait
         while True:
             with self._db.read() as session:
@@ -158,6 +170,7 @@ class RequestManager:
         return view
 
     def deny(self, load_reviewer: ReviewerLoader, message: m.DenyRequest) -> m.RequestView:
+        """One reviewer's word is enough. Raises :class:`Conflict` when it is not pending any more."""
         with self._db.transaction() as session:
             viewer, row = self._reviewed(session, load_reviewer, message.request_id)
             state = decide(RequestState(row.state), RequestEvent.DENY)
@@ -175,6 +188,7 @@ class RequestManager:
         return view
 
     def revoke(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
+        """Take the grants back that it gave. Raises :class:`Conflict` unless it is approved."""
         with self._db.transaction() as session:
             viewer, row = self._reviewed(session, load_reviewer, request_id)
             state = decide(RequestState(row.state), RequestEvent.REVOKE)

@@ -15,6 +15,8 @@ __all__ = ["GrantService", "RequestService", "noted", "reviewer_loader"]
 
 
 def reviewer_loader(ctx: Context) -> ReviewerLoader:
+    """Loads the caller, and whether their role or groups make them a reviewer of everybody's requests."""
+
     def load_reviewer(session: Session) -> tuple[Viewer, bool]:
         return viewer_of(session, ctx.principal), "can_triage_requests" in ctx.principal.flags
 
@@ -22,6 +24,8 @@ def reviewer_loader(ctx: Context) -> ReviewerLoader:
 
 
 class GrantService(Service):
+    """The operations on grants; what was granted to whom is noted for the audit log."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._grants = GrantManager(node.db, node.clock)
@@ -45,6 +49,8 @@ class GrantService(Service):
 
 
 class RequestService(Service):
+    """The operations on requests of every kind, those to run plans included once they are made."""
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.requests = RequestManager(node.db, node.clock)

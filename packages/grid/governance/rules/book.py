@@ -23,6 +23,8 @@ __all__ = ["RuleBook"]
 
 
 class RuleBook:
+    """Standing rules in the database, each with its author, whose word it repeats."""
+
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db, self._clock = db, clock
 
@@ -62,6 +64,7 @@ class RuleBook:
             return _views(session, [rule], now)[0]
 
     def all(self, load_reviewer: ReviewerLoader, message: ListRules) -> list[RuleView]:
+        """One's own rules, for a reviewer all, the oldest first."""
         with self._db.read() as session:
             viewer, reviewer = load_reviewer(session)
             query = select(RequestRule).order_by(RequestRule.created_at, RequestRule.id)
@@ -71,6 +74,7 @@ class RuleBook:
             return _views(session, list(rows), self._clock.now())
 
     def delete(self, load_reviewer: ReviewerLoader, rule_id: str, role: str) -> None:
+        """End a rule; what it approved stays. Only the Owner (by ``role``) ends another's: :class:`Forbidden`."""
         with self._db.transaction() as session:
             viewer, reviewer = load_reviewer(session)
             rule = session.get(RequestRule, rule_id)

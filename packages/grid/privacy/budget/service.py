@@ -80,6 +80,8 @@ def _locked(session: Session, user_id: str) -> PrivacyBudget | None:
 
 
 class BudgetService(Service):
+    """The operations on budgets: one's own for everybody, those of others for reviewers."""
+
     @handles(b.GetBudget)
     def get(self, ctx: Context, message: b.GetBudget) -> b.BudgetView:
         with self.node.db.read() as session:

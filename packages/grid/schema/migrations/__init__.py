@@ -38,10 +38,12 @@ def config(connection: Connection) -> Config:
 
 
 def upgrade(connection: Connection, revision: str) -> None:
+    """Bring the schema up to ``revision`` ("head": the newest), in the connection's transaction."""
     command.upgrade(config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
+    """Take the schema back to ``revision`` ("base": nothing); what later tables held is lost."""
     command.downgrade(config(connection), revision)
 
 

@@ -81,6 +81,7 @@ class FilePartial(PartialContent):
 
     @property
     def size(self) -> int:  # type: ignore[override]
+        """Bytes that have arrived, by the file itself: also what was appended before a restart."""
         return self._opened().size
 
     def append(self, data: memoryview) -> None:

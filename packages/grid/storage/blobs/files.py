@@ -207,6 +207,7 @@ class FileBlobStore(BlobStore):
             yield from (entry.name for entry in entries)
 
     def trim(self, *, everything: bool = False) -> None:
+        """Give memory and spare files back that were not used lately, or all of them."""
         if everything:
             self._recent.trim()
         self.buffers.trim(everything=everything)

@@ -56,6 +56,7 @@ class LockedFile:
 
     @property
     def shared(self) -> bool:
+        """Whether :meth:`share` was noted on the file, by whichever process."""
         return not os.fstat(self.fd).st_mode & 0o200
 
     def duplicate(self) -> LockedFile:
@@ -67,6 +68,7 @@ class LockedFile:
 
     @property
     def size(self) -> int:
+        """Bytes in the file now."""
         return os.fstat(self.fd).st_size
 
     def lock(self) -> bool:
@@ -89,6 +91,7 @@ class LockedFile:
             return False
 
     def close(self) -> None:
+        """Give up the lock, unless a duplicate is open; may be called twice."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             close(fd)

@@ -62,6 +62,7 @@ class TemporaryFile:
         self._recycled_file = recycled_file
 
     def append(self, data: memoryview) -> None:
+        """Write ``data`` at the end; the kernel begins to bring it to the disk now and then."""
         file = self._opened()
         write_all(file.fd, data)
         self._hash.update(data)
@@ -91,6 +92,7 @@ class TemporaryFile:
         self._hash, self.size = state
 
     def state(self) -> tuple[blake3, int]:
+        """What :meth:`continue_from` takes, so that a partial file need not be hashed again."""
         return self._hash, self.size
 
     def finish(self, rest: memoryview) -> str:
@@ -139,6 +141,7 @@ class TemporaryFile:
     # The three steps of a group commit.
 
     def start(self) -> None:
+        """First: have the data on their way to the disk, unless the content is there already."""
         if self._whole is not None:
             self._write_whole()
         elif self.kept is None:
@@ -187,6 +190,7 @@ class TemporaryFile:
         os.fdatasync((self.kept or self._opened()).fd)
 
     def link(self) -> None:
+        """Last: give the synced file its final name, or take the one that has it."""
         while self.kept is None:
             assert self._file is not None
             try:

@@ -103,6 +103,7 @@ class FileBlobWriter(BlobWriter):
 
     @property
     def whole(self) -> bool:  # type: ignore[override]
+        """Whether all of the content is in memory: nothing is on the disk yet."""
         return self._whole is not None
 
     def commit(

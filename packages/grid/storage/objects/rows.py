@@ -47,6 +47,7 @@ def upsert(session: Session, info: ObjectInfo, digest: str) -> None:
 
 
 def write_tags(session: Session, object_id: str, tags: Sequence[str]) -> None:
+    """Put these tags in place of the object's, in this order."""
     session.execute(delete(TAGS).where(TAGS.c.object_id == object_id))
     if tags:
         rows = [{"object_id": object_id, "position": i, "tag": tag} for i, tag in enumerate(tags)]
@@ -54,6 +55,7 @@ def write_tags(session: Session, object_id: str, tags: Sequence[str]) -> None:
 
 
 def add_permissions(session: Session, object_id: str, verify_key: str, scopes: Iterable[str]) -> None:
+    """Put a key, a user or a group on lists of the object; where it is already, nothing changes."""
     statement = dialect.insert(session, PERMISSIONS).on_conflict_do_nothing()
     for scope in scopes:
         session.execute(statement.values(object_id=object_id, scope=scope, verify_key=verify_key))

@@ -21,6 +21,8 @@ class BlobRow(Base):
 
 
 class ObjectRow(Base):
+    """An object without its content. ``dtype`` and ``shape`` are None for what is not one tensor."""
+
     __tablename__ = "stored_object"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -36,6 +38,8 @@ class ObjectRow(Base):
 
 
 class ObjectTag(Base):
+    """A tag of an object; ``position`` keeps the order in which its owner wrote them."""
+
     __tablename__ = "object_tag"
 
     object_id: Mapped[str] = mapped_column(

@@ -127,6 +127,7 @@ class Uploads:
             return partial.size
 
     def status(self, upload: str) -> UploadStatus:
+        """How far the upload is, also once it is finished. Raises :class:`NotFound`."""
         row = self._row(upload, finished=True)
         received = row.size if row.blob_digest is not None else self._partials.size(row.id)
         return UploadStatus(row.id, row.owner, row.size, received, row.blob_digest)

@@ -44,6 +44,7 @@ class DriverConnection:
         self._connection.invalidate(error)
 
     def commit(self) -> None:
+        """Commit; a driver's error becomes SQLAlchemy's."""
         try:
             self.driver.commit()
         except self.dialect.loaded_dbapi.Error as error:
@@ -81,6 +82,7 @@ class DriverConnectionPool:
         return ConnectionLoan(self)
 
     def take(self) -> DriverConnection:
+        """One that nobody else uses; waits while ``size`` are taken. It must come back by :meth:`give`."""
         self._permits.acquire()
         try:
             return self._idle.pop() if self._idle else DriverConnection(self._connect())

@@ -57,6 +57,7 @@ def parse_url(text: str) -> URL:
 
 
 def postgresql_engine(url: URL) -> Engine:
+    """An engine whose pool waits cooperatively, of ``POSTGRESQL_CONNECTIONS`` at most."""
     return create_engine(
         url,
         poolclass=CooperativePool,

@@ -42,10 +42,12 @@ class CooperativePool(Pool):
         self._permits.release()
 
     def dispose(self) -> None:
+        """Close what is idle. What is lent out comes back here all the same."""
         while self._idle:
             self._idle.pop().close()
 
     def recreate(self) -> CooperativePool:
+        """An empty pool of the same kind, as SQLAlchemy asks for after :meth:`dispose`."""
         return CooperativePool(
             self._creator,
             pool_size=self._size,
@@ -58,4 +60,5 @@ class CooperativePool(Pool):
         )
 
     def status(self) -> str:
+        """One line for logs."""
         return f"{type(self).__name__} size: {self._size} idle: {len(self._idle)}"

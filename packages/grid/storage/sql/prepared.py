@@ -29,6 +29,7 @@ class StatementResult:
         self._rows, self._make, self.rowcount = rows, make, rowcount
 
     def all(self) -> list[Any]:
+        """All rows; none for a statement that returns no rows."""
         return [self._make(row) for row in self._rows] if self._make is not None else []
 
     def first(self) -> Any:
@@ -103,6 +104,7 @@ class PreparedStatement:
     def run(
         self, connection: DriverConnection | Connection, values: Values | Sequence[Values] = ()
     ) -> StatementResult:
+        """Run it with values by name, or with each of several sets of them; raises SQLAlchemy's errors."""
         driver_connection = (
             connection if isinstance(connection, DriverConnection) else DriverConnection(connection)
         )

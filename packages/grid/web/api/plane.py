@@ -99,6 +99,7 @@ class MessagePlane:
         serve_frames(pipe, handle, limit=self._settings.websocket_concurrency, memory=memory)
 
     def answer(self, envelope: Envelope, payload: PayloadReader, record: RequestRecord) -> Answer:
+        """The node's answer, or the signed error: nothing is raised. ``record`` learns what was asked."""
         record.operation = self._known(envelope.operation)
         record.scheme = "message"
         if envelope.payload_size > self._max_payload:

@@ -30,6 +30,7 @@ class Body(Input):  # type: ignore[misc]  # gevent has no types
         self.chunks = self.extensions = 0
 
     def read(self, length: int | None = None) -> bytes:
+        """As pywsgi does, and counted; after an error the connection is not used again."""
         try:
             data: bytes = super().read(length)
         except OSError:

@@ -46,7 +46,10 @@ SLICE = 1 << 20
 
 
 class Observer(Protocol):
-    def observe(self, record: RequestRecord, status: int, seconds: float, sent: int) -> None: ...
+    """Is told of every exchange that ended, other than WebSockets."""
+
+    def observe(self, record: RequestRecord, status: int, seconds: float, sent: int) -> None:
+        """``seconds`` from the head to the end of the answer; ``sent``: bytes of the answer, head included."""
 
 
 class ServerState:
@@ -68,6 +71,7 @@ class ServerState:
         self.idle: set[Handler] = set()
 
     def drain(self) -> None:
+        """Begin to stop: connections that wait for a request end now, others after their answer."""
         self.draining = True
         for handler in list(self.idle):
             with contextlib.suppress(OSError, AttributeError):
@@ -105,6 +109,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         return "a request"
 
     def handle_one_request(self) -> Any:
+        """As pywsgi does; whoever sent what cannot be read gets an answer, and time to read it."""
         result = super().handle_one_request()
         if isinstance(result, tuple):  # a request that could not be read, and its answer
             with contextlib.suppress(OSError):
@@ -170,6 +175,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     # -- answering ----------------------------------------------------------------------------------
 
     def run_application(self) -> None:
+        """Ask the short way first; what it does not know goes through Flask."""
         short_way = self.server.state.short_way
         if short_way is not None and self.request_version == "HTTP/1.1":
             found = short_way.answer(self.environ)
@@ -194,11 +200,13 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self._sendall(piece)
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
+        """As pywsgi does, with ``Connection: close`` where this answer is the last."""
         if self._must_close() or self.close_connection:
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
 
     def write(self, data: bytes) -> None:
+        """As pywsgi does; an answer to HEAD has no body (RFC 9110, section 9.3.2)."""
         super().write(b"" if self.command == "HEAD" else data)
 
     def _must_close(self) -> bool:

@@ -64,10 +64,12 @@ class RequestHeaders:
         return headers
 
     def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of that name, whatever its case."""
         values = self.fields.get(name.lower())
         return values[0] if values else default
 
     def several(self, name: str) -> bool:
+        """Whether the field stands there more than once, which only lists may (RFC 9110, section 5.3)."""
         return len(self.fields.get(name, ())) > 1
 
     def listed(self, name: str) -> list[str]:

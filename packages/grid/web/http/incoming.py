@@ -53,6 +53,7 @@ class Incoming(io.RawIOBase):
         self._until, self._pace = -math.inf, 0.0
 
     def readinto(self, room: WriteableBuffer) -> int:
+        """Wait for bytes; 0 at the end of the stream. Raises TimeoutError as said above."""
         if self._broken:
             raise TimeoutError("the client was too slow")
         begun = time.monotonic()

@@ -55,6 +55,7 @@ class Instruments(Collector):
         registry.register(self)
 
     def count_sockets(self, count: Callable[[], int]) -> None:
+        """Ask ``count`` for the open WebSockets whenever the metrics are read."""
         self._sockets.set_function(count)
 
     def observe(self, record: RequestRecord, status: int, seconds: float, sent: int) -> None:
@@ -73,6 +74,7 @@ class Instruments(Collector):
             self._sent += sent
 
     def collect(self) -> Iterable[Metric]:
+        """As Prometheus' registry asks for it, at every scrape."""
         with self._lock:
             requests = dict(self._requests)
             seconds = {key: list(times) for key, times in self._seconds.items()}

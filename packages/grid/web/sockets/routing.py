@@ -85,6 +85,7 @@ class Sockets:
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: Handler | None = None, **options: Any
     ) -> None:
+        """As Flask's; ``max_message``: bytes of a message, where it is not the usual limit."""
         if view_func is None:
             raise TypeError(f"no handler for {rule}")
         self._limits[view_func] = options.pop("max_message", None) or self._max_message

@@ -26,6 +26,7 @@ class RootClient:
 
     @property
     def torch(self) -> Any:
+        """torch itself: ``ROOT_CLIENT.torch`` in the paper's listings."""
         return torch
 
     def __repr__(self) -> str:

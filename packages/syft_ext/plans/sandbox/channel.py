@@ -53,6 +53,7 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def nbytes(self) -> int:
+        """Bytes that the tensor takes, without what aligns the next."""
         count = ITEMSIZES[self.dtype]
         for size in self.shape:
             count *= size
@@ -171,6 +172,7 @@ class Arena:
 
     @classmethod
     def create(cls) -> Arena:
+        """A new one, sealed against shrinking: else a child could crash its parent."""
         fd = os.memfd_create("plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return cls(fd)
@@ -203,6 +205,7 @@ class Arena:
         return torch.from_numpy(self.raw(slot)).view(DTYPES[slot.dtype]).view(slot.shape)
 
     def write(self, slot: Slot, tensor: torch.Tensor) -> None:
+        """Copy the tensor to its slot; raises GridError for a slot that lies outside."""
         self.view(slot).copy_(tensor)
 
     def close(self) -> None:

@@ -74,9 +74,11 @@ class Parameters(list[torch.Tensor]):
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all tensors together."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self)
 
     def table(self) -> Table:
+        """Names, types and shapes; no numbers."""
         rows = [
             (name, str(tensor.dtype).removeprefix("torch."), "×".join(map(str, tensor.shape)) or "scalar")
             for name, tensor in zip(self.names, self, strict=True)

@@ -57,6 +57,7 @@ class Account:
         self._weights = {"loss": 0, "accuracy": 0}
 
     def add(self, result: StepResult, samples: int) -> None:
+        """Count one step, in which ``samples`` samples weigh."""
         self.updates += 1
         self.samples += samples
         for name, value in (("loss", result.loss), ("accuracy", result.accuracy)):
@@ -69,10 +70,12 @@ class Account:
 
     @property
     def loss(self) -> float | None:
+        """Mean over the samples of this cycle's steps; None where no step gave any."""
         return self._mean("loss")
 
     @property
     def accuracy(self) -> float | None:
+        """As :attr:`loss`."""
         return self._mean("accuracy")
 
 

@@ -25,6 +25,8 @@ __all__ = [
 
 
 class AssignmentStatus(StrEnum):
+    """Where an assignment is; all but the first two are final (``TERMINAL``)."""
+
     ASSIGNED = "assigned"
     REPORTED = "reported"
     INCLUDED = "included"
@@ -42,6 +44,8 @@ TERMINAL = frozenset(AssignmentStatus) - {AssignmentStatus.ASSIGNED, AssignmentS
 
 
 class AssignmentEvent(StrEnum):
+    """What the worker, the clock, the cycle, the averaging (INCLUDE, UNUSABLE) or the owner (CANCEL) does."""
+
     REPORT = "report"
     WORKER_FAILED = "worker-failed"
     LEASE_EXPIRED = "lease-expired"
@@ -52,6 +56,8 @@ class AssignmentEvent(StrEnum):
 
 
 class AssignmentEffect(StrEnum):
+    """What happens to the counters of the cycle, in the same transaction."""
+
     COUNT_REPORT = "count-report"
     FREE_SLOT = "free-slot"
     UNCOUNT_REPORT = "uncount-report"
@@ -59,6 +65,8 @@ class AssignmentEffect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AssignmentDecision:
+    """What :func:`decide` says: where the assignment is now, and what follows from that."""
+
     status: AssignmentStatus
     effects: tuple[AssignmentEffect, ...] = ()
 

@@ -27,6 +27,8 @@ __all__ = [
 
 
 class CycleStatus(StrEnum):
+    """Where a cycle is; workers are admitted in the first two only (``ADMITTING``)."""
+
     OPEN = "open"
     COLLECTING = "collecting"
     AGGREGATING = "aggregating"
@@ -42,6 +44,8 @@ ADMITTING = frozenset({CycleStatus.OPEN, CycleStatus.COLLECTING})
 
 
 class CycleEvent(StrEnum):
+    """ARRIVED: a worker checked in. SHORT: too few reports were usable. ABANDONED: averaging cannot succeed."""
+
     ARRIVED = "arrived"
     REPORTED = "reported"
     DEADLINE = "deadline"
@@ -54,6 +58,8 @@ class CycleEvent(StrEnum):
 
 
 class CycleEffect(StrEnum):
+    """What happens besides, in the same transaction. EXTEND gives the cycle more time."""
+
     ASSIGN_SLOTS = "assign-slots"
     CLOSE_STRAGGLERS = "close-stragglers"
     AGGREGATE = "aggregate"
@@ -79,6 +85,8 @@ class CycleFacts:
 
 @dataclass(frozen=True, slots=True)
 class CycleDecision:
+    """What :func:`decide` says: where the cycle is now, and what follows from that, in this order."""
+
     status: CycleStatus
     effects: tuple[CycleEffect, ...] = ()
 

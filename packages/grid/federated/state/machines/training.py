@@ -16,6 +16,8 @@ __all__ = ["TERMINAL", "TrainingEffect", "TrainingEvent", "TrainingFacts", "Trai
 
 
 class TrainingStatus(StrEnum):
+    """Where a training is; the last three are final (``TERMINAL``)."""
+
     CREATED = "created"
     RUNNING = "running"
     PAUSED = "paused"
@@ -28,6 +30,8 @@ TERMINAL = frozenset({TrainingStatus.COMPLETED, TrainingStatus.CANCELLED, Traini
 
 
 class TrainingEvent(StrEnum):
+    """The first four are its owner's; the others come from its cycles."""
+
     START = "start"
     PAUSE = "pause"
     RESUME = "resume"
@@ -37,6 +41,8 @@ class TrainingEvent(StrEnum):
 
 
 class TrainingEffect(StrEnum):
+    """What happens to the current cycle, in the same transaction."""
+
     OPEN_CYCLE = "open-cycle"
     RESUME_CYCLE = "resume-cycle"
     CANCEL_CYCLE = "cancel-cycle"
@@ -53,6 +59,8 @@ class TrainingFacts:
 
 @dataclass(frozen=True, slots=True)
 class TrainingDecision:
+    """What :func:`decide` says: where the training is now, and what follows from that."""
+
     status: TrainingStatus
     effects: tuple[TrainingEffect, ...] = ()
 
