@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
+from werkzeug.test import Client
 
 from grid.web.api.events import Events
 from grid.web.app import create_app
@@ -72,7 +73,7 @@ def test_decoding_asks() -> None:
 
 def test_every_plane_refuses_it(house: House) -> None:
     owner = house.set_up()
-    client = create_app(house.node).test_client()
+    client = Client(create_app(house.node))
     bearer = {"Authorization": f"Bearer {owner.token}"}
     body = {"email": "a\0@x.org", "password": PASSWORD}
     answers = [

@@ -92,7 +92,7 @@ class Node:
             service.start()
 
     def stop(self) -> None:
-        """Stop the jobs, then services in the reverse order, also after one that fails; then close log and database."""
+        """Stop the jobs, then services in the reverse order, whatever fails; then close log and database."""
         self.jobs.stop()  # what runs needs the services behind it
         for service in reversed(self.services):
             try:

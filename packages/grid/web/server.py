@@ -41,7 +41,6 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self.error_log = _ErrorLog()
         self.environ["wsgi.errors"] = self.error_log
         self.state = ServerState(app)
-        self.sockets = app.extensions.get("sockets")
 
     def update_environ(self) -> None:
         # pywsgi would ask the DNS for our own name here, and wait for it.
@@ -59,8 +58,6 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         """Stop listening, finish what is being answered within ``grace`` seconds, then cut the rest off."""
         self.close()
         self.state.drain()
-        if self.sockets is not None:
-            self.sockets.close_all()
         self.stop(timeout=grace)
 
 

@@ -21,19 +21,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from flask import Flask
 from gevent.pywsgi import WSGISecureEnviron, WSGIServer
 
 from grid.node import Node
 from grid.web.app import create_app
+from grid.web.http.application import Application
 from grid.web.http.handler import Handler, ServerState
 from grid.web.http.settings import WebSettings
+from grid.web.http.wsgi import WSGI
 
 __all__ = ["RunningNode", "ServedNode"]
 
 
 class ServedApp:
-    """Serves a Flask app on a free port of 127.0.0.1 from threads of this process, until :meth:`close`.
+    """Serves an application on a free port of 127.0.0.1 from threads of this process, until :meth:`close`.
 
     Attributes:
         url: ``http://127.0.0.1:port``.
@@ -41,8 +42,8 @@ class ServedApp:
 
     secure_environ_class = WSGISecureEnviron  # what pywsgi's handler expects of its server
 
-    def __init__(self, app: Flask) -> None:
-        self.app = self.application = app
+    def __init__(self, app: Application | WSGI) -> None:
+        self.application = app
         self.state = ServerState(app)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._port = self._listener.getsockname()[1]
@@ -90,8 +91,6 @@ class ServedApp:
         self._listener.close()
         self._acceptor.join()
         self.state.drain()
-        if (sockets := self.app.extensions.get("sockets")) is not None:
-            sockets.close_all()
         deadline = time.monotonic() + grace
         for thread in list(self._connections):
             thread.join(max(0.0, deadline - time.monotonic()))

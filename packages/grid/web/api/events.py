@@ -17,16 +17,18 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from flask import request
 
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
 from grid.web.api.rest import principal_of_header
 from grid.web.http.metrics import Instruments
-from grid.web.http.problems import to_problem
-from grid.web.http.request_record import RequestRecord, record_of
+from grid.web.http.problems import problem_response, to_problem
+from grid.web.http.request import Request
+from grid.web.http.request_record import RequestRecord
+from grid.web.http.response import Response
+from grid.web.http.routing import Router, Values
 from grid.web.http.settings import WebSettings
 from grid.web.sockets.connection import WebSocket
-from grid.web.sockets.routing import Sockets
+from grid.web.sockets.routing import UPGRADE, Sockets
 from syft_ext.errors import BadRequest, TooLarge
 from syft_ext.messages import Operation, Reply
 from syft_ext.transport import PayloadReader
@@ -54,19 +56,29 @@ class _Pointer(msgspec.Struct):
     request_id: Any = None
 
 
-def add_events(sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments) -> None:
-    """Add the WebSocket ``/ws``."""
+def add_events(
+    router: Router, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
+) -> None:
+    """The WebSocket ``/ws``, and a hint for whoever asks for it without the handshake."""
     events = Events(node, settings, instruments)
 
     @sockets.route("/ws", max_message=settings.max_event)
     def event_socket(ws: WebSocket) -> None:
-        authorization = request.headers.get("Authorization", "")
-        remote = record_of(request.environ).remote
+        authorization = ws.request.header("Authorization") or ""
+        remote = ws.request.record.remote
 
         def handle(message: str | bytes) -> None:
             ws.send(events.answer(message, authorization, remote))
 
         MessageServer(ws, settings.websocket_concurrency, handle, ws.memory).run()
+
+    router.add("/ws", "GET", _upgrade_required)
+
+
+def _upgrade_required(_request: Request, _values: Values) -> Response:
+    response = problem_response(426, "upgrade-required", "this address speaks WebSocket")
+    response.headers += UPGRADE
+    return response
 
 
 class Events:

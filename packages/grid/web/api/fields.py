@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import inspect
-from werkzeug.exceptions import UnsupportedMediaType
 
 from grid.web.http.reading import read_limited
 from grid.web.http.request import Request
+from grid.web.http.requestline import unsupported_media_type
 from syft_ext.errors import BadRequest
 from syft_ext.messages import Message, Operation
 
@@ -97,9 +97,9 @@ class Fields:
         if not request.has_body:
             return b""
         if request.mimetype != "application/json":
-            raise UnsupportedMediaType("the body must be application/json")
+            raise unsupported_media_type("the body must be application/json")
         if request.header("Content-Encoding") is not None:
-            raise UnsupportedMediaType("encoded bodies are not taken")
+            raise unsupported_media_type("encoded bodies are not taken")
         return bytes(read_limited(request.environ, self._max_json, "a JSON body"))
 
     def _refuse_elsewhere(self, name: str) -> None:
@@ -110,7 +110,7 @@ class Fields:
 
 
 def _parse_query(query: str) -> dict[str, list[str]]:
-    """Werkzeug lets broken UTF-8 pass as something else; this refuses it."""
+    """The fields of a query string; broken UTF-8 is refused."""
     try:
         return parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:

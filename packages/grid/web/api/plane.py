@@ -5,20 +5,19 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
-from flask import request
 from websockets.frames import CloseCode
-from werkzeug.exceptions import UnsupportedMediaType
 
 from grid.node import Node
 from grid.web.http.metrics import Instruments
 from grid.web.http.reading import BodyReader
 from grid.web.http.request import Request
-from grid.web.http.request_record import RequestRecord, record_of
+from grid.web.http.request_record import RequestRecord
+from grid.web.http.requestline import unsupported_media_type
 from grid.web.http.response import Response
-from grid.web.http.routing import DirectViews
+from grid.web.http.routing import Router, Values
 from grid.web.http.settings import WebSettings
 from grid.web.sockets.connection import WebSocket
 from grid.web.sockets.routing import Sockets
@@ -132,15 +131,15 @@ class MessagePlane:
 
 
 def add_message_plane(
-    direct: DirectViews, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
+    router: Router, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
 ) -> None:
     """``POST /messages`` and the WebSocket ``/messages``."""
     plane = MessagePlane(node, settings, instruments)
 
-    def messages(request: Request, _path: Mapping[str, str]) -> Response:
+    def messages(request: Request, _path: Values) -> Response:
         record = request.record
         if request.mimetype != MEDIA_TYPE:
-            raise UnsupportedMediaType(f"a message is {MEDIA_TYPE}")
+            raise unsupported_media_type(f"a message is {MEDIA_TYPE}")
         status = 200
         try:
             envelope, payload = _read_frame(request, settings.max_upload)
@@ -152,11 +151,11 @@ def add_message_plane(
         headers = [*_HEADERS, ("Content-Length", str(answer.size))]
         return Response(answer.pieces, status, headers)
 
-    direct.add("/messages", "messages", "POST", messages)
+    router.add("/messages", "POST", messages)
 
     @sockets.route("/messages", max_message=settings.max_websocket_message)
     def message_socket(ws: WebSocket) -> None:
-        plane.serve(_BinaryPipe(ws), remote=record_of(request.environ).remote, memory=ws.memory)
+        plane.serve(_BinaryPipe(ws), remote=ws.request.record.remote, memory=ws.memory)
 
 
 class _BinaryPipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -14,7 +13,7 @@ from grid.web.http.metrics import Instruments
 from grid.web.http.reading import upload_of
 from grid.web.http.request import Request
 from grid.web.http.response import Response
-from grid.web.http.routing import DirectViews, View
+from grid.web.http.routing import Router, Values, View
 from grid.web.http.settings import WebSettings
 from syft_ext.errors import InvalidToken
 from syft_ext.messages import Empty, Operation, Reply
@@ -26,17 +25,17 @@ _encode = msgspec.json.Encoder().encode
 _JSON = (("Cache-Control", "no-store"), ("Content-Type", "application/json"))
 
 
-def add_operations(direct: DirectViews, node: Node, settings: WebSettings, instruments: Instruments) -> None:
+def add_operations(router: Router, node: Node, settings: WebSettings, instruments: Instruments) -> None:
     """Add a route for every operation that the node offers."""
     for spec in node.map.operations():
         rule = spec.path.replace("{", "<").replace("}", ">")
-        direct.add(rule, spec.name, spec.method, _view(node, spec, settings, instruments))
+        router.add(rule, spec.method, _view(node, spec, settings, instruments))
 
 
 def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instruments) -> View:
     fields = Fields(spec, settings.max_json)
 
-    def view(request: Request, path: Mapping[str, str]) -> Response:
+    def view(request: Request, path: Values) -> Response:
         record = request.record
         record.operation = spec.name
         authorization = request.environ.get("HTTP_AUTHORIZATION", "")

@@ -15,22 +15,21 @@ import socket as sockets
 import ssl
 import time
 from io import BufferedReader
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, unquote
 
-from flask import Flask
 from gevent.pywsgi import WSGIHandler
 
 from grid.config.logs import log_info
+from grid.web.http.application import Application, application_of
 from grid.web.http.body import DRAIN_LIMIT, Body
 from grid.web.http.headers import Head
 from grid.web.http.incoming import Incoming
 from grid.web.http.problems import error_response, problem_response
-from grid.web.http.request_record import RequestRecord, record_of
+from grid.web.http.request_record import record_of
 from grid.web.http.requestline import Refusal, RequestLine
 from grid.web.http.response import Buffer, Headers, Response, http_date, status_line
-from grid.web.http.routing import ShortWay
-from grid.web.http.settings import WebSettings
+from grid.web.http.wsgi import WSGI
 from syft_ext.errors import RequestTimeout, Unavailable
 
 __all__ = ["Handler", "ServerState"]
@@ -45,28 +44,19 @@ SLICE = 1 << 20
 """What a client must be able to take within the timeout."""
 
 
-class Observer(Protocol):
-    """Is told of every exchange that ended, other than WebSockets."""
-
-    def observe(self, record: RequestRecord, status: int, seconds: float, sent: int) -> None:
-        """``seconds`` from the head to the end of the answer; ``sent``: bytes of the answer, head included."""
-
-
 class ServerState:
     """What the handlers of one server share.
 
     Attributes:
-        observer: is told of every exchange.
-        short_way: answers requests without the application, if it can.
-        settings: say how long clients are waited for.
+        application: answers requests.
+        settings, observer: the application's.
         draining: the server is stopping: connections close after the answer they are at.
         idle: handlers that wait for a next request; they may be cut off when the server stops.
     """
 
-    def __init__(self, app: Flask) -> None:
-        self.observer: Observer | None = app.extensions.get("instruments")
-        self.short_way: ShortWay | None = app.extensions.get("short_way")
-        self.settings: WebSettings = app.extensions.get("web_settings") or WebSettings()
+    def __init__(self, app: Application | WSGI) -> None:
+        self.application = application_of(app)
+        self.observer, self.settings = self.application.observer, self.application.settings
         self.draining = False
         self.idle: set[Handler] = set()
 
@@ -76,6 +66,8 @@ class ServerState:
         for handler in list(self.idle):
             with contextlib.suppress(OSError, AttributeError):
                 handler.socket.shutdown(sockets.SHUT_RD)
+        if self.application.sockets is not None:
+            self.application.sockets.close_all()
 
 
 class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
@@ -175,21 +167,19 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     # -- answering ----------------------------------------------------------------------------------
 
     def run_application(self) -> None:
-        """Ask the short way first; what it does not know goes through Flask."""
-        short_way = self.server.state.short_way
-        if short_way is not None and self.request_version == "HTTP/1.1":
-            found = short_way.answer(self.environ)
-            if found is not None:
-                self._answer(*found)
-                return
-        super().run_application()
+        """Of the application's answer we know more than WSGI can say: it is sent without it in between."""
+        answered = self.server.state.application.answer(self.environ)
+        if answered is not None:
+            self._answer(*answered)
 
     def _answer(self, response: Response, more: Headers) -> None:
-        """Send an answer without WSGI in between; ``more``: headers beside its own."""
+        """Send an answer; ``more``: headers beside its own."""
         headers = [*response.headers, *more, ("Date", http_date(int(time.time())))]
         if self._must_close() or self.close_connection:
             self.close_connection = True
             headers.append(("Connection", "close"))
+        elif self.request_version == "HTTP/1.0":
+            headers.append(("Connection", "keep-alive"))
         head = _head(response.status, headers)
         body = b"" if self.command == "HEAD" else response.body
         pieces = iter((body,) if isinstance(body, bytes) else body)
@@ -198,16 +188,6 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         self._sendall(head, first)
         for piece in pieces:
             self._sendall(piece)
-
-    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
-        """As pywsgi does, with ``Connection: close`` where this answer is the last."""
-        if self._must_close() or self.close_connection:
-            headers = [*headers, ("Connection", "close")]
-        return super().start_response(status, headers, exc_info)
-
-    def write(self, data: bytes) -> None:
-        """As pywsgi does; an answer to HEAD has no body (RFC 9110, section 9.3.2)."""
-        super().write(b"" if self.command == "HEAD" else data)
 
     def _must_close(self) -> bool:
         """Whether this answer is the connection's last: too much of the body is left, or the server stops."""
@@ -232,20 +212,6 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
                 self.socket.sendall(piece)
                 self.response_length += len(piece)
             sent = max(0, sent - len(view))
-
-    def _write_with_headers(self, data: bytes) -> None:
-        self.headers_sent = True
-        self.finalize_headers()
-        if self.command == "HEAD":
-            self.response_use_chunked = False  # it is said, and not done
-        lines = [b"HTTP/1.1 " + bytes(self.status or b"")]
-        lines += [name + b": " + value for name, value in self.response_headers]
-        head = b"\r\n".join(lines) + b"\r\n\r\n"
-        if self.response_use_chunked:
-            self._sendall(head)
-            self._write(data)
-        else:
-            self._sendall(head, data)
 
     def _linger(self) -> None:
         """Let a client that still sends find the answer: hang up our half, and swallow the rest for a while."""

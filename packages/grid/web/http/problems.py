@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 
 import msgspec
-from werkzeug.exceptions import HTTPException
-from werkzeug.http import HTTP_STATUS_CODES
 
-from grid.web.http.response import Response
-from syft_ext.errors import (
-    GridError,
-    InternalError,
-    NotFound,
-    Problem,
-    TooLarge,
-    TooManyRequests,
-    Unauthenticated,
-)
+from grid.web.http.requestline import Refusal
+from grid.web.http.response import Response, reason_phrase
+from syft_ext.errors import GridError, InternalError, Problem, Unauthenticated
 
 __all__ = ["PROBLEM_TYPE", "error_response", "problem_response", "to_problem"]
 
@@ -26,19 +16,14 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 _encode = msgspec.json.Encoder().encode
-_KNOWN = {error.status: error for error in (NotFound, TooLarge, TooManyRequests)}
 
 
 def to_problem(error: Exception) -> Problem:
     """The problem document that stands for ``error``; what is not ours to explain is logged and masked."""
     if isinstance(error, GridError):
         return _plain(error.to_problem())
-    if isinstance(error, HTTPException) and error.code is not None:
-        known = _KNOWN.get(error.code)
-        if known is not None:
-            return known(error.description or "").to_problem()
-        title = HTTP_STATUS_CODES.get(error.code, "Error")
-        return _problem(error.code, re.sub(r"[^a-z]+", "-", title.lower()), error.description or title)
+    if isinstance(error, Refusal):
+        return _problem(error.status, error.code, str(error))
     logger.error("a request failed", exc_info=error)
     return InternalError("the node failed to answer; its log has the details").to_problem()
 
@@ -46,7 +31,7 @@ def to_problem(error: Exception) -> Problem:
 def _problem(status: int, code: str, detail: str) -> Problem:
     return Problem(
         type=f"urn:grid:error:{code}",
-        title=HTTP_STATUS_CODES.get(status, "Error"),
+        title=reason_phrase(status),
         status=status,
         detail=detail,
         code=code,
@@ -73,10 +58,6 @@ def error_response(error: Exception) -> Response:
     """The response to a request that ended in ``error``."""
     problem = to_problem(error)
     headers = [("Content-Type", PROBLEM_TYPE)]
-    if isinstance(error, HTTPException):
-        for name, value in error.get_headers():
-            if name.lower() not in ("content-type", "content-length"):
-                headers.append((name, value))
     if isinstance(error, Unauthenticated):
         headers.append(("WWW-Authenticate", f'Bearer realm="grid", error="{error.code}"'))
     retry = problem.extra.get("retry_after")

@@ -63,15 +63,10 @@ def _parse(text: str) -> Address | None:
 
 
 class TrustedProxies:
-    """A WSGI middleware: what asks for the record's ``remote`` gets the client's address."""
+    """Those of one node: what asks for the record's ``remote`` gets the client's address."""
 
-    def __init__(self, app: Any, networks: Sequence[Network]) -> None:
-        self._app, self._networks = app, networks
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        self.locate(environ)
-        answer: Iterable[bytes] = self._app(environ, start_response)
-        return answer
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
 
     def locate(self, environ: dict[str, Any]) -> None:
         """Let the record of this request know the client's address."""

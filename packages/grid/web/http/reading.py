@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from werkzeug.exceptions import UnsupportedMediaType
-
 from grid.web.http.request import Request
+from grid.web.http.requestline import unsupported_media_type
 from syft_ext.errors import BadRequest, RequestTimeout, TooLarge
 from syft_ext.transport import PayloadReader
 
@@ -21,7 +20,7 @@ BURST = 32 << 10
 def upload_of(request: Request, limit: int) -> PayloadReader:
     """The request's body as a stream of at most ``limit`` bytes."""
     if request.header("Content-Encoding") is not None:
-        raise UnsupportedMediaType("encoded bodies are not taken")
+        raise unsupported_media_type("encoded bodies are not taken")
     if not request.has_body:
         return PayloadReader.of(b"")
     reader = BodyReader(request.environ, limit, "an upload")

@@ -6,7 +6,7 @@ import re
 from io import BufferedReader
 from typing import NamedTuple, Self
 
-__all__ = ["HOST", "METHODS", "URI", "Refusal", "RequestLine"]
+__all__ = ["HOST", "METHODS", "URI", "Refusal", "RequestLine", "unsupported_media_type"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """Those that resources here may have. TRACE is known too, and none has it."""
@@ -20,7 +20,7 @@ _ABSOLUTE = re.compile(r"https?://([^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 
 
 class Refusal(ValueError):
-    """A request that is not read any further; the text says what is wrong with it.
+    """A request that HTTP's own rules turn away; the text says what is wrong with it.
 
     Attributes:
         status, code: those of the answer.
@@ -29,6 +29,11 @@ class Refusal(ValueError):
     def __init__(self, detail: str, status: int = 400, code: str = "bad-request") -> None:
         super().__init__(detail)
         self.status, self.code = status, code
+
+
+def unsupported_media_type(detail: str) -> Refusal:
+    """A body that is not of the kind that is taken (RFC 9110, section 15.5.16)."""
+    return Refusal(detail, 415, "unsupported-media-type")
 
 
 class RequestLine(NamedTuple):

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
-from werkzeug.http import HTTP_STATUS_CODES
-
-__all__ = ["Buffer", "Headers", "Response", "http_date", "status_line"]
+__all__ = ["Buffer", "Headers", "Response", "http_date", "reason_phrase", "status_line"]
 
 Headers = list[tuple[str, str]]
 Buffer = bytes | bytearray | memoryview
 
 
+def reason_phrase(status: int) -> str:
+    """``Not Found``."""
+    return HTTPStatus(status).phrase
+
+
 @lru_cache
 def status_line(status: int) -> str:
     """``200 OK``."""
-    return f"{status} {HTTP_STATUS_CODES.get(status, 'Unknown')}"
+    return f"{status} {reason_phrase(status)}"
 
 
 @lru_cache(maxsize=2)
@@ -45,5 +49,5 @@ class Response:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         start_response(status_line(self.status), self.headers)
-        # WSGI says bytes; our server, and Werkzeug, take any buffer.
+        # WSGI says bytes; most servers take any buffer.
         return [self.body] if isinstance(self.body, bytes) else self.body  # type: ignore[return-value]

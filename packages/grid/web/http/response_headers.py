@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 from grid.web.http.request_record import record_of
@@ -24,29 +24,20 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = ("Authorization", "Content-Type", "Range", "If-None-Match", "X-Request-ID")
 _EXPOSED = "ETag, X-Request-ID, Content-Range, Retry-After"
 
-WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
 
 class ResponseHeaders:
-    """A WSGI middleware. (Flask's ``after_request`` does not see what other middlewares answer.)
+    """The headers that every answer gets from :class:`~grid.web.http.application.Application`.
 
     Args:
         origins: browser origins that may read answers; for all others there is no CORS.
         own_headers: request headers that operations declare.
     """
 
-    def __init__(self, app: WSGI, origins: Collection[str], own_headers: Collection[str]) -> None:
-        self._app = app
+    def __init__(self, origins: Collection[str], own_headers: Collection[str]) -> None:
         self._origins = frozenset(origins)
         self._request_headers = ", ".join((*_REQUEST_HEADERS, *sorted(own_headers)))
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            return start_response(status, [*headers, *self.headers(environ)], exc_info)
-
-        return self._app(environ, start)
-
-    def headers(self, environ: dict[str, Any]) -> Headers:
+    def of(self, environ: dict[str, Any]) -> Headers:
         """What the answer to this request carries beside its own headers."""
         headers = [("X-Request-ID", record_of(environ).request_id), *_ALWAYS]
         return headers + self._cors(environ) if self._origins else headers

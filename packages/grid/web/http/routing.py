@@ -1,116 +1,185 @@
-"""The short way from a request to the view of an operation, and from its answer to the socket.
+"""The one router: from a request's method and path to the view that answers it.
 
-Most of what Flask does for a request (contexts, signals, sessions, hooks) is for pages, and most of what WSGI
-asks of a server is for applications that it does not know: together they cost more than a small operation does.
-Whatever is not a plain hit of such a view (other methods, unknown addresses, names beyond ASCII, pages) goes on
-to Flask.
+Every operation, WebSocket and probe is registered here, once. HEAD and OPTIONS follow from what is registered;
+what belongs to the pages is handed over to them as it is (:meth:`Router.mount`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from flask import Flask, request
-
-from grid.web.http.problems import error_response
-from grid.web.http.proxies import TrustedProxies
+from grid.web.http.problems import error_response, problem_response
 from grid.web.http.request import Request
-from grid.web.http.response import Headers, Response
-from grid.web.http.response_headers import ResponseHeaders
+from grid.web.http.requestline import METHODS
+from grid.web.http.response import Response
+from syft_ext.errors import NotFound
 
-__all__ = ["DirectViews", "ShortWay", "View"]
+__all__ = ["HANDSHAKE", "Router", "Values", "View"]
 
-View = Callable[[Request, Mapping[str, str]], Response]
-_NONE: Mapping[str, str] = {}
+HANDSHAKE = "GET websocket"
+"""Stands for a method where WebSockets are registered. No request can have it: a blank is in it."""
+
+Values = Mapping[str, Any]
+View = Callable[[Request, Values], Response | None]
+"""Answers a request, given the values in its path; None when it has taken the connection over."""
+
+_VARIABLE = re.compile(r"<(?:(\w+):)?(\w+)>")
+_NO_VALUES: Values = {}
 
 
-class DirectViews:
-    """Views of operations: a WSGI middleware of ``app``, which must be the innermost one.
+def _integer(segment: str) -> int | None:
+    return int(segment) if segment.isascii() and segment.isdigit() and len(segment) <= 18 else None
 
-    They are routes of Flask's too, for what comes to them the long way.
-    """
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-        self._plain: dict[tuple[str, str], View] = {}
-        self._patterns: dict[tuple[str, int], list[tuple[list[str], View]]] = {}
-        self._wsgi = app.wsgi_app
-        app.wsgi_app = self  # type: ignore[method-assign]  # Flask's documented way to add a middleware
+_KINDS: dict[str, Callable[[str], Any]] = {"int": _integer, "string": str}
+"""What a variable may be: segment → value, None if it is none. Those that say more stand first."""
 
-    def add(self, rule: str, endpoint: str, method: str, view: View) -> None:
+
+class _Route(NamedTuple):
+    view: View
+    names: tuple[str, ...]
+
+
+class _Branch:
+    """What may come next in a path."""
+
+    __slots__ = ("literals", "routes", "variables")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Branch] = {}
+        self.variables: dict[str, _Branch] = {}
+        self.routes: dict[str, _Route] = {}
+
+    def variable(self, kind: str) -> _Branch:
+        branch = self.variables.setdefault(kind, _Branch())
+        self.variables = {known: self.variables[known] for known in _KINDS if known in self.variables}
+        return branch
+
+
+class Router:
+    """Paths are taken as they are: no slash is added, merged or dropped, no dot resolved."""
+
+    def __init__(self) -> None:
+        self._root = _Branch()
+        self._plain: dict[str, dict[str, _Route]] = {}
+        self._pages: dict[str, View] = {}
+        self._below: list[tuple[str, View]] = []
+
+    def add(self, rule: str, method: str, view: View) -> None:
         """Answer ``method`` on ``rule`` with ``view(request, values of the path)``; errors become problems.
 
-        Segments of ``rule`` in angle brackets are values; where two rules fit, the one that says more wins.
+        Whole segments of ``rule`` in angle brackets are values: ``<name>`` (text), ``<int:name>``. Where two rules
+        fit, the one that says more wins. Raises :class:`ValueError` on a rule that is there already, or cannot be.
         """
+        branch, names = self._root, []
+        for segment in rule.split("/"):
+            variable = _VARIABLE.fullmatch(segment)
+            if variable is None:
+                if "<" in segment:
+                    raise ValueError(f"{rule}: a variable is a whole segment")
+                branch = branch.literals.setdefault(segment, _Branch())
+                continue
+            kind = variable[1] or "string"
+            if kind not in _KINDS:
+                raise ValueError(f"{rule}: a variable is one of {', '.join(_KINDS)}")
+            branch = branch.variable(kind)
+            names.append(variable[2])
+        if method in branch.routes:
+            raise ValueError(f"{method} {rule} is registered already")
+        branch.routes[method] = _Route(view, tuple(names))
+        if not names:
+            self._plain[rule] = branch.routes
 
-        def flask_view(**values: str) -> Response:
-            return view(Request(request.environ), values)
-
-        self._app.add_url_rule(rule, endpoint=endpoint, view_func=flask_view, methods=[method])
-        if "<" not in rule:
-            self._plain[method, rule] = view
-            return
-        segments = rule.split("/")
-        patterns = self._patterns.setdefault((method, len(segments)), [])
-        patterns.append((segments, view))
-        patterns.sort(key=lambda pattern: [segment.startswith("<") for segment in pattern[0]])
-
-    def find(self, method: str, path: str) -> tuple[View, Mapping[str, str]] | None:
-        """The view of a path and the values in it, if it is a plain hit."""
-        view = self._plain.get((method, path))
-        if view is not None:
-            return view, _NONE
-        if not path.isascii():  # WSGI's latin-1; Flask decodes it
-            return None
-        segments = path.split("/")
-        for pattern, view in self._patterns.get((method, len(segments)), ()):
-            values = _values(pattern, segments)
-            if values is not None:
-                return view, values
-        return None
+    def mount(self, prefix: str, view: View, *, below: bool = False) -> None:
+        """Hand over to ``view`` what has no route here and the path ``prefix`` (``below``: begins with it)."""
+        if below:
+            self._below.append((prefix, view))
+        else:
+            self._pages[prefix] = view
 
     def answer(self, environ: dict[str, Any]) -> Response | None:
-        """The answer to a request; None when it has to go the long way."""
-        found = self.find(environ["REQUEST_METHOD"], environ["PATH_INFO"])
-        if found is None:
-            return None
-        view, values = found
+        """The answer to a request, whatever it is; None when a view has taken the connection over."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         try:
+            found = None
+            if "HTTP_UPGRADE" not in environ and path.isascii():  # nearly all requests
+                found = self.find(method, path)
+            view, values = found or self._aim(environ, method, path)
             return view(Request(environ), values)
         except Exception as error:
             return error_response(error)
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        response = self.answer(environ)
-        return self._wsgi(environ, start_response) if response is None else response(environ, start_response)
-
-
-def _values(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
-    values = {}
-    for expected, given in zip(pattern, segments, strict=True):
-        if expected[:1] == "<":
-            if not given:
-                return None
-            values[expected[1:-1]] = given
-        elif expected != given:
-            return None
-    return values
-
-
-class ShortWay:
-    """What a server of ours asks before it calls the application; middlewares that matter act here as well."""
-
-    def __init__(
-        self, direct: DirectViews, response_headers: ResponseHeaders, proxies: TrustedProxies | None
-    ) -> None:
-        self._direct, self._response_headers, self._proxies = direct, response_headers, proxies
-
-    def answer(self, environ: dict[str, Any]) -> tuple[Response, Headers] | None:
-        """The answer to a request, and the headers that it carries beside its own; None: call the application."""
+    def _aim(self, environ: dict[str, Any], method: str, path: str) -> tuple[View, Values]:
+        if not path.isascii():  # WSGI's latin-1 stands for bytes
+            path = path.encode("latin-1").decode("utf-8", "replace")
+        found = None
         if "HTTP_UPGRADE" in environ:
+            if method == "GET" and environ["HTTP_UPGRADE"].lower() == "websocket":
+                found = self.find(HANDSHAKE, path)
+            if found is None:  # an offer that nobody takes up; Flask would take it for an error
+                del environ["HTTP_UPGRADE"]
+        found = found or self.find(method, path)
+        if found is None and method == "HEAD":
+            found = self.find("GET", path)
+        return found or (self._page(path) or self._unanswered(method, path), _NO_VALUES)
+
+    def find(self, method: str, path: str) -> tuple[View, Values] | None:
+        """The view that is registered for a method, and the values in the path."""
+        routes = self._plain.get(path)
+        if routes is not None and method in routes:
+            return routes[method].view, _NO_VALUES
+        values: list[Any] = []
+        route = _search(self._root, path.split("/"), 0, method, values)
+        return None if route is None else (route.view, dict(zip(route.names, values, strict=True)))
+
+    def _page(self, path: str) -> View | None:
+        if path.startswith("//"):  # Flask would drop slashes, and take it for another path
             return None
-        if self._proxies is not None:
-            self._proxies.locate(environ)
-        response = self._direct.answer(environ)
-        return None if response is None else (response, self._response_headers.headers(environ))
+        view = self._pages.get(path)
+        return view or next((view for prefix, view in self._below if path.startswith(prefix)), None)
+
+    def _unanswered(self, method: str, path: str) -> View:
+        """What says that nothing is there, or which methods there are."""
+        allowed = self._allowed(path)
+        if not allowed:
+            raise NotFound("no such address")
+        allow = ("Allow", ", ".join(allowed))
+        if method == "OPTIONS":
+            return lambda request, values: Response(b"", 204 if path == "*" else 200, [allow])
+        refusal = problem_response(405, "method-not-allowed", "this address does not have the method")
+        refusal.headers.append(allow)
+        return lambda request, values: refusal
+
+    def _allowed(self, path: str) -> list[str]:
+        """The methods that a path has, in their usual order."""
+        if path == "*":
+            return list(METHODS)
+        found = {method for method in METHODS if self.find(method, path) is not None}
+        if "GET" in found:
+            found.add("HEAD")
+        return [method for method in METHODS if method in found or (found and method == "OPTIONS")]
+
+
+def _search(branch: _Branch, segments: list[str], at: int, method: str, values: list[Any]) -> _Route | None:
+    """The route that the segments from ``at`` on lead to; the values on the way are put into ``values``."""
+    if at == len(segments):
+        return branch.routes.get(method)
+    segment = segments[at]
+    below = branch.literals.get(segment)
+    if below is not None:
+        route = _search(below, segments, at + 1, method, values)
+        if route is not None:
+            return route
+    if segment:
+        for kind, below in branch.variables.items():
+            value = _KINDS[kind](segment)
+            if value is None:
+                continue
+            values.append(value)
+            route = _search(below, segments, at + 1, method, values)
+            if route is not None:
+                return route
+            values.pop()
+    return None

@@ -1,16 +1,26 @@
-"""What people see in a browser: the node's own page and the description of its API."""
+"""What people see in a browser: the node's own page and the description of its API, made by Flask.
+
+The only place that knows Flask. The router hands over what Flask's rules begin with, and nothing else.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 
 import blake3
 import msgspec
 from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException
 
 from grid.node import Node
 from grid.web.api.openapi import build_openapi
+from grid.web.http.problems import error_response, problem_response
+from grid.web.http.response import Response as Answer
+from grid.web.http.routing import Router
+from grid.web.http.wsgi import wsgi_view
 from syft_ext._version import __version__
+from syft_ext.errors import NotFound
 
 __all__ = ["add_pages"]
 
@@ -35,8 +45,19 @@ class _Description:
         return response.make_conditional(request)  # type: ignore[return-value]  # it returns itself
 
 
-def add_pages(app: Flask, node: Node) -> None:
-    """``/`` (who this node is), ``/docs`` (its API, to read and to try) and ``/openapi.json``."""
+def add_pages(router: Router, node: Node) -> None:
+    """``/`` (who this node is), ``/docs`` (its API, to read and to try), ``/openapi.json`` and ``/static/``."""
+    app = _flask_app(node)
+    view = wsgi_view(app.wsgi_app)
+    for rule in app.url_map.iter_rules():
+        prefix, variable, _ = rule.rule.partition("<")
+        router.mount(prefix, view, below=bool(variable))
+
+
+def _flask_app(node: Node) -> Flask:
+    app = Flask("grid.web.pages")
+    app.url_map.merge_slashes = False
+    app.register_error_handler(Exception, _error)
     description = _Description(node)
 
     @app.get("/openapi.json", endpoint="openapi")
@@ -62,3 +83,21 @@ def add_pages(app: Flask, node: Node) -> None:
             checks=checks,
             ready=all(result == "ok" for result in checks.values()),
         )
+
+    return app
+
+
+def _error(error: Exception) -> Answer:
+    """The problem document that stands for an error, Werkzeug's own among them."""
+    if not isinstance(error, HTTPException) or error.code is None:
+        return error_response(error)
+    if error.code == 404:
+        return error_response(NotFound("no such address"))
+    code = re.sub(r"[^a-z]+", "-", error.name.lower())
+    answer = problem_response(error.code, code, error.description or error.name)
+    answer.headers += [
+        (name, value)
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    ]
+    return answer

@@ -13,6 +13,7 @@ from typing import Any
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
+from grid.web.http.request import Request
 from grid.web.sockets.message_memory import MessageMemory
 from syft_ext.errors import Unavailable
 
@@ -33,6 +34,7 @@ class WebSocket:
     Args:
         sock: the connected socket, handshake done; plain, gevent's, or TLS.
         early: bytes that arrived right behind the handshake.
+        request: the handshake.
         max_message: a larger message closes the connection with code 1009.
         ping_interval: seconds of silence before a ping; as many again and the peer counts as dead. Also
             the time in which a peer must take 256 KiB that are sent to it.
@@ -40,8 +42,16 @@ class WebSocket:
     """
 
     def __init__(
-        self, sock: Any, early: bytes, *, max_message: int, ping_interval: float, memory: MessageMemory
+        self,
+        sock: Any,
+        early: bytes,
+        *,
+        request: Request,
+        max_message: int,
+        ping_interval: float,
+        memory: MessageMemory,
     ) -> None:
+        self.request = request
         self.memory = memory
         self._held = self._queued = 0
         self._socket = sock
