@@ -30,6 +30,7 @@ class Registry(Generic[T]):
     builtin: those that come with Grid, by name: what an entry point would refer to.
     error: what is raised for a name that cannot be had.
     make: makes a ``T`` of what an entry point refers to; by default it is called.
+    keep: make each once; else what is installed is looked at each time.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Registry(Generic[T]):
         builtin: Mapping[str, Any],
         error: type[GridError] = InvalidConfig,
         make: Callable[[Any], T] = lambda found: found(),
+        keep: bool = True,
     ) -> None:
         self._what, self._group, self._builtin = what, group, builtin
-        self._error, self._maker = error, make
+        self._error, self._maker, self._keep = error, make, keep
         self._lock = threading.Lock()
         self._made: dict[str, T] = {}
 
@@ -52,12 +54,12 @@ class Registry(Generic[T]):
         )
 
     def find(self, name: str) -> T:
-        """The implementation of this name, made once.
+        """The implementation of this name.
 
         Raises ``error`` when there is none (naming those there are), when more than one has the name, or when
         a package's cannot be loaded.
         """
-        found = self._made.get(name)
+        found = self._made.get(name) if self._keep else self._make(name)
         if found is None:
             with self._lock:
                 found = self._made.get(name)

@@ -54,10 +54,10 @@ def test_an_installed_package_brings_a_provider(install: Install, tmp_path: Path
 
 
 def test_a_name_that_nothing_has_is_refused_with_those_there_are(install: Install, tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="one of local, not 'aws'"):
+    with pytest.raises(InvalidConfig, match="'aws', there are: local"):
         provider_named("aws", tmp_path, 60.0)
     install("grid_test_cloud", "cloud")
-    with pytest.raises(InvalidConfig, match="one of local, cloud, not 'aws'"):
+    with pytest.raises(InvalidConfig, match="'aws', there are: local, cloud"):
         provider_named("aws", tmp_path, 60.0)
 
 

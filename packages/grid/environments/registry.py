@@ -13,12 +13,12 @@ Only a provider that is asked for by name is imported.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from grid.environments.local import LocalProvider
 from grid.environments.provider import Provider
 from syft_ext.errors import InvalidConfig
+from syft_ext.registry import Registry
 
 __all__ = ["GROUP", "PROVIDERS", "Maker", "make_providers", "provider_named", "provider_names"]
 
@@ -34,11 +34,14 @@ def _local(home: Path, lease: float) -> Provider:
 
 #: Those that come with Grid, by their names in the settings.
 PROVIDERS: dict[str, Maker] = {"local": _local}
+_MAKERS: Registry[Maker] = Registry(
+    "environment provider", GROUP, PROVIDERS, make=lambda maker: maker, keep=False
+)
 
 
 def provider_names() -> list[str]:
     """All names that the settings may have now: Grid's own first."""
-    return list(dict.fromkeys([*PROVIDERS, *(point.name for point in entry_points(group=GROUP))]))
+    return _MAKERS.names()
 
 
 def provider_named(name: str, home: Path, lease: float) -> Provider:
@@ -47,28 +50,10 @@ def provider_named(name: str, home: Path, lease: float) -> Provider:
     Raises :class:`InvalidConfig` when there is none, when more than one has the name, or when a package's
     cannot be loaded.
     """
-    points = list(entry_points(group=GROUP, name=name))
-    if len(points) + (name in PROVIDERS) > 1:
-        told = ", ".join(f"{point.name} = {point.value}" for point in points)
-        raise InvalidConfig(f"more than one environment provider is called {name!r}: {told}")
-    if name in PROVIDERS:
-        return PROVIDERS[name](home, lease)
-    if not points:
-        raise InvalidConfig(f"environment_provider is one of {', '.join(provider_names())}, not {name!r}")
-    provider: Provider = _loaded(points[0])(home, lease)
+    provider = _MAKERS.find(name)(home, lease)
     if provider.name != name:
         raise InvalidConfig(f"the environment provider {name!r} calls itself {provider.name!r}")
     return provider
-
-
-def _loaded(point: EntryPoint) -> Maker:
-    try:
-        maker: Maker = point.load()
-    except Exception as error:
-        raise InvalidConfig(
-            f"the environment provider {point.name!r} ({point.value}) cannot be loaded: {error}"
-        ) from error
-    return maker
 
 
 def make_providers(chosen: str, used: Iterable[str], home: Path, lease: float) -> dict[str, Provider]:

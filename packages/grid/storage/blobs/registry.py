@@ -6,19 +6,18 @@ A package adds one with an entry point of the group ``grid.content_stores``, nam
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, quote, urlsplit
 
+from grid.storage.blobs import files
 from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import InvalidConfig
+from syft_ext.registry import Registry
 
 __all__ = ["GROUP", "StoreOpener", "file_url", "open_store"]
 
 GROUP = "grid.content_stores"
-#: Known without a look at what is installed: that costs a start some milliseconds.
-_OWN = {"file": EntryPoint("file", "grid.storage.blobs.files:open_url", GROUP)}
 
 
 class StoreOpener(Protocol):
@@ -30,22 +29,18 @@ class StoreOpener(Protocol):
         """
 
 
+_OPENERS: Registry[StoreOpener] = Registry(
+    "store of contents", GROUP, {"file": files.open_url}, make=lambda opener: opener, keep=False
+)
+
+
 def open_store(url: str, *, make: bool = True) -> BlobStore:
     """The store at ``url``; raises what its opener raises, and :class:`InvalidConfig` for an unknown scheme."""
     parts = _split(url)
-    point = _OWN.get(parts.scheme) or _installed().get(parts.scheme)
-    if point is None:
-        known = ", ".join(sorted({*_OWN, *_installed()}))
-        raise InvalidConfig(
-            f"contents: no store for {parts.scheme[:32] or 'a URL without a scheme'!r}, there are: {known}",
-            field="contents",
-        )
     try:
-        opener: StoreOpener = point.load()
-    except (ImportError, AttributeError) as error:
-        raise InvalidConfig(
-            f"contents: the store for {parts.scheme} cannot be loaded: {error}", field="contents"
-        ) from error
+        opener = _OPENERS.find(parts.scheme)
+    except InvalidConfig as error:
+        raise InvalidConfig(f"contents: {error.detail}", field="contents") from error
     return opener(parts, make=make)
 
 
@@ -59,10 +54,8 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
     except ValueError as error:
         raise InvalidConfig("contents: that is no URL", field="contents") from error
+    if not parts.scheme:
+        raise InvalidConfig("contents: that is a URL without a scheme", field="contents")
     if parts.username is not None or parts.password is not None:
         raise InvalidConfig("contents: the URL is shown; it must hold no user or password", field="contents")
     return parts
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
