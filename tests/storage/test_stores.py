@@ -48,11 +48,11 @@ def test_a_scheme_finds_its_store(tmp_path: Path, bucket_scheme: None) -> None:
 
 
 def test_what_no_store_is_for_is_refused_by_name(tmp_path: Path, bucket_scheme: None) -> None:
-    with pytest.raises(InvalidConfig, match="'s3', there are: file, .*bucket"):
+    with pytest.raises(InvalidConfig, match=r"'s3', there are: file, .*bucket"):
         open_store("s3://bucket/prefix")
     with pytest.raises(InvalidConfig, match="without a scheme"):
         open_store(str(tmp_path))
-    with pytest.raises(InvalidConfig, match="'broken' .* cannot be loaded"):
+    with pytest.raises(InvalidConfig, match=r"'broken' .* cannot be loaded"):
         open_store("broken:///x")
     for url in ("file://elsewhere/x", "file:relative", "file:///x?y=1", "file:///x#y"):
         with pytest.raises(InvalidConfig, match="file:///absolute"):
