@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from apps.kinds import app_of
 from grid import schema
 from grid.audit.log import AuditLog
 from grid.concurrency.job_queues import open_jobs
 from grid.installation.adopt import Adoption, adopt, look
 from grid.installation.claim import Installation
 from grid.installation.service import InstallationService
-from grid.node import Node, Principal, Service
+from grid.node import Node, NodeKind, Principal, Service
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.blobs.registry import file_url, open_store
 from grid.storage.sql.database import Database
@@ -33,7 +34,7 @@ __all__ = [
 
 
 def open_node(
-    kind: str,
+    kind: NodeKind | str,
     home: Path,
     name: str,
     services: Sequence[Callable[[Node], Service]],
@@ -47,9 +48,9 @@ def open_node(
     """A node whose state is in ``home``, its tables up to date, not started.
 
     Args:
-        kind: which kind of node it is.
+        kind: which kind of node it is; the name of one that ``apps/kinds.py`` has will do.
         home: the directory that holds all of the node's state; made for its owner only (0700).
-        name: how people call it.
+        name: how people call it; as its kind when empty.
         services: makers of the services it offers (a service class is one); called in this order.
         address: the URL under which others reach it, when it is known.
         database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
@@ -59,10 +60,11 @@ def open_node(
     Raises :class:`InvalidConfig` for a URL of these that is none, :class:`Unavailable` when it cannot be reached,
     and a refusal if database, contents and home do not belong together (:meth:`Installation.check`).
     """
+    kind = app_of(kind).kind if isinstance(kind, str) else kind
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = clock or SystemClock()
     queue = open_jobs(jobs, clock)
-    installation = open_installation(kind, home, database_url, contents_url, clock)
+    installation = open_installation(kind.name, home, database_url, contents_url, clock)
     identity, database = installation.identity, installation.database
     try:
         installation.check_owner()  # before its tables are touched
@@ -75,7 +77,7 @@ def open_node(
     return Node(
         kind,
         home,
-        name,
+        name or kind.name,
         [*services, partial(InstallationService, installation=installation)],
         identity=identity,
         database=database,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import gc
-import importlib
 import logging
 import os
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from apps.cli.home import URL_FILE
+from apps.kinds import app_of
 from syft_ext.errors import Conflict, InvalidConfig
 
 if TYPE_CHECKING:
@@ -27,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 def build(kind: str, home: Path, resolved: Resolved) -> Node:
-    """The node of the app ``kind``, its tables up to date, not started."""
-    node: Node = importlib.import_module(f"apps.{kind}.app").build(home, resolved.settings)
-    return node
+    """The node of this kind, its tables up to date, not started."""
+    return app_of(kind).builder()(home, resolved.settings)
 
 
 def lock_home(home: Path) -> IO[str]:
@@ -75,10 +74,10 @@ def run(resolved: Resolved, home: Path) -> None:
     set_up_logging(settings.log_format, settings.log_level)
     with lock_home(home):
         node = build(resolved.kind, home, resolved)
-        if resolved.kind != "worker":
+        if node.kind.has_owner:
             first_owner(node)
             if not node.configured:
-                logger.warning("nobody owns this node yet: run `grid %s setup`", resolved.kind)
+                logger.warning("nobody owns this node yet: run `grid %s setup`", node.kind.command)
         try:
             _serve(node, settings)
         except OSError as error:
@@ -127,12 +126,9 @@ def _path(text: str) -> Path | None:
 
 
 def _announce(node: Node, url: str) -> None:
-    """The one line on standard output; whoever started us waits for it. A Worker asks its Domain first."""
+    """The one line on standard output; whoever started us waits for it."""
     gc.enable()  # the command disabled it
-    if node.kind == "worker":
-        from grid.worker.daemon import TrainingService
-
-        node.service(TrainingService).join()
+    app_of(node.kind.name).ready(node)
     (node.home / URL_FILE).write_text(f"{url}\n")
     sys.stdout.write(f"ready {url}\n")
     sys.stdout.flush()

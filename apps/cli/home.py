@@ -28,8 +28,10 @@ def _default_home(kind: str) -> Path:
 
 def resolve_settings(kind: str, home: Path, config: Path | None, flags: dict[str, Any]) -> Any:
     """Settings from the file, the environment and ``flags`` (:func:`grid.config.resolve`)."""
+    from apps.kinds import app_of, apps
     from grid.config import resolve
     from grid.config.load import FILE_NAME
 
     file = config or (home / FILE_NAME if (home / FILE_NAME).exists() else None)
-    return resolve(kind, file=file, env=os.environ, flags=flags)
+    others = [app.settings_class() for app in apps()]
+    return resolve(kind, app_of(kind).settings_class(), others=others, file=file, env=os.environ, flags=flags)

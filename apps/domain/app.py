@@ -13,7 +13,7 @@ from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.compute.service import ComputeService
 from grid.config import DomainSettings
 from grid.dashboard.published import counts_of
-from grid.dashboard.service import DashboardService
+from grid.dashboard.service import DashboardService, data_section
 from grid.environments.service import EnvironmentService
 from grid.federated.open_trainings import OpenTrainingsService
 from grid.federated.service import SERVICES as FEDERATED
@@ -36,12 +36,12 @@ def build(home: Path, settings: DomainSettings) -> Node:
     return open_node(
         "domain",
         home,
-        settings.name or "domain",
+        settings.name,
         [
             MetadataService,
             AuditService,
             *ACCOUNTS,
-            DashboardService,
+            partial(DashboardService, sections=[data_section]),
             *CATALOGUE,
             *GOVERNANCE,
             PolicyService,

@@ -27,7 +27,7 @@ def build(home: Path, settings: NetworkSettings) -> Node:
     return open_node(
         "network",
         home,
-        settings.name or "network",
+        settings.name,
         [
             MetadataService,
             HousekeepingService,

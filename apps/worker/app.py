@@ -17,7 +17,7 @@ from grid.worker.daemon import TrainingService
 from grid.worker.operator import OperatorService
 from grid.worker.service import WorkerService
 
-__all__ = ["build"]
+__all__ = ["build", "join"]
 
 #: A Worker is asked by nobody; its Domain is offline for it when heartbeats have failed for so many intervals.
 MISSED = 4
@@ -28,7 +28,7 @@ def build(home: Path, settings: WorkerSettings) -> Node:
     return open_node(
         "worker",
         home,
-        settings.name or "worker",
+        settings.name,
         [
             MetadataService,
             HousekeepingService,
@@ -47,3 +47,8 @@ def build(home: Path, settings: WorkerSettings) -> Node:
         database_url=settings.database_url or None,
         contents_url=settings.contents or None,
     )
+
+
+def join(node: Node) -> None:
+    """Ask its Domain at once: who waits for the Worker to be ready wants it to be there."""
+    node.service(TrainingService).join()

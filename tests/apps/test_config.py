@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from grid.config import SETTINGS, environment_name, resolve, setting_fields
+from apps.kinds import app_of, apps
+from grid import config
+from grid.config import Resolved, environment_name, setting_fields
 from syft_ext.errors import InvalidConfig
 from tests.apps.conftest import grid
 
 ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {app.kind.name: app.settings_class() for app in apps()}
+
+
+def resolve(kind: str, **places: Any) -> Resolved:
+    return config.resolve(kind, SETTINGS[kind], others=SETTINGS.values(), **places)
 
 
 def test_later_places_win(tmp_path: Path) -> None:
@@ -52,7 +60,7 @@ def test_mistakes_are_refused_by_name(tmp_path: Path, places: dict[str, object],
         file = tmp_path / "grid.toml"
         file.write_text(str(places.pop("toml")))
     with pytest.raises(InvalidConfig) as caught:
-        resolve("domain", file=file, **places)  # type: ignore[arg-type]
+        resolve("domain", file=file, **places)
     assert words in str(caught.value)
 
 
@@ -118,7 +126,7 @@ def _of_settings(node: ast.Attribute) -> bool:
 def test_every_setting_is_read_described_and_shown(kind: str) -> None:
     read = _attributes_read()
     shown = {row["name"]: row for row in resolve(kind).shown()}
-    for field in setting_fields(kind).values():
+    for field in setting_fields(SETTINGS[kind]).values():
         assert field.name in read, f"nothing reads the setting {field.name}"
         assert shown[field.name]["origin"] == "default"
         assert shown[field.name]["description"].endswith(".")
@@ -129,11 +137,11 @@ def test_every_setting_is_read_described_and_shown(kind: str) -> None:
 def test_every_setting_is_an_option_of_start_unless_it_is_secret(kind: str) -> None:
     import click
 
-    from apps.cli.commands import nodes as cli_nodes
+    from apps.cli.nodes.group import node_group
 
-    command = getattr(cli_nodes, kind).commands["start"]
+    command = node_group(app_of(kind)).commands["start"]
     options = {param.name for param in command.get_params(click.Context(command))}
-    for field in setting_fields(kind).values():
+    for field in setting_fields(SETTINGS[kind]).values():
         assert (field.name in options) is not field.secret
 
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from grid.storage.sql.database import Database
     from syft_ext.identity import Identity
 
-__all__ = ["audit"]
+__all__ = ["COMMANDS", "audit"]
+
+COMMANDS = {
+    "audit": "Who did what to which object by which grant.",
+}
 
 _COLUMNS = ("seq", "when", "who", "operation", "objects", "grants", "outcome", "detail")
 

@@ -7,14 +7,19 @@ from pathlib import Path
 import click
 
 from apps.cli.home import home_of, resolve_settings
+from apps.cli.kind_name import KindName
 from apps.cli.output import format_option, print_rows
 
-__all__ = ["config"]
+__all__ = ["COMMANDS", "config"]
+
+COMMANDS = {
+    "config": "A node's settings, and where each comes from.",
+}
 
 
-@click.group()
+@click.group(help=COMMANDS["config"])
 def config() -> None:
-    """A node's settings, and where each comes from."""
+    pass
 
 
 @config.command(
@@ -31,7 +36,7 @@ Examples:
   GRID_PORT=8080 grid config show network --origin --format json
 """,
 )
-@click.argument("kind", type=click.Choice(["network", "domain", "worker"]))
+@click.argument("kind", type=KindName())
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="The node's home.")
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its file."

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from syft_ext.nodes.datasets import DatasetAsset
     from syft_ext.nodes.domain import DomainClient
 
-__all__ = ["dataset"]
+__all__ = ["COMMANDS", "dataset"]
+
+COMMANDS = {
+    "dataset": "Add, describe, change and list datasets of a Domain.",
+}
 
 SOURCE = click.Path(exists=True, path_type=Path)
 _schema_option = click.option(
@@ -28,9 +32,9 @@ _columns_option = click.option(
 )
 
 
-@click.group()
+@click.group(help=COMMANDS["dataset"])
 def dataset() -> None:
-    """Add, describe, change and list datasets of a Domain."""
+    pass
 
 
 @dataset.command(

@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING
 import click
 
 from apps.cli.home import URL_FILE, home_of, resolve_settings
+from apps.cli.kind_name import KindName
 from apps.cli.output import format_option, print_rows
 
 if TYPE_CHECKING:
     from grid.config import NodeSettings
 
-__all__ = ["doctor"]
+__all__ = ["COMMANDS", "doctor"]
+
+COMMANDS = {
+    "doctor": "Check this machine, a node's home, and a node.",
+}
 
 FOUND_SOMETHING = 7
 MIN_DISK = 1 << 30
@@ -46,7 +51,7 @@ Examples:
 """
 )
 @click.option(
-    "--kind", type=click.Choice(["network", "domain", "worker"]), default="domain", show_default=True,
+    "--kind", type=KindName(), default="domain", show_default=True,
     help="Which kind of node.",
 )  # fmt: skip
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="The node's home.")

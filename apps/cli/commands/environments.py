@@ -9,12 +9,16 @@ import click
 from apps.cli.client import open_client, url_option
 from apps.cli.output import format_option, print_record, print_rows
 
-__all__ = ["environments"]
+__all__ = ["COMMANDS", "environments"]
+
+COMMANDS = {
+    "environments": "Compute environments of a Domain: sandboxed processes for users.",
+}
 
 _COLUMNS = ("user", "instance_type", "state", "reason", "id")
 
 
-@click.group(help="Compute environments of a Domain: sandboxed processes for users.")
+@click.group(help=COMMANDS["environments"])
 def environments() -> None:
     pass
 

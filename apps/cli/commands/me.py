@@ -10,10 +10,14 @@ from typing import Any
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.commands.users import session_rows
 from apps.cli.output import ago, format_option, print_record, print_rows, secret
+from apps.cli.people import session_rows
 
-__all__ = ["me"]
+__all__ = ["COMMANDS", "me"]
+
+COMMANDS = {
+    "me": "Your own account: password, keys, sessions, one-time codes.",
+}
 
 _KEYS = ("verify_key", "name", "used", "current")
 _SESSIONS = ("id", "created", "expires_in_minutes", "remote", "verify_key", "current")

@@ -1,4 +1,4 @@
-"""``grid policy`` and ``grid budget``: what a Domain demands of all that leaves, and privacy budgets."""
+"""``grid policy``: what a Domain demands of all that leaves it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import format_option, print_record, print_rows
+from apps.cli.output import format_option, print_record
 
 if TYPE_CHECKING:
     from syft_ext.messages.policy import PolicyView
     from syft_ext.nodes.domain import DomainClient
 
-__all__ = ["budget", "policy"]
+__all__ = ["COMMANDS", "policy"]
+
+COMMANDS = {
+    "policy": "What a Domain demands of all that leaves it.",
+}
 
 
 @click.group(
@@ -72,49 +76,3 @@ def _print(view: PolicyView, form: str) -> None:
 
     fields = msgspec.to_builtins(view)
     print_record({**fields.pop("policy"), **fields}, form)
-
-
-@click.group(
-    help="""How much epsilon noisy statistics may cost each user in all.
-
-\b
-Examples:
-  grid budget show
-  grid budget grant USER_ID 1.5
-"""
-)
-def budget() -> None:
-    pass
-
-
-@budget.command("show", help="Your own budget.")
-@url_option
-@format_option
-def show_own(url: str, form: str) -> None:
-    import msgspec
-
-    with open_client(url, "domain") as client:
-        print_record(msgspec.to_builtins(cast("DomainClient", client).budget.get()), form)
-
-
-@budget.command("list", help="The budgets of all who were granted one.")
-@url_option
-@format_option
-def list_budgets(url: str, form: str) -> None:
-    import msgspec
-
-    with open_client(url, "domain") as client:
-        rows = msgspec.to_builtins(cast("DomainClient", client).budget.all(limit=1000))
-    print_rows(rows, ("user_id", "granted", "spent", "left"), form, empty="None.")
-
-
-@budget.command(help="Let a user spend EPSILON in all, with what they have spent already.")
-@click.argument("user_id")
-@click.argument("epsilon", type=click.FloatRange(min=0))
-@url_option
-@format_option
-def grant(user_id: str, epsilon: float, url: str, form: str) -> None:
-    import msgspec
-
-    with open_client(url, "domain") as client:
-        print_record(msgspec.to_builtins(cast("DomainClient", client).budget.grant(user_id, epsilon)), form)

@@ -1,4 +1,4 @@
-"""``grid requests`` and ``grid grants``: who asks for what, who may what."""
+"""``grid requests``: who asks for what, and what is decided."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import click
 from apps.cli.client import open_client, url_option
 from apps.cli.output import format_option, print_record, print_rows
 
-__all__ = ["grants", "requests"]
+__all__ = ["COMMANDS", "requests"]
+
+COMMANDS = {
+    "requests": "Requests for data: yours, and those to decide on.",
+}
 
 _reason = click.option("--reason", default="", help="What its author is told.")
 
@@ -150,27 +154,6 @@ def deny(request_id: str, url: str, reason: str) -> None:
 @url_option
 def revoke(request_id: str, url: str) -> None:
     click.echo(_domain(url).requests.get(request_id).revoke().state)
-
-
-@click.group(help="What was allowed to whom.")
-def grants() -> None:
-    pass
-
-
-@grants.command("list", help="The newest first.")
-@url_option
-@format_option
-def list_grants(url: str, form: str) -> None:
-    collection = _domain(url).grants
-    rows = [dict(zip(collection.headings, collection.row(item), strict=True)) for item in collection.all()]
-    print_rows(rows, collection.headings, form, empty="No grants.")
-
-
-@grants.command("revoke", help="End a grant; it acts at once.")
-@click.argument("grant_id")
-@url_option
-def revoke_grant(grant_id: str, url: str) -> None:
-    click.echo(_domain(url).grants.revoke(grant_id).state)
 
 
 def _domain(url: str) -> Any:

@@ -9,7 +9,11 @@ import click
 from apps.cli.client import open_client, url_option
 from apps.cli.output import format_option, print_record, print_rows
 
-__all__ = ["rules"]
+__all__ = ["COMMANDS", "rules"]
+
+COMMANDS = {
+    "rules": "Standing rules: your word on requests that are yet to come.",
+}
 
 
 @click.group(

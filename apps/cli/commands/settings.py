@@ -1,4 +1,4 @@
-"""``grid settings`` and ``grid dashboard``: a running node's settings, and how much it has of what."""
+"""``grid settings``: what a node's owner changes while it runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import click
 from apps.cli.client import open_client, url_option
 from apps.cli.output import format_option, print_record
 
-__all__ = ["dashboard", "settings"]
+__all__ = ["COMMANDS", "settings"]
+
+COMMANDS = {
+    "settings": "What a node's owner changes while it runs.",
+}
 
 
 @click.group(
@@ -65,14 +69,3 @@ def change(url: str, form: str, **options: Any) -> None:
         raise click.UsageError("say what shall change")
     with open_client(url) as client:
         print_record(msgspec.to_builtins(client.settings.update(**changes).view), form)
-
-
-@click.command(help="The counters of a node: users, groups, sessions, associations, data, trainings.")
-@url_option
-@format_option
-def dashboard(url: str, form: str) -> None:
-    import msgspec
-
-    with open_client(url) as client:
-        view = msgspec.to_builtins(client.dashboard().view)
-    print_record({name: value for name, value in view.items() if value is not None}, form)

@@ -13,7 +13,11 @@ from apps.cli.output import format_option
 if TYPE_CHECKING:
     from syft_ext.statistics.result import Analysis
 
-__all__ = ["analyze"]
+__all__ = ["COMMANDS", "analyze"]
+
+COMMANDS = {
+    "analyze": "Statistics of tables that stay where they are, at one Domain or many.",
+}
 
 
 @click.command(

@@ -9,9 +9,15 @@ import click
 
 from apps.cli.client import open_client, url_option
 from apps.cli.home import home_of, resolve_settings
+from apps.cli.kind_name import KindName
 from apps.cli.output import format_option, print_record, print_rows, secret
+from apps.cli.people import session_rows, user_id_of
 
-__all__ = ["user_id_of", "users"]
+__all__ = ["COMMANDS", "users"]
+
+COMMANDS = {
+    "users": "The people who have an account at a node.",
+}
 
 _COLUMNS = ("email", "role", "groups", "flags", "totp", "disabled", "id")
 _SESSIONS = ("id", "created", "expires_in_minutes", "remote", "verify_key", "current")
@@ -152,7 +158,7 @@ The owner's can be reset only where the node lives, while it does not run:
 @click.option(
     "--home", type=click.Path(file_okay=False, exists=True, path_type=Path), help="The node's home."
 )
-@click.option("--kind", type=click.Choice(["domain", "network"]), default="domain", show_default=True)
+@click.option("--kind", type=KindName(with_owner=True), default="domain", show_default=True)
 @url_option
 def reset_totp(who: str, home: Path | None, kind: str, url: str) -> None:
     if home is not None:
@@ -174,26 +180,6 @@ def _reset_in(home: Path, kind: str, email: str) -> None:
             forget_totp(node, email)
         finally:
             node.stop()
-
-
-def user_id_of(client: Any, who: str) -> str:
-    """The id of whom ``who`` names: an e-mail address, or an id."""
-    return who if "@" not in who else str(client.users[who.strip().casefold()].id)
-
-
-def session_rows(sessions: Any) -> list[dict[str, Any]]:
-    """Sessions as rows of a table: since when, and for how many minutes more each is good."""
-    import time
-
-    import msgspec
-
-    from apps.cli.output import ago
-
-    left = [max(0, round((each.expires_at - time.time()) / 60)) for each in sessions]
-    return [
-        msgspec.to_builtins(each) | {"created": ago(each.created_at), "expires_in_minutes": minutes}
-        for each, minutes in zip(sessions, left, strict=True)
-    ]
 
 
 def _row(user: Any) -> dict[str, Any]:

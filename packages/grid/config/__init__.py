@@ -5,7 +5,6 @@ Knows names, types and where each value came from; must not know what a setting 
 
 from grid.config.load import Resolved, environment_name, resolve
 from grid.config.settings import (
-    SETTINGS,
     DomainSettings,
     NetworkSettings,
     NodeSettings,
@@ -14,7 +13,6 @@ from grid.config.settings import (
 )
 
 __all__ = [
-    "SETTINGS",
     "DomainSettings",
     "NetworkSettings",
     "NodeSettings",

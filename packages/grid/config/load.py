@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from grid.config.settings import SETTINGS, Field, NodeSettings, setting_fields
+from grid.config.settings import Field, NodeSettings, setting_fields
 from syft_ext.errors import InvalidConfig
 
 __all__ = ["FILE_NAME", "Resolved", "environment_name", "resolve"]
@@ -47,7 +47,7 @@ class Resolved:
                 "origin": self.origin[field.name],
                 "description": field.description,
             }
-            for field in setting_fields(self.kind).values()
+            for field in setting_fields(type(self.settings)).values()
         ]
 
 
@@ -62,31 +62,36 @@ def environment_name(name: str) -> str:
 
 def resolve(
     kind: str,
+    settings: type[NodeSettings],
     *,
+    others: Iterable[type[NodeSettings]] = (),
     file: Path | None = None,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Resolved:
-    """Settings of the app ``kind`` from all four places.
+    """Settings of a node from all four places.
 
     Args:
+        kind: which kind of node it is.
+        settings: which settings that kind has.
+        others: the settings of other kinds, whose variables may stand in the environment too.
         file: the TOML file; it must exist when given.
         env: the environment; ``NAME_FILE`` gives a secret by the path of a file that holds it.
         flags: the flags that were given on the command line, by setting name.
 
     Raises :class:`InvalidConfig` naming the key and where it stands: unknown, wrongly typed, out of range.
     """
-    fields = setting_fields(kind)
+    fields = setting_fields(settings)
     values: dict[str, Any] = {}
     origin = dict.fromkeys(fields, "default")
     for source, found in (
         *_from_file(fields, file),
-        *_from_environment(fields, env or {}),
+        *_from_environment(fields, env or {}, [settings, *others]),
         *_from_flags(fields, flags or {}),
     ):
         name, value = found
-        values[name], origin[name] = _convert(kind, name, value, source), source
-    return Resolved(kind, SETTINGS[kind](**values), origin)
+        values[name], origin[name] = _convert(settings, name, value, source), source
+    return Resolved(kind, settings(**values), origin)
 
 
 Found = tuple[str, tuple[str, Any]]
@@ -114,7 +119,9 @@ def _from_file(fields: Mapping[str, Field], file: Path | None) -> list[Found]:
     return result
 
 
-def _from_environment(fields: Mapping[str, Field], env: Mapping[str, str]) -> list[Found]:
+def _from_environment(
+    fields: Mapping[str, Field], env: Mapping[str, str], known: Iterable[type[NodeSettings]]
+) -> list[Found]:
     result: list[Found] = []
     for field in fields.values():
         for variable in (field.env, environment_name(field.name)):
@@ -123,16 +130,16 @@ def _from_environment(fields: Mapping[str, Field], env: Mapping[str, str]) -> li
             if field.secret and f"{variable}_FILE" in env:
                 path = env[f"{variable}_FILE"]
                 result.append((f"env {variable}_FILE", (field.name, _read_secret(path))))
-    _refuse_unknown_variables(env)
+    _refuse_unknown_variables(env, known)
     return result
 
 
-def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
+def _refuse_unknown_variables(env: Mapping[str, str], settings: Iterable[type[NodeSettings]]) -> None:
     """A variable of another app is fine (one shell, three nodes); one that no app has is a mistake."""
     known = {
         f"{environment_name(field.name)}{suffix}"
-        for kind in SETTINGS
-        for field in setting_fields(kind).values()
+        for each in settings
+        for field in setting_fields(each).values()
         for suffix in (("", "_FILE") if field.secret else ("",))
     }
     for variable in env:
@@ -167,11 +174,10 @@ def _read_secret(path: str) -> str:
         raise InvalidConfig(f"the secret file {path} cannot be read: {type(error).__name__}") from error
 
 
-def _convert(kind: str, name: str, value: Any, source: str) -> Any:
+def _convert(settings: type[NodeSettings], name: str, value: Any, source: str) -> Any:
     """``value`` as the type of the setting; text from the environment may stand for numbers and booleans."""
-    struct = SETTINGS[kind]
     try:
-        return getattr(msgspec.convert({name: value}, struct, strict=not source.startswith("env")), name)
+        return getattr(msgspec.convert({name: value}, settings, strict=not source.startswith("env")), name)
     except msgspec.ValidationError as error:
         reason = re.sub(r" - at `\$\.\w+`$", "", str(error))
         raise InvalidConfig(f"{source}: {name}: {reason}", key=name) from error

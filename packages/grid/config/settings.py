@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Meta
 
 __all__ = [
-    "SETTINGS",
     "DomainSettings",
     "Field",
     "NetworkSettings",
@@ -268,13 +267,6 @@ class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fie
     ] = 8 << 30
 
 
-SETTINGS: dict[str, type[NodeSettings]] = {
-    "network": NetworkSettings,
-    "domain": DomainSettings,
-    "worker": WorkerSettings,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
     """One setting, as the loader and the command line see it. ``env`` is its second name, if it has one."""
@@ -297,11 +289,10 @@ class Field:
         return get_origin(self.type) is list
 
 
-def setting_fields(kind: str) -> dict[str, Field]:
-    """The settings of the app ``kind`` by name, in the order of their declaration."""
-    struct = SETTINGS[kind]
-    hints = get_type_hints(struct, include_extras=True)
-    return {info.name: _field(info, hints[info.name]) for info in msgspec.structs.fields(struct)}
+def setting_fields(settings: type[NodeSettings]) -> dict[str, Field]:
+    """The single settings by name, in the order of their declaration."""
+    hints = get_type_hints(settings, include_extras=True)
+    return {info.name: _field(info, hints[info.name]) for info in msgspec.structs.fields(settings)}
 
 
 def _field(info: msgspec.structs.FieldInfo, hint: Any) -> Field:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -11,16 +15,26 @@ from grid.environments.tables import EnvironmentRow
 from grid.federated.state.tables import TrainingProcess
 from grid.governance.decisions.tables import RequestRow
 from grid.network.tables import Association
-from grid.node import Context, Service, handles
+from grid.node import Context, Service, ServiceNode, handles
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.base import Base
 from syft_ext.messages.dashboard import Dashboard, GetDashboard
 
-__all__ = ["DashboardService"]
+__all__ = ["DashboardService", "Section", "data_section"]
+
+Section = Callable[[Session], dict[str, Any]]
 
 
 class DashboardService(Service):
-    """Counts what is in the database at the moment it is asked; the counters are those of its Domain."""
+    """Counts what every node with accounts has, and what ``sections`` count on top of it.
+
+    Args:
+        sections: each takes an open session, and returns fields of the :class:`Dashboard`.
+    """
+
+    def __init__(self, node: ServiceNode, *, sections: Sequence[Section] = ()) -> None:
+        super().__init__(node)
+        self._sections = sections
 
     @handles(GetDashboard)
     def get(self, ctx: Context, message: GetDashboard) -> Dashboard:
@@ -43,13 +57,20 @@ class DashboardService(Service):
                 sessions=_count(session, UserSession, UserSession.expires_at > now),
                 associations=_by(session, Association.status),
             )
-            if self.node.kind == "domain":
-                counters.datasets = _count(session, DatasetRow)
-                counters.objects = _count(session, ObjectRow)
-                counters.trainings = _by(session, TrainingProcess.status)
-                counters.requests = _by(session, RequestRow.state)
-                counters.environments = _by(session, EnvironmentRow.state)
+            for section in self._sections:
+                counters = msgspec.structs.replace(counters, **section(session))
         return counters
+
+
+def data_section(session: Session) -> dict[str, Any]:
+    """Data, trainings, requests and environments: what a Domain has."""
+    return {
+        "datasets": _count(session, DatasetRow),
+        "objects": _count(session, ObjectRow),
+        "trainings": _by(session, TrainingProcess.status),
+        "requests": _by(session, RequestRow.state),
+        "environments": _by(session, EnvironmentRow.state),
+    }
 
 
 def _count(session: Session, table: type[Base], *where: object) -> int:

@@ -55,7 +55,7 @@ class ForwardingService(Service):
             Association.node_id == node_id,
             Association.direction == "incoming",
             Association.status == "accepted",
-            Association.kind == "domain",
+            Association.kind == self.node.kind.presents,
         )
         return rows[0] if rows else None
 

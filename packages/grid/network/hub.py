@@ -6,6 +6,7 @@ import logging
 import threading
 
 from grid.config.settings import HubSettings
+from grid.kinds import title_of
 from grid.network.associations import AssociationService
 from grid.network.handshake import Handshake, HandshakeBook, Transcript, check_address_proof, new_challenge
 from grid.node import Context, Node, Service, handles
@@ -30,8 +31,6 @@ __all__ = ["HubService"]
 
 logger = logging.getLogger(__name__)
 
-#: Which kinds of node may ask which kind of hub.
-REQUESTERS = {"network": "domain", "domain": "worker"}
 CALL_BACK_TIMEOUT = 5.0
 CALL_BACKS = 8
 
@@ -50,10 +49,12 @@ class HubService(Service):
 
     @handles(ReceiveAssociation)
     def receive(self, ctx: Context, message: ReceiveAssociation) -> ChallengeReply:
-        if message.kind != REQUESTERS.get(self.node.kind):
+        if message.kind not in self.node.kind.accepts:
             raise BadRequest(f"a {self.node.kind} does not associate with a {message.kind}")
-        if message.kind == "domain" and not message.address:
-            raise BadRequest("a Domain needs an address under which the Network reaches it")
+        if message.kind == self.node.kind.presents and not message.address:
+            raise BadRequest(
+                f"a {title_of(message.kind)} needs an address under which the {self.node.kind.title} reaches it"
+            )
         if message.address:
             claimed = NodeAddress.parse(message.address)
             if not claimed.public:  # calling it would lead into this machine, not to the requester

@@ -74,7 +74,7 @@ class NetworkMonitorService(MonitorService):
 
     @handles(ListDomains)
     def domains(self, ctx: Context, message: ListDomains) -> DomainList:
-        rows = self.associations.registry.accepted("incoming", "domain")
+        rows = self.associations.registry.accepted("incoming", self.node.kind.presents)
         return DomainList(domains=[self._view(row) for row in sorted(rows, key=lambda row: row.name)])
 
     def _view(self, row: Association) -> DomainView:

@@ -26,7 +26,7 @@ _ASSOCIATED = PreparedStatement(
     .order_by(Association.created_at, Association.id)
     .limit(1)
 )
-_DOMAINS = PreparedStatement(
+_PRESENTED = PreparedStatement(
     select(
         Association.kind,
         Association.direction,
@@ -39,7 +39,9 @@ _DOMAINS = PreparedStatement(
         Association.reported,
     )
     .where(
-        Association.direction == "incoming", Association.status == "accepted", Association.kind == "domain"
+        Association.direction == "incoming",
+        Association.status == "accepted",
+        Association.kind == bindparam("kind"),
     )
     .order_by(Association.created_at.desc(), Association.id)
 )
@@ -101,16 +103,19 @@ class Registry:
             verify_key, lambda: self._db.query(_ASSOCIATED, {"verify_key": verify_key}).first()
         )
 
-    def accepted(self, direction: str, kind: str = "") -> Sequence[Association]:
+    def accepted(self, direction: str, kind: str | None = None) -> Sequence[Association]:
         """The accepted associations of a direction ("incoming", "outgoing"), with nodes of this kind if given."""
         conditions = [Association.direction == direction, Association.status == "accepted"]
-        if kind:
+        if kind is not None:
             conditions.append(Association.kind == kind)
         return self.list(*conditions)
 
-    def domains(self) -> Sequence[Peer]:
-        """The Domains that this Network accepted, newest first. Asked for every search, as :meth:`associated`."""
-        return self._known.get(_DOMAINS, lambda: [Peer(*row) for row in self._db.query(_DOMAINS).all()])
+    def presented(self, kind: str) -> Sequence[Peer]:
+        """The nodes of ``kind`` that this one accepted, newest first; remembered as :meth:`associated` is."""
+        return self._known.get(
+            (_PRESENTED, kind),
+            lambda: [Peer(*row) for row in self._db.query(_PRESENTED, {"kind": kind}).all()],
+        )
 
     # -- incoming -----------------------------------------------------------------------------------
 

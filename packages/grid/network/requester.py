@@ -33,7 +33,6 @@ __all__ = ["RequesterService"]
 
 logger = logging.getLogger(__name__)
 
-HUBS = {"domain": "network", "worker": "domain"}
 HANDSHAKE_TIMEOUT = 30.0
 HEARTBEAT_TIMEOUT = 10.0
 
@@ -92,9 +91,10 @@ class RequesterService(Service):
         hub = connection.metadata()
         if verify_key and hub.verify_key != verify_key:
             raise BadSignature(f"the node at {address} has not the key that you named")
-        if hub.kind != HUBS.get(self.node.kind):
-            raise BadRequest(f"{address} is a {hub.kind}; a {self.node.kind} associates with a "
-                             f"{HUBS.get(self.node.kind, 'hub')}")  # fmt: skip
+        asks = self.node.kind.asks
+        if not asks or hub.kind != asks:
+            with_whom = f"a {asks}" if asks else "nobody"
+            raise BadRequest(f"{address} is a {hub.kind}; a {self.node.kind} associates with {with_whom}")
         own_address = self._own_address(self.node)
         standing = self._introduce(connection, hub.verify_key, own_address, note)
         row = self.associations.registry.requested(
@@ -111,12 +111,12 @@ class RequesterService(Service):
         return self.associations.registry.get(row.id)
 
     def _introduce(self, connection: Connection, hub_key: str, address: str, note: str) -> StandingReply:
-        """The handshake with a claimed address; a Worker that cannot be reached there joins without one."""
+        """The handshake with a claimed address; who need not be reached there joins without one."""
         # The hub's challenge is not known yet; what the call back needs stands in the book before it can come.
         transcript = Transcript(
             requester_key=self.node.identity.verify_key,
             hub_key=hub_key,
-            kind=self.node.kind,
+            kind=self.node.kind.name,
             name=self.node.name,
             address=address,
             requester_challenge=new_challenge(),
@@ -126,7 +126,7 @@ class RequesterService(Service):
         try:
             return self._shake_hands(connection, transcript, note)
         except Forbidden as error:
-            if self.node.kind != "worker" or not address or "reason" not in error.extra:
+            if self.node.kind.needs_address or not address or "reason" not in error.extra:
                 raise
             logger.info("%s; joining without an address", error.detail)
         finally:
@@ -136,7 +136,7 @@ class RequesterService(Service):
     def _shake_hands(self, connection: Connection, transcript: Transcript, note: str) -> StandingReply:
         challenged: ChallengeReply = connection.call(
             ReceiveAssociation(
-                kind=transcript.kind,  # type: ignore[arg-type]
+                kind=transcript.kind,
                 name=transcript.name,
                 address=transcript.address,
                 challenge=transcript.requester_challenge,

@@ -138,7 +138,7 @@ class NetworkSearchService(Service):
         notes = []
         asked = _encode(query)
         now = self.node.clock.now()
-        for domain in self.associations.registry.domains():
+        for domain in self.associations.registry.presented(self.node.kind.presents):
             key = domain.verify_key
             if online_status(domain, now, self.associations.offline_after) == "offline":
                 notes.append(_note(domain, "offline"))

@@ -3,6 +3,7 @@
 Knows what a service is and how one is called; must not know a web framework, or any one room's service.
 """
 
+from grid.kinds import NodeKind
 from grid.node.node import Node
 from grid.node.principal import ANONYMOUS, Principal
 from grid.node.service import Context, Download, Service, ServiceMap, ServiceNode, handles
@@ -12,6 +13,7 @@ __all__ = [
     "Context",
     "Download",
     "Node",
+    "NodeKind",
     "Principal",
     "Service",
     "ServiceMap",

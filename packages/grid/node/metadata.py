@@ -17,7 +17,7 @@ class MetadataService(Service):
         return NodeMetadata(
             node_id=self.node.id,
             name=self.node.name,
-            kind=self.node.kind,
+            kind=self.node.kind.name,
             verify_key=self.node.identity.verify_key,
             version=__version__,
             configured=self.node.configured,

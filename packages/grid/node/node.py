@@ -10,6 +10,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Gauge
 
 from grid.concurrency.jobs import JobQueue
+from grid.kinds import NodeKind
 from grid.node.auditing import objects_of, where
 from grid.node.events import EventBus
 from grid.node.journal import Journal
@@ -33,10 +34,10 @@ S = TypeVar("S", bound=Service)
 
 
 class Node:
-    """What all three apps are composed from.
+    """What all apps are composed from.
 
     Args:
-        kind: "network", "domain" or "worker".
+        kind: what it is, and may associate with.
         home: the directory that holds all of the node's state.
         name: how people call it.
         services: makers of the services it offers (a service class is one); called in this order.
@@ -50,7 +51,7 @@ class Node:
 
     def __init__(
         self,
-        kind: str,
+        kind: NodeKind,
         home: Path,
         name: str,
         services: Sequence[Callable[[Node], Service]],

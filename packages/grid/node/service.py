@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from prometheus_client import CollectorRegistry
 
 from grid.concurrency.jobs import JobQueue
+from grid.kinds import NodeKind
 from grid.node.events import EventBus
 from grid.node.journal import Journal
 from grid.node.principal import Principal
@@ -105,7 +106,7 @@ class ServiceNode(Protocol):
     """What services use of the node that they belong to; all as :class:`grid.node.Node` says."""
 
     id: str
-    kind: str
+    kind: NodeKind
     name: str
     home: Path
     address: str

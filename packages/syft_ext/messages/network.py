@@ -28,6 +28,7 @@ NodeStatus = Literal["online", "busy", "offline"]
 Challenge = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Address = Annotated[str, msgspec.Meta(max_length=512)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,15}\Z")]
 Note = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
@@ -238,7 +239,7 @@ class DenyAssociation(Message):
 class ReceiveAssociation(Message):
     """First step of the handshake: who I am, where I can be reached ("" when nobody can), my challenge."""
 
-    kind: Literal["domain", "worker"]
+    kind: Kind
     name: Name
     address: Address
     challenge: Challenge

@@ -11,7 +11,7 @@ from apps.cli.client import open_worker
 from apps.cli.home import home_of
 from apps.cli.output import format_option, print_record, print_rows
 
-__all__ = ["worker_commands"]
+__all__ = ["WORKER_COMMANDS"]
 
 _COLUMNS = ("name", "version", "decision", "state", "reports", "last_cycle", "last_loss", "last_error")
 
@@ -104,4 +104,4 @@ def _call(home: Path | None, message: Any) -> Any:
         connection.close()
 
 
-worker_commands: tuple[click.Command, ...] = (trainings, approve, deny, status, leave)
+WORKER_COMMANDS: tuple[click.Command, ...] = (trainings, approve, deny, status, leave)

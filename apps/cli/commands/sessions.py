@@ -9,7 +9,13 @@ import click
 
 from apps.cli.output import address_text, format_option, print_record, print_rows, secret
 
-__all__ = ["login", "logout", "whoami"]
+__all__ = ["COMMANDS", "login", "logout", "whoami"]
+
+COMMANDS = {
+    "login": "Log in to a node and keep the session.",
+    "logout": "End a session.",
+    "whoami": "The sessions that are kept, and who you are there.",
+}
 
 
 @click.command(

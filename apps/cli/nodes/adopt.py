@@ -1,4 +1,4 @@
-"""``grid domain adopt`` (and ``network``, ``worker``): go on with a database that its home refuses."""
+"""``grid <kind> adopt``: go on with a database that its home refuses."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import TYPE_CHECKING
 
 import click
 
+from grid.kinds import NodeKind
+
 if TYPE_CHECKING:
     from grid.installation.adopt import Adoption
 
 __all__ = ["adopt_command"]
 
 
-def adopt_command(kind: str) -> click.Command:
+def adopt_command(kind: NodeKind) -> click.Command:
     @click.command(
         "adopt",
         short_help="Go on with a lost or restored database.",
         help=f"""Go on with the database that is there, although it is empty or older than the home says.
 
 \b
-Without this the {kind.capitalize()} does not start: what came since would be deleted as
+Without this the {kind.title} does not start: what came since would be deleted as
 garbage. Contents that the database does not know are moved to HOME/quarantine;
 nothing is deleted. A database, or contents, of another node are not taken over.
 
 \b
 Examples:
-  grid {kind} adopt --home ./{kind}         says what will happen, and asks
-  grid {kind} adopt --home ./{kind} --yes   asks nothing
+  grid {kind.command} adopt --home ./{kind.command}         says what will happen, and asks
+  grid {kind.command} adopt --home ./{kind.command} --yes   asks nothing
 """,
     )
     @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="The node's home.")
@@ -38,8 +40,8 @@ Examples:
         from apps.cli.home import home_of, resolve_settings
         from apps.runner import lock_home
 
-        place = home_of(kind, home)
-        settings = resolve_settings(kind, place, None, {}).settings
+        place = home_of(kind.name, home)
+        settings = resolve_settings(kind.name, place, None, {}).settings
 
         def agree(adoption: Adoption) -> bool:
             click.echo(f"{adoption.reason.detail} [{adoption.reason.code}]")
@@ -55,7 +57,7 @@ Examples:
 
         with lock_home(place):
             done = adopt_installation(
-                kind, place, settings.database_url or None, settings.contents or None, agree
+                kind.name, place, settings.database_url or None, settings.contents or None, agree
             )
         click.echo("nothing was changed" if done is None else f"adopted; what was put aside is in {done}")
 

@@ -9,8 +9,9 @@ import click
 
 from apps.cli.client import open_client, url_option
 from apps.cli.output import ago, format_option, print_record, print_rows
+from grid.kinds import NodeKind, title_of
 
-__all__ = ["associate", "hub_commands", "network_domains"]
+__all__ = ["DOMAIN_COMMANDS", "NETWORK_COMMANDS", "hub_commands"]
 
 _COLUMNS = ("association_id", "status", "name", "address", "online", "note")
 
@@ -66,8 +67,13 @@ def network_domains(url: str, form: str) -> None:
     print_rows(rows, columns, form, empty="No Domain is associated with this Network.")
 
 
-def hub_commands(kind: str, peers: str) -> list[click.Command]:
-    """``requests``, ``associations``, ``accept``, ``deny`` and ``remove``, for the admin of a ``kind``."""
+NETWORK_COMMANDS = (network_domains,)
+DOMAIN_COMMANDS = (associate,)
+
+
+def hub_commands(hub: NodeKind) -> list[click.Command]:
+    """``requests``, ``associations``, ``accept``, ``deny``, ``remove``: for the admin of a node that is asked."""
+    kind, peers = hub.name, " or ".join(map(title_of, hub.accepts))
 
     @click.command("requests", help=f"The {peers}s that wait for your decision.")
     @url_option
