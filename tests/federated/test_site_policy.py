@@ -14,6 +14,7 @@ from grid.access.tables import PolicyRow
 from grid.aggregation.base import Contribution
 from grid.aggregation.clipped import ClippedMean
 from grid.aggregation.tensor_file import TensorFile
+from grid.privacy.mechanisms.registry import vector_mechanism
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
@@ -199,7 +200,7 @@ def test_the_sum_is_exact_in_float64_whatever_the_order_of_the_tensors() -> None
         for scale in (0.01, 1.0, 30.0)
     ]
     start = TensorFile(encode_tensors(base))
-    half, other = ClippedMean(start, 2.0, 0.0), ClippedMean(start, 2.0, 0.0)
+    half, other = (ClippedMean(start, vector_mechanism(2.0, None)) for _ in range(2))
     turned = {"b": diffs[1]["b"], "a": diffs[1]["a"]}
     half.accumulate(Contribution(TensorFile(encode_tensors(diffs[0])), 1.0))
     half.accumulate(Contribution(TensorFile(encode_tensors(turned)), 5.0))  # none weighs more

@@ -1,7 +1,8 @@
-"""The mean of clipped contributions with Gaussian noise: what a site's policy can demand of every training.
+"""The mean of clipped contributions with noise: what a site's policy can demand of every training.
 
-With clipping norm C, noise multiplier z and n contributions Δ₁ … Δₙ (differences to the model, all numbers of
-one together): (Σ Δᵢ · min(1, C/‖Δᵢ‖₂) + N(0, (zC)²)) / n, as in DP-FedAvg (H. B. McMahan et al., "Learning
+A privacy mechanism for vectors says how contributions are clipped, and what noise is added. With the Gaussian one,
+clipping norm C, noise multiplier z and n contributions Δ₁ … Δₙ (differences to the model, all numbers of one
+together): (Σ Δᵢ · min(1, C/‖Δᵢ‖₂) + N(0, (zC)²)) / n, as in DP-FedAvg (H. B. McMahan et al., "Learning
 differentially private recurrent language models", 2018, algorithm 1; participant-level). Noise is drawn once,
 when the sum is complete; a crash before the model is released throws it away with the sum.
 """
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from grid.aggregation.base import Aggregate, Contribution
 from grid.aggregation.numbers import wide_dtype
 from grid.aggregation.tensor_file import Run, TensorFile
-from grid.privacy.mechanisms.gaussian import Noise, clip_factor
-from syft_ext.errors import Conflict, InvalidTensors
+from grid.privacy.mechanisms.registry import ChosenMechanism
+from syft_ext.errors import Conflict, InvalidTensors, Unsupported
 from syft_ext.tensors import DTYPES
 
 __all__ = ["ClippedMean"]
@@ -33,14 +34,18 @@ class ClippedMean:
 
     Args:
         base: the model that the contributions started from.
-        clip_norm: largest L2 norm of a contribution.
-        noise_multiplier: standard deviation of the noise in units of ``clip_norm``; 0 adds none.
+        mechanism: clips vectors of float64 by their L2 norm, and adds noise to their sum.
+
+    Raises :class:`Unsupported` for a mechanism that is for something else.
     """
 
     computes = True
 
-    def __init__(self, base: TensorFile, clip_norm: float, noise_multiplier: float) -> None:
-        self._base, self._clip, self._noise = base, clip_norm, noise_multiplier
+    def __init__(self, base: TensorFile, mechanism: ChosenMechanism) -> None:
+        kind = mechanism.mechanism
+        if (kind.numbers, kind.sensitivity) != ("float64", "l2"):
+            raise Unsupported(f"the privacy mechanism {kind.name} is not for vectors of floats")
+        self._base, self._mechanism = base, mechanism
         self._sums: list[NDArray[Any]] = []
         self._count = 0
 
@@ -48,10 +53,9 @@ class ClippedMean:
         """Add it, scaled down to the clipping norm over all its tensors; all weigh the same."""
         if not self._sums:
             self._sums = [np.zeros(_elements(run)) for run in self._base.runs]
-        squares = sum(float(np.dot(part, part)) for _, part in self._pieces(contribution))
-        factor = clip_factor(squares, self._clip)
+        measured = sum(self._mechanism.measure(part) for _, part in self._pieces(contribution))
         for total, part in self._pieces(contribution):
-            part *= factor
+            self._mechanism.clip(part, measured)
             total += part
         self._count += 1
 
@@ -101,7 +105,7 @@ class ClippedMean:
         """The sum, with noise of deviation z·C on each number, divided by the number of reports."""
         if not self._count:
             raise Conflict("there is nothing to average")
-        noise = Noise(self._noise * self._clip)
+        noise = self._mechanism.noise()
         values = []
         sums, self._sums = self._sums, []
         for total, run in zip(sums, self._base.runs, strict=True):

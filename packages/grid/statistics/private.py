@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.privacy.mechanisms.discrete_laplace import laplace
+from grid.privacy.accounting.pure import PureAccountant
+from grid.privacy.mechanisms.registry import ChosenMechanism, choose_mechanism
 from grid.statistics.columns import Column
 from grid.statistics.groups import Groups
 from grid.statistics.moments import Codes
@@ -75,15 +76,22 @@ class ClippedSums:
 
 def noisy(counts: NDArray[np.int64], epsilon: float, sensitivity: int = 1) -> NDArray[np.int64]:
     """The whole numbers with noise on each."""
-    flat = [int(count) + laplace(sensitivity, epsilon) for count in counts.ravel()]
-    return np.array(flat, dtype=np.int64).reshape(counts.shape)
+    flat = counts.astype(np.int64).ravel()  # a copy
+    _mechanism(epsilon, sensitivity).noise().add(flat)
+    return flat.reshape(counts.shape)
+
+
+def _mechanism(epsilon: float, sensitivity: int = 1) -> ChosenMechanism:
+    return choose_mechanism("discrete_laplace", sensitivity=sensitivity, epsilon=epsilon)
 
 
 def cost(message: Begin, epsilon: float) -> float:
     """What the analysis takes from the privacy budget."""
     asked = set(message.statistics)
     releases = bool(asked & {"count", "sum", "mean"}) + bool(asked & {"sum", "mean"}) + ("missing" in asked)
-    return epsilon * (releases * len(message.columns) + len(message.histograms))
+    account = PureAccountant()
+    account.compose(_mechanism(epsilon).event(), releases * len(message.columns) + len(message.histograms))
+    return account.epsilon()
 
 
 def allowed_groups(keys: Sequence[Column], bounds: Mapping[str, tuple[float, float]]) -> Groups:

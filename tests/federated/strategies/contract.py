@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from grid.aggregation.base import Aggregate, Aggregator, Contribution
 from grid.aggregation.strategies import files
 from grid.aggregation.strategies.interface import Parameters, Strategy
-from grid.aggregation.strategies.registry import find_strategy, parse_parameters
+from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from grid.aggregation.tensor_file import TensorFile
 from syft_ext.errors import BadRequest, Conflict, InvalidConfig, Unsupported
 from tests.federated.models import decode, encode
@@ -53,7 +53,7 @@ class StrategyContract:
 
     @pytest.fixture
     def strategy(self) -> Strategy:
-        return find_strategy(self.name)
+        return STRATEGIES.find(self.name)
 
     @pytest.fixture
     def parameters(self, strategy: Strategy) -> Parameters:
@@ -150,7 +150,7 @@ class StrategyContract:
             model, state = made[start]
             for cycle in range(start + 1, CYCLES + 1):
                 one_step(strategy, parameters, model, None, state, cycle=cycle)  # and this one is lost
-                again = find_strategy(self.name)
+                again = STRATEGIES.find(self.name)
                 model, state = one_step(again, parameters, model, None, state, cycle=cycle)  # type: ignore[assignment]
                 assert (model, state) == made[cycle]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from grid.aggregation.strategies.registry import find_strategy, parse_parameters, strategy_names
+from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from syft_ext.errors import InvalidConfig, Unsupported
 from tests.federated.models import encode
 from tests.federated.strategies import outside
@@ -77,7 +77,7 @@ class TestFromOutside(StrategyContract):
 
 
 def test_without_momentum_it_is_the_mean_to_the_last_bit() -> None:
-    fedavgm, mean = find_strategy("fedavgm"), find_strategy("mean")
+    fedavgm, mean = STRATEGIES.find("fedavgm"), STRATEGIES.find("mean")
     plain = parse_parameters(fedavgm, {"momentum": 0.0})
     model = encode(model_of(0))
     # The scale is applied to the difference before it is kept: as exact as the mean where that is a power of two.
@@ -91,14 +91,14 @@ def test_without_momentum_it_is_the_mean_to_the_last_bit() -> None:
 
 
 def test_names_that_come_with_grid() -> None:
-    assert strategy_names() == ["fedadam", "fedavgm", "mean"]
+    assert STRATEGIES.names() == ["fedadam", "fedavgm", "mean"]
 
 
 def test_an_unknown_name_lists_those_there_are(installed: Path) -> None:
     with pytest.raises(
         InvalidConfig, match="'median', there are: decaying, fedadam, fedavgm, mean"
     ) as caught:
-        find_strategy("median")
+        STRATEGIES.find("median")
     assert caught.value.extra["field"] == "aggregator"
 
 
@@ -106,7 +106,7 @@ def test_a_package_cannot_take_a_name_that_is_taken(installed: Path) -> None:
     outside.install(installed, "greedy", mean=outside.ENTRIES["decaying"], **outside.ENTRIES)
     for name in ("mean", "decaying"):
         with pytest.raises(InvalidConfig, match=f"more than one strategy is called '{name}'"):
-            find_strategy(name)
+            STRATEGIES.find(name)
 
 
 @pytest.fixture
@@ -129,10 +129,10 @@ def wrong(installed: Path) -> Iterator[None]:
 )
 def test_what_cannot_be_used_is_refused(wrong: None, name: str, reason: str) -> None:
     with pytest.raises(InvalidConfig, match=reason):
-        find_strategy(name)
+        STRATEGIES.find(name)
 
 
 def test_a_state_of_another_size_than_declared_is_refused(wrong: None) -> None:
-    strategy = find_strategy("broken")
+    strategy = STRATEGIES.find("broken")
     with pytest.raises(Unsupported, match="another size"):
         one_step(strategy, parse_parameters(strategy, {}), encode(model_of(0)), reports_of(1), None)

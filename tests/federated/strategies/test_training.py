@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from grid.access.tables import PolicyRow
-from grid.aggregation.strategies.registry import find_strategy, parse_parameters
+from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.storage.objects.references import sweep
 from grid.storage.sql.database import Database
@@ -73,10 +73,10 @@ def test_a_training_keeps_the_defaults_of_when_it_was_hosted(
 ) -> None:
     driver.host({**CONFIG, "aggregator": "fedavgm"})
 
-    class Other(find_strategy("fedavgm").parameters):  # type: ignore[misc]
+    class Other(STRATEGIES.find("fedavgm").parameters):  # type: ignore[misc]
         momentum: float = 0.1
 
-    monkeypatch.setattr(type(find_strategy("fedavgm")), "parameters", Other)
+    monkeypatch.setattr(type(STRATEGIES.find("fedavgm")), "parameters", Other)
     again = Driver(driver.pipeline.store.database, driver.pipeline.store.blobs)
     again.process_id = driver.process_id
     assert again.view.aggregator_parameters["momentum"] == 0.9
@@ -121,7 +121,7 @@ def test_the_models_are_those_of_the_strategy_and_a_restart_changes_nothing(
     driver: Driver, installed: Path, name: str
 ) -> None:
     driver.host({**CONFIG, "aggregator": name})
-    strategy = find_strategy(name)
+    strategy = STRATEGIES.find(name)
     model, state = encode(small_model()), None
     running = driver
     for number in (1, 2, 3):

@@ -12,13 +12,13 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from grid.aggregation.base import Aggregate, Aggregator
 from grid.aggregation.mean import WeightedMean
 from grid.aggregation.tensor_file import TensorFile
+from grid.extensions.parameters import NoParameters, Parameters
 from syft_ext.tensors import Layout
 
 __all__ = ["Entry", "NoParameters", "Parameters", "Strategy", "WriteNumbers", "subtraction"]
@@ -29,14 +29,6 @@ Entry = tuple[str, str, tuple[int, ...]]
 WriteNumbers = Callable[[int, int, int, NDArray[Any]], None]
 """Called with i, start, stop and a flat array: writes numbers start to stop of the model's i-th stretch
 (``base.runs[i]``) into the array, which is in :func:`~grid.aggregation.numbers.wide_dtype`."""
-
-
-class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a training may set of its strategy: fields with defaults, and ranges (``msgspec.Meta``)."""
-
-
-class NoParameters(Parameters, frozen=True):
-    """There is nothing to set."""
 
 
 class Strategy(ABC):

@@ -11,7 +11,7 @@ import msgspec
 
 from grid.aggregation.base import Aggregator
 from grid.aggregation.strategies.interface import Entry, Parameters, Strategy
-from grid.aggregation.strategies.registry import STRATEGIES, find_strategy, parse_parameters
+from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig, StrategyChoice
 from grid.federated.hosting.training_definitions import TrainingDefinition
@@ -59,7 +59,7 @@ def with_strategy(server: ServerConfig, has_plan: bool) -> ServerConfig:
 
     Raises :class:`InvalidConfig` for an unknown strategy or parameter, or one beside an averaging plan.
     """
-    strategy = find_strategy(server.strategy.name)
+    strategy = STRATEGIES.find(server.strategy.name)
     if has_plan and server.aggregator != "mean":
         raise InvalidConfig(
             "server_config: the hosted averaging plan is the aggregator, name no other - at `$.aggregator`",
@@ -79,7 +79,7 @@ def installed_strategy(name: str) -> Strategy:
     Raises :class:`Unavailable` where the package that brings it is not installed any more: it may come back.
     """
     try:
-        return STRATEGIES.get(name) or find_strategy(name)
+        return STRATEGIES.get(name)
     except InvalidConfig as error:
         raise _unavailable(error) from error
 

@@ -23,6 +23,7 @@ from grid.federated.hosting.config import ServerConfig
 from grid.federated.intake.registry import format_of
 from grid.federated.state.policy_tables import CyclePolicyRow
 from grid.federated.state.store import TrainingStore, Unit
+from grid.privacy.mechanisms.registry import vector_mechanism
 from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import BadRequest, InvalidConfig
 from syft_ext.messages.federated import CyclePolicy
@@ -116,7 +117,7 @@ class SitePolicies:
         policy = self.of_cycle(cycle_id)
         if policy.clip_norm is None:
             return None
-        return ClippedMean(base, policy.clip_norm, policy.noise_multiplier or 0.0)
+        return ClippedMean(base, vector_mechanism(policy.clip_norm, policy.noise_multiplier))
 
 
 def _reachable(participants: int, server: ServerConfig) -> bool:

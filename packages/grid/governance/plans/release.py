@@ -15,7 +15,7 @@ import numpy as np
 from blake3 import blake3
 
 from grid.aggregation.numbers import narrow, wide_dtype, widen
-from grid.privacy.mechanisms.gaussian import Noise, clip_factor
+from grid.privacy.mechanisms.registry import vector_mechanism
 from syft_ext.errors import Forbidden
 from syft_ext.messages.policy import SitePolicy
 
@@ -47,13 +47,14 @@ def release(policy: SitePolicy, results: Sequence[Raw], noise_key: bytes) -> lis
     wide = [widen(raw, dtype.upper()).astype(np.float64) for dtype, _, raw in results]
     if not all(np.isfinite(values).all() for values in wide):
         raise Forbidden("the site's policy demands that results are clipped, and these are not finite")
-    factor = clip_factor(sum(float(np.dot(values, values)) for values in wide), policy.clip_norm)
+    mechanism = vector_mechanism(policy.clip_norm, policy.noise_multiplier)
+    measured = sum(mechanism.measure(values) for values in wide)
     demanded = f"{policy.clip_norm} {policy.noise_multiplier}".encode()
     key = blake3(demanded, key=noise_key).digest(16)
-    noise = Noise((policy.noise_multiplier or 0.0) * policy.clip_norm, key)
+    noise = mechanism.noise(key)
     released: list[Raw] = []
     for values, (dtype, shape, _) in zip(wide, results, strict=True):
-        values *= factor
+        mechanism.clip(values, measured)
         noise.add(values)
         code = dtype.upper()
         raw = np.ascontiguousarray(narrow(values.astype(wide_dtype(code)), code))

@@ -12,8 +12,58 @@ from __future__ import annotations
 
 from fractions import Fraction
 from secrets import randbelow
+from typing import Annotated, Any
 
-__all__ = ["laplace"]
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.privacy.accounting.events import Event, PureEvent
+from grid.privacy.mechanisms.interface import Mechanism, Noise, Parameters
+from syft_ext.errors import Unsupported
+
+__all__ = ["DiscreteLaplace", "laplace"]
+
+
+class LaplaceParameters(Parameters, frozen=True):
+    """``sensitivity``: by how much one contribution changes a number at most; ``epsilon``: of one release."""
+
+    sensitivity: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
+    epsilon: Annotated[float, msgspec.Meta(gt=0)]
+
+
+class DiscreteLaplace(Mechanism):
+    name = "discrete_laplace"
+    parameters = LaplaceParameters
+    numbers = "int64"
+    sensitivity = "number"
+    exact = True
+
+    def bound(self, parameters: LaplaceParameters) -> float:
+        return float(parameters.sensitivity)
+
+    def clip(self, part: NDArray[Any], measured: float, parameters: LaplaceParameters) -> None:
+        np.clip(part, -parameters.sensitivity, parameters.sensitivity, out=part)
+
+    def noise(self, parameters: LaplaceParameters, key: bytes | None = None) -> Noise:
+        if key is not None:
+            raise Unsupported("exact noise is drawn from the operating system, and from no key")
+        return LaplaceNoise(parameters)
+
+    def event(self, parameters: LaplaceParameters) -> Event:
+        return PureEvent(parameters.epsilon)
+
+
+class LaplaceNoise:
+    """Independent noise on each of the whole numbers. Raises ``OverflowError`` for what no int64 can hold."""
+
+    def __init__(self, parameters: LaplaceParameters) -> None:
+        self._parameters = parameters
+
+    def add(self, values: NDArray[Any]) -> None:
+        parameters = self._parameters
+        noisy = [int(each) + laplace(parameters.sensitivity, parameters.epsilon) for each in values]
+        values[:] = np.array(noisy, dtype=np.int64)
 
 
 def laplace(sensitivity: int, epsilon: float) -> int:

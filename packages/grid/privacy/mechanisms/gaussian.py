@@ -1,4 +1,4 @@
-"""Clipping and Gaussian noise, as the site's policy demands them of what learns from data.
+"""Gaussian noise on vectors of floats, as the site's policy demands it of what learns from data.
 
 The generator is seeded from the operating system for each use, so that nobody can draw the same noise again; or
 from a secret and the question, so that whoever asks the same again gets the same noise, and nothing by averaging.
@@ -11,27 +11,42 @@ proven privacy of single numbers is needed, statistics with exact noise are the 
 from __future__ import annotations
 
 from secrets import randbits
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Noise", "clip_factor"]
+from grid.privacy.accounting.events import Event, GaussianEvent
+from grid.privacy.mechanisms.clipping import ClippingParameters, L2Clipping
+from grid.privacy.mechanisms.interface import Noise
+
+__all__ = ["Gaussian"]
 
 _BLOCK = 1 << 18
 
 
-def clip_factor(squares: float, bound: float) -> float:
-    """What to multiply a vector by, whose squares sum to this, so that its L2 norm is at most ``bound``."""
-    norm = float(np.sqrt(squares))
-    return 1.0 if norm <= bound else bound / norm
+class GaussianParameters(ClippingParameters, frozen=True):
+    """``noise_multiplier``: standard deviation of the noise in units of ``clip_norm``."""
+
+    noise_multiplier: Annotated[float, msgspec.Meta(gt=0)]
 
 
-class Noise:
-    """Independent Gaussian noise with standard deviation ``deviation``; 0 adds none.
+class Gaussian(L2Clipping):
+    name = "gaussian"
+    parameters = GaussianParameters
+    exact = False
+    repeatable = True
 
-    ``key``: 16 secret bytes that the noise follows from; None: fresh ones.
-    """
+    def noise(self, parameters: GaussianParameters, key: bytes | None = None) -> Noise:
+        return GaussianNoise(parameters.noise_multiplier * parameters.clip_norm, key)
+
+    def event(self, parameters: GaussianParameters) -> Event:
+        return GaussianEvent(parameters.noise_multiplier)
+
+
+class GaussianNoise:
+    """Independent Gaussian noise with this standard deviation; ``key`` as in :meth:`Mechanism.noise`."""
 
     def __init__(self, deviation: float, key: bytes | None = None) -> None:
         self._deviation = deviation
@@ -39,9 +54,6 @@ class Noise:
         self._random = np.random.Generator(np.random.Philox(key=number))
 
     def add(self, values: NDArray[Any]) -> None:
-        """Add noise to a flat array of float64, in place."""
-        if not self._deviation:
-            return
         for start in range(0, len(values), _BLOCK):
             part = values[start : start + _BLOCK]
             part += self._deviation * self._random.standard_normal(len(part))
