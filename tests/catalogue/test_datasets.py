@@ -11,7 +11,6 @@ from grid.node import Context, Principal
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
 from syft_ext.messages.accounts import CreateGroup, DeleteUser
 from syft_ext.messages.datasets import (
-    PUBLISHED,
     Asset,
     Column,
     CreateDataset,
@@ -26,6 +25,7 @@ from syft_ext.messages.datasets import (
     UpdateDataset,
 )
 from syft_ext.messages.objects import DeleteObject, DescribeObject, GetObject, PutObject
+from syft_ext.messages.vocabulary import PUBLISHED
 from syft_ext.transport import Connection
 from tests.accounts.people import House
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apps.cli.client import open_client, url_option
+from apps.cli.options import options_of
 from apps.cli.output import ago, format_option, print_record, print_rows
+from syft_ext.messages.vocabulary import MockOptions, Publication
 
 if TYPE_CHECKING:
     from syft_ext.nodes.datasets import DatasetAsset
@@ -57,18 +59,9 @@ Examples:
 @click.argument("name")
 @click.option("--data", type=SOURCE, help="Upload this file or folder.")
 @click.option("--mock", default="", help='Made-up data of the same form: a file, or "generate".')
-@click.option("--description", default="", help="What it is.")
-@click.option("--tag", "tags", multiple=True, help="A tag. Can be repeated.")
-@click.option("--subjects", default="", help="Whom the data are about.")
 @_schema_option
 @_columns_option
-@click.option(
-    "--visibility",
-    type=click.Choice(["public", "users", "private"]),
-    default="public",
-    show_default=True,
-    help="Who finds it: Networks too, whoever is logged in, or you.",
-)
+@options_of(Publication)
 @url_option
 @format_option
 def dataset_add(
@@ -81,7 +74,7 @@ def dataset_add(
     form: str,
     **fields: Any,
 ) -> None:
-    from syft_ext.nodes.datasets import GENERATE
+    from syft_ext.nodes.registration import GENERATE
 
     with open_client(url, "domain") as client:
         created = _domain(client).datasets.create(
@@ -207,8 +200,7 @@ def dataset_statistics(name: str, ticks: tuple[str, ...], asset: str, url: str) 
 @dataset.command("mock", help="Let the Domain make a mock of an asset of yours from its schema alone.")
 @click.argument("name")
 @_asset_option
-@click.option("--rows", type=click.IntRange(1, 1_000_000), default=100, show_default=True)
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True)
+@options_of(MockOptions)
 @url_option
 def dataset_mock(name: str, asset: str, rows: int, seed: int, url: str) -> None:
     with open_client(url, "domain") as client:

@@ -8,6 +8,7 @@ import click
 
 from apps.cli.client import open_client, url_option
 from apps.cli.output import format_option, print_record, print_rows
+from syft_ext.messages.vocabulary import SCOPES
 
 __all__ = ["COMMANDS", "rules"]
 
@@ -43,7 +44,7 @@ def list_(url: str, form: str) -> None:
 @click.argument("action", type=click.Choice(["accept", "deny"]))
 @url_option
 @click.option("--kind", type=click.Choice(["permission", "plan", "budget"]), default=None)
-@click.option("--scope", type=click.Choice(["read", "compute", "statistics"]), default=None)
+@click.option("--scope", type=click.Choice(SCOPES), default=None)
 @click.option("--object", "object_id", help="The object that is asked for.")
 @click.option("--dataset", "dataset_id", help="An asset of this dataset.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the object or of its dataset.")

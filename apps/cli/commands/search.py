@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from apps.cli.client import open_client, url_option
+from apps.cli.options import options_of
 from apps.cli.output import format_option, print_rows
+from syft_ext.messages.vocabulary import SearchOptions
 
 __all__ = ["COMMANDS", "search"]
 
@@ -31,24 +33,10 @@ Examples:
 """
 )
 @click.argument("words", nargs=-1)
-@click.option("--tag", "tags", multiple=True, help="A tag that must be there. Can be repeated.")
-@click.option("--name", default="", help="The exact name.")
-@click.option("--column", "columns", multiple=True, help="A column that must be there. Can be repeated.")
-@click.option(
-    "--kind", type=click.Choice(["dataset", "model", "object"]), default=None, help="Only such things."
-)
-@click.option("--min-bytes", type=click.IntRange(0), default=None, help="Of a published size, at least this.")
-@click.option("--max-bytes", type=click.IntRange(0), default=None, help="Of a published size, at most this.")
-@click.option("--min-rows", type=click.IntRange(0), default=None, help="Published rows, at least so many.")
-@click.option("--max-rows", type=click.IntRange(0), default=None, help="Published rows, at most so many.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many."
-)
+@options_of(SearchOptions, skip=("text",))
 @url_option
 @format_option
 def search(words: tuple[str, ...], url: str, form: str, **query: Any) -> None:
-    query = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
-    query["kind"] = query["kind"] or ""
     with open_client(url, "network", "domain") as client:
         found = client.search(" ".join(words), **query)  # type: ignore[attr-defined]  # both of them have it
     for note in getattr(found, "notes", ()):

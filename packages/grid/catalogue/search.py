@@ -29,6 +29,7 @@ from syft_ext.messages.datasets import (
     SearchQuery,
     SearchResults,
 )
+from syft_ext.messages.vocabulary import SearchTerms, terms_of
 from syft_ext.store.objects import ObjectInfo, fold
 
 __all__ = ["Entries", "ObjectSearch", "Query", "SearchService", "SearchSource", "folded_column", "offer"]
@@ -85,19 +86,11 @@ def _within(value: int | None, low: int | None, high: int | None) -> bool:
     return value is not None and (low is None or low <= value) and (high is None or value <= high)
 
 
-def query_of(message: SearchQuery | SearchPublished) -> Query:
+def query_of(message: SearchTerms) -> Query:
     """The query that a message asks, with the names of columns folded."""
-    return Query(
-        text=message.text,
-        tags=tuple(message.tags),
-        columns=tuple(folded_column(name) for name in message.columns),
-        name=message.name,
-        min_bytes=message.min_bytes,
-        max_bytes=message.max_bytes,
-        min_rows=message.min_rows,
-        max_rows=message.max_rows,
-        limit=message.limit,
-    )
+    terms = terms_of(message)
+    folded = tuple(folded_column(name) for name in message.columns)
+    return Query(**{**terms, "tags": tuple(message.tags), "columns": folded})
 
 
 def folded_column(name: str) -> str:

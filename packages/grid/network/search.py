@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, repeat
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -29,13 +29,13 @@ from syft_ext.errors import GridError, InvalidEnvelope, Unauthenticated
 from syft_ext.messages import Reply
 from syft_ext.messages.datasets import SearchPublished
 from syft_ext.messages.network import NetworkHit, SearchNetwork, SearchNote, SearchReply
+from syft_ext.messages.vocabulary import Kind, terms_of
 
 __all__ = ["NetworkSearchService"]
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 
-Kind = Literal["dataset", "model", "object"]
 #: What a search without a kind is for.
 KINDS: tuple[Kind, ...] = ("dataset", "model")
 #: Seconds that a suspect may still be at it after everybody else; its late answer closes its circuit.
@@ -212,18 +212,7 @@ class NetworkSearchService(Service):
 
 
 def _query(message: SearchNetwork) -> SearchPublished:
-    return SearchPublished(
-        text=message.text,
-        tags=message.tags,
-        columns=message.columns,
-        name=message.name,
-        kinds=[message.kind] if message.kind else list(KINDS),
-        min_bytes=message.min_bytes,
-        max_bytes=message.max_bytes,
-        min_rows=message.min_rows,
-        max_rows=message.max_rows,
-        limit=message.limit,
-    )
+    return SearchPublished(kinds=[message.kind] if message.kind else list(KINDS), **terms_of(message))
 
 
 def _by_name(

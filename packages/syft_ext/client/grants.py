@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from syft_ext.client.listing import Listing
 from syft_ext.display.table import when
 from syft_ext.messages.grants import CreateGrant, GrantList, GrantView, ListGrants, RevokeGrant
+from syft_ext.messages.vocabulary import Scope
 
 __all__ = ["Grants"]
 
@@ -37,7 +38,7 @@ class Grants(Listing[GrantView]):
         self,
         object_id: str,
         user_id: str,
-        scope: Literal["read", "compute", "statistics"],
+        scope: Scope,
         *,
         expires_in: float | None = None,
         uses: int | None = None,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from syft_ext.client.caller import Caller, DomainCaller
 from syft_ext.client.collection import Collection
+from syft_ext.client.requestable import Requestable
 from syft_ext.client.transfer import download, save
 from syft_ext.client.upload import put_content
 from syft_ext.display.table import Table, fields_table, size, when
@@ -23,13 +24,12 @@ from syft_ext.messages.objects import (
 from syft_ext.store.content import decode, kind_of
 
 if TYPE_CHECKING:
-    from syft_ext.client.requests import DataRequest
     from syft_ext.sources.content import Content
 
 __all__ = ["Objects", "RemoteObject"]
 
 
-class RemoteObject:
+class RemoteObject(Requestable):
     """An object at a node: its description, and the way to it. The content stays there until ``get()``."""
 
     def __init__(self, client: Caller, view: ObjectView) -> None:
@@ -59,11 +59,8 @@ class RemoteObject:
         self.view = self.client.call(UpdateObject(object_id=self.id, **changes))
         return self
 
-    def request(self, reason: str, scope: Literal["read", "compute", "statistics"] = "read") -> DataRequest:
-        """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
-        from syft_ext.client.requests import Requests
-
-        return Requests(self.client).create(self.id, reason, scope)
+    def _object_to_request(self, reason: str) -> tuple[Caller, str]:
+        return self.client, self.id
 
     def delete(self) -> None:
         """Delete it at the Domain. Raises :class:`~syft_ext.errors.Conflict` while a dataset uses it."""

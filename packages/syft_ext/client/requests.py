@@ -19,6 +19,7 @@ from syft_ext.errors import DeadlineExceeded
 from syft_ext.messages import requests as m
 from syft_ext.messages.plan_facts import PlanCost
 from syft_ext.messages.rules import RuleView
+from syft_ext.messages.vocabulary import Scope
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
@@ -178,10 +179,8 @@ class Requests(Listing[DataRequest]):
             if len(page.requests) < _PAGE:
                 return found
 
-    def create(
-        self, object_id: str, reason: str = "", scope: Literal["read", "compute", "statistics"] = "read"
-    ) -> DataRequest:
-        """Ask to read an object that you may find, or to have statistics of it."""
+    def create(self, object_id: str, reason: str = "", scope: Scope = "read") -> DataRequest:
+        """Ask to read an object that you may find, to compute on it, or to have statistics of it."""
         message = m.CreateRequest(object_id=object_id, scope=scope, reason=reason)
         return DataRequest(self.client, self.client.call(message))
 

@@ -12,29 +12,23 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from syft_ext.messages.fields import Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
-from syft_ext.messages.objects import Subjects
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import NODE, USER, flag
+from syft_ext.messages.vocabulary import (
+    Field,
+    Kind,
+    MockOptions,
+    Publication,
+    SearchOptions,
+    SearchTerms,
+    Subjects,
+    Visibility,
+)
+from syft_ext.messages.wire_order import wire_order
 
-Visibility = Literal["public", "users", "private"]
-Field = Literal["description", "tags", "assets", "schema", "size", "mock", "owner", "subjects", "versions"]
 ColumnStatistic = Literal["count", "missing", "sum", "mean", "variance", "std", "min", "max"]
-Kind = Literal["", "dataset", "model", "object"]
-
-Columns = Annotated[list[Name], msgspec.Meta(max_length=64)]
 
 _UPLOAD = flag("can_upload_data")
-#: What others see of a dataset unless its owner says otherwise. Its name they always see.
-PUBLISHED: tuple[Field, ...] = (
-    "description",
-    "tags",
-    "assets",
-    "schema",
-    "size",
-    "mock",
-    "subjects",
-    "versions",
-)
 
 
 class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -206,26 +200,16 @@ class PublishedResults(SearchResults):
 
 
 @operation("datasets.create", rest="POST /datasets", reply=DatasetView, permission=_UPLOAD, status=201)
-class CreateDataset(Message):
+@wire_order("name", "description", "tags", "subjects", "assets")
+class CreateDataset(Publication, Message, kw_only=True):
     """Describe data of yours, so that others find it. It gives nobody access to the private data.
 
     Attributes:
         assets: upload private data and mocks first (``objects.put``, ``uploads.*``); every id must be yours.
-        visibility: who finds it: "public" (the associated Networks too), "users" (everybody logged in here)
-            or "private" (you and ``viewers``).
-        subjects: a note on the people (or things) that the data are about.
-        published: what others see of it.
-        viewers: who finds a private dataset (user ids, ``group:`` + group id).
     """
 
     name: Name
-    description: Description = ""
-    tags: Tags = []
-    subjects: Note = ""
     assets: Assets = []
-    visibility: Visibility = "public"
-    published: list[Field] = msgspec.field(default_factory=lambda: list(PUBLISHED))
-    viewers: Subjects = []
 
 
 @operation("datasets.list", rest="GET /datasets", reply=DatasetList, permission=USER)
@@ -343,55 +327,35 @@ class PublishStatistics(Message):
     reply=DatasetView,
     permission=_UPLOAD,
 )
-class MakeMock(Message):
+@wire_order("dataset_id", "asset")
+class MakeMock(MockOptions, Message, kw_only=True):
     """Make a mock for an asset of yours from its form: the right types and shapes, made-up numbers.
 
     Numbers lie within the bounds and categories of the schema, and the ticked minimum and maximum, if these are
     published; nothing else of the private data has any influence on it.
-
-    Attributes:
-        rows: how many entries the mock has. seed: the same seed makes the same mock.
     """
 
     dataset_id: Id
     asset: Name
-    rows: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
 
 
 # -- search --------------------------------------------------------------------------------------------
 
 
 @operation("search.query", rest="POST /search", reply=SearchResults, permission=USER, audited=False)
-class SearchQuery(Message):
+@wire_order("text", "tags", "columns", "name", "kind")
+class SearchQuery(SearchOptions, Message, kw_only=True):
     """Search the datasets, models and objects that you may find, in what is published of them.
 
-    Attributes:
-        text: words that all occur in name, description, tags or column names, whatever case and accents.
-        tags: tags that are all there, letter by letter.
-        columns: names of columns that are all there, whatever case and accents.
-        name: the exact name.
-        kind: dataset, model or object; "" is all of them.
-        min_bytes, max_bytes, min_rows, max_rows: of all assets together (rows: of the longest); nothing is
-            found by a size that is not published.
+    Without a kind, all of them. Nothing is found by a size that is not published.
     """
-
-    text: Words = ""
-    tags: Tags = []
-    columns: Columns = []
-    name: Words = ""
-    kind: Kind = ""
-    min_bytes: Size | None = None
-    max_bytes: Size | None = None
-    min_rows: Size | None = None
-    max_rows: Size | None = None
-    limit: Limit = 100
 
 
 @operation(
     "search.published", rest="POST /search/published", reply=PublishedResults, permission=NODE, audited=False
 )
-class SearchPublished(Message):
+@wire_order("text", "tags", "columns", "name", "kinds")
+class SearchPublished(SearchTerms, Message, kw_only=True):
     """As ``search.query``, for an associated Network: only what its owners made public.
 
     Attributes:
@@ -399,14 +363,5 @@ class SearchPublished(Message):
         known: the digest of an earlier answer; if the answer would be the same, it is not sent again.
     """
 
-    text: Words = ""
-    tags: Tags = []
-    columns: Columns = []
-    name: Words = ""
-    kinds: Annotated[list[Literal["dataset", "model", "object"]], msgspec.Meta(max_length=3)] = []
-    min_bytes: Size | None = None
-    max_bytes: Size | None = None
-    min_rows: Size | None = None
-    max_rows: Size | None = None
-    limit: Limit = 100
+    kinds: Annotated[list[Kind], msgspec.Meta(max_length=3)] = []
     known: Annotated[bytes, msgspec.Meta(max_length=32)] = b""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from syft_ext.messages.fields import Id, Limit, Offset, Size
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER
+from syft_ext.messages.vocabulary import Scope
 
 __all__ = ["CreateGrant", "GrantList", "GrantView", "ListGrants", "RevokeGrant"]
 
@@ -59,7 +60,7 @@ class CreateGrant(Message):
 
     object_id: Id
     user_id: Id
-    scope: Literal["read", "compute", "statistics"]
+    scope: Scope
     expires_in: _Seconds | None = None
     uses: _Uses | None = None
     max_output_bytes: Size | None = None

@@ -19,9 +19,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from syft_ext.messages.fields import Size
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import NODE, SIGNED, USER, flag
+from syft_ext.messages.vocabulary import SearchOptions
+from syft_ext.messages.wire_order import wire_order
 
 AssociationStatus = Literal["pending", "accepted", "denied", "revoked"]
 NodeStatus = Literal["online", "busy", "offline"]
@@ -31,6 +32,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,15}\Z")]
 Note = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+_Deadline = Annotated[float, msgspec.Meta(gt=0, le=60)]
 
 _INFRASTRUCTURE = flag("can_manage_infrastructure")
 
@@ -316,27 +318,11 @@ class ListDomains(Message):
 
 
 @operation("network.search", rest="GET /network/search", reply=SearchReply, permission=USER)
-class SearchNetwork(Message):
-    """Search the datasets and models that all Domains publish.
+@wire_order("text", "tags", "name", "columns", "kind")
+class SearchNetwork(SearchOptions, Message, kw_only=True):
+    """Search the datasets and models that all Domains publish; objects, if that kind is asked for."""
 
-    Attributes:
-        text: words that must occur in name, description, tags or column names.
-        tags: tags that must all be there.
-        columns: names of columns that must all be there.
-        name: the exact name.
-        kind: "dataset", "model" or "object"; datasets and models when empty.
-        min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
-        deadline: seconds to wait at most, within the Network's own limit.
-    """
-
-    text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    tags: Annotated[list[str], msgspec.Meta(max_length=32)] = []
-    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
-    columns: Annotated[list[Name], msgspec.Meta(max_length=64)] = []
-    kind: Literal["", "dataset", "model", "object"] = ""
-    min_bytes: Size | None = None
-    max_bytes: Size | None = None
-    min_rows: Size | None = None
-    max_rows: Size | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    deadline: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
+    deadline: Annotated[
+        _Deadline | None,
+        msgspec.Meta(description="Seconds to wait at most, within the Network's own limit."),
+    ] = None

@@ -14,9 +14,7 @@ import msgspec
 from syft_ext.messages.fields import Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER, flag
-
-Subject = Annotated[str, msgspec.Meta(pattern=r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$")]
-Subjects = Annotated[list[Subject], msgspec.Meta(max_length=1000)]
+from syft_ext.messages.vocabulary import Subjects
 
 _UPLOAD = flag("can_upload_data")
 

@@ -10,6 +10,8 @@ from syft_ext.messages.fields import Id, Limit, Note, Offset, Size
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER
 from syft_ext.messages.plan_facts import PlanFacts
+from syft_ext.messages.vocabulary import RequestOptions
+from syft_ext.messages.wire_order import wire_order
 
 __all__ = [
     "ApproveRequest",
@@ -80,7 +82,8 @@ class RequestList(Reply):
 
 
 @operation("requests.create", rest="POST /requests", reply=RequestView, permission=USER, status=201)
-class CreateRequest(Message):
+@wire_order("object_id", "scope", "reason")
+class CreateRequest(RequestOptions, Message, kw_only=True):
     """Ask to read an object, to compute on it or to have statistics of it: one that you may find, or see in
     a dataset.
 
@@ -88,8 +91,6 @@ class CreateRequest(Message):
     """
 
     object_id: Id
-    scope: Literal["read", "compute", "statistics"] = "read"
-    reason: Note = ""
 
 
 @operation(

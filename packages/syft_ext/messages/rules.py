@@ -10,6 +10,7 @@ from syft_ext.messages.fields import Id, Limit, Note, Offset, Size, Tags
 from syft_ext.messages.operation import Empty, Message, Reply, operation
 from syft_ext.messages.permissions import USER
 from syft_ext.messages.requests import Epsilon
+from syft_ext.messages.vocabulary import Scope
 
 __all__ = ["ClearRules", "CreateRule", "DeleteRule", "ListRules", "RuleList", "RuleView"]
 
@@ -82,7 +83,7 @@ class CreateRule(Message):
 
     action: Literal["accept", "deny"]
     kind: Literal["", "permission", "plan", "budget"] = ""
-    scope: Literal["", "read", "compute", "statistics"] = ""
+    scope: Literal["", Scope] = ""
     object_id: _MaybeId = ""
     dataset_id: _MaybeId = ""
     tags: Tags = []

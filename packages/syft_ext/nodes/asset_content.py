@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from syft_ext.errors import BadRequest
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.profile.home import user_home
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.frames import content_of
 from syft_ext.sources.opening import open_source
-from syft_ext.sources.parts import ColumnMetadata
 
 __all__ = ["open_asset", "open_content"]
 

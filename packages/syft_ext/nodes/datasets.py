@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.collection import Collection
-from syft_ext.client.objects import Objects, RemoteObject
+from syft_ext.client.objects import Objects
+from syft_ext.client.requestable import Requestable
 from syft_ext.client.transfer import download, save
 from syft_ext.display.table import Table, fields_table, size, when
-from syft_ext.errors import BadRequest, GridError, NotFound
+from syft_ext.errors import NotFound
 from syft_ext.messages.datasets import (
-    PUBLISHED,
-    Asset,
     AssetView,
     Column,
-    CreateDataset,
     DatasetList,
     DatasetView,
     DeleteDataset,
@@ -31,23 +28,21 @@ from syft_ext.messages.datasets import (
     UpdateDataset,
 )
 from syft_ext.messages.objects import GetObject
+from syft_ext.messages.parameters import parameters_of
+from syft_ext.messages.vocabulary import ColumnMetadata, MockOptions
 from syft_ext.nodes.found import to_be_asked_for
+from syft_ext.nodes.registration import GENERATE, NewDataset, Provisional, generated
 from syft_ext.store.content import decode
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
-    from syft_ext.client.requests import DataRequest
-    from syft_ext.sources.content import PartsContent
-    from syft_ext.sources.parts import ColumnMetadata
 
 __all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets"]
 
 PAGE = 1000
-GENERATE = "generate"
-"""As a mock: let the Domain make one from the schema."""
 
 
-class DatasetAsset:
+class DatasetAsset(Requestable):
     """One part of a dataset. Its data stay at the Domain; its mock can be had by everybody who sees it."""
 
     def __init__(self, client: Caller, dataset: DatasetView, view: AssetView) -> None:
@@ -84,11 +79,8 @@ class DatasetAsset:
         with to_be_asked_for(self.name, "read"):
             return save(self.client, GetObject(object_id=self.object_id), Path(path), self.name)
 
-    def request(self, reason: str, scope: Literal["read", "compute", "statistics"] = "read") -> DataRequest:
-        """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
-        from syft_ext.client.requests import Requests
-
-        return Requests(self.client).create(self.object_id, reason, scope)
+    def _object_to_request(self, reason: str) -> tuple[Caller, str]:
+        return self.client, self.object_id
 
     @property
     def statistics(self) -> dict[str, dict[str, float | None]]:
@@ -133,37 +125,31 @@ class DatasetAsset:
             note: what is new in this version.
             delete_old: delete the content that this replaces. Otherwise it stays for whoever was given it.
         """
-        from syft_ext.nodes.asset_content import open_content
+        from syft_ext.nodes.asset_content import open_content  # needs numpy
 
-        label, store, kept = f"{self._dataset.name}/{self.name}", Objects(self.client), list[RemoteObject]()
-        generate = isinstance(mock, str) and mock == GENERATE
+        label, generate = f"{self._dataset.name}/{self.name}", generated(mock)
         metadata = _metadata(self.view) if schema is None else schema
         changes: dict[str, Any] = {"note": note, "delete_old": delete_old, "description": description}
-        try:
+        with Provisional(self.client) as made:
             if data is not None:
                 content = open_content(data, metadata, label, columns)
-                kept.append(store.put_content(content, description=label))
-                changes |= {"object_id": kept[-1].id, "columns": content.columns}
+                changes |= {"object_id": made.upload(content, label), "columns": content.columns}
             elif schema is not None:
                 changes["columns"] = [
                     _with(column, schema.get(column.name, {})) for column in self.view.columns
                 ]
             if mock is not None and not generate:
                 stand_in = open_content(mock, metadata, f"mock of {label}", None)
-                kept.append(store.put_content(stand_in, description=f"mock of {label}"))
-                changes["mock_id"] = kept[-1].id
+                changes["mock_id"] = made.upload(stand_in, f"mock of {label}")
             message = UpdateAsset(dataset_id=self._dataset.id, asset=self.name, **changes)
             self._take(self.client.call(message, timeout=600.0))
-        except BaseException:
-            for item in kept:
-                _forget(item)
-            raise
         return self.make_mock() if generate else self
 
-    def make_mock(self, rows: int = 100, seed: int = 0) -> DatasetAsset:
+    @parameters_of(MockOptions)
+    def make_mock(self, options: MockOptions) -> DatasetAsset:
         """Let the Domain make a mock from the schema: the right types and shapes, made-up numbers within the
         published bounds and categories."""
-        message = MakeMock(dataset_id=self._dataset.id, asset=self.name, rows=rows, seed=seed)
+        message = MakeMock(dataset_id=self._dataset.id, asset=self.name, rows=options.rows, seed=options.seed)
         return self._take(self.client.call(message))
 
     def publish_statistics(self, statistics: Mapping[str, Sequence[str]] | Sequence[str]) -> DatasetAsset:
@@ -322,25 +308,11 @@ class Datasets(Collection[Dataset]):
             return Dataset(self.client, reply.datasets[0])
         return Dataset(self.client, self.client.call(GetDataset(dataset_id=dataset_id)))
 
-    def create(
-        self,
-        name: str,
-        assets: Any = None,
-        *,
-        mock: Any = None,
-        description: str = "",
-        tags: Sequence[str] = (),
-        subjects: str = "",
-        schema: ColumnMetadata | None = None,
-        columns: Sequence[str] | None = None,
-        statistics: Mapping[str, Sequence[str]] | Sequence[str] = (),
-        mock_rows: int = 100,
-        mock_seed: int = 0,
-        visibility: str = "public",
-        published: Sequence[str] = PUBLISHED,
-        viewers: Sequence[str] = (),
-    ) -> Dataset:
+    @parameters_of(NewDataset)
+    def create(self, new: NewDataset) -> Dataset:
         """Upload data of yours and describe them, so that others find them. Nobody else may read the data.
+
+        Where anything fails on the way, nothing of it stays.
 
         Args:
             assets: the data: a tensor, an array, a data frame (pandas, Polars), a torch dataset, a
@@ -350,79 +322,24 @@ class Datasets(Collection[Dataset]):
                 what was interrupted goes on where it stopped when this is called again.
             mock: made-up data of the same form, which others may download, for several assets by name;
                 "generate": the Domain makes one for each, from the schema alone.
-            subjects: a note on whom the data are about.
             schema: what there is to say of columns: name → ``{"unit": …, "description": …, "low": …, "high": …,
                 "categories": […]}``. A column of text needs its categories, whose numbers are then kept.
             columns: only these columns (of files and frames).
             statistics: what everybody may see who sees the schema: see :meth:`DatasetAsset.publish_statistics`.
                 Needs a single asset.
-            mock_rows, mock_seed: of a generated mock.
-            visibility: "public" (Networks find it too), "users", or "private" (you and ``viewers``).
-            published: what others see of it (:data:`syft_ext.messages.datasets.PUBLISHED`).
 
         Raises:
             BadRequest: the data are no numbers, or do not have the same columns as the mock.
             Forbidden: your role may not upload data, or the site's policy does not let such statistics out.
         """
-        from syft_ext.nodes.asset_content import open_asset
-
-        generate = isinstance(mock, str) and mock == GENERATE
-        parts, mocks = _parts(assets), {} if generate else _parts(mock)
-        if assets is not None and not set(mocks) <= set(parts):
-            raise BadRequest(f"mock: by name, as the data are: {', '.join(parts)}")
-        if statistics and len(parts) != 1:
-            raise BadRequest("statistics: of several assets, publish them one by one")
-        store, kept = Objects(self.client), list[RemoteObject]()
-        made: Dataset | None = None
-        try:
-            contents = {
-                part: open_asset(name, part, parts.get(part), mocks.get(part), schema or {}, columns)
-                for part in parts or mocks
-            }
-            known = {column.name for content, _ in contents.values() for column in content.columns}
-            if not set(schema or {}) <= known:
-                raise BadRequest(f"schema: the columns are {', '.join(sorted(known))}")
-            message = CreateDataset(
-                name=name,
-                description=description,
-                tags=list(tags),
-                subjects=subjects,
-                assets=[self._asset(store, kept, name, part, *each) for part, each in contents.items()],
-                visibility=visibility,  # type: ignore[arg-type]  # the node checks both
-                published=list(published),  # type: ignore[arg-type]
-                viewers=list(viewers),
-            )
-            made = Dataset(self.client, self.client.call(message))
-            for asset in made.assets:
-                if statistics:
-                    asset.publish_statistics(statistics)
+        with Provisional(self.client) as made:
+            dataset, generate = Dataset(self.client, made.dataset(new)), generated(new.mock)
+            for asset in dataset.assets:
+                if new.statistics:
+                    asset.publish_statistics(new.statistics)
                 if generate:
-                    asset.make_mock(mock_rows, mock_seed)
-            return self.get(made.id) if statistics or generate else made
-        except BaseException:
-            if made is not None:
-                _forget(made)
-            for item in kept:  # no data without a dataset stay behind
-                _forget(item)
-            raise
-
-    @staticmethod
-    def _asset(
-        store: Objects,
-        kept: list[RemoteObject],
-        dataset: str,
-        part: str,
-        content: PartsContent,
-        stand_in: PartsContent | None,
-    ) -> Asset:
-        """Upload one asset and its mock; what was uploaded goes into ``kept``."""
-        label = f"{dataset}/{part}"
-        kept.append(store.put_content(content, description=label))
-        data, mock_id = kept[-1], None
-        if stand_in is not None:
-            kept.append(store.put_content(stand_in, description=f"mock of {label}"))
-            mock_id = kept[-1].id
-        return Asset(name=part, object_id=data.id, mock_id=mock_id, columns=content.columns)
+                    asset.make_mock(new.mock_rows, new.mock_seed)
+            return self.get(dataset.id) if new.statistics or generate else dataset
 
     def update(self, dataset_id: str, **changes: Any) -> Dataset:
         """As :meth:`Dataset.update`, by id."""
@@ -437,13 +354,6 @@ class Datasets(Collection[Dataset]):
 
     def row(self, item: Dataset) -> tuple[Any, ...]:
         return (item.name, item.description, item.tags, [view.name for view in item.view.assets], item.id)
-
-
-def _parts(value: Any) -> Mapping[str, Any]:
-    """Assets by name; what has no name is called "data"."""
-    if value is None:
-        return {}
-    return value if isinstance(value, Mapping) else {"data": value}
 
 
 def _metadata(view: AssetView) -> dict[str, dict[str, Any]]:
@@ -466,8 +376,3 @@ def _words(categories: Sequence[str]) -> str:
 
 def _number(value: float | None) -> str:
     return "kept back" if value is None else f"{value:.6g}"
-
-
-def _forget(item: RemoteObject | Dataset) -> None:
-    with suppress(GridError):  # the error that brought us here says more
-        item.delete()

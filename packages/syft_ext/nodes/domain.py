@@ -12,8 +12,8 @@ from syft_ext.client.objects import Objects
 from syft_ext.client.policy import Budgets, Policy
 from syft_ext.client.requests import Requests
 from syft_ext.client.trainings import Trainings
-from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import SearchQuery, SearchResults
+from syft_ext.messages.parameters import checked, parameters_of
 from syft_ext.nodes.datasets import Datasets
 from syft_ext.nodes.environments import Environments
 from syft_ext.nodes.found import Hit, SearchHits, Source
@@ -88,46 +88,14 @@ class DomainClient(NodeClient):
 
         return pointer(self, object_id, environment)
 
-    def search(
-        self,
-        text: str = "",
-        *,
-        tags: Sequence[str] = (),
-        columns: Sequence[str] = (),
-        name: str = "",
-        kind: Any = "",
-        min_bytes: int | None = None,
-        max_bytes: int | None = None,
-        min_rows: int | None = None,
-        max_rows: int | None = None,
-        limit: int = 100,
-    ) -> SearchHits[DomainClient]:
+    @parameters_of(SearchQuery)
+    def search(self, query: SearchQuery) -> SearchHits[DomainClient]:
         """Search the datasets, models and objects that you may find, in what is published of them.
 
         ``found[0].request("why")`` asks for what was found.
-
-        Args:
-            text: words that all occur in name, description, tags or column names.
-            tags: tags that are all there.
-            columns: names of columns that are all there.
-            kind: "dataset", "model", "object", or "" for all.
-            min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
+        Raises :class:`~syft_ext.errors.BadRequest` for what no search can be for.
         """
-        if kind not in ("", "dataset", "model", "object"):
-            raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
-        message = SearchQuery(
-            text=text,
-            tags=list(tags),
-            columns=list(columns),
-            name=name,
-            kind=kind,
-            min_bytes=min_bytes,
-            max_bytes=max_bytes,
-            min_rows=min_rows,
-            max_rows=max_rows,
-            limit=limit,
-        )
-        reply: SearchResults = self.call(message)
+        reply: SearchResults = self.call(checked(query))
         here = Source(self.name, self.address, self.id, None, self)
         return SearchHits(Hit(here, entry) for entry in reply.entries)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from syft_ext.client.caller import DomainCaller
-from syft_ext.client.requests import Requests
+from syft_ext.client.caller import Caller, DomainCaller
+from syft_ext.client.requestable import Requestable
 from syft_ext.display.table import Table, fields_table, size
 from syft_ext.errors import BadRequest, Forbidden, NotFound
 from syft_ext.messages.datasets import SearchEntry
-
-if TYPE_CHECKING:
-    from syft_ext.client.requests import DataRequest
+from syft_ext.messages.vocabulary import Scope
 
 __all__ = ["DomainConnector", "FoundAsset", "Hit", "SearchHits", "Source", "to_be_asked_for"]
 
@@ -21,7 +19,6 @@ Client = TypeVar("Client", bound=DomainCaller)
 """The client of a Domain that the search gives out; no more of it is used here than a Protocol says."""
 
 Connected = TypeVar("Connected", bound=DomainCaller, covariant=True)
-Scope = Literal["read", "compute", "statistics"]
 HEADINGS = ("name", "kind", "domain", "tags", "size", "assets", "description")
 
 
@@ -79,7 +76,7 @@ class Source(Generic[Client]):
         return self._via.connect(self.domain_id, email, password, direct=direct)
 
 
-class FoundAsset(Generic[Client]):
+class FoundAsset(Requestable, Generic[Client]):
     """An asset of a dataset, or an object that stands for itself, as it is published: what an analysis takes as a
     table, and what one asks for.
 
@@ -107,9 +104,8 @@ class FoundAsset(Generic[Client]):
         found: dict[str, dict[str, float | None]] = self.item.get("statistics", {})
         return found
 
-    def request(self, reason: str, scope: Scope = "read") -> DataRequest:
-        """Ask its owner (or a reviewer) to let you read it, compute on it or have statistics of it."""
-        return Requests(self.client).create(self.object_id, reason, scope)
+    def _object_to_request(self, reason: str) -> tuple[Caller, str]:
+        return self.client, self.object_id
 
     def pointer(self) -> Any:
         """A pointer to it, to compute with where it is, if its owner lets you."""
@@ -120,7 +116,7 @@ class FoundAsset(Generic[Client]):
         return f"<FoundAsset {self.name!r} at {self.source.name}: {', '.join(self.columns) or '?'}>"
 
 
-class Hit(Generic[Client]):
+class Hit(Requestable, Generic[Client]):
     """One dataset, model or object that a search found, and where it is."""
 
     def __init__(self, source: Source[Client], entry: SearchEntry) -> None:
@@ -187,9 +183,9 @@ class Hit(Generic[Client]):
                 return asset
         raise KeyError(name)
 
-    def request(self, reason: str, scope: Scope = "read") -> DataRequest:
-        """Ask for it, where it is one asset; of several, ``hit["name"].request(…)`` asks for one."""
-        return self._only().request(reason, scope)
+    def _object_to_request(self, reason: str) -> tuple[Caller, str]:
+        """Where it is one asset; of several, ``hit["name"].request(…)`` asks for one."""
+        return self._only()._object_to_request(reason)
 
     def _only(self) -> FoundAsset[Client]:
         found = self.assets

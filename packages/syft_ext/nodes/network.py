@@ -15,6 +15,7 @@ from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages import NodeMetadata, Reply
 from syft_ext.messages.datasets import SearchEntry
 from syft_ext.messages.network import DomainList, DomainView, ListDomains, SearchNetwork, SearchNote
+from syft_ext.messages.parameters import checked, parameters_of
 from syft_ext.nodes.domain import DomainClient
 from syft_ext.nodes.found import FoundAsset, Hit, SearchHits, Source
 from syft_ext.nodes.kinds import client_of
@@ -112,50 +113,16 @@ class NetworkClient(NodeClient):
         """The Domains that this Network accepted, and how they are."""
         return Domains(self)
 
-    def search(
-        self,
-        text: str = "",
-        *,
-        tags: Sequence[str] = (),
-        columns: Sequence[str] = (),
-        name: str = "",
-        kind: str = "",
-        min_bytes: int | None = None,
-        max_bytes: int | None = None,
-        min_rows: int | None = None,
-        max_rows: int | None = None,
-        limit: int = 100,
-        deadline: float | None = None,
-    ) -> NetworkSearchResults:
+    @parameters_of(SearchNetwork)
+    def search(self, query: SearchNetwork) -> NetworkSearchResults:
         """Search what all Domains publish; they are asked at the same time.
 
-        ``found[0].request("why")`` asks for what was found, at the Domain that has it.
-
-        Args:
-            text: words that must occur in name, description, tags or column names.
-            tags: tags that must all be there.
-            columns: names of columns that must all be there.
-            kind: "dataset", "model" or "object"; "" for datasets and models.
-            min_bytes, max_bytes, min_rows, max_rows: only what publishes such a size.
-            deadline: seconds to wait at most; Domains that are slower become a note.
+        ``found[0].request("why")`` asks for what was found, at the Domain that has it. Without a kind, datasets
+        and models are searched. Domains that are slower than the deadline become a note.
+        Raises :class:`~syft_ext.errors.BadRequest` for what no search can be for.
         """
-        if kind not in ("", "dataset", "model", "object"):
-            raise BadRequest(f"kind is dataset, model or object, not {kind!r}")
-        message = SearchNetwork(
-            text=text,
-            tags=list(tags),
-            columns=list(columns),
-            name=name,
-            kind=kind,  # type: ignore[arg-type]  # checked above
-            min_bytes=min_bytes,
-            max_bytes=max_bytes,
-            min_rows=min_rows,
-            max_rows=max_rows,
-            limit=limit,
-            deadline=deadline,
-        )
         with self.explained():
-            frame = self.open(message, timeout=90.0)
+            frame = self.open(checked(query), timeout=90.0)
             frame.payload.drain()
             return NetworkSearchResults(self, frame.envelope.reply_as(_SearchReply))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from syft_ext.client.requestable import Requestable
 from syft_ext.display.table import Table
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.plans.graph.dtypes import dtype_name
@@ -16,7 +17,7 @@ from syft_ext.pointers.cells import Stored
 from syft_ext.pointers.tensor import RemoteTensor
 
 if TYPE_CHECKING:
-    from syft_ext.client.requests import DataRequest
+    from syft_ext.client.caller import Caller
     from syft_ext.pointers.location import Location
 
 __all__ = ["RemoteContainer", "RemoteDict", "RemoteList", "RemoteTable", "is_table"]
@@ -27,7 +28,7 @@ def is_table(value: Any) -> bool:
     return hasattr(value, "columns") and hasattr(value, "dtypes")
 
 
-class RemoteContainer:
+class RemoteContainer(Requestable):
     """What lists, mappings and tables of pointers have in common. The parts are pointers, or containers."""
 
     title = ""
@@ -82,11 +83,8 @@ class RemoteContainer:
             ]
         )
 
-    def request(
-        self, reason: str = "", scope: Literal["read", "compute", "statistics"] = "read"
-    ) -> DataRequest:
-        """Ask for all of it, as one object of the store."""
-        return fetching.request(self, reason, scope)
+    def _object_to_request(self, reason: str) -> tuple[Caller, str]:
+        return fetching.object_to_request(self, reason)
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of the leaves, dotted where containers are nested."""

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from syft_ext.client.objects import Objects, RemoteObject
-from syft_ext.client.requests import DataRequest, Requests
+from syft_ext.client.requests import Requests
 from syft_ext.errors import DeadlineExceeded, Forbidden
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers.cells import Cell, Stored
 
 if TYPE_CHECKING:
+    from syft_ext.client.caller import Caller
     from syft_ext.pointers.location import Location
     from syft_ext.pointers.session import RemoteSession
 
-__all__ = ["Pointer", "TensorPointer", "get", "get_all", "keep", "request", "stored_object", "stored_of"]
+__all__ = [
+    "Pointer",
+    "TensorPointer",
+    "get",
+    "get_all",
+    "keep",
+    "object_to_request",
+    "stored_object",
+    "stored_of",
+]
 
 
 class TensorPointer(Protocol):
@@ -100,7 +110,8 @@ def _fetch(leaves: Sequence[TensorPointer]) -> list[torch.Tensor]:
 
 
 def _ask(whole: Pointer, timeout: float, reason: str) -> list[torch.Tensor]:
-    asked = request(whole, reason, "read")
+    client, object_id = object_to_request(whole, reason)
+    asked = Requests(client).create(object_id, reason, "read")
     try:
         asked.wait(timeout)
     except DeadlineExceeded:
@@ -129,11 +140,11 @@ def _download(whole: Pointer) -> list[torch.Tensor]:
     return [tensor.clone() for tensor in (data.values() if isinstance(data, dict) else data)]
 
 
-def request(whole: Pointer, reason: str, scope: Literal["read", "compute", "statistics"]) -> DataRequest:
-    """Ask for ``whole``; it becomes an object of the store first, if it is none yet."""
+def object_to_request(whole: Pointer, reason: str) -> tuple[Caller, str]:
+    """Where ``whole`` is, and the object that holds it; it becomes one first, if it is none yet."""
     leaves = whole.leaves()
     stored = stored_of(whole) or keep(whole, description=_described(leaves), note=reason)
-    return Requests(leaves[0]._session.client).create(stored.object_id, reason, scope)
+    return leaves[0]._session.client, stored.object_id
 
 
 def _described(leaves: Sequence[TensorPointer]) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from syft_ext.client.requestable import Requestable
 from syft_ext.errors import GridError
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
@@ -21,14 +22,14 @@ from syft_ext.pointers.location import Location, location_of
 from syft_ext.pointers.routes import FUNCTIONS, dispatch
 
 if TYPE_CHECKING:
-    from syft_ext.client.requests import DataRequest
+    from syft_ext.client.caller import Caller
     from syft_ext.messages.compute import ValueAccess
     from syft_ext.pointers.session import RemoteSession
 
 __all__ = ["RemoteTensor", "wrap"]
 
 
-class RemoteTensor(torch.Tensor):
+class RemoteTensor(Requestable, torch.Tensor):
     """A pointer to a tensor at a Domain, or in a compute environment.
 
     Make one with ``tensor.send(domain)`` or ``asset.pointer()``; what is computed from it stays where it is.
@@ -121,11 +122,8 @@ class RemoteTensor(torch.Tensor):
         """Fetch the values, and leave them there too."""
         return fetching.get(self, request_block, timeout_secs, reason, False)
 
-    def request(
-        self, reason: str = "", scope: Literal["read", "compute", "statistics"] = "read"
-    ) -> DataRequest:
-        """Ask for the values: they become an object of the store, which whoever decides can look at."""
-        return fetching.request(self, reason, scope)
+    def _object_to_request(self, reason: str) -> tuple[Caller, str]:
+        return fetching.object_to_request(self, reason)
 
     def check_access(self) -> ValueAccess:
         """Whether you may fetch the values now, and if not, the objects that stand in the way."""

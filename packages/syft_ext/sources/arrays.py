@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from syft_ext.errors import BadRequest, InvalidTensors
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.files import OpenFile
 from syft_ext.sources.parts import (
     NUMPY,
-    ColumnMetadata,
     Part,
     array_part,
     code_of_dtype,

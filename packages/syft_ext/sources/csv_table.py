@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.content import PartsContent
-from syft_ext.sources.parts import NOT_NUMBERS, ColumnMetadata, codes, metadata_of
+from syft_ext.sources.parts import NOT_NUMBERS, codes, metadata_of
 from syft_ext.sources.spool import PlannedColumn, Spool
 
 __all__ = ["read_csv"]

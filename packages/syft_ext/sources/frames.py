@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.parts import (
     NOT_NUMBERS,
-    ColumnMetadata,
     Part,
     array_part,
     code_of_dtype,

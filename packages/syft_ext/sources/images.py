@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest, Unsupported
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.content import PartsContent
-from syft_ext.sources.parts import ColumnMetadata, Part, metadata_of
+from syft_ext.sources.parts import Part, metadata_of
 
 __all__ = ["SUFFIXES", "read_images"]
 

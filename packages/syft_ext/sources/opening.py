@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from syft_ext.errors import BadRequest, NotFound
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.arrays import read_npy, read_npz, read_safetensors
 from syft_ext.sources.content import PartsContent
 from syft_ext.sources.csv_table import read_csv
 from syft_ext.sources.images import read_images
 from syft_ext.sources.parquet import read_parquet
-from syft_ext.sources.parts import ColumnMetadata
 
 __all__ = ["FORMATS", "open_source"]
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest, Unsupported
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.content import PartsContent
-from syft_ext.sources.parts import NOT_NUMBERS, ColumnMetadata, code_of_dtype, codes, metadata_of
+from syft_ext.sources.parts import NOT_NUMBERS, code_of_dtype, codes, metadata_of
 from syft_ext.sources.spool import PlannedColumn, Spool
 
 __all__ = ["read_parquet"]

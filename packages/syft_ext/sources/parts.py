@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import Column
+from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.files import OpenFile
 from syft_ext.tensors import DTYPES
 
 __all__ = [
     "NUMPY",
-    "ColumnMetadata",
     "Part",
     "array_part",
     "code_of_dtype",
@@ -26,8 +26,6 @@ __all__ = [
     "raw_part",
 ]
 
-ColumnMetadata = Mapping[str, Mapping[str, Any]]
-"""What the owner says of columns: name → unit, description, low and high, categories."""
 Rows = Callable[[int, int], NDArray[Any]]
 
 BLOCK = 1 << 20

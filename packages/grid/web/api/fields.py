@@ -38,7 +38,7 @@ class Fields:
         assert isinstance(info, inspect.StructType)
         self._types = {field.name: field.type for field in msgspec.structs.fields(spec.message)}
         self._lists = frozenset(
-            field.encode_name for field in info.fields if isinstance(field.type, _SEQUENCES)
+            field.encode_name for field in info.fields if isinstance(_bare(field.type), _SEQUENCES)
         )
 
     def read(self, request: Request, path: Mapping[str, str]) -> Message:
@@ -107,6 +107,13 @@ class Fields:
             raise BadRequest(f"{self._spec.name}: {name} goes into the header {self._spec.headers[name]}")
         if name in self._elsewhere:
             raise BadRequest(f"{self._spec.name}: {name} goes into the path")
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """The type without its description."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return kind
 
 
 def _parse_query(query: str) -> dict[str, list[str]]:
