@@ -28,7 +28,7 @@ class Registry(Generic[T]):
     what: what is registered, for errors ("report format").
     group: the entry points' group.
     builtin: those that come with Grid, by name: what an entry point would refer to.
-    error: what is raised for a name that cannot be had.
+    error: makes what is raised for a name that cannot be had.
     make: makes a ``T`` of what an entry point refers to; by default it is called.
     keep: make each once; else what is installed is looked at each time.
     """
@@ -38,7 +38,7 @@ class Registry(Generic[T]):
         what: str,
         group: str,
         builtin: Mapping[str, Any],
-        error: type[GridError] = InvalidConfig,
+        error: Callable[[str], GridError] = InvalidConfig,
         make: Callable[[Any], T] = lambda found: found(),
         keep: bool = True,
     ) -> None:

@@ -19,7 +19,7 @@ from grid.aggregation.strategies.interface import Strategy
 from grid.aggregation.strategies.mean import Mean
 from grid.extensions import parameters
 from grid.extensions.parameters import Parameters
-from grid.extensions.registry import Registry
+from grid.extensions.registry import Extensions
 from syft_ext.errors import InvalidConfig
 
 __all__ = ["STRATEGIES", "parse_parameters"]
@@ -32,12 +32,11 @@ def _refused(reason: str, parameter: str = "") -> InvalidConfig:
     return InvalidConfig(f"server_config: {reason} - at `$.{field}`", field=field)
 
 
-STRATEGIES: Registry[Strategy] = Registry(
+STRATEGIES: Extensions[Strategy] = Extensions(
     "grid.aggregation_strategies",
     "strategy",
     Strategy,
     (Mean(), FedAvgM(), FedAdam()),
-    "no aggregator",
     _refused,
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from grid.extensions.parameters import Parameters, parse_parameters
-from grid.extensions.registry import Registry
+from grid.extensions.registry import Extensions
 from grid.privacy.accounting.events import Event
 from grid.privacy.mechanisms.clipping import Clipping
 from grid.privacy.mechanisms.discrete_laplace import DiscreteLaplace
@@ -27,12 +27,11 @@ def _refused(reason: str, parameter: str = "") -> InvalidConfig:
     return InvalidConfig(reason, field=parameter)
 
 
-MECHANISMS: Registry[Mechanism] = Registry(
+MECHANISMS: Extensions[Mechanism] = Extensions(
     "grid.privacy_mechanisms",
     "privacy mechanism",
     Mechanism,  # type: ignore[type-abstract]
     (Clipping(), Gaussian(), DiscreteLaplace()),
-    "no privacy mechanism",
     _refused,
 )
 
