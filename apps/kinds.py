@@ -50,14 +50,17 @@ class NodeApp:
     on_ready: str = ""
 
     def settings_class(self) -> type[NodeSettings]:
+        """The class of its settings, imported now."""
         found: type[NodeSettings] = _find(self.settings)
         return found
 
     def builder(self) -> Callable[[Path, Any], Node]:
+        """What makes a node of its home and settings, imported now."""
         found: Callable[[Path, Any], Node] = _find(self.build)
         return found
 
     def own_commands(self) -> Sequence[click.Command]:
+        """Its commands beside those that every such kind has, imported now."""
         return _find(self.commands) if self.commands else ()
 
     def ready(self, node: Node) -> None:

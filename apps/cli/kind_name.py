@@ -27,9 +27,11 @@ class KindName(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return [app.kind.name for app in apps() if app.kind.has_owner or not self._with_owner]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The kinds that there are."""
         return f"[{'|'.join(self._names())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such a kind; else a usage error that lists them."""
         names = self._names()
         if value not in names:
             self.fail(f"{value!r} is no kind of node here; there are: {', '.join(names)}", param, ctx)

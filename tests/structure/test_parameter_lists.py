@@ -75,7 +75,7 @@ ALLOWED: list[tuple[str, set[Function]]] = [
         "roles and groups are changed alike, by different messages",
         {
             ("apps/cli/commands/roles.py", "update_role"),
-            ("apps/cli/commands/roles.py", "update_group"),
+            ("apps/cli/commands/groups.py", "update_group"),
         },
     ),
 ]

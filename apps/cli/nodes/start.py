@@ -39,6 +39,7 @@ class StartCommand(click.Command):
         self.app = app
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """An option for each setting of the kind, read when somebody looks."""
         settings = _setting_options(self.app.settings_class())
         return [*_place_options(), *settings, *super().get_params(ctx)]
 

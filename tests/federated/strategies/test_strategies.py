@@ -91,12 +91,12 @@ def test_without_momentum_it_is_the_mean_to_the_last_bit() -> None:
 
 
 def test_names_that_come_with_grid() -> None:
-    assert STRATEGIES.names() == ["fedadam", "fedavgm", "mean"]
+    assert STRATEGIES.names() == ["mean", "fedavgm", "fedadam"]
 
 
 def test_an_unknown_name_lists_those_there_are(installed: Path) -> None:
     with pytest.raises(
-        InvalidConfig, match="'median', there are: decaying, fedadam, fedavgm, mean"
+        InvalidConfig, match="'median', there are: mean, fedavgm, fedadam, decaying"
     ) as caught:
         STRATEGIES.find("median")
     assert caught.value.extra["field"] == "aggregator"
