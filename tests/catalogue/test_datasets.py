@@ -6,6 +6,8 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
+from grid.catalogue.search import offer
+from grid.federated.searchable import ModelSearch
 from grid.federated.state.tables import TrainingProcess
 from grid.node import Context, Principal
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
@@ -293,6 +295,7 @@ def test_only_associated_nodes_ask_for_what_is_published(house: House) -> None:
 
 
 def test_objects_and_models_are_found_too(house: House) -> None:
+    offer(house.node, ModelSearch(house.node.db))  # as the training pipeline does when it starts
     owner = house.set_up()
     ann, _ = house.add_user(owner, "ann@x.org")
     put(owner, b"hidden", description="weights")
