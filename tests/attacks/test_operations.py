@@ -198,7 +198,7 @@ def test_hole_15_nothing_that_can_be_set_is_decoration() -> None:
         (ServerConfig.__struct_fields__, [str(p) for p in sorted((ROOT / "tests/federated").glob("*.py"))]),
         (
             tuple(f.name for f in msgspec.structs.fields(SitePolicy)),
-            ["tests/governance/test_policy.py", "tests/federated/test_site_policy.py"],
+            ["tests/governance/test_policy.py", "tests/federated/cycles/test_policy.py"],
         ),
     ],
 )

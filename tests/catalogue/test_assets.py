@@ -13,7 +13,6 @@ from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node import Context, Principal
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge
 from syft_ext.messages.datasets import (
-    PUBLISHED,
     Asset,
     Column,
     CreateDataset,
@@ -41,6 +40,7 @@ from syft_ext.messages.objects import (
 )
 from syft_ext.messages.policy import SetPolicy, SitePolicy
 from syft_ext.messages.requests import CreateRequest
+from syft_ext.messages.vocabulary import PUBLISHED
 from syft_ext.sources.frames import content_of
 from syft_ext.tensors import decode_tensors
 from syft_ext.transport import Connection

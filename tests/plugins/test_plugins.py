@@ -25,7 +25,7 @@ import tests.nodes
 from syft_ext.federated.formats.registry import ENCODERS
 from syft_ext.messages.envelope import Envelope, frame_head
 from syft_ext.transport import HTTPTransport, PayloadReader
-from tests.messages.transports.unix import UnixServer
+from tests.transport.suite.unix import UnixServer
 from tests.user_folder import fresh_user
 
 EMAIL, PASSWORD = "owner@plugins.example", "correct horse battery staple"

@@ -14,7 +14,7 @@ import torch
 import demo.processes
 import syft_ext as sy
 from syft_ext.messages import objects as m
-from tests.storage.bucket import Bucket, BucketStore
+from tests.storage.blobs.bucket import Bucket, BucketStore
 from tests.system.test_equivalence import model, step_of, with_defaults
 
 EMAIL, PASSWORD = "owner@bucket.example", "correct horse battery staple"
@@ -29,7 +29,9 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     info = tmp_path / "packages" / "bucket-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bucket\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[grid.content_stores]\nbucket = tests.storage.bucket:open_url\n")
+    (info / "entry_points.txt").write_text(
+        "[grid.content_stores]\nbucket = tests.storage.blobs.bucket:open_url\n"
+    )
     return {
         "GRID_OWNER_EMAIL": EMAIL,
         "GRID_OWNER_PASSWORD": PASSWORD,

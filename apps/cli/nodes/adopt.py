@@ -18,6 +18,7 @@ __all__ = ["adopt_command"]
 
 def adopt_command(kind: NodeKind) -> click.Command:
     """``grid <kind> adopt``."""
+
     @click.command(
         "adopt",
         short_help="Go on with a lost or restored database.",

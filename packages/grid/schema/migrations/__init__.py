@@ -12,7 +12,7 @@ To add or change tables (one linear history, one file per step):
 3. alter tables with ``op.batch_alter_table`` (SQLite cannot alter in place). A shipped revision is never
    edited.
 
-``tests/storage/test_migrations.py`` checks on both engines that the migrations produce exactly what the
+``tests/schema/test_migrations.py`` checks on both engines that the migrations produce exactly what the
 models declare and go down and up again.
 
 It knows each step of the schema; a step must not use the tables' classes, which go on changing after it.

@@ -2,7 +2,7 @@
 
 Nothing here asks for files or locks: put-if-absent, ranged reads and leases are enough, which object stores have.
 What only some can do they declare (:attr:`BlobStore.unsynced`, :attr:`BlobStore.cache`); nothing is guessed.
-Every implementation passes ``tests/storage/contract.py``.
+Every implementation passes ``tests/storage/blobs/contract.py``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from grid.storage.blobs.interface import BlobStore
-from tests.storage import bucket
+from tests.storage.blobs import bucket
 
 __all__ = ["open_url"]
 

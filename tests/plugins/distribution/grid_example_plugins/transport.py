@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.messages.transports.unix import UnixTransport
+from tests.transport.suite.unix import UnixTransport
 
 __all__ = ["UnixTransport"]
