@@ -87,6 +87,15 @@ def test_websockets_are_reached_by_handshakes_only() -> None:
     assert "websocket" not in dict(answer(router, "PUT", "/a").headers)["Allow"]
 
 
+def test_pages_see_nothing_of_an_offer_that_nobody_takes_up() -> None:
+    def page(request: Request, _values: Values) -> Response:
+        return Response(msgspec.json.encode(request.header("Upgrade")))
+
+    router = Router()
+    router.mount("/docs", page)
+    assert reached(router, "GET", "/docs", HTTP_UPGRADE="websocket") is None
+
+
 def test_pages_get_what_is_theirs_and_nothing_else() -> None:
     router = router_of(("GET", "/a"), ("GET", "/console/api"))
     router.mount("/", named("pages"))
@@ -97,6 +106,10 @@ def test_pages_get_what_is_theirs_and_nothing_else() -> None:
     for path in ("/console", "/consoles", "//console/x", "//", "/x"):
         assert reached(router, "GET", path) == 404, path
     assert reached(router, "POST", "/a") == 405
+    router.mount("/", named("the rest"), below=True)
+    assert reached(router, "GET", "/x") == ["the rest", {}]
+    assert reached(router, "GET", "//x") == 404  # to Flask it would be /x
+    assert reached(router, "POST", "/console/api") == 405
 
 
 def test_errors_of_views_are_problems() -> None:

@@ -93,7 +93,7 @@ class Router:
             self._plain[rule] = branch.routes
 
     def mount(self, prefix: str, view: View, *, below: bool = False) -> None:
-        """Hand over to ``view`` what has no route here and the path ``prefix`` (``below``: begins with it)."""
+        """Hand over to ``view`` the path ``prefix`` (``below``: all that begin with it), but for its routes."""
         if below:
             self._below.append((prefix, view))
         else:
@@ -123,7 +123,7 @@ class Router:
         found = found or self.find(method, path)
         if found is None and method == "HEAD":
             found = self.find("GET", path)
-        return found or (self._page(path) or self._unanswered(method, path), _NO_VALUES)
+        return found or (self._otherwise(method, path), _NO_VALUES)
 
     def find(self, method: str, path: str) -> tuple[View, Values] | None:
         """The view that is registered for a method, and the values in the path."""
@@ -140,11 +140,14 @@ class Router:
         view = self._pages.get(path)
         return view or next((view for prefix, view in self._below if path.startswith(prefix)), None)
 
-    def _unanswered(self, method: str, path: str) -> View:
-        """What says that nothing is there, or which methods there are."""
+    def _otherwise(self, method: str, path: str) -> View:
+        """What answers where no route does: it says which methods there are, or it is a page."""
         allowed = self._allowed(path)
         if not allowed:
-            raise NotFound("no such address")
+            page = self._page(path)
+            if page is None:
+                raise NotFound("no such address")
+            return page
         allow = ("Allow", ", ".join(allowed))
         if method == "OPTIONS":
             return lambda request, values: Response(b"", 204 if path == "*" else 200, [allow])
