@@ -95,7 +95,7 @@ class TaskAssignment:
         self._key = hmac.new(secret, b"grid request key", hashlib.sha256).digest()
         self._lock = threading.Lock()
         self._rooms: dict[str, WaitingRoom] = {}
-        bus.subscribe(SlotsChanged, lambda event: self._deal_within(event.unit))
+        bus.subscribe(SlotsChanged, lambda event: self._assign_within(event.unit))
         bus.subscribe(AveragingStarts, self._expect_round)
 
     # -- workers
@@ -158,10 +158,10 @@ class TaskAssignment:
         return self._room(process_id).enter(waiter, min(max(wait, 0.0), MAX_WAIT))
 
     def _expect_round(self, event: AveragingStarts) -> None:
-        """Slots will be dealt before that is over: it is no use to look for some earlier."""
+        """Slots will be assigned before that is over: it is no use to look for some earlier."""
         event.scope.enter_context(self._room(event.process_id).expecting())
 
-    def _deal_within(self, unit: Unit) -> None:
+    def _assign_within(self, unit: Unit) -> None:
         """Deal in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""
         room = self._rooms.get(unit.process.id)
         present = None if room is None else room.begin_round()
