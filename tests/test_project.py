@@ -22,7 +22,9 @@ def test_setup_cfg_lists_every_package() -> None:
 
 
 def test_documents_name_only_files_that_exist() -> None:
-    for document in ("README.md", "ARCHITECTURE.md"):
+    documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
+    documents += [str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "adr").glob("*.md")]
+    for document in documents:
         text = (ROOT / document).read_text()
         for path in re.findall(r"`((?:tests|benchmarks|notebooks|demo|docs|packages|apps)/[\w./-]+)`", text):
             assert (ROOT / path).exists(), f"{document} names {path}"

@@ -162,7 +162,7 @@ class TaskAssignment:
         event.scope.enter_context(self._room(event.process_id).expecting())
 
     def _assign_within(self, unit: Unit) -> None:
-        """Deal in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""
+        """Assign in somebody's transaction: a cycle opens in it, a slot becomes free, or the training is over."""
         room = self._rooms.get(unit.process.id)
         present = None if room is None else room.begin_round()
         if room is None or present is None:
