@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ from argon2 import PasswordHasher
 from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.accounts.service import PASSWORDS, SERVICES
-from grid.node import Service
+from grid.dashboard.service import DashboardService, data_section
+from grid.node import Node, Service
 from grid.node.metadata import MetadataService
 from syft_ext.clock import Clock, ManualClock
 from syft_ext.errors import BadRequest, Forbidden, GridError, Unauthenticated
@@ -41,7 +43,11 @@ class House:
     home: Path
     database_url: str
     clock: Clock = field(default_factory=ManualClock)
-    services: Sequence[type[Service]] = (MetadataService, *SERVICES)
+    services: Sequence[Callable[[Node], Service]] = (
+        MetadataService,
+        *SERVICES,
+        partial(DashboardService, sections=[data_section]),
+    )
 
     def __post_init__(self) -> None:
         self.open()

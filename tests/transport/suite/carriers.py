@@ -10,7 +10,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from grid.web.api.plane import MessagePlane
+from grid.web.http.metrics import Instruments
 from grid.web.http.settings import WebSettings
 from grid.web.testing import ServedNode
 from syft_ext.transport import Connection, open_transport, register_transport
@@ -70,7 +73,7 @@ def _unix(served: ServedNode) -> Iterator[Carrier]:
 
 @contextlib.contextmanager
 def _channel(served: ServedNode) -> Iterator[Carrier]:
-    plane = MessagePlane(served.node, WebSettings(), served.app.extensions["instruments"])
+    plane = MessagePlane(served.node, WebSettings(), Instruments(CollectorRegistry()))
     ANSWERING["probe"] = lambda pipe: plane.serve(pipe, remote="a channel")
     register_transport("channel", ChannelTransport)
     yield Carrier(served, "channel://probe", "channel://nobody")
