@@ -97,9 +97,9 @@ def test_gaussian_releases_as_another_implementation_has_them(
 
 
 def _reference() -> list[dict[str, Any]]:
-    """Cases of the reference file that there are events for: in ``$GRID_SHARED``, or beside the repository."""
-    folder = Path(os.environ.get("GRID_SHARED") or ROOT / ".." / "shared")
-    path = folder / "confidential" / "vectors" / "dp-accounting-reference.json"
+    """The reference file's cases of Gaussian noise; it is in ``$REFERENCE_VECTORS``, or beside the repository."""
+    folder = Path(os.environ.get("REFERENCE_VECTORS") or ROOT.parent / "shared" / "confidential" / "vectors")
+    path = folder / "dp-accounting-reference.json"
     if not path.exists():
         return []
     return [case for case in json.loads(path.read_text())["cases"] if case["event"] == "Gaussian"]
@@ -108,9 +108,7 @@ def _reference() -> list[dict[str, Any]]:
 def test_gaussian_releases_of_the_reference_file() -> None:
     cases = _reference()
     if not cases:
-        pytest.skip(
-            "the reference vectors are not here: set GRID_SHARED to the folder with confidential/vectors"
-        )
+        pytest.skip("the reference vectors are not here: set REFERENCE_VECTORS to their folder")
     for case in cases:
         accountant = RdpAccountant()
         accountant.compose(GaussianEvent(case["noise_multiplier"]), case["count"])

@@ -129,12 +129,12 @@ class TestFromOutside(MechanismContract):
 
 
 def test_names() -> None:
-    assert MECHANISMS.names() == ["clipping", "discrete_laplace", "gaussian"]
+    assert MECHANISMS.names() == ["clipping", "gaussian", "discrete_laplace"]
 
 
 @pytest.mark.usefixtures("installed")
 def test_what_cannot_be_found_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match="'skellam', there are: clipping, discrete_laplace, doubled"):
+    with pytest.raises(InvalidConfig, match="'skellam', there are: clipping, gaussian, discrete_laplace, doubled"):
         MECHANISMS.find("skellam")
     with pytest.raises(InvalidConfig, match="more than one privacy mechanism is called 'gaussian'"):
         MECHANISMS.find("gaussian")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,6 +51,8 @@ class StrategyContract:
 
     name: ClassVar[str]
     set_to: ClassVar[dict[str, Any]] = {}
+    #: Its state is the same to the last bit, however the aggregate is divided.
+    state_adds_up: ClassVar[bool] = True
 
     @pytest.fixture
     def strategy(self) -> Strategy:
@@ -135,6 +138,18 @@ class StrategyContract:
         ):
             np.testing.assert_allclose(merged(*groups), whole, rtol=1e-5, atol=1e-6)
 
+    def test_how_the_aggregate_is_divided_makes_no_difference(
+        self, strategy: Strategy, parameters: Parameters
+    ) -> None:
+        model, state = encode(model_of(0)), None
+        for cycle in (1, 2):
+            whole = one_step(strategy, parameters, model, reports_of(cycle), state)
+            by_tensor = one_step(strategy, parameters, model, reports_of(cycle), state, divide=True)
+            assert by_tensor[0] == whole[0]
+            if self.state_adds_up:
+                assert by_tensor[1] == whole[1]
+            model, state = whole
+
     def test_nothing_makes_no_model(self, strategy: Strategy, parameters: Parameters) -> None:
         with pytest.raises(Conflict):
             strategy.aggregator(TensorFile(encode(model_of(0))), parameters).finish()
@@ -206,7 +221,9 @@ class StrategyContract:
                             file.write(piece)
                     state = TensorFile(_map(tmp_path / name))
                 write = strategy.next_model(base, aggregate, state, parameters)
-                assert sum(len(piece) for piece in files.model_pieces(base, write)) == len(base.view)
+                assert sum(len(piece) for piece in files.model_pieces(base, aggregate.runs, write)) == len(
+                    base.view
+                )
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -222,24 +239,37 @@ def one_step(
     *,
     cycle: int = 0,
     settle: bool = False,
+    divide: bool = False,
 ) -> tuple[bytes, bytes | None]:
     """One cycle: the files of the next model, and of the next state."""
     base = TensorFile(model)
     aggregator = strategy.aggregator(base, parameters)
     parts = [Contribution(TensorFile(encode(each)), weight) for each, weight in reports or reports_of(cycle)]
     feed(aggregator, parts, settle=settle)
-    aggregate = aggregator.finish()
+    aggregate = divided(aggregator.finish(), base) if divide else aggregator.finish()
     entries = strategy.state(base.layout, parameters)
     kept = None
     if entries:
         before = None if state is None else TensorFile(state)
         kept = b"".join(files.state_pieces(strategy, entries, base, aggregate, before, parameters))
     write = strategy.next_model(base, aggregate, None if kept is None else TensorFile(kept), parameters)
-    pieces = b"".join(files.model_pieces(base, write))
+    pieces = b"".join(files.model_pieces(base, aggregate.runs, write))
     whole = bytearray(len(model))
-    files.fill_model(memoryview(whole), base, write)
+    files.fill_model(memoryview(whole), base, aggregate.runs, write)
     assert pieces == bytes(whole), "piece by piece as in one go"
     return pieces, kept
+
+
+def divided(aggregate: Aggregate, base: TensorFile) -> Aggregate:
+    """The same, tensor by tensor, as aggregators may divide it that know no longer stretches."""
+    runs, values = [], []
+    for spec in sorted(base.layout.specs, key=lambda spec: spec.start):
+        for (dtype, first, last), numbers in zip(aggregate.runs, aggregate.values, strict=True):
+            if first <= spec.start < spec.stop <= last:
+                size = (last - first) // len(numbers)
+                runs.append((dtype, spec.start, spec.stop))
+                values.append(numbers[(spec.start - first) // size : (spec.stop - first) // size])
+    return replace(aggregate, runs=runs, values=values)
 
 
 def feed(aggregator: Aggregator, parts: Sequence[Contribution], *, settle: bool = False) -> None:

@@ -71,7 +71,7 @@ class Decaying(Strategy):
         def write(index: int, start: int, stop: int, target: NDArray[Any]) -> None:
             part = aggregate.values[index][start:stop]
             np.multiply(part, part.dtype.type(-factor), out=target)
-            np.add(target, base.numbers(base.runs[index], start, stop), out=target)
+            np.add(target, base.numbers(aggregate.runs[index], start, stop), out=target)
 
         return write
 

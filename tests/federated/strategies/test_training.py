@@ -85,8 +85,8 @@ def test_a_training_keeps_the_defaults_of_when_it_was_hosted(
 @pytest.mark.parametrize(
     ("aggregator", "field", "told"),
     [
-        ("median", "aggregator", "there are: fedadam, fedavgm, mean"),
-        ({"name": "median"}, "aggregator", "there are: fedadam, fedavgm, mean"),
+        ("median", "aggregator", "there are: mean, fedavgm, fedadam"),
+        ({"name": "median"}, "aggregator", "there are: mean, fedavgm, fedadam"),
         ({"parameters": {}}, "aggregator", "required field `name`"),
         ({"name": "mean", "weights": 1}, "weights", "unknown field"),
         ({"name": "mean", "parameters": {"momentum": 0.9}}, "aggregator.parameters.momentum", "it has none"),

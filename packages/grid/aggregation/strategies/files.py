@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from grid.aggregation.base import Aggregate
 from grid.aggregation.numbers import BLOCK, all_finite, narrow, wide_dtype, widen
 from grid.aggregation.strategies.interface import Entry, Strategy, WriteNumbers
-from grid.aggregation.tensor_file import TensorFile
+from grid.aggregation.tensor_file import Run, TensorFile
 from syft_ext.errors import BadRequest, Unsupported
 from syft_ext.tensors import DTYPES, Layout, read_layout, tensor_header
 
@@ -21,13 +21,16 @@ WRITE = 4 * BLOCK
 """Elements that are computed and written at a time (4 MB of float32)."""
 
 
-def model_pieces(base: TensorFile, write: WriteNumbers) -> Iterator[memoryview]:
+def model_pieces(base: TensorFile, runs: Sequence[Run], write: WriteNumbers) -> Iterator[memoryview]:
     """The file of the next model; a piece is valid until the next one is asked for.
+
+    Args:
+        runs: the stretches of the model's data that ``write`` speaks of, in order: those of the aggregate.
 
     Raises :class:`BadRequest` when a number of it is not finite.
     """
     yield base.view[: base.layout.data_offset]
-    for index, run in enumerate(base.runs):
+    for index, run in enumerate(runs):
         dtype, first, last = run
         count = (last - first) // DTYPES[dtype][1]
         room = np.empty(min(WRITE, count), wide_dtype(dtype))
@@ -41,14 +44,14 @@ def model_pieces(base: TensorFile, write: WriteNumbers) -> Iterator[memoryview]:
             yield raw.data
 
 
-def fill_model(content: memoryview, base: TensorFile, write: WriteNumbers) -> None:
+def fill_model(content: memoryview, base: TensorFile, runs: Sequence[Run], write: WriteNumbers) -> None:
     """Write the file of the next model into ``content``: computed where it stays, if its dtype allows.
 
-    Raises as :func:`model_pieces`.
+    Arguments and errors as those of :func:`model_pieces`.
     """
     offset = base.layout.data_offset
     content[:offset] = base.view[:offset]
-    for index, (dtype, first, last) in enumerate(base.runs):
+    for index, (dtype, first, last) in enumerate(runs):
         raw = np.frombuffer(content[offset + first : offset + last], np.uint8)
         target = widen(raw, dtype)  # which is a view where sums have the same dtype
         with np.errstate(all="ignore"):

@@ -27,8 +27,9 @@ Entry = tuple[str, str, tuple[int, ...]]
 """A tensor of the state: name, dtype as in the format ("F32"), shape."""
 
 WriteNumbers = Callable[[int, int, int, NDArray[Any]], None]
-"""Called with i, start, stop and a flat array: writes numbers start to stop of the model's i-th stretch
-(``base.runs[i]``) into the array, which is in :func:`~grid.aggregation.numbers.wide_dtype`."""
+"""Called with i, start, stop and a flat array: writes numbers start to stop of the model's i-th stretch, as the
+aggregate divides it (``aggregate.runs[i]``), into the array. That is in
+:func:`~grid.aggregation.numbers.wide_dtype`."""
 
 
 class Strategy(ABC):
@@ -75,10 +76,10 @@ class Strategy(ABC):
 
 def subtraction(base: TensorFile, aggregate: Aggregate) -> WriteNumbers:
     """The model minus the aggregate."""
-    scale = aggregate.scale
+    runs, scale = aggregate.runs, aggregate.scale
 
     def write(index: int, start: int, stop: int, target: NDArray[Any]) -> None:
-        numbers, part = base.numbers(base.runs[index], start, stop), aggregate.values[index][start:stop]
+        numbers, part = base.numbers(runs[index], start, stop), aggregate.values[index][start:stop]
         if scale == 1:
             np.subtract(numbers, part, out=target)
         else:

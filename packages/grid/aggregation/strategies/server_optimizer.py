@@ -61,7 +61,7 @@ class ServerOptimizer(Strategy):
     def next_state(
         self, base: TensorFile, aggregate: Aggregate, state: TensorFile | None, parameters: Any
     ) -> Iterator[Values]:
-        places = self._places(base)
+        places = self._places(aggregate.runs)
         for slot in self.slots:
             for index, place in places[slot].items():
                 values = aggregate.values[index]
@@ -79,11 +79,11 @@ class ServerOptimizer(Strategy):
     def next_model(
         self, base: TensorFile, aggregate: Aggregate, state: TensorFile | None, parameters: Any
     ) -> WriteNumbers:
-        places = self._places(base)
+        places = self._places(aggregate.runs)
         plain = subtraction(base, aggregate)
 
         def write(index: int, start: int, stop: int, target: Values) -> None:
-            run = base.runs[index]
+            run = aggregate.runs[index]
             if run[0] not in _FLOATS:
                 plain(index, start, stop, target)
                 return
@@ -98,13 +98,13 @@ class ServerOptimizer(Strategy):
 
         return write
 
-    def _places(self, base: TensorFile) -> dict[str, dict[int, Run]]:
-        """Slot → number of each of the model's stretches of floats → where the slot's numbers for it lie."""
+    def _places(self, runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
+        """Slot → number of each of these stretches that is of floats → where the slot's numbers for it lie."""
         places: dict[str, dict[int, Run]] = {}
         offset = 0
         for slot in self.slots:
             places[slot] = {}
-            for index, (dtype, first, last) in enumerate(base.runs):
+            for index, (dtype, first, last) in enumerate(runs):
                 if dtype in _FLOATS:
                     wide = wide_dtype(dtype)
                     size = (last - first) // DTYPES[dtype][1] * wide.itemsize
