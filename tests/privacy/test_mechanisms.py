@@ -134,7 +134,9 @@ def test_names() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_what_cannot_be_found_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match="'skellam', there are: clipping, gaussian, discrete_laplace, doubled"):
+    with pytest.raises(
+        InvalidConfig, match="'skellam', there are: clipping, gaussian, discrete_laplace, doubled"
+    ):
         MECHANISMS.find("skellam")
     with pytest.raises(InvalidConfig, match="more than one privacy mechanism is called 'gaussian'"):
         MECHANISMS.find("gaussian")
