@@ -9,6 +9,7 @@ import pytest
 from grid.web.testing import ServedNode
 from syft_ext.transport import Connection
 from tests.transport.suite.carriers import CARRIERS, Carrier
+from tests.web.fixtures import running, served  # noqa: F401
 from tests.web.probe import token_of
 
 
