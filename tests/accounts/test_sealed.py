@@ -85,12 +85,12 @@ def stored(node: Node) -> dict[str, str]:
 def test_a_trainings_secret_is_sealed_old_ones_from_the_next_start_on(
     tmp_path: Path, database_url: str
 ) -> None:
-    def open_node() -> Node:
+    def started() -> Node:
         node = open_node("domain", tmp_path / "home", "hospital", list(FEDERATED), database_url=database_url)
         node.start()
         return node
 
-    node = open_node()
+    node = started()
     host(node, "new")
     old = host(node, "old")
     with node.db.transaction() as session:  # as an earlier version wrote it
@@ -104,7 +104,7 @@ def test_a_trainings_secret_is_sealed_old_ones_from_the_next_start_on(
     configs = node.service(FederatedService).pipeline.definitions.configs
     before = stored(node)["new"]
     node.stop()
-    node = open_node()
+    node = started()
     try:
         assert is_sealed(stored(node)["old"]) and stored(node)["new"] == before
         assert may_join(node, "new") and may_join(node, "old")
