@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from apps.assembly import open_node
 from grid.federated.service import SERVICES as FEDERATED
 from grid.federated.service import FederatedService
 from grid.federated.state.tables import TrainingProcess
