@@ -14,7 +14,7 @@ from tests.web.probe import token_of
 
 
 @pytest.fixture(scope="session", params=CARRIERS)
-def carrier(request: pytest.FixtureRequest, served: ServedNode) -> Iterator[Carrier]:
+def carrier(request: pytest.FixtureRequest, served: ServedNode) -> Iterator[Carrier]:  # noqa: F811 - a fixture
     with CARRIERS[request.param](served) as made:
         yield made
 
