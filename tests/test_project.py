@@ -6,6 +6,7 @@ import configparser
 import re
 from pathlib import Path
 
+import yaml
 from setuptools import find_packages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,3 +34,20 @@ def test_documents_name_only_files_that_exist() -> None:
 def test_the_two_commands_open_the_readme() -> None:
     opening = (ROOT / "README.md").read_text().split("##")[0]
     assert opening.index("./grid-demo") < opening.index("./grid-test")
+
+
+def test_the_hooks_and_ci_check_the_same() -> None:
+    """What passes before a commit passes in CI, as far as that is no test."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"], "nothing is fetched"
+    entries = [hook["entry"] for hook in hooks[0]["hooks"]]
+    ci = re.findall(r'^"\$venv/(bin/[\w-]+)"(.*)$', (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert entries == [f".venv/{tool}{arguments}" for tool, arguments in ci]
+    assert all(hook["always_run"] and not hook["pass_filenames"] for hook in hooks[0]["hooks"])
+
+
+def test_every_tool_of_ci_is_in_the_test_extra() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    extra = {line.partition(">")[0] for line in config["options.extras_require"]["test"].split()}
+    assert {"ruff", "mypy", "import-linter", "typos", "pre-commit"} <= extra

@@ -69,7 +69,7 @@ def test_a_registered_key_is_its_users(house: House) -> None:
         house.call_in(robot).call(GetMe())
 
 
-def test_nobody_registers_what_is_anothers(house: House) -> None:
+def test_nobody_registers_what_belongs_to_another(house: House) -> None:
     owner = house.set_up()
     ann, _ = house.add_user(owner, "ann@x.org")
     bob, bob_view = house.add_user(owner, "bob@x.org")

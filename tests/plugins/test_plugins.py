@@ -10,6 +10,7 @@ import configparser
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -177,3 +178,15 @@ def test_an_environment_is_of_the_provider(place: Place) -> None:
     doubled = torch.tensor([1.0, 2.0]).send(worker) * 2
     assert doubled.get().tolist() == [2.0, 4.0]
     worker.destroy()
+
+
+@pytest.mark.slow
+def test_a_command_of_grid(place: Place, site: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+
+    def grid(*arguments: str) -> str:
+        command = [sys.executable, "-m", "apps.cli", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert re.search(r"example-ping +Say who answers at an address", grid("--help"))
+    assert grid("example-ping", place.node.url) == f"{place.owner.name}: domain\n"

@@ -48,7 +48,7 @@ def governed(user_id: str) -> ColumnElement[bool]:
         return false()
     source = aliased(ObjectRow)
     derived = exists().where(ObjectSource.object_id == ObjectRow.id)
-    gone_or_anothers = (
+    gone_or_foreign = (
         select(ObjectSource.source_id)
         .outerjoin(source, source.id == ObjectSource.source_id)
         .where(
@@ -57,7 +57,7 @@ def governed(user_id: str) -> ColumnElement[bool]:
         )
         .exists()
     )
-    return or_(and_(~derived, ObjectRow.owner == user_id), and_(derived, ~gone_or_anothers))
+    return or_(and_(~derived, ObjectRow.owner == user_id), and_(derived, ~gone_or_foreign))
 
 
 def _listed(scope: Scope) -> Callable[[int], Select[Any]]:
