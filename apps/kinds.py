@@ -123,7 +123,7 @@ def app_of(kind: str) -> NodeApp:
         raise InvalidConfig(f"there is no kind of node {kind[:40]!r}; there are: {', '.join(app_names())}")
     try:
         row = entry.load()
-    except ImportError as error:
+    except Exception as error:
         raise InvalidConfig(f"{entry.value} should bring the kind of node {kind}: {error}") from error
     if not isinstance(row, NodeApp) or row.kind.name != kind:
         raise InvalidConfig(f"{entry.value} is not the row of the kind of node {kind}")

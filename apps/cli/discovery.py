@@ -90,7 +90,7 @@ def _load(name: str) -> click.Command:
     entry = _installed()[name]
     try:
         command = entry.load()
-    except ImportError as error:
+    except Exception as error:
         raise click.ClickException(f"{entry.value} should bring the command {name}: {error}") from error
     if not isinstance(command, click.Command):
         raise click.ClickException(f"{entry.value} should bring the command {name}, and is no click command")

@@ -269,6 +269,8 @@ def test_a_variable_of_a_kind_that_is_not_installed_is_a_mistake(tmp_path: Path)
         ("[grid.commands]\nlogin = harbour:lit", "brings the command login, which there is already"),
         ("[grid.commands]\ndomain = harbour:lit", "brings the command domain, which there is already"),
         ("[grid.commands]\nsail = harbour:lit", "and is no click command"),
+        ("[grid.node_kinds]\nharbour = harbour:NOTHING", "should bring the kind of node harbour: "),
+        ("[grid.commands]\nsail = harbour:nothing", "should bring the command sail: "),
         ("[grid.commands]\nsail = nowhere:sail", "should bring the command sail: No module"),
     ],
 )

@@ -141,6 +141,9 @@ class _FrameServer:
     def _begin(self, exchange: StreamExchange) -> None:
         with self._lock:
             if self._running >= self._limit:
+                if len(self._waiting) >= WAITING * self._limit:
+                    # Those that were broken off hold no stream any more: else nothing would bound how many wait.
+                    self._waiting = deque(each for each in self._waiting if not each.failure)
                 self._waiting.append(exchange)
                 return
             self._running += 1

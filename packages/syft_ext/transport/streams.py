@@ -190,7 +190,11 @@ class StreamConnection:
             with self._lock:
                 if self._failure:
                     raise Unavailable(self._failure)
-                stream = self._segments.new_stream()
+                try:
+                    stream = self._segments.new_stream()
+                except MalformedSegment as error:
+                    self._failure = str(error)  # what is under way goes on; the next exchange connects anew
+                    raise Unavailable(self._failure) from error
                 exchange = self._exchanges[stream] = StreamExchange(stream, self._lock)
                 message = self._segments.open(stream, size, first)
             with self._ending_with_errors(exchange):

@@ -18,7 +18,7 @@ from syft_ext.transport.frames import FrameSource
 from syft_ext.transport.multiplexed import MultiplexedTransport
 from syft_ext.transport.pipe import CloseCode, MessagePipe
 from syft_ext.transport.segments import WINDOW, Segments
-from syft_ext.transport.serving import FrameHandler, FrameReply, serve_frames
+from syft_ext.transport.serving import WAITING, FrameHandler, FrameReply, _FrameServer, serve_frames
 from syft_ext.transport.streams import StreamConnection
 from tests.transport.suite.channel import ChannelPipe, channel
 from tests.transport.suite.test_segments import MALFORMED, opened
@@ -376,3 +376,37 @@ def test_a_question_whose_answer_comes_early_is_not_sent_to_its_end() -> None:
     node.transport.close()
     eventually(lambda: sum(received) > 0)
     assert sum(received) < 2 * WINDOW
+
+
+def test_requests_that_are_broken_off_at_once_do_not_pile_up() -> None:
+    """The rapid reset: a stream that was reset is none any more, so the limit of streams alone bounds nothing."""
+    limit, held = 2, threading.Event()
+
+    class Flood:
+        """Fills all slots, then opens and resets streams, each in two small messages."""
+
+        max_message = 1 << 14
+
+        def __init__(self) -> None:
+            peer = Segments(asks=True)
+            messages = [peer.open(peer.new_stream(), 1 << 20, b"x") for _ in range(limit)]
+            for _ in range(100 * WAITING * limit):
+                stream = peer.new_stream()
+                messages += [peer.open(stream, 1 << 20, b"x"), peer.reset(stream, 1000, "")]
+            self._messages = iter(messages)
+
+        def receive(self) -> bytes | None:
+            message = next(self._messages, None)
+            if message is None:
+                held.set()
+            return message
+
+        def send(self, pieces: object) -> None:
+            pass
+
+        def close(self, code: int = 1000, reason: str = "") -> None:
+            pass
+
+    server = _FrameServer(Flood(), lambda reader, reply: held.wait(30), limit, None, 30.0)
+    server.run()
+    assert len(server._waiting) <= WAITING * limit

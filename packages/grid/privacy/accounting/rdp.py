@@ -47,10 +47,11 @@ class RdpAccountant(Accountant):
 
 def _divergence(event: Event, order: float) -> float:
     if isinstance(event, GaussianEvent):
-        return order / (2 * event.noise_multiplier**2)
+        # Divided twice: a square would overflow, or be zero, where the noise multiplier is neither.
+        return order / 2 / event.noise_multiplier / event.noise_multiplier
     if isinstance(event, Unbounded):
         return math.inf
-    return min(event.epsilon, order * event.epsilon**2 / 2)
+    return min(event.epsilon, order * event.epsilon * event.epsilon / 2)
 
 
 def _epsilon(order: float, divergence: float, delta: float) -> float:

@@ -80,7 +80,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
     A timer of the process's CPU time, since rlimits know whole seconds only. An rlimit stands behind it (SIGXCPU).
     """
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    before, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = int(used.ru_utime + used.ru_stime + seconds + _GRACE) + 2
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
@@ -91,6 +91,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (before, hard))
 
 
 # --- Landlock ----------------------------------------------------------------------------------------------
