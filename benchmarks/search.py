@@ -189,10 +189,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="grid-search-"))
     nodes: list[NodeProcess] = []
     try:
-        fill(folder / "d0", "d", arguments.assets)
-        for number in range(1, arguments.domains):  # the same people and datasets, and a key of its own
-            copied = shutil.copytree(folder / "d0", folder / f"d{number}")
-            (copied / "node.key").unlink()
+        for number in range(arguments.domains):  # each its own: a database belongs to one node
+            fill(folder / f"d{number}", "d", arguments.assets)
         nodes.append(start("network", folder / "net", "--auto-accept", "--offline-after", "3600"))
         nodes += [start("domain", folder / f"d{number}") for number in range(arguments.domains)]
         client = associated(nodes[0], nodes[1:])

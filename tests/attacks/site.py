@@ -33,7 +33,7 @@ __all__ = ["OWNER", "PASSWORD", "Answer", "Site", "Someone"]
 OWNER, PASSWORD = "owner@hospital.org", "correct horse"
 HTTP = urllib3.PoolManager(retries=False)
 #: Tables that record attempts: they may change when an attack is refused.
-ATTEMPTS = {"audit_entries", "audit_head", "login_failures"}
+ATTEMPTS = {"audit_entries", "audit_head", "login_failures", "installation"}  # its epoch moves with every sweep
 
 
 @dataclass(frozen=True)

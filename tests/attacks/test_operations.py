@@ -195,7 +195,7 @@ def test_hole_15_nothing_that_can_be_set_is_decoration() -> None:
     [
         (SettingsView.__struct_fields__, ["tests/accounts/test_setup.py", "tests/accounts/test_totp.py"]),
         (SitePolicy.__struct_fields__, ["tests/governance/test_policy.py"]),
-        (ServerConfig.__struct_fields__, [str(p) for p in sorted((ROOT / "tests/federated").glob("*.py"))]),
+        (ServerConfig.__struct_fields__, [str(p) for p in sorted((ROOT / "tests/federated").rglob("*.py"))]),
         (
             tuple(f.name for f in msgspec.structs.fields(SitePolicy)),
             ["tests/governance/test_policy.py", "tests/federated/cycles/test_policy.py"],

@@ -108,7 +108,7 @@ ELSEWHERE = {
     "required_approvals": "test_requests.py",
     "clip_norm": "test_plan_requests.py",
     "noise_multiplier": "test_plan_requests.py",
-    "min_participants": "../federated/test_site_policy.py",
+    "min_participants": "../federated/cycles/test_policy.py",
 }
 
 
