@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from grid.concurrency.jobs import ATTEMPTS
 from grid.federated.averaging import aggregator
-from grid.federated.averaging.aggregator import AGGREGATE
+from grid.federated.averaging.aggregator import AGGREGATE, AVERAGE
 from grid.federated.state import tables as t
-from grid.federated.state.outbox import LEASE, Outbox
+from grid.federated.state.events import WorkDue
+from grid.federated.state.outbox import LEASE, MAX_ATTEMPTS, Message, Outbox
 from grid.node.replica import replica_name
 from syft_ext.clock import ManualClock
-from syft_ext.errors import Conflict
+from syft_ext.errors import Conflict, Unavailable
 from syft_ext.ids import is_id
 from tests.federated.driver import Driver
 
@@ -168,3 +170,86 @@ def test_what_another_replica_finished_is_not_kept(driver: Driver) -> None:
             assert other.pipeline.sums._running == {}
     finally:
         other.pipeline.stop()
+
+
+# -- faults that pass
+
+
+def _pass(manual: Driver, clock: ManualClock, seconds: float, times: int = 1) -> None:
+    """Time goes by, with what the node's timers do meanwhile."""
+    queue, scheduler = manual.pipeline.queue, manual.pipeline.scheduler
+    for _ in range(times):
+        assert manual.pipeline.drain()
+        clock.advance(seconds)
+        scheduler.timers.run_due()
+        queue.timers.run_due()
+        assert manual.pipeline.drain()
+
+
+def _attempts(manual: Driver) -> list[int]:
+    return [row[0] for row in manual.pipeline.store.read(select(t.OutboxMessage.attempts))]
+
+
+def _full(*_: Any, **__: Any) -> Any:
+    raise OSError("database or disk is full")
+
+
+@pytest.mark.parametrize("what", ["take", "retry"])
+def test_an_outbox_that_cannot_be_written_for_a_while_ends_nothing(
+    manual: Driver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    manual.host({"max_diffs": 1, "num_cycles": 1})
+    with monkeypatch.context() as fault:
+        fault.setattr(Outbox, what, _full)
+        fault.setattr(manual.pipeline.sums, "add_accepted", _full)
+        manual.report(manual.join(), _diff(1.0))
+        _pass(manual, clock, LEASE, 2)
+        assert manual.pipeline.queue.dead_letters() == []
+        assert manual.view.status == "running"
+    _pass(manual, clock, LEASE, 2)
+    assert (manual.view.status, manual.view.cycles_completed) == ("completed", 1)
+
+
+def test_a_dead_letter_does_not_stand_for_what_the_outbox_still_holds(
+    manual: Driver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual.host({"max_diffs": 1, "num_cycles": 1})
+    handlers, queue = manual.pipeline.queue._handlers, manual.pipeline.queue
+    with monkeypatch.context() as fault:
+        fault.setitem(handlers, AVERAGE, _full)  # as where the process that runs jobs dies of each
+        manual.report(manual.join(), _diff(1.0))
+        clock.advance(LEASE)
+        manual.pipeline.scheduler._bus.publish(WorkDue())  # to be taken
+        _pass(manual, clock, 30.0, ATTEMPTS)
+        assert [job.attempts for job in queue.dead_letters()] == [ATTEMPTS] * 2
+    manual.pipeline.scheduler._bus.publish(WorkDue())
+    assert manual.pipeline.drain()
+    assert queue.dead_letters() == []
+    assert manual.view.cycles_completed == 1
+
+
+def test_what_is_unavailable_is_tried_for_as_long_as_that_takes(
+    manual: Driver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual.host({"max_diffs": 1, "num_cycles": 1})
+
+    def away(*_: Any) -> Any:
+        raise Unavailable("not installed")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(manual.pipeline.averaging._updater, "step", away)
+        manual.report(manual.join(), _diff(1.0))
+        _pass(manual, clock, LEASE + 1, 2 * MAX_ATTEMPTS)
+        assert _attempts(manual)[0] > MAX_ATTEMPTS
+        assert (manual.view.status, manual.view.cycles_completed) == ("running", 0)
+    _pass(manual, clock, LEASE + 1)
+    assert manual.view.cycles_completed == 1
+
+
+def test_the_pause_after_very_many_tries_is_a_minute(manual: Driver) -> None:
+    manual.host({"num_cycles": 1})
+    outbox = Outbox(manual.pipeline.store, "ours")
+    with manual.pipeline.store.unit(manual.process_id) as unit:
+        held = outbox.put(unit, AGGREGATE, "x")
+        many = Message(held.id, held.topic, held.key, held.process_id, held.token, attempts=10_000)
+        assert outbox.retry(unit, many, "away") == unit.now + LEASE
