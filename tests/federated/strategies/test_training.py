@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from grid.access.tables import PolicyRow
 from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
@@ -154,6 +154,17 @@ def test_a_state_is_kept_until_the_next_one(driver: Driver) -> None:
     driver.pipeline.stop()
     sweep(store.database, store.blobs)
     assert len(list(store.blobs.digests())) == 5, "four models and the plan"
+
+
+def test_a_checkpoint_without_its_state_begins_nothing_anew(driver: Driver) -> None:
+    driver.host({**CONFIG, "aggregator": "fedadam"})
+    cycle(driver)
+    with driver.pipeline.store.database.transaction() as session:
+        session.execute(delete(StrategyStateRow))
+    for _ in range(2):
+        driver.report(driver.join(), DIFFS[0])
+    view = driver.until(lambda view: view.status == "failed")
+    assert "no state with checkpoint 2" in view.reason
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail"])
