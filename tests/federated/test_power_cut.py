@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from grid import schema
+from grid.federated.intake.registry import FORMATS
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
@@ -109,6 +110,26 @@ def test_without_its_reports_it_is_given_to_nobody(trained: Driver, caplog: pyte
     assert again.view.status == "failed" and "model 3 was lost" in again.view.reason
     assert again.check_in().reason == "over"
     again.pipeline.recovery.start()  # it has ended, and stays so
+
+
+def test_a_package_that_is_not_here_at_this_start_loses_nothing(
+    trained: Driver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _file_of_model(trained)
+    before = path.read_bytes()
+    _torn(path)
+    store: Any = trained.pipeline.store.blobs
+    contents = set(store.digests())
+    with monkeypatch.context() as fault:
+        fault.setattr(FORMATS, "_made", {})
+        fault.setattr(FORMATS, "_builtin", {})
+        again = _again(trained)
+        again.pipeline.recovery.start()
+        assert again.view.status == "running" and set(store.digests()) == contents
+        assert "is not made again now" in caplog.text and "is lost" not in caplog.text
+    again = _again(trained)
+    again.pipeline.recovery.start()
+    assert path.read_bytes() == before and again.view.status == "running"
 
 
 def test_what_is_here_is_left_alone(trained: Driver, caplog: pytest.LogCaptureFixture) -> None:

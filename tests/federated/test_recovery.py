@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from grid.aggregation.base import Aggregator, Contribution
+from grid.aggregation.mean import WeightedMean
+from grid.aggregation.tensor_file import TensorFile
+from grid.concurrency.jobs import ATTEMPTS
 from grid.federated.averaging import aggregator
-from grid.federated.averaging.aggregator import AGGREGATE
+from grid.federated.averaging.aggregator import AGGREGATE, AVERAGE
+from grid.federated.intake.format import ReportReader, StoredReport
+from grid.federated.intake.plain import PlainFormat
 from grid.federated.state import tables as t
-from grid.federated.state.outbox import LEASE, Outbox
+from grid.federated.state.events import WorkDue
+from grid.federated.state.outbox import LEASE, MAX_ATTEMPTS, Message, Outbox
 from grid.node.replica import replica_name
 from syft_ext.clock import ManualClock
-from syft_ext.errors import Conflict
+from syft_ext.errors import Conflict, InvalidTensors, Unavailable
 from syft_ext.ids import is_id
 from tests.federated.driver import Driver
+from tests.federated.models import decode
 
 
 def _diff(value: float) -> dict[str, Any]:
@@ -168,3 +176,153 @@ def test_what_another_replica_finished_is_not_kept(driver: Driver) -> None:
             assert other.pipeline.sums._running == {}
     finally:
         other.pipeline.stop()
+
+
+class _LateCheck(ReportReader):
+    """Finds that a report is unusable when it is in the sum already."""
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+
+    def add(self, report: StoredReport) -> None:
+        file = TensorFile(report.content)
+        self._aggregator.accumulate(Contribution(file, report.weight))
+        if decode(report.content)["bias"][0] == 100.0:
+            self._aggregator.settle()
+            raise InvalidTensors("too much")
+
+    def finish(self) -> None:
+        """Nothing had to wait."""
+
+
+@pytest.mark.parametrize("together", [1, 1 << 60])
+def test_of_a_report_that_is_taken_back_nothing_stays_in_the_sum(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(aggregator, "MANY", together)
+    monkeypatch.setattr(PlainFormat, "reader", lambda self, cycle, base, adds: _LateCheck(adds))
+    driver.host({"num_cycles": 1, "max_diffs": 4, "min_diffs": 3})
+    parts = [driver.join() for _ in range(4)]
+    for value, part in zip((1.0, 100.0, 2.0, 6.0), parts, strict=True):
+        driver.report(part, _diff(value))
+        if together == 1:
+            assert driver.pipeline.drain()
+    if together == 1:  # one more is needed, as one was taken back meanwhile
+        driver.report(driver.join(), _diff(3.0))
+    driver.completed(1)
+    (cycle,) = driver.pipeline.views.metrics(driver.process_id)
+    assert cycle.rejected == 1
+    np.testing.assert_allclose(driver.model()["weight"], 1.0 - 3.0)
+
+
+def test_a_reader_that_cannot_be_made_leaves_no_aggregator_behind(
+    manual: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+
+    def refuse(*_: Any) -> Any:
+        raise Unavailable("no key host")
+
+    monkeypatch.setattr(PlainFormat, "reader", refuse)
+    monkeypatch.setattr(WeightedMean, "close", lambda self: closed.append(self))
+    manual.host({"max_diffs": 2})
+    part = manual.join()
+    with pytest.raises(Unavailable):
+        manual.pipeline.sums.add_accepted(manual.process_id, _cycle_of(manual, part[1].assignment_id))
+    assert len(closed) == 1
+
+
+def _cycle_of(driver: Driver, assignment_id: str) -> str:
+    query = select(t.Assignment.cycle_id).where(t.Assignment.id == assignment_id)
+    return str(driver.pipeline.store.read(query)[0][0])
+
+
+def test_nothing_is_kept_of_a_training_that_is_over(driver: Driver) -> None:
+    driver.host({"max_diffs": 1, "num_cycles": 1})
+    driver.report(driver.join(), _diff(1.0))
+    driver.completed(1)
+    assert driver.pipeline.drain()
+    assert not driver.pipeline.sums._running and not driver.pipeline.sums._turns
+
+
+# -- faults that pass
+
+
+def _pass(manual: Driver, clock: ManualClock, seconds: float, times: int = 1) -> None:
+    """Time goes by, with what the node's timers do meanwhile."""
+    queue, scheduler = manual.pipeline.queue, manual.pipeline.scheduler
+    for _ in range(times):
+        assert manual.pipeline.drain()
+        clock.advance(seconds)
+        scheduler.timers.run_due()
+        queue.timers.run_due()
+        assert manual.pipeline.drain()
+
+
+def _attempts(manual: Driver) -> list[int]:
+    return [row[0] for row in manual.pipeline.store.read(select(t.OutboxMessage.attempts))]
+
+
+def _full(*_: Any, **__: Any) -> Any:
+    raise OSError("database or disk is full")
+
+
+@pytest.mark.parametrize("what", ["take", "retry"])
+def test_an_outbox_that_cannot_be_written_for_a_while_ends_nothing(
+    manual: Driver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    manual.host({"max_diffs": 1, "num_cycles": 1})
+    with monkeypatch.context() as fault:
+        fault.setattr(Outbox, what, _full)
+        fault.setattr(manual.pipeline.sums, "add_accepted", _full)
+        manual.report(manual.join(), _diff(1.0))
+        _pass(manual, clock, LEASE, 2)
+        assert manual.pipeline.queue.dead_letters() == []
+        assert manual.view.status == "running"
+    _pass(manual, clock, LEASE, 2)
+    assert (manual.view.status, manual.view.cycles_completed) == ("completed", 1)
+
+
+def test_a_dead_letter_does_not_stand_for_what_the_outbox_still_holds(
+    manual: Driver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual.host({"max_diffs": 1, "num_cycles": 1})
+    handlers, queue = manual.pipeline.queue._handlers, manual.pipeline.queue
+    with monkeypatch.context() as fault:
+        fault.setitem(handlers, AVERAGE, _full)  # as where the process that runs jobs dies of each
+        manual.report(manual.join(), _diff(1.0))
+        clock.advance(LEASE)
+        manual.pipeline.scheduler._bus.publish(WorkDue())  # to be taken
+        _pass(manual, clock, 30.0, ATTEMPTS)
+        assert [job.attempts for job in queue.dead_letters()] == [ATTEMPTS] * 2
+    manual.pipeline.scheduler._bus.publish(WorkDue())
+    assert manual.pipeline.drain()
+    assert queue.dead_letters() == []
+    assert manual.view.cycles_completed == 1
+
+
+def test_what_is_unavailable_is_tried_for_as_long_as_that_takes(
+    manual: Driver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual.host({"max_diffs": 1, "num_cycles": 1})
+
+    def away(*_: Any) -> Any:
+        raise Unavailable("not installed")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(manual.pipeline.averaging._updater, "step", away)
+        manual.report(manual.join(), _diff(1.0))
+        _pass(manual, clock, LEASE + 1, 2 * MAX_ATTEMPTS)
+        assert _attempts(manual)[0] > MAX_ATTEMPTS
+        assert (manual.view.status, manual.view.cycles_completed) == ("running", 0)
+    _pass(manual, clock, LEASE + 1)
+    assert manual.view.cycles_completed == 1
+
+
+def test_the_pause_after_very_many_tries_is_a_minute(manual: Driver) -> None:
+    manual.host({"num_cycles": 1})
+    outbox = Outbox(manual.pipeline.store, "ours")
+    with manual.pipeline.store.unit(manual.process_id) as unit:
+        held = outbox.put(unit, AGGREGATE, "x")
+        many = Message(held.id, held.topic, held.key, held.process_id, held.token, attempts=10_000)
+        assert outbox.retry(unit, many, "away") == unit.now + LEASE

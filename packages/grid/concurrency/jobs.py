@@ -31,7 +31,7 @@ Handler = Callable[[Mapping[str, Any]], object]
 
 def pause_after(attempts: int) -> float:
     """Seconds until a job that failed so often is tried again: 0.4, 1.6, 6.4, …, 60."""
-    return float(min(0.1 * 4.0**attempts, LONGEST_PAUSE))
+    return float(min(0.1 * 4.0 ** min(attempts, 6), LONGEST_PAUSE))
 
 
 @dataclass(frozen=True, slots=True)

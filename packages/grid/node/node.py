@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -72,7 +73,7 @@ class Node:
         self._replay = ReplayGuard(self.clock)
         self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
         dead = Gauge("grid_dead_jobs", "Background jobs that failed too often", registry=self.metrics)
-        dead.set_function(lambda: len(jobs.dead_letters()))
+        dead.set_function(self._dead_jobs)
         self.map = ServiceMap()
         self.services: list[Service] = []
         for make in services:
@@ -86,15 +87,21 @@ class Node:
     # -- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin the audit log and the job queue, then the services in the order in which they were added."""
+        """Begin the audit log, then the services in the order in which they were added, then the job queue.
+
+        Jobs come last: what services recover must be whole before a job that a crash left works on it.
+        """
         self.journal.start()
-        self.jobs.start()
         for service in self.services:
             service.start()
+        self.jobs.start()
 
     def stop(self) -> None:
         """Stop the jobs, then services in the reverse order, whatever fails; then close log and database."""
-        self.jobs.stop()  # what runs needs the services behind it
+        try:
+            self.jobs.stop()  # what runs needs the services behind it
+        except Exception:
+            logger.exception("the job queue did not stop cleanly")
         for service in reversed(self.services):
             try:
                 service.stop()
@@ -102,6 +109,14 @@ class Node:
                 logger.exception("service %s did not stop cleanly", type(service).__name__)
         self.journal.close()
         self.db.close()
+
+    def _dead_jobs(self) -> float:
+        """How many dead letters there are; NaN while the queue cannot say, for /metrics tells more."""
+        try:
+            return float(len(self.jobs.dead_letters()))
+        except Exception:
+            logger.exception("the job queue does not tell its dead letters")
+            return math.nan
 
     def checks(self) -> dict[str, str]:
         """Name of each check → "ok" or what is wrong (for ``/readyz``)."""

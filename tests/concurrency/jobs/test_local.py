@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from prometheus_client import generate_latest
@@ -13,6 +15,8 @@ from grid.concurrency import local_jobs
 from grid.concurrency.job_queues import GROUP, open_jobs
 from grid.concurrency.jobs import JobQueue
 from grid.concurrency.local_jobs import LocalJobs
+from grid.node.node import Node
+from grid.node.service import Service
 from syft_ext.clock import ManualClock
 from syft_ext.errors import BadRequest, InvalidConfig
 from tests.concurrency.jobs.contract import Flaky, JobQueueContract
@@ -82,3 +86,50 @@ def test_a_node_runs_the_jobs_that_it_was_handed(tmp_path: Path) -> None:
         node.stop()
     node.jobs.submit("x", {})
     assert len(handler.calls) == 2
+
+
+class _Noting(Service):
+    """Notes when it is started and stopped, and has a job done."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.notes: list[str] = []
+        node.jobs.handle("x", lambda args: self.notes.append("job"))
+        node.jobs.submit("x", {})
+
+    def start(self) -> None:
+        time.sleep(0.05)  # a job that did not wait would be done by now
+        self.notes.append("start")
+
+    def stop(self) -> None:
+        self.notes.append("stop")
+
+
+def test_no_job_is_run_before_the_services_have_started(tmp_path: Path) -> None:
+    node = open_node("domain", tmp_path / "home", "d", [_Noting])
+    node.start()
+    assert node.jobs.drain()
+    node.stop()
+    assert node.service(_Noting).notes == ["start", "job", "stop"]
+
+
+def test_a_queue_whose_broker_is_away_takes_nothing_else_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> NoReturn:
+        raise ConnectionError("no broker")
+
+    node = open_node("domain", tmp_path / "home", "d", [_Noting])
+    node.start()
+    assert node.jobs.drain()
+    monkeypatch.setattr(node.jobs, "dead_letters", away)
+    assert b"grid_dead_jobs NaN" in generate_latest(node.metrics)
+    stop = node.jobs.stop
+    monkeypatch.setattr(node.jobs, "stop", away)
+    closed: list[str] = []
+    for name, part in (("journal", node.journal), ("database", node.db)):
+        close = part.close
+        monkeypatch.setattr(part, "close", lambda name=name, close=close: (closed.append(name), close()))
+    node.stop()
+    assert node.service(_Noting).notes[-1] == "stop" and closed == ["journal", "database"]
+    stop()

@@ -9,19 +9,33 @@ import pytest
 import torch
 
 import syft_ext as sy
+from grid.federated.intake.plain import PlainFormat
 from grid.federated.intake.registry import FORMATS
-from syft_ext.errors import InvalidConfig, Unsupported
+from syft_ext.errors import InvalidConfig, Unavailable, Unsupported
 from syft_ext.federated.formats.registry import ENCODERS
 from syft_ext.messages.federated import CheckIn
+from tests.federated.driver import Driver
 from tests.federated.formats.conftest import Install
 from tests.federated.formats.home import Home
 from tests.federated.formats.key_host import KEY_HOSTS
+from tests.federated.models import small_model
 
+LATER = """
+[grid.report_formats]
+later = tests.federated.formats.test_unknown:LaterFormat
+"""
 MODEL = {"w": torch.zeros(3)}
 HALF = """
 [grid.report_formats]
 {name} = tests.federated.formats.sealed:SealedFormat
 """
+
+
+class LaterFormat(PlainFormat):
+    """Plain reports that are read when their cycle is closed."""
+
+    name = "later"
+    streams = False
 
 
 def host(home: Home, **server_config: object) -> str:
@@ -88,7 +102,38 @@ def test_a_node_that_lost_it_admits_nobody(
     with sy.FLClient(home.served.url) as client:
         session = client.session("t", "1")
         session.authenticate()
-        with pytest.raises(InvalidConfig, match="no report format 'sealed'"):
+        with pytest.raises(Unavailable, match="no report format 'sealed'"):
             session.call(CheckIn(idempotency_key="k"))
     assert home.pipeline.views.process(process_id).admitted == 0
     home.pipeline.tasks.cancel(process_id)
+
+
+def test_a_format_that_is_gone_for_a_while_ends_nothing(
+    driver: Driver, install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install("grid_test_later", LATER)
+    driver.host({"max_diffs": 2, "num_cycles": 2, "report_format": "later"})
+    parts = [driver.join() for _ in range(2)]
+    driver.report(parts[0], small_model())
+    monkeypatch.setattr(driver.pipeline.averaging, "_work", lambda message: None)  # the power fails here
+    driver.report(parts[1], small_model())
+    driver.pipeline.stop()
+    shutil.rmtree(tmp_path / "site" / "grid_test_later-1.0.dist-info")
+    monkeypatch.setattr(FORMATS, "_made", {})
+    for installed in (False, False, True):
+        again = Driver(driver.pipeline.store.database, driver.pipeline.store.blobs)
+        again.process_id = driver.process_id
+        if installed:
+            install("grid_test_later", LATER)
+        again.pipeline.start()
+        try:
+            if installed:
+                again.completed(1)
+                again.join()
+                break
+            assert again.pipeline.drain()
+            with pytest.raises(Unavailable, match="no report format 'later'"):
+                again.join()
+            assert (again.view.status, again.view.cycles_completed) == ("running", 0)
+        finally:
+            again.pipeline.stop()

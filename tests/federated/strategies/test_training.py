@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from grid.access.tables import PolicyRow
 from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.storage.objects.references import sweep
 from grid.storage.sql.database import Database
-from syft_ext.errors import InvalidConfig
+from syft_ext.errors import InvalidConfig, Unavailable
 from syft_ext.messages.policy import SitePolicy
 from tests.federated.driver import Driver
 from tests.federated.models import encode, small_model
@@ -156,6 +156,17 @@ def test_a_state_is_kept_until_the_next_one(driver: Driver) -> None:
     assert len(list(store.blobs.digests())) == 5, "four models and the plan"
 
 
+def test_a_checkpoint_without_its_state_begins_nothing_anew(driver: Driver) -> None:
+    driver.host({**CONFIG, "aggregator": "fedadam"})
+    cycle(driver)
+    with driver.pipeline.store.database.transaction() as session:
+        session.execute(delete(StrategyStateRow))
+    for _ in range(2):
+        driver.report(driver.join(), DIFFS[0])
+    view = driver.until(lambda view: view.status == "failed")
+    assert "no state with checkpoint 2" in view.reason
+
+
 @pytest.mark.parametrize("end", ["cancel", "fail"])
 def test_a_training_that_ends_early_keeps_nothing(driver: Driver, end: str) -> None:
     driver.host({**CONFIG, "aggregator": "fedavgm"})
@@ -229,6 +240,7 @@ def test_a_package_that_is_gone_for_a_while_ends_nothing(
 ) -> None:
     driver.host({**CONFIG, "aggregator": "decaying"})
     cycle(driver)
+    parts = [driver.join() for _ in range(2)]
     driver.pipeline.stop()
     info = installed / "outside-1.dist-info"
     info.rename(installed / "outside")
@@ -237,11 +249,14 @@ def test_a_package_that_is_gone_for_a_while_ends_nothing(
     again.pipeline.start()
     try:
         assert again.view.aggregator == "decaying"
-        for _ in range(2):
-            again.report(again.join(), DIFFS[0])
+        with pytest.raises(Unavailable, match="no strategy 'decaying'"):
+            again.join()  # nobody trains for what cannot be averaged
+        for part in parts:
+            again.report(part, DIFFS[0])
         assert again.pipeline.executor.drain()
         assert (again.view.status, again.view.cycles_completed) == ("running", 1)
         (installed / "outside").rename(info)
         again.completed(2)  # when it is tried again
+        again.join()
     finally:
         again.pipeline.stop()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 
 from sqlalchemy import insert
@@ -41,11 +41,11 @@ from grid.federated.state.events import (
 )
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
-from grid.federated.state.outbox import MAX_ATTEMPTS, Message, Outbox
+from grid.federated.state.outbox import LEASE, MAX_ATTEMPTS, Message, Outbox
 from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
 from grid.storage.sql.prepared import PreparedStatement
-from syft_ext.errors import BadRequest, Conflict, GridError, Unsupported
+from syft_ext.errors import BadRequest, Conflict, GridError, NotFound, Unavailable, Unsupported
 
 __all__ = ["AGGREGATE", "AggregationJobs"]
 
@@ -125,12 +125,26 @@ class AggregationJobs:
 
     def _take_up(self) -> None:
         """Do what waits in the outbox, and have the rest looked at when it can be taken."""
-        for message in self._outbox.due():
+        due = self._outbox.due()
+        given_up = self._given_up() if due else {}
+        for message in due:
+            for job_id in given_up.get(message.id, ()):
+                with suppress(NotFound):  # another replica was faster
+                    self._jobs.discard(job_id)
             self._work(message)
         now = self._store.clock.now()
         later = [when for when in self._outbox.next_times() if when > now]
         if later:
             self._bus.publish(WakeForWorkAt(min(later)))
+
+    def _given_up(self) -> dict[str, list[str]]:
+        """The queue's dead letters, by message. What the outbox holds is still to be done, and its own count says
+        how often: a dead letter must not stand for it."""
+        found: dict[str, list[str]] = {}
+        for job in self._jobs.dead_letters():
+            if job.name == AVERAGE:
+                found.setdefault(job.args["id"], []).append(job.id)
+        return found
 
     def _work(self, message: Message) -> None:
         attempt = message.attempts if message.token else message.attempts + 1
@@ -142,11 +156,17 @@ class AggregationJobs:
 
     def _close(self, queued: Message) -> None:
         # What this process has just put is held already; what it found must be taken.
-        message = queued if queued.token else self._outbox.take(queued)
-        if message is None:
-            return
-        with self._sums.turn(message.process_id):
-            self._close_now(message)
+        try:
+            message = queued if queued.token else self._outbox.take(queued)
+            if message is None:
+                return
+            with self._sums.turn(message.process_id):
+                self._close_now(message)
+        except Exception:
+            # The outbox could not be written: what it holds stays there, and is taken up when its lease is over.
+            # In the queue's hands it would be tried a few times, and then by nobody.
+            logger.exception("work on cycle %s could not be noted in the outbox", queued.key)
+            self._bus.publish(WakeForWorkAt(self._store.clock.now() + LEASE))
 
     def _close_now(self, message: Message) -> None:
         try:
@@ -232,9 +252,13 @@ class AggregationJobs:
             unit.run(_METRICS, [{"cycle_id": unit.cycle.id, **row} for row in rows])
 
     def _failed(self, message: Message, error: Exception) -> None:
-        """Try again later; what cannot succeed, or has failed often enough, ends the training."""
+        """Try again later; what cannot succeed, or has failed often enough, ends the training.
+
+        What is :class:`Unavailable` passes: it is tried again for as long as that takes.
+        """
         detail = error.detail if isinstance(error, GridError) else type(error).__name__
-        hopeless = isinstance(error, BadRequest | Unsupported) or message.attempts >= MAX_ATTEMPTS
+        spent = message.attempts >= MAX_ATTEMPTS and not isinstance(error, Unavailable)
+        hopeless = spent or isinstance(error, BadRequest | Unsupported)
         logger.error(
             "cycle %s could not be averaged (attempt %d)", message.key, message.attempts, exc_info=error
         )

@@ -29,7 +29,7 @@ from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
 from grid.federated.state.strategy_tables import StrategyStateRow
-from syft_ext.errors import NotFound
+from syft_ext.errors import NotFound, Unavailable
 
 __all__ = ["Recovery"]
 
@@ -111,6 +111,12 @@ class Recovery:
     def _restore(self, row: Any, lost: list[str]) -> None:
         try:
             made = self._remake(row)
+        except Unavailable as error:
+            # What it takes is not here at this start (a package, as a rule): the reports are, and stay.
+            logger.error(
+                "model %d of training %s is not made again now: %s", row.number, row.process_id, error
+            )
+            return
         except Exception:
             logger.exception("model %d of training %s cannot be made again", row.number, row.process_id)
             made = set()

@@ -18,9 +18,13 @@ from grid.node.events import EventBus
 from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
 from grid.storage.sql.prepared import PreparedStatement
+from syft_ext.errors import Unsupported
 from syft_ext.tensors import Layout
 
 __all__ = ["StrategyStates"]
+
+HOSTED = 1
+"""Number of the checkpoint that is uploaded; cycles make the others."""
 
 _DIGEST = PreparedStatement(
     select(StrategyStateRow.digest).where(
@@ -48,16 +52,20 @@ class StrategyStates:
         bus.subscribe(TrainingEnded, lambda event: self._release(event.unit))
 
     def of(self, process_id: str, number: int, chosen: ChosenStrategy, layout: Layout) -> TensorFile | None:
-        """The state that belongs to checkpoint ``number``: what the next one is made from. None: there is none.
+        """The state that belongs to checkpoint ``number``: what the next one is made from. None: there is none, as
+        the strategy keeps nothing, or the checkpoint is the hosted model.
 
-        Raises :class:`Unsupported` when it is not what the strategy declares.
+        Raises :class:`Unsupported` when it is not what the strategy declares, or a cycle made the checkpoint
+        without one: another version did. To begin anew would be another training than was asked for.
         """
         entries = chosen.state(layout)
         if not entries:
             return None
         rows = self._store.read(_DIGEST, {"process_id": process_id, "number": number})
         if not rows:
-            return None  # that of the hosted model
+            if number == HOSTED:
+                return None
+            raise Unsupported(f"the strategy {chosen.strategy.name} has no state with checkpoint {number}")
         state = TensorFile(self._store.blobs.map(rows[0].digest, hold=True))
         check_state(state, chosen.strategy, entries)
         return state

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from sqlalchemy import bindparam, literal_column, select
 
@@ -123,7 +124,8 @@ class CycleSums:
         self._policies, self._make = policies, make
         self._lock = threading.Lock()
         self._running: dict[str, CycleSum] = {}
-        self._turns: dict[str, threading.Lock] = {}
+        # A lock goes when nobody holds it or waits for it.
+        self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         bus.subscribe(CycleForgotten, lambda event: self.drop(event.cycle_id))
 
     def __contains__(self, cycle_id: str) -> bool:
@@ -166,7 +168,8 @@ class CycleSums:
     def add_accepted(self, process_id: str, cycle_id: str) -> CycleSum:
         """The sum of the cycle with everything that was accepted until now. The caller has the :meth:`turn`.
 
-        Unusable reports are taken back. Raises what stands in the way of the average.
+        Unusable reports are taken back; the sum is begun anew without those that may be in it in part. Raises what
+        stands in the way of the average.
         """
         running = self._running.get(cycle_id)
         if running is None:
@@ -176,21 +179,29 @@ class CycleSums:
             rows = self._store.read(_REPORTS, {"cycle_id": cycle_id, "after": running.index})
             if not rows:
                 return running
-            for assignment_id, reason in running.run(partial(self._add, running, rows, weighted)):
+            unusable, whole = running.run(partial(self._add, running, rows, weighted))
+            for assignment_id, reason in unusable:
                 logger.warning("report of assignment %s is unusable: %s", assignment_id, reason)
                 with self._store.unit(process_id) as unit:
                     self._bus.publish(ReportUnusable(unit, assignment_id, reason))
+            if not whole:
+                self.drop(cycle_id)
+                running = self._begin(process_id, cycle_id)
 
     def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
         digest, number, checkpoint = self._store.read(_BASE, {"cycle_id": cycle_id})[0]
         base = TensorFile(self._store.blobs.map(digest))
         definition = self._definitions.get(process_id)
         self._policies.check_cycle(definition.server, definition.averaging_plan is not None, cycle_id)
-        private = self._policies.aggregator(cycle_id, base)
-        aggregator = private or self._make(definition, base)
         report_format = format_of(definition.server)
         facts = ReportedCycle(process_id, cycle_id, number, checkpoint, definition.server.report_options)
-        reader = report_format.reader(facts, base, aggregator)
+        private = self._policies.aggregator(cycle_id, base)
+        aggregator = private or self._make(definition, base)
+        try:
+            reader = report_format.reader(facts, base, aggregator)
+        except BaseException:
+            aggregator.close()
+            raise
         repeatable = private is None and report_format.repeatable
         running = CycleSum(definition, digest, checkpoint, base, aggregator, reader, repeatable)
         with self._lock:
@@ -201,20 +212,29 @@ class CycleSums:
             self.drop(other)
         return running
 
-    def _add(self, running: CycleSum, rows: Any, weighted: bool) -> list[tuple[str, str]]:
-        """Add reports to the sum; returns which are unusable, and why."""
+    def _add(self, running: CycleSum, rows: Any, weighted: bool) -> tuple[list[tuple[str, str]], bool]:
+        """Add reports to the sum; returns which are unusable, and why, and whether it holds only whole ones."""
         unusable: list[tuple[str, str]] = []
+        whole = True
         for row in rows:
             try:
-                running.reader.add(self._stored(row, weighted))
+                report = self._stored(row, weighted)
+            except NotFound as error:
+                unusable.append((row.id, error.detail))
+                continue
+            finally:
+                running.index = row.report_index
+            try:
+                running.reader.add(report)
             except (NotFound, InvalidTensors) as error:
                 unusable.append((row.id, error.detail))
+                whole = False
             else:
                 running.included.append(row)
-            running.index = row.report_index
-        running.aggregator.settle()
-        self._store.blobs.cache.forget(row.blob_digest for row in rows)
-        return unusable
+        if whole:
+            running.aggregator.settle()
+            self._store.blobs.cache.forget(row.blob_digest for row in rows)
+        return unusable, whole
 
     def _stored(self, row: Any, weighted: bool) -> StoredReport:
         content = self._store.blobs.cache.recent(row.blob_digest)

@@ -71,7 +71,11 @@ class ReportReader(ABC):
 
     @abstractmethod
     def add(self, report: StoredReport) -> None:
-        """One more. Raises :class:`InvalidTensors` for one that is unusable by itself: it is taken back."""
+        """One more. Raises :class:`InvalidTensors` for one that is unusable by itself: it is taken back.
+
+        Check it before anything of it is added, where that can be done: after an error the others are read again,
+        by another reader, from the first one on.
+        """
 
     @abstractmethod
     def finish(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.intake.format import ReportFormat
 from grid.federated.intake.plain import PlainFormat
-from syft_ext.errors import InvalidConfig
+from syft_ext.errors import InvalidConfig, Unavailable
 from syft_ext.registry import Registry
 
 __all__ = ["FORMATS", "GROUP", "check_format", "format_of"]
@@ -17,8 +17,14 @@ FORMATS: Registry[ReportFormat] = Registry("report format", GROUP, {PlainFormat.
 
 
 def format_of(server: ServerConfig) -> ReportFormat:
-    """The format of a training's reports. Raises :class:`InvalidConfig` when this node does not have it."""
-    return FORMATS.find(server.report_format)
+    """The format of the reports of a training that was hosted already.
+
+    Raises :class:`Unavailable` where the package that brings it is not installed any more: it may come back.
+    """
+    try:
+        return FORMATS.find(server.report_format)
+    except InvalidConfig as error:
+        raise Unavailable(f"the training's reports cannot be read here: {error.detail}") from error
 
 
 def check_format(server: ServerConfig, has_plan: bool) -> None:
@@ -28,7 +34,7 @@ def check_format(server: ServerConfig, has_plan: bool) -> None:
         has_plan: an averaging plan is hosted.
     """
     try:
-        found = format_of(server)
+        found = FORMATS.find(server.report_format)
     except InvalidConfig as error:
         raise InvalidConfig(
             f"server_config: {error.detail} - at `$.report_format`", field="report_format"

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select
 
+from grid.federated.averaging.strategies import installed_strategy
 from grid.federated.cycles.lifecycle import Lifecycle
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.intake.registry import format_of
@@ -193,9 +194,9 @@ class TaskAssignment:
     def _room(self, process_id: str) -> WaitingRoom:
         room = self._rooms.get(process_id)
         if room is None:
-            format_of(
-                self._definitions.get(process_id).server
-            )  # nobody trains for what cannot be taken any more
+            server = self._definitions.get(process_id).server
+            format_of(server)  # nobody trains for what cannot be taken, or averaged, any more
+            installed_strategy(server.strategy.name)
             with self._lock:
                 room = self._rooms.setdefault(
                     process_id, WaitingRoom(lambda waiters: self._assign_slots(process_id, waiters))

@@ -113,7 +113,7 @@ class Outbox:
 
     def retry(self, unit: Unit, message: Message, error: str) -> float:
         """Let it be taken again after a pause that grows; returns when."""
-        when = unit.now + min(0.1 * 4.0**message.attempts, LEASE)
+        when = unit.now + min(0.1 * 4.0 ** min(message.attempts, 6), LEASE)  # a float overflows at 512
         self._fail(unit, message, "pending", error, when)
         return when
 
