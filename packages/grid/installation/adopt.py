@@ -87,6 +87,7 @@ def adopt(installation: Installation, quarantine: Path) -> Adoption:
 
     # A new database_id: who puts the one of before back is told so.
     installation.database.run(write, durable=True)
+    installation.contents.reached(values["database_id"], 0, anew=True)
     for name in (RECORD, CHECKPOINTS):
         path = installation.home / name
         if path.exists() and (name == RECORD or not _is_vouched_for(installation, path)):
