@@ -152,6 +152,7 @@ def adopt_installation(
         detail: dict[str, str | int | float | bool] = {
             "reason": done.reason.code,
             "contents": done.contents,
+            "uploads": done.uploads,
             "bytes": done.size,
         }
         log.record(Principal("node", id=installation.identity.node_id), "installation.adopt", detail=detail)

@@ -73,6 +73,13 @@ def test_an_older_database_and_the_home_that_is_behind_the_other(tmp_path: Path)
         with pytest.raises(DatabaseOutdated):
             start(home, **options)
     assert newer.exists()
+    # Each home adopts it, one after the other, and none is in another's way.
+    said = {"DATABASE_URL": options["database_url"], "GRID_CONTENTS": options["contents_url"]}
+    for home in (one, two):
+        adopted = grid("domain", "adopt", "--home", str(home), "--yes", **said)
+        assert adopted.code == 0, adopted.err
+    for home in (one, two):
+        start(home, **options)
 
 
 def test_contents_whose_note_cannot_be_read(tmp_path: Path) -> None:
@@ -82,6 +89,27 @@ def test_contents_whose_note_cannot_be_read(tmp_path: Path) -> None:
         start(tmp_path)
     assert grid("domain", "adopt", "--home", str(tmp_path), "--yes").code == 0
     start(tmp_path)
+
+
+def test_unfinished_uploads_that_the_database_does_not_know_are_put_aside(tmp_path: Path) -> None:
+    node = open_node("domain", tmp_path, "d", [])
+    node.start()
+    uploads = {new_id(): b"half an upload", new_id(): b"", new_id(): bytes(3 << 20)}
+    for name, data in uploads.items():
+        with node.blobs.partials.open(name) as partial:
+            partial.append(memoryview(data))
+    node.stop()
+    for path in tmp_path.glob("node.db*"):
+        path.unlink()
+    asked = grid("domain", "adopt", "--home", str(tmp_path))
+    assert f"0 contents and 3 unfinished uploads ({(3 << 20) + 14} bytes)" in asked.out
+    assert all(node.blobs.partials.size(name) == len(data) for name, data in uploads.items())
+    adopted = grid("domain", "adopt", "--home", str(tmp_path), "--yes")
+    assert adopted.code == 0, adopted.err
+    (folder,) = (tmp_path / "quarantine").glob("*/uploads")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == uploads
+    start(tmp_path)
+    assert list(node.blobs.digests()) == []
 
 
 @pytest.mark.parametrize("what", ["older", "another", "another node's", "unclaimed", "behind a replica"])
