@@ -51,7 +51,8 @@ def open_node(
         kind: which kind of node it is; the name of one that ``apps/kinds.py`` has will do.
         home: the directory that holds all of the node's state; made for its owner only (0700).
         name: how people call it; as its kind when empty.
-        services: makers of the services it offers (a service class is one); called in this order.
+        services: makers of the services it offers (a service class is one); called in this order,
+            after that of the epochs, which everything that is tidied waits for.
         address: the URL under which others reach it, when it is known.
         database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
         contents_url: where contents are (:mod:`grid.storage.blobs.registry`); files inside ``home`` when None.
@@ -78,7 +79,7 @@ def open_node(
         kind,
         home,
         name or kind.name,
-        [*services, partial(InstallationService, installation=installation)],
+        [partial(InstallationService, installation=installation), *services],
         identity=identity,
         database=database,
         contents=installation.contents,
@@ -151,6 +152,7 @@ def adopt_installation(
         detail: dict[str, str | int | float | bool] = {
             "reason": done.reason.code,
             "contents": done.contents,
+            "uploads": done.uploads,
             "bytes": done.size,
         }
         log.record(Principal("node", id=installation.identity.node_id), "installation.adopt", detail=detail)

@@ -352,7 +352,8 @@ def before_the_table(home: Path) -> str:
     schema.downgrade(database, "0013")
     database.close()
     (home / FILE).unlink()
-    (home / "blobs" / "store.id").unlink()
+    for name in ("store.id", "store.reached"):
+        (home / "blobs" / name).unlink()
     return digest
 
 

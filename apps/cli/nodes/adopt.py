@@ -26,8 +26,9 @@ def adopt_command(kind: NodeKind) -> click.Command:
 
 \b
 Without this the {kind.title} does not start: what came since would be deleted as
-garbage. Contents that the database does not know are moved to HOME/quarantine;
-nothing is deleted. A database, or contents, of another node are not taken over.
+garbage. Contents and unfinished uploads that the database does not know are moved
+to HOME/quarantine; nothing is deleted. A database, or contents, of another node
+are not taken over. Replicas with other homes: stop them first, adopt with each home.
 
 \b
 Examples:
@@ -48,8 +49,8 @@ Examples:
         def agree(adoption: Adoption) -> bool:
             click.echo(f"{adoption.reason.detail} [{adoption.reason.code}]")
             click.echo(
-                f"{adoption.contents} contents ({adoption.size} bytes) that the database does not know will be"
-                f" moved to {place / 'quarantine'}"
+                f"{adoption.contents} contents and {adoption.uploads} unfinished uploads ({adoption.size} bytes)"
+                f" that the database does not know will be moved to {place / 'quarantine'}"
             )
             if yes:
                 return True

@@ -1,6 +1,9 @@
 """The way out when a database was lost, or an older one was restored: go on with the one that is there.
 
-What the database does not know is not deleted: it is copied into a folder first. Every step can be repeated.
+What the database does not know is not deleted: it is copied into a folder first, contents under their digest and
+unfinished uploads under ``uploads/``. Every step can be repeated. Nobody can tell here whether a replica of the
+node runs with another home: it sweeps nothing from then on (:meth:`Installation.advance`), and is refused at its
+next start until that home has adopted the database too.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from grid.installation.record import FILE as RECORD
 from grid.installation.record import read_record
 from grid.installation.tables import InstallationRow
 from grid.storage.blobs.disk import make_directory, sync_directory
-from grid.storage.objects.tables import BlobRow
+from grid.storage.objects.tables import BlobRow, UploadRow
 from grid.storage.sql import dialect
-from syft_ext.errors import Conflict, DatabaseLost, DatabaseOutdated, ForeignContents
+from syft_ext.errors import Conflict, DatabaseLost, DatabaseOutdated, ForeignContents, InvalidConfig
 from syft_ext.ids import new_id
 
 __all__ = ["Adoption", "adopt", "look"]
@@ -36,10 +39,12 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """Why the node does not start, and what the database does not know: contents, and bytes of them."""
+    """Why the node does not start, and what the database does not know: contents, unfinished uploads, and bytes of
+    both."""
 
     reason: Conflict
     contents: int
+    uploads: int
     size: int
 
 
@@ -67,7 +72,8 @@ def look(installation: Installation) -> Adoption:
             found=found,
         )
     unknown = [installation.contents.size(digest) for digest in _unknown(installation)]
-    return Adoption(reason, len(unknown), sum(unknown))
+    uploads = [installation.contents.partials.size(name) for name in _unknown_uploads(installation)]
+    return Adoption(reason, len(unknown), len(uploads), sum(unknown) + sum(uploads))
 
 
 def adopt(installation: Installation, quarantine: Path) -> Adoption:
@@ -77,16 +83,12 @@ def adopt(installation: Installation, quarantine: Path) -> Adoption:
     """
     adoption = look(installation)
     make_directory(quarantine)
+    for name in _unknown_uploads(installation):
+        _put_upload_aside(installation, name, quarantine / "uploads")
     for digest in list(_unknown(installation)):
         _put_aside(installation, digest, quarantine)
-    values = installation.values(installation.contents.identity() or new_id())
-
-    def write(session: Any) -> None:
-        session.execute(delete(_TABLE))
-        session.execute(insert(_TABLE).values(values))
-
-    # A new database_id: who puts the one of before back is told so.
-    installation.database.run(write, durable=True)
+    if not _is_adopted_elsewhere(installation):
+        _begin_anew(installation)
     for name in (RECORD, CHECKPOINTS):
         path = installation.home / name
         if path.exists() and (name == RECORD or not _is_vouched_for(installation, path)):
@@ -94,6 +96,33 @@ def adopt(installation: Installation, quarantine: Path) -> Adoption:
     sync_directory(installation.home)
     installation.claim()
     return adoption
+
+
+def _is_adopted_elsewhere(installation: Installation) -> bool:
+    """Whether another home of this node has: only this one does not know the database yet."""
+    try:
+        reached = installation.contents.reached()
+    except InvalidConfig:
+        return False
+    row, record = installation.row(), read_record(installation.home)
+    if row is None or row.epoch == 0 or record is None or reached is None:
+        return False
+    known = reached[0] == row.database_id and reached[1] <= row.epoch
+    return (
+        known and record.database_id != row.database_id and row.store_id == installation.contents.identity()
+    )
+
+
+def _begin_anew(installation: Installation) -> None:
+    """A claim that is not finished, with a new database_id: who puts the database of before back is told so."""
+    values = installation.values(installation.contents.identity() or new_id())
+
+    def write(session: Any) -> None:
+        session.execute(delete(_TABLE))
+        session.execute(insert(_TABLE).values(values))
+
+    installation.database.run(write, durable=True)
+    installation.contents.reached(values["database_id"], 0, anew=True)
 
 
 def _is_vouched_for(installation: Installation, path: Path) -> bool:
@@ -110,6 +139,19 @@ def _unknown(installation: Installation) -> Iterator[str]:
         yield from (digest for digest in batch if digest not in known)
 
 
+def _unknown_uploads(installation: Installation) -> list[str]:
+    """A sweep that keeps everything: the store of contents says in no other way what it has."""
+    found: list[str] = []
+
+    def keep(name: str) -> bool:
+        found.append(name)
+        return True
+
+    installation.contents.partials.sweep(keep)
+    with installation.database.read() as session:
+        return [name for name in found if session.get(UploadRow, name) is None]
+
+
 def _is_known(installation: Installation, digest: str) -> bool:
     with installation.database.read() as session:
         return session.get(BlobRow, digest) is not None
@@ -121,9 +163,22 @@ def _put_aside(installation: Installation, digest: str, quarantine: Path) -> Non
     installation.contents.delete(digest, confirm=lambda: not _is_known(installation, digest))
 
 
+def _put_upload_aside(installation: Installation, name: str, folder: Path) -> None:
+    """As far as it has come: made a content for a moment, for only contents can be read."""
+    make_directory(folder)
+    contents, partials = installation.contents, installation.contents.partials
+    with partials.open(name) as partial:
+        with partial.finish() as blob:
+            _copy(installation, blob.digest, folder / name)
+            sync_directory(folder)
+            sync_directory(folder.parent)
+        partials.discard(name)
+    contents.delete(blob.digest, confirm=lambda: not _is_known(installation, blob.digest))
+
+
 def _copy(installation: Installation, digest: str, path: Path) -> None:
     """The content, durably, under ``path``; as ``.damaged`` if it is not what its digest says."""
-    temporary, hasher = path.with_name(f"{digest}.tmp"), blake3()
+    temporary, hasher = path.with_name(f"{path.name}.tmp"), blake3()
     with installation.contents.open(digest) as reader, temporary.open("wb") as file:
         for start in range(0, reader.size, _PIECE):
             piece = reader.read(start, min(start + _PIECE, reader.size))

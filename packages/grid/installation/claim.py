@@ -4,8 +4,10 @@ A database belongs to the node whose key is in its row. With it goes one store o
 it, and every home of that node (one, or one per replica) remembers the database and the last epoch that it saw.
 The claim is made in three steps, each durable before the next: the database's row (epoch 0), the store's id, the
 home's record (epoch 1). Who is killed in between goes on there at the next start. An epoch is committed in the
-database first, so the home never knows of more than the database: a home that does has been given an older one.
-Between two epochs the audit log's last checkpoint, which is in the home too, says the same of what was recorded.
+database first, then noted in the store of contents, then in the home: neither ever knows of more than the
+database, and one that does has been given an older one. The store says so also where the home is as old as the
+database, or is one of several and behind the others. Between two epochs the audit log's last checkpoint, which is
+in the home too, says the same of what was recorded.
 """
 
 from __future__ import annotations
@@ -30,7 +32,14 @@ from grid.storage.sql import dialect
 from grid.storage.sql.database import Database
 from syft_ext.audit.entries import Checkpoint
 from syft_ext.clock import Clock
-from syft_ext.errors import DatabaseLost, DatabaseOutdated, ForeignContents, ForeignDatabase
+from syft_ext.errors import (
+    Conflict,
+    DatabaseLost,
+    DatabaseOutdated,
+    ForeignContents,
+    ForeignDatabase,
+    InvalidConfig,
+)
 from syft_ext.identity import Identity, node_id_of
 from syft_ext.ids import new_id
 
@@ -42,12 +51,15 @@ _SAMPLE = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What is there: the database's row and whether anything else is in it, the home's record, the store's id."""
+    """What is there: the home's record and last checkpoint, the store's id and how far it says that its database
+    had come, what of this cannot be read, and the database's row."""
 
-    row: InstallationRow | None
     record: HomeRecord | None
     store_id: str | None
+    reached: tuple[str, int] | None
     checkpoint: Checkpoint | None
+    problems: list[str]
+    row: InstallationRow | None
 
 
 class Installation:
@@ -65,6 +77,7 @@ class Installation:
         self.kind, self.identity, self.home = kind, identity, home
         self.database, self.contents, self._clock = database, contents, clock
         self._turn = Lock()
+        self._seen: HomeRecord | None = None  # the latest; the home may hold an earlier one, no later one
 
     # -- the check ----------------------------------------------------------------------------------
 
@@ -81,12 +94,32 @@ class Installation:
         """Raise the refusal, if there is one: :class:`ForeignDatabase`, :class:`ForeignContents`,
         :class:`DatabaseLost` or :class:`DatabaseOutdated`. Nothing is written. The tables are up to date.
         """
-        facts = _Facts(self.row(), read_record(self.home), self.contents.identity(), self._checkpoint())
+        facts = self._facts()
         self._check_owner(facts.row)
         if facts.row is None:
             self._check_unclaimed(facts)
         else:
             self._check_claimed(facts.row, facts)
+
+    def check_running(self) -> None:
+        """Raise the refusal if the database is not, or is not any more, the one that this node was started with.
+        One look at the database's row and one at the store's note; for a claimed installation.
+        """
+        reached = self.contents.reached()  # first: a replica may move both meanwhile
+        self._check_running(self.row(), reached)
+
+    def _facts(self) -> _Facts:
+        """The database comes last: a replica may move it on meanwhile, and then it knows more than the others."""
+        problems: list[str] = []
+        try:
+            reached = self.contents.reached()
+        except InvalidConfig as error:
+            reached, problems = None, [error.detail]
+        found, wrong = read_checkpoints(self.home / CHECKPOINTS)
+        own = [each for each in found if each.node_id == self.identity.node_id]
+        checkpoint = max(own, key=lambda each: each.seq, default=None)
+        record, store_id = read_record(self.home), self.contents.identity()
+        return _Facts(record, store_id, reached, checkpoint, problems + wrong, self.row())
 
     def row(self) -> InstallationRow | None:
         """The database's own word; None if nobody has claimed it."""
@@ -108,13 +141,35 @@ class Installation:
     def _check_claimed(self, row: InstallationRow, facts: _Facts) -> None:
         if facts.store_id != row.store_id and not (row.epoch == 0 and facts.store_id is None):
             self._other_contents(row.store_id, facts.store_id)
-        if facts.record is not None and facts.record.database_id != row.database_id:
-            self._outdated("this is not the database that its home has seen last")
-        if facts.record is not None and facts.record.epoch > row.epoch:
-            self._outdated(
-                f"the database is older than its home: it is at {row.epoch}, the home saw {facts.record.epoch}"
-            )
+        self._check_evidence(facts)
+        if facts.record is not None:
+            self._check_reached(row, "home", facts.record.database_id, facts.record.epoch)
+        if facts.reached is not None:
+            self._check_reached(row, "store of contents", *facts.reached)
         self._check_history(facts.checkpoint)
+
+    def _check_running(self, row: InstallationRow | None, reached: tuple[str, int] | None) -> None:
+        if row is None:
+            self._outdated("the database does not say any more whose it is")
+            return
+        self._check_owner(row)
+        if self._seen is not None:
+            self._check_reached(row, "home", self._seen.database_id, self._seen.epoch)
+        if reached is not None:
+            self._check_reached(row, "store of contents", *reached)
+
+    def _check_reached(self, row: InstallationRow, whose: str, database_id: str, epoch: int) -> None:
+        if database_id != row.database_id:
+            self._outdated(f"this is not the database that its {whose} has seen last")
+        if epoch > row.epoch:
+            self._outdated(
+                f"the database is older than its {whose}: it is at {row.epoch}, the {whose} saw {epoch}"
+            )
+
+    def _check_evidence(self, facts: _Facts) -> None:
+        """What cannot be read might have said that the database is an older one."""
+        if facts.problems:
+            self._outdated(f"{facts.problems[0]}, so the database may be an older one")
 
     def _check_unclaimed(self, facts: _Facts) -> None:
         """A fresh database, or one of before this table: it is claimed if everything else says that it fits."""
@@ -129,6 +184,7 @@ class Installation:
             self._foreign(str(begun_by or "nobody knows which"))
         if facts.record is not None:
             self._outdated("the database is from before the home first claimed one")
+        self._check_evidence(facts)
         self._check_history(facts.checkpoint)
         if facts.store_id is not None:
             self._other_contents(None, facts.store_id)
@@ -149,7 +205,7 @@ class Installation:
             )
 
     def _check_fresh(self, facts: _Facts) -> None:
-        if facts.record is not None or facts.checkpoint is not None:
+        if facts.record is not None or facts.checkpoint is not None or facts.problems:
             self._lost("the database is empty, and its home has seen one that was not")
         if self._is_any_content():
             self._lost("the database is empty, but there are contents")
@@ -167,12 +223,6 @@ class Installation:
         with self.database.read() as session:
             statement = select(AuditEntry.hash).where(AuditEntry.seq == checkpoint.seq)
             return session.scalar(statement) == checkpoint.hash
-
-    def _checkpoint(self) -> Checkpoint | None:
-        """The last that is in the home, if it was made by this node."""
-        found, _ = read_checkpoints(self.home / CHECKPOINTS)
-        own = [each for each in found if each.node_id == self.identity.node_id]
-        return max(own, key=lambda each: each.seq, default=None)
 
     def _is_any_content(self) -> bool:
         return any(True for _ in islice(self.contents.digests(), 1))
@@ -208,6 +258,7 @@ class Installation:
             stays = self.contents.identity(row.store_id)
             if stays != row.store_id:
                 self._other_contents(row.store_id, stays)
+        self._seen = HomeRecord(database_id=row.database_id, store_id=row.store_id, epoch=row.epoch)
         self.advance()
 
     def _claim_database(self) -> InstallationRow:
@@ -234,18 +285,34 @@ class Installation:
         }
 
     def advance(self) -> None:
-        """Begin an epoch: in the database, then in the home. Raises :class:`ForeignDatabase` if it is not ours."""
-        statement = (
-            update(_TABLE)
-            .where(_TABLE.c.verify_key == self.identity.verify_key)
-            .values(epoch=_TABLE.c.epoch + 1)
-            .returning(_TABLE.c.database_id, _TABLE.c.store_id, _TABLE.c.epoch)
-        )
+        """Begin an epoch: in the database, in the store of contents, then in the home.
+
+        Raises as :meth:`check_running` does, before anything is written, and :class:`Conflict` if nothing was
+        claimed.
+        """
         with self._turn:
-            row = self.database.run(lambda session: session.execute(statement).one_or_none(), durable=True)
-            if row is None:
-                self._foreign("nobody knows which")
-            assert row is not None
-            write_record(
-                self.home, HomeRecord(database_id=row.database_id, store_id=row.store_id, epoch=row.epoch)
+            seen = self._seen
+            if seen is None:
+                raise Conflict("no epoch begins in a database that is not claimed")
+            reached = self.contents.reached()
+            self._check_running(self.row(), reached)
+            statement = (
+                update(_TABLE)
+                .where(
+                    _TABLE.c.verify_key == self.identity.verify_key,
+                    _TABLE.c.database_id == seen.database_id,
+                    _TABLE.c.epoch >= max(seen.epoch, reached[1] if reached else 0),
+                )
+                .values(epoch=_TABLE.c.epoch + 1)
+                .returning(_TABLE.c.epoch)
             )
+            epoch = self.database.run(lambda session: session.scalar(statement), durable=True)
+            if epoch is None:
+                self._check_running(self.row(), reached)
+                self._outdated("the database was put in place of another just now")
+            assert epoch is not None
+            stays = self.contents.reached(seen.database_id, epoch)
+            if stays is None or stays[0] != seen.database_id:
+                self._outdated("the store of contents went over to another database just now")
+            self._seen = HomeRecord(database_id=seen.database_id, store_id=seen.store_id, epoch=epoch)
+            write_record(self.home, self._seen)

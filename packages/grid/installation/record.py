@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from grid.storage.blobs.disk import sync_directory
+from grid.storage.blobs.disk import replace_file
 from syft_ext.errors import InvalidConfig
 
 __all__ = ["FILE", "HomeRecord", "read_record", "write_record"]
@@ -35,11 +34,4 @@ def read_record(home: Path) -> HomeRecord | None:
 
 def write_record(home: Path, record: HomeRecord) -> None:
     """Put it in place of the last one: durably, and whole or not at all."""
-    temporary = home / f"{FILE}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(record) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(home / FILE)
-    sync_directory(home)
+    replace_file(home / FILE, msgspec.json.encode(record) + b"\n")

@@ -6,12 +6,16 @@ from grid.concurrency.offload import offload
 from grid.installation.claim import Installation
 from grid.node.node import Node
 from grid.node.service import Service
+from syft_ext.errors import Conflict, Unavailable
 
 __all__ = ["InstallationService"]
 
 
 class InstallationService(Service):
-    """An epoch begins before every sweep, which deletes what the database does not know, and at the end."""
+    """An epoch begins before every sweep, which deletes what the database does not know, and at the end.
+
+    It is a node's first service, so that it is tidied before the others and stopped after them.
+    """
 
     def __init__(self, node: Node, installation: Installation) -> None:
         super().__init__(node)
@@ -20,6 +24,14 @@ class InstallationService(Service):
     def tidy(self) -> int:
         offload(self._installation.advance)
         return 0
+
+    checks = "installation"
+
+    def check(self) -> None:
+        try:
+            self._installation.check_running()
+        except Conflict as error:  # its detail names the home and other nodes: not for everybody
+            raise Unavailable(error.title) from error
 
     def stop(self) -> None:
         self._installation.advance()

@@ -178,6 +178,35 @@ class BucketStore(BlobStore):
         except NotFound:
             return None
 
+    def reached(
+        self, database_id: str | None = None, epoch: int = 0, *, anew: bool = False
+    ) -> tuple[str, int] | None:
+        """The newest of numbered notes: who puts the next number, and sees no later one, was in time."""
+        while True:
+            keys = self.bucket.list("reached")
+            stays, number = None, 0
+            if keys:
+                number = int(Path(keys[-1]).name)
+                try:
+                    found, at = self.bucket.get(keys[-1]).decode().split()
+                except NotFound:
+                    continue  # a later one took its place
+                except ValueError:
+                    if not anew:
+                        raise InvalidConfig(f"{keys[-1]} in the bucket cannot be read") from None
+                else:
+                    stays = found, int(at)
+            if database_id is None or (
+                stays is not None and not anew and (stays[0] != database_id or stays[1] >= epoch)
+            ):
+                return stays
+            key = f"reached/{number + 1:020}"
+            made = self.bucket.put(key, [f"{database_id} {epoch}".encode()], if_absent=True)
+            if made and self.bucket.list("reached")[-1] == key:
+                for old in keys:
+                    self.bucket.delete(old)
+                return database_id, epoch
+
     def create(self, size: int | None = None) -> BucketWriter:
         return BucketWriter(self)
 

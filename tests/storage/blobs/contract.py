@@ -144,6 +144,41 @@ class StoreContract:
             thread.join()
         assert len(said) == 8 and len(set(said)) == 1
 
+    # -- how far its database had come
+
+    def test_what_was_reached_moves_forward_only(self, store: BlobStore, again: BlobStore) -> None:
+        ours, other = new_id(), new_id()
+        assert store.reached() is None
+        assert store.reached(ours, 3) == again.reached() == (ours, 3)
+        assert again.reached(ours, 2) == again.reached(ours, 3) == (ours, 3)
+        assert again.reached(ours, 40) == store.reached() == (ours, 40)
+        assert store.reached(other, 50) == store.reached() == (ours, 40), "another database's note stays"
+        assert store.reached(other, 0, anew=True) == again.reached() == (other, 0)
+        assert again.reached(ours, 99) == (other, 0) and again.reached(other, 1) == store.reached() == (
+            other,
+            1,
+        )
+        assert list(store.digests()) == [] and store.sweep() == 0 and store.reached() == (other, 1)
+
+    def test_of_many_that_move_it_the_furthest_stays(self, tmp_path: Path) -> None:
+        ours = new_id()
+        said: list[int] = []
+
+        def move(first: int) -> None:
+            each = self.make(tmp_path / "store")
+            for epoch in range(first, 40, 4):
+                stays = each.reached(ours, epoch)
+                assert stays is not None and stays[0] == ours
+                said.append(stays[1] - epoch)
+
+        threads = [threading.Thread(target=move, args=(first,)) for first in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(said) == 39 and min(said) >= 0
+        assert self.make(tmp_path / "store").reached() == (ours, 39)
+
     # -- holding and deleting
 
     def test_what_is_held_is_not_deleted(self, store: BlobStore, again: BlobStore) -> None:

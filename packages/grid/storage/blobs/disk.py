@@ -19,6 +19,7 @@ __all__ = [
     "close",
     "make_directory",
     "put_if_absent",
+    "replace_file",
     "start_writeback",
     "sync_directory",
     "write_all",
@@ -93,6 +94,19 @@ def put_if_absent(path: Path, content: bytes) -> bool:
         temporary.unlink()
     sync_directory(path.parent)
     return True
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put ``content`` in place of the file at ``path``: durably, and whole or not at all. One writer at a time."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, memoryview(content))
+        os.fsync(fd)
+    finally:
+        close(fd)
+    temporary.replace(path)
+    sync_directory(path.parent)
 
 
 def make_directory(path: Path) -> None:

@@ -37,6 +37,7 @@ from grid.storage.blobs.file_partials import FilePartials
 from grid.storage.blobs.group import GroupCommit
 from grid.storage.blobs.interface import BlobStore, SupportsCache, SupportsUnsynced
 from grid.storage.blobs.locks import LockedFile, sweep_directory
+from grid.storage.blobs.reached import read_reached, write_reached
 from grid.storage.blobs.reader import FileReader, map_file
 from grid.storage.blobs.recent import RecentContents
 from grid.storage.blobs.recycling import RecycledFiles
@@ -49,6 +50,7 @@ __all__ = ["FileBlobStore", "open_url"]
 logger = logging.getLogger(__name__)
 
 IDENTITY = "store.id"
+REACHED = "store.reached"
 
 
 def open_url(url: SplitResult, *, make: bool) -> FileBlobStore:
@@ -91,6 +93,12 @@ class FileBlobStore(BlobStore):
             return (self.root / IDENTITY).read_text().strip()
         except FileNotFoundError:
             return None
+
+    def reached(
+        self, database_id: str | None = None, epoch: int = 0, *, anew: bool = False
+    ) -> tuple[str, int] | None:
+        path = self.root / REACHED
+        return read_reached(path) if database_id is None else write_reached(path, database_id, epoch, anew)
 
     def create(self, size: int | None = None) -> FileBlobWriter:
         buffer = self.buffers.take(size) if size is not None and size <= self.buffers.size else None

@@ -177,6 +177,20 @@ class BlobStore(ABC):
         """
 
     @abstractmethod
+    def reached(
+        self, database_id: str | None = None, epoch: int = 0, *, anew: bool = False
+    ) -> tuple[str, int] | None:
+        """How far the database that goes with these contents had come: its id and its epoch; None if nobody has
+        said so yet. Raises :class:`InvalidConfig` if what was noted cannot be read.
+
+        With a ``database_id`` (32 hex digits) it is noted, durably, that this database is at ``epoch``; the answer
+        is what stays: the note of another database does, and a later epoch.
+
+        Args:
+            anew: put this in place of whatever is there.
+        """
+
+    @abstractmethod
     def create(self, size: int | None = None) -> BlobWriter:
         """A writer for new content; ``size``: at most so many bytes will come, if that is known."""
 
