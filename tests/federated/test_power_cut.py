@@ -16,6 +16,7 @@ from grid.federated.intake.registry import FORMATS
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
+from syft_ext.errors import Unavailable
 from tests.federated.driver import Driver
 
 _random = np.random.default_rng(3)
@@ -112,8 +113,9 @@ def test_without_its_reports_it_is_given_to_nobody(trained: Driver, caplog: pyte
     again.pipeline.recovery.start()  # it has ended, and stays so
 
 
+@pytest.mark.parametrize("restart", [True, False])
 def test_a_package_that_is_not_here_at_this_start_loses_nothing(
-    trained: Driver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    trained: Driver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, restart: bool
 ) -> None:
     path = _file_of_model(trained)
     before = path.read_bytes()
@@ -127,9 +129,15 @@ def test_a_package_that_is_not_here_at_this_start_loses_nothing(
         again.pipeline.recovery.start()
         assert again.view.status == "running" and set(store.digests()) == contents
         assert "is not made again now" in caplog.text and "is lost" not in caplog.text
-    again = _again(trained)
-    again.pipeline.recovery.start()
+        with pytest.raises(Unavailable, match="cannot be made again yet"):
+            again.pipeline.sums.add_accepted(again.process_id, "its cycle")  # what is there is not its model
+    if restart:
+        again = _again(trained)
+        again.pipeline.recovery.start()
+    else:
+        again.pipeline.scheduler.reconcile()
     assert path.read_bytes() == before and again.view.status == "running"
+    again.pipeline.recovery.check(again.process_id)
 
 
 def test_what_is_here_is_left_alone(trained: Driver, caplog: pytest.LogCaptureFixture) -> None:

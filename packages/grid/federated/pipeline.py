@@ -90,12 +90,12 @@ class TrainingPipeline:
 
         updater = ModelUpdater(store, strategies, StrategyStates(store, bus), models)
         self._jobs, self.executor = jobs, SerialExecutor()
-        self.sums = CycleSums(store, bus, definition, policies, make)
+        self.recovery = Recovery(store, bus, definition, lifecycle, updater, make)  # hears first of work
+        self.sums = CycleSums(store, bus, definition, policies, make, self.recovery.check)
         self.averaging = AggregationJobs(
             store, bus, lifecycle, Outbox(store, replica), self.sums, updater, self.executor, jobs
         )
         self.garbage = Garbage(store, bus)
-        self.recovery = Recovery(store, definition, lifecycle, updater, make)
         self.tasks = TaskManagement(store, definition, lifecycle, policies, plans, model_limit)
         self.views = Views(store, definition)
 

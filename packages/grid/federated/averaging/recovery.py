@@ -9,6 +9,7 @@ What a strategy keeps with a model is lost, and made again, as the model is.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +25,13 @@ from grid.federated.hosting.training_definitions import TrainingDefinition, Trai
 from grid.federated.intake.format import ReportedCycle, StoredReport
 from grid.federated.intake.registry import format_of
 from grid.federated.state import tables as t
+from grid.federated.state.events import WorkDue
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
 from grid.federated.state.strategy_tables import StrategyStateRow
+from grid.node.events import EventBus
 from syft_ext.errors import NotFound, Unavailable
 
 __all__ = ["Recovery"]
@@ -83,6 +86,7 @@ class Recovery:
     def __init__(
         self,
         store: TrainingStore,
+        bus: EventBus,
         definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
         updater: ModelUpdater,
@@ -90,6 +94,9 @@ class Recovery:
     ) -> None:
         self._store, self._definitions, self._updater, self._make = store, definitions, updater, make
         self._lifecycle = lifecycle
+        self._lock = threading.Lock()
+        self._left: dict[str, Any] = {}  # what could not be looked at yet, by training
+        bus.subscribe(WorkDue, lambda event: self._look_again())
 
     def start(self) -> None:
         """Look at the models that may be gone, before anybody uses or sweeps anything."""
@@ -97,10 +104,36 @@ class Recovery:
         if unsynced is None or not self._store.embedded:
             return  # every model was durable before it was used
         for row in self._store.read(_RECENT, {"limit": unsynced.unsynced_limit}):
-            wanted = [row.blob_digest] + ([row.state_digest] if row.state_digest else [])
-            lost = [digest for digest in wanted if not self._is_here(digest)]
+            self._look_at(row)
+
+    def check(self, process_id: str) -> None:
+        """Raise :class:`Unavailable` while the model of a training is gone, and cannot be made again yet."""
+        if process_id in self._left:
+            self._look_again()
+            if process_id in self._left:
+                raise Unavailable(
+                    "the training's model was lost in a power cut, and cannot be made again yet"
+                )
+
+    def _look_again(self) -> None:
+        with self._lock:
+            for row in list(self._left.values()):
+                self._look_at(row)
+
+    def _look_at(self, row: Any) -> None:
+        wanted = [row.blob_digest] + ([row.state_digest] if row.state_digest else [])
+        lost = [digest for digest in wanted if not self._is_here(digest)]
+        try:
             if lost:
                 self._restore(row, lost)
+        except Unavailable as error:
+            # What it takes is not here (a package, as a rule): the reports are, and stay.
+            self._left[row.process_id] = row
+            logger.error(
+                "model %d of training %s is not made again now: %s", row.number, row.process_id, error
+            )
+        else:
+            self._left.pop(row.process_id, None)
 
     def _is_here(self, digest: str) -> bool:
         try:
@@ -111,12 +144,8 @@ class Recovery:
     def _restore(self, row: Any, lost: list[str]) -> None:
         try:
             made = self._remake(row)
-        except Unavailable as error:
-            # What it takes is not here at this start (a package, as a rule): the reports are, and stay.
-            logger.error(
-                "model %d of training %s is not made again now: %s", row.number, row.process_id, error
-            )
-            return
+        except Unavailable:
+            raise
         except Exception:
             logger.exception("model %d of training %s cannot be made again", row.number, row.process_id)
             made = set()

@@ -110,6 +110,7 @@ class CycleSums:
 
     Args:
         make: the aggregator of a training, given its base model (strategy or hosted averaging plan).
+        check: raises :class:`Unavailable` while a training's model cannot be averaged upon.
     """
 
     def __init__(
@@ -119,9 +120,10 @@ class CycleSums:
         definitions: TrainingDefinitions,
         policies: SitePolicies,
         make: Callable[[TrainingDefinition, TensorFile], Aggregator],
+        check: Callable[[str], None],
     ) -> None:
         self._store, self._bus, self._definitions = store, bus, definitions
-        self._policies, self._make = policies, make
+        self._policies, self._make, self._check = policies, make, check
         self._lock = threading.Lock()
         self._running: dict[str, CycleSum] = {}
         # A lock goes when nobody holds it or waits for it.
@@ -189,6 +191,7 @@ class CycleSums:
                 running = self._begin(process_id, cycle_id)
 
     def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
+        self._check(process_id)
         digest, number, checkpoint = self._store.read(_BASE, {"cycle_id": cycle_id})[0]
         base = TensorFile(self._store.blobs.map(digest))
         definition = self._definitions.get(process_id)
