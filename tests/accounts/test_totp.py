@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import select, text
 
+from grid.accounts.own_account import SecondFactorService
 from grid.accounts.tables import RecoveryCode, Totp
 from grid.accounts.totp import FREE_FAILURES
 from grid.storage.sealed import CannotOpen, Sealer, is_sealed
@@ -71,7 +72,7 @@ def log_in(house: House, code: str, email: str = OWNER) -> Connection:
 
 def test_the_codes_are_those_of_rfc_6238(house: House) -> None:
     owner = house.set_up()
-    manager = house.node.services[1]._managers.totp  # type: ignore[attr-defined]
+    manager = house.node.service(SecondFactorService)._managers.totp
     row = Totp(user_id=owner.call(GetMe()).id, last_step=0, failures=0, blocked_until=0.0)
     # base32 of the RFC's secret "12345678901234567890"
     row.sealed_secret = manager._sealer.seal("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", row.user_id)
