@@ -10,7 +10,9 @@ __all__ = ["failed_condition", "wanted_range"]
 
 # Some clients leave out the quotes.
 _ETAG = re.compile(r'[ \t]*([Ww]/)?(?:"([^"]*)"|([^" \t,]+))[ \t]*(?:,|\Z)')
-_RANGE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,1000})[ \t]*-[ \t]*([0-9]{0,1000})[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(
+    r"bytes[ \t]*=[ \t]*(?:([0-9]{1,1000})[ \t]*-[ \t]*|-)([0-9]{0,1000})[ \t]*", re.IGNORECASE
+)
 
 
 def failed_condition(request: Request, etag: str) -> int | None:
