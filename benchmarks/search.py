@@ -192,7 +192,8 @@ def main() -> None:
         for number in range(arguments.domains):  # each its own: a database belongs to one node
             fill(folder / f"d{number}", "d", arguments.assets)
         nodes.append(start("network", folder / "net", "--auto-accept", "--offline-after", "3600"))
-        nodes += [start("domain", folder / f"d{number}") for number in range(arguments.domains)]
+        for number in range(arguments.domains):  # one by one: whoever fails, those before it are ended below
+            nodes.append(start("domain", folder / f"d{number}"))
         client = associated(nodes[0], nodes[1:])
         taken, _ = measure(lambda n: client.call(ListDomains()), 50)
         floor = keep(report, f"{size}, one round trip to the Network", taken)
