@@ -11,16 +11,28 @@ from tempfile import TemporaryDirectory
 
 from apps.kinds import app_of
 from grid import schema
+from grid.access import restored as grants
 from grid.audit.log import AuditLog
+from grid.catalogue import restored as ledgers
 from grid.concurrency.job_queues import open_jobs
+from grid.confidential import restored as rounds
+from grid.config import NodeSettings
+from grid.governance.intersections import restored as intersections
+from grid.governance.rules import restored as rules
 from grid.installation.adopt import Adoption, adopt, look
 from grid.installation.claim import Installation
 from grid.installation.service import InstallationService
+from grid.key_host import restored as key_hosts
 from grid.node import Node, NodeKind, Principal, Service
+from grid.node.plan_processes import PlanProcesses
+from grid.privacy.budget import restored as budgets
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.blobs.registry import file_url, open_store
+from grid.storage.objects.checked import CheckedContents
 from grid.storage.sql.database import Database
-from syft_ext.clock import Clock, SystemClock
+from grid.upkeep.restoring import check_finished
+from syft_ext.clock import Clock, SteadyClock, SystemClock
+from syft_ext.confinement.gate import Gate
 from syft_ext.errors import NotFound
 from syft_ext.identity import Identity
 
@@ -31,6 +43,18 @@ __all__ = [
     "open_installation",
     "open_node",
 ]
+
+#: What puts right what was spent, in a database that was restored.
+PUT_RIGHT = (
+    grants.put_right,
+    budgets.put_right,
+    ledgers.put_right,
+    rules.put_right,
+    intersections.put_right,
+    key_hosts.put_right,
+    rounds.put_right,
+)
+QUARANTINE, QUARANTINE_SIZE = NodeSettings().quarantine, NodeSettings().quarantine_size
 
 
 def open_node(
@@ -44,6 +68,10 @@ def open_node(
     contents_url: str | None = None,
     jobs: str = "local:",
     clock: Clock | None = None,
+    gate: Gate | None = None,
+    plan_processes: PlanProcesses | None = None,
+    quarantine: float = QUARANTINE,
+    quarantine_size: int = QUARANTINE_SIZE,
 ) -> Node:
     """A node whose state is in ``home``, its tables up to date, not started.
 
@@ -57,13 +85,17 @@ def open_node(
         database_url: PostgreSQL or SQLite URL; SQLite inside ``home`` when None.
         contents_url: where contents are (:mod:`grid.storage.blobs.registry`); files inside ``home`` when None.
         jobs: URL of the queue of background work (:mod:`grid.concurrency.job_queues`).
+        gate: whether what strangers bring may run here; only where it is confined, by default.
+        plan_processes: where it checks and runs plans.
+        quarantine: seconds that deleted contents wait. quarantine_size: bytes of those that somebody deleted.
 
     Raises :class:`InvalidConfig` for a URL of these that is none, :class:`Unavailable` when it cannot be reached,
     and a refusal if database, contents and home do not belong together (:meth:`Installation.check`).
     """
     kind = app_of(kind).kind if isinstance(kind, str) else kind
+    check_finished(home)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    clock = clock or SystemClock()
+    clock = clock or SteadyClock()
     queue = open_jobs(jobs, clock)
     installation = open_installation(kind.name, home, database_url, contents_url, clock)
     identity, database = installation.identity, installation.database
@@ -75,6 +107,12 @@ def open_node(
         database.close()
         raise
     installation.contents.sweep()
+    contents = CheckedContents(installation.contents, database, clock)
+    log = AuditLog(identity, database, home, contents, clock)
+    installation.vouched, installation.checkpoints_moved = lambda: log.vouched, log.begin_file_anew
+    waits = installation.contents.quarantine
+    if waits is not None:
+        waits.grace, waits.most = quarantine, quarantine_size
     return Node(
         kind,
         home,
@@ -82,11 +120,13 @@ def open_node(
         [partial(InstallationService, installation=installation), *services],
         identity=identity,
         database=database,
-        contents=installation.contents,
-        journal=AuditLog(identity, database, home, clock),
+        contents=contents,
+        journal=log,
         jobs=queue,
         clock=clock,
         address=address,
+        gate=gate,
+        plan_processes=plan_processes,
     )
 
 
@@ -101,6 +141,7 @@ def open_installation(
         Database(database_url or f"sqlite:///{home / 'node.db'}"),
         open_contents(home, contents_url),
         clock or SystemClock(),
+        PUT_RIGHT,
     )
 
 
@@ -123,6 +164,8 @@ def inspect_installation(kind: str, home: Path, database_url: str | None, conten
         elif not installation.is_current():
             return "not claimed yet: that is done when the tables are brought up to date"
         installation.check()
+        if installation.knows_restores():
+            installation.check_waiting()
         row = installation.row()
         if row is None or row.epoch == 0:
             return "not claimed yet: that is done at the first start"
@@ -148,7 +191,7 @@ def adopt_installation(
             return None
         quarantine = home / "quarantine" / time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(clock.now()))
         done = adopt(installation, quarantine)
-        log = AuditLog(installation.identity, database, home, clock)
+        log = AuditLog(installation.identity, database, home, installation.contents, clock)
         detail: dict[str, str | int | float | bool] = {
             "reason": done.reason.code,
             "contents": done.contents,

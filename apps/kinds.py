@@ -79,7 +79,14 @@ _ROWS = (
         commands="apps.cli.nodes.associations:NETWORK_COMMANDS",
     ),
     NodeApp(
-        kind=NodeKind(name="domain", has_owner=True, asks="network", accepts=("worker",), needs_address=True),
+        kind=NodeKind(
+            name="domain",
+            has_owner=True,
+            asks="network",
+            accepts=("worker",),
+            participants=("worker",),
+            needs_address=True,
+        ),
         settings="grid.config:DomainSettings",
         build="apps.domain.app:build",
         help="Run a Domain; join it to a Network; decide which Workers join it.",
@@ -93,9 +100,17 @@ _ROWS = (
         build="apps.worker.app:build",
         help="Run a Worker on your data; approve trainings.",
         examples="  grid worker start --domain http://localhost:5001 --data records.csv \\\n"
-        "      --target diagnosis --training 'breast-cancer/*'",
+        "      --target diagnosis --trust domain",
         commands="apps.cli.nodes.worker:WORKER_COMMANDS",
         on_ready="apps.worker.app:join",
+    ),
+    NodeApp(
+        kind=NodeKind(name="key_host"),
+        settings="grid.config:KeyHostSettings",
+        build="apps.key_host.app:build",
+        help="Run a key host; approve policies; see what was granted.",
+        examples="  grid key-host start --port 5003 --home ./keys --name Keys --epochs /media/keys/epochs",
+        commands="apps.cli.nodes.key_host:KEY_HOST_COMMANDS",
     ),
 )
 _BUILT_IN = {row.kind.name: row for row in _ROWS}
@@ -133,11 +148,11 @@ def app_of(kind: str) -> NodeApp:
 @cache
 def _installed() -> dict[str, Any]:
     """Entry points of installed packages, by the kind that they bring."""
-    from importlib.metadata import entry_points
+    from syft_ext.installed import entry_points_of
 
     places = {name: row.build for name, row in _BUILT_IN.items()}
     found: dict[str, Any] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points_of(GROUP):
         if places.setdefault(entry.name, entry.value) != entry.value:
             from syft_ext.errors import InvalidConfig
 

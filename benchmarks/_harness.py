@@ -45,7 +45,7 @@ from demo.processes import NodeProcess
 
 EMAIL, PASSWORD = "owner@bench.example", "correct horse battery staple"
 Buffer = bytes | bytearray | memoryview
-MORE_IS_BETTER = ("reports/s", "× faster")
+MORE_IS_BETTER = ("reports/s", "× faster", "MB per CPU-second")
 """Units in which a target is the least that is asked for. In all others it is the most."""
 
 

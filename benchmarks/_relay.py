@@ -42,11 +42,17 @@ class Relay:
         except OSError:  # the server is gone
             near.close()
             return
-        for source, sink in ((near, far), (far, near)):
-            source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line: queue.Queue[tuple[float, bytes]] = queue.Queue()
-            threading.Thread(target=self._read, args=(source, line), daemon=True).start()
-            threading.Thread(target=self._write, args=(sink, line), daemon=True).start()
+        with near, far:
+            threads = []
+            for source, sink in ((near, far), (far, near)):
+                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                line: queue.Queue[tuple[float, bytes]] = queue.Queue()
+                threads.append(threading.Thread(target=self._read, args=(source, line), daemon=True))
+                threads.append(threading.Thread(target=self._write, args=(sink, line), daemon=True))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
     def _read(self, source: socket.socket, line: queue.Queue[tuple[float, bytes]]) -> None:
         while True:

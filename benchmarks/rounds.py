@@ -52,7 +52,7 @@ def parameters(size: int) -> list[torch.Tensor]:
 
 
 def host(url: str, name: str, size: int, workers: int, cycles: int) -> None:
-    example = parameters(64)
+    example = parameters(size)  # what is hosted must fit its plan
 
     @sy.make_plan
     def training_plan(params=sy.List(example)):  # type: ignore[no-untyped-def]  # a paper-style plan
@@ -61,7 +61,7 @@ def host(url: str, name: str, size: int, workers: int, cycles: int) -> None:
     client = sy.ModelCentricFLClient(address=url, secure=False)
     client.connect()
     client.host_federated_training(
-        model=parameters(size),
+        model=example,
         client_plans={"training_plan": training_plan},
         client_protocols={},
         server_averaging_plan=None,
@@ -150,7 +150,9 @@ def main() -> None:
     for column in ("payload", "workers", "peak RSS", "÷ payload"):
         memory.add_column(column, justify="right")
     with domain() as node:
-        sy.login(node.url, EMAIL, PASSWORD)
+        owner = sy.login(node.url, EMAIL, PASSWORD)
+        assert isinstance(owner, sy.DomainClient)
+        owner.policy.set(participation="open")  # the crowd has no accounts
         for size, cycles in ((1_000_000, 8),) if quick else ((1_000_000, 40), (large, 8)):
             times = rounds(node, size, cycles)
             with FloorServer(2, size, cycles) as server:

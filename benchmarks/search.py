@@ -44,6 +44,8 @@ from grid.accounts.tables import User
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
 from grid.catalogue.objects import ObjectManager
+from grid.catalogue.schemas import lineage_of
+from grid.statistics.guarded.desk import GuardedDesk
 from syft_ext.messages.datasets import Asset, Column, CreateDataset, PublishStatistics
 from syft_ext.messages.network import ListDomains, RequestAssociation
 from syft_ext.messages.objects import PutObject
@@ -80,7 +82,7 @@ def fill(home: Path, name: str, assets: int) -> None:
         return viewer
 
     objects, datasets = (kind(node.db, node.blobs, node.clock) for kind in (ObjectManager, DatasetManager))
-    derived = DerivedManager(node.db, node.blobs, datasets)
+    derived = DerivedManager(node, datasets, GuardedDesk(node, lineage_of))
     content = content_of({column: np.arange(100.0) for column in COLUMNS}, {}, "t")
     stored = objects.put(viewer, PutObject(kind="tensors"), content.pieces())
     schema = [Column(name=column, unit="unit", description=f"the {column} of a visit") for column in COLUMNS]
@@ -177,7 +179,7 @@ def main() -> None:
     parser.add_argument("--domains", type=int, default=20)
     parser.add_argument("--assets", type=int, default=500)
     parser.add_argument("--searches", type=int, default=200)
-    arguments = parse(parser, domains=3, assets=20, searches=20)
+    arguments = parse(parser, domains=3, assets=20, searches=10)
     target = TARGET if (arguments.domains, arguments.assets) == FULL_SIZE else None
     size = f"{arguments.domains} Domains × {arguments.assets} assets"
     quiet_login()

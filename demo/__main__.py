@@ -19,13 +19,17 @@ from rich.console import Console
 from torch import nn
 
 import syft_ext as sy
+from demo.confidential import run_confidential
+from demo.consent import approve, refuse_mallory
 from demo.data import Study, breast_cancer, digits
 from demo.hospitals import HOSPITALS, SCIENTIST, Scene
 from demo.models import CNN, MLP, accuracy, train_locally, training_step
 from demo.outcome import Outcome, as_json, plot, show
+from demo.peers import run_peers
 
 #: study, model, learning rate, batch size, passes over the data in each round
 RUNS = ((breast_cancer, MLP, 0.2, 16, 4), (digits, CNN, 0.2, 32, 2))
+ROUNDS, CONFIDENTIAL_ROUNDS, PEER_ROUNDS = 20, 5, 10
 MODEL_NAMES = {MLP: "MLP", CNN: "CNN"}
 
 
@@ -35,6 +39,18 @@ def main() -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the nodes are stopped, too
     begun = time.perf_counter()
+    if options.confidential:
+        with folder_of(options) as folder:
+            found = run_confidential(console, folder, options.rounds or CONFIDENTIAL_ROUNDS)
+        if options.json:
+            print(json.dumps(found))
+        return
+    if options.peers:
+        with folder_of(options) as folder:
+            met = run_peers(console, folder, options.rounds or PEER_ROUNDS)
+        if options.json:
+            print(json.dumps(met))
+        return
     with folder_of(options) as folder:
         os.environ["GRID_USER_HOME"] = str(folder / "user")  # the demonstration's logins are not yours
         console.rule("[bold]Grid: learning from data that never leaves its owner")
@@ -48,7 +64,7 @@ def main() -> None:
             for make_study, model_type, lr, batch_size, epochs in RUNS:
                 study = make_study()
                 outcomes.append(
-                    run(console, scene, study, model_type, lr, batch_size, epochs, options.rounds)
+                    run(console, scene, study, model_type, lr, batch_size, epochs, options.rounds or ROUNDS)
                 )
                 if len(outcomes) == 1:
                     console.print(f"[dim]First result after {time.perf_counter() - begun:.0f} s.[/dim]")
@@ -65,12 +81,27 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./grid-demo", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="federated rounds on each dataset (20)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"federated rounds on each dataset ({ROUNDS}; with --confidential {CONFIDENTIAL_ROUNDS},"
+        f" with --peers {PEER_ROUNDS})",
+    )
+    parser.add_argument(
+        "--confidential",
+        action="store_true",
+        help="key hosts, sealed updates, a confidential worker; and an operator who cheats",
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="a Domain that nobody can connect to, a Python peer, and a browser where Chromium is installed",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the nodes up and say where to look")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="where the plot goes (demo-out)")
     options = parser.parse_args()
-    if options.rounds < 1:
+    if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options
 
@@ -121,11 +152,12 @@ def run(
     assert isinstance(domain, sy.DomainClient)
     client = sy.ModelCentricFLClient(address=host.domain_address, secure=False)
     client.connect()
-    client.host_federated_training(
+    training = client.host_federated_training(
         model=model,
         client_plans={"training_plan": plan},
         client_protocols={},
         server_averaging_plan=None,
+        inputs=study.inputs(),
         client_config={
             "name": study.name,
             "version": "1.0",
@@ -141,8 +173,18 @@ def run(
             "max_workers": len(study.parts),
             "weighting": "samples",
         },
+        reason=f"a study of {study.title}",
+        wait=False,
     )
-    console.print(f"Hosted at {host.domain_name}; four Workers join, two of each hospital …")
+    console.print(f"Hosted at {host.domain_name}, where it waits for the hospital's reviewer.")
+
+    # -- the hospital's reviewer -------------------------------------------------------------------
+    approve(console, scene, study)
+    if study.columns:
+        refuse_mallory(console, scene, study, batch_size)
+    sy.login(host.domain_address, SCIENTIST, scene.password)
+    training.wait()
+    console.print("Approved, it begins by itself; four Workers join, two of each hospital …")
 
     # -- the data owners' Workers ------------------------------------------------------------------
     scene.send_workers(study, host.domain_address)
@@ -193,7 +235,9 @@ def trace(model: nn.Module, study: Study, batch_size: int) -> sy.Plan:
     example_x, example_y = study.test.x[:batch_size], study.test.y[:batch_size]
 
     @sy.make_plan
-    def training_plan(xs=example_x, ys=example_y, lr=torch.tensor(0.1), params=sy.List(model.parameters())):  # type: ignore[no-untyped-def]  # the paper's style: examples as defaults
+    def training_plan(  # type: ignore[no-untyped-def]  # the paper's style: examples as defaults
+        xs=sy.Batch(example_x), ys=sy.Target(example_y), lr=sy.Option(0.1), params=sy.Param(model)
+    ):
         return step(xs, ys, lr, params)
 
     return training_plan

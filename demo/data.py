@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn import datasets
 
+import syft_ext as sy
+
 __all__ = ["Part", "Study", "breast_cancer", "digits"]
 
 Array = NDArray[Any]
@@ -58,6 +60,17 @@ class Study:
     def everything(self) -> Part:
         return join(self.parts)
 
+    def inputs(self) -> sy.TableInputs | sy.ArrayInputs:
+        """What a model of it takes: columns by name, or pictures; classes by word."""
+        label = sy.CategoryColumn(name="label", categories=[str(number) for number in range(self.classes)])
+        if not self.columns:
+            shape = list(self.test.x.shape[1:])
+            return sy.ArrayInputs(shape=shape, low=0, high=1, label=label)
+        columns: list[sy.NumberColumn | sy.CategoryColumn] = [
+            sy.NumberColumn(name=name, low=low, high=high) for name, low, high in self.columns
+        ]
+        return sy.TableInputs(columns=columns, label=label)
+
 
 def join(parts: tuple[Part, ...]) -> Part:
     return Part(torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts]))
@@ -83,6 +96,9 @@ def breast_cancer(seed: int = 7) -> Study:
     for, and is no evidence of how much it gains elsewhere.
     """
     data = datasets.load_breast_cancer()
+    single = data.data.astype(
+        np.float32
+    )  # as hospitals have the rows: ranges in 64 bits would leave some out
     test, train = _hold_out(len(data.target), seed)
     feature = list(data.feature_names).index("mean smoothness")
     ranked = train[np.argsort(data.data[train, feature], kind="stable")]
@@ -100,7 +116,7 @@ def breast_cancer(seed: int = 7) -> Study:
         classes=2,
         columns=tuple(
             (str(name), float(low_), float(high_))
-            for name, low_, high_ in zip(data.feature_names, data.data.min(0), data.data.max(0), strict=True)
+            for name, low_, high_ in zip(data.feature_names, single.min(0), single.max(0), strict=True)
         ),
         split="by outline: North has the even nuclei, South the uneven",
     )

@@ -17,10 +17,12 @@ from demo.data import Part, Study
 from demo.processes import NodeProcess
 from syft_ext.messages.network import AcceptAssociation, ListAssociations, RequestAssociation
 
-__all__ = ["HOSPITALS", "SCIENTIST", "Scene"]
+__all__ = ["HOSPITALS", "MALLORY", "OFFICER", "SCIENTIST", "Scene"]
 
 HOSPITALS = ("North", "South")
 SCIENTIST = "scientist@lab.example"
+OFFICER = "officer@north.example"
+MALLORY = "mallory@elsewhere.example"
 
 
 class Scene:
@@ -53,15 +55,25 @@ class Scene:
         return sy.login(url[name], owner_of(name), self.password)
 
     def open_for_business(self) -> None:
-        """Accounts for the scientist, and both Domains associated with the Network."""
+        """Accounts for the scientist, North's reviewer and somebody with other plans; both Domains associated with
+        the Network."""
         registry = self.owner("Registry")
         registry.users.create(email=SCIENTIST, password=self.password)
         for name in HOSPITALS:
             domain = self.owner(name)
             domain.users.create(email=SCIENTIST, password=self.password)
             domain.call(RequestAssociation(address=self.network.url))
+        north = self.owner(HOSPITALS[0])
+        north.users.create(email=OFFICER, password=self.password, role="Compliance Officer")
+        north.users.create(email=MALLORY, password=self.password)
         for request in registry.call(ListAssociations(status="pending")).associations:
             registry.call(AcceptAssociation(association_id=request.association_id))
+
+    def at_north(self, email: str) -> sy.DomainClient:
+        """A client of the hosting Domain, logged in as ``email``."""
+        client = sy.login(self.domains[0].url, email, self.password)
+        assert isinstance(client, sy.DomainClient)
+        return client
 
     def publish(self, study: Study) -> None:
         """Each hospital tells what it has: name, description, columns, tags, made-up rows. No real row."""
@@ -107,7 +119,8 @@ class Scene:
             # The same order of the data in every run: whoever repeats the demonstration sees the same model.
             [
                 *arguments,
-                *("--target", "label", "--trainings", f"{study.name}/*", "--shuffle-seed", str(index + 1)),
+                *("--trainings", f"{study.name}/*", "--trust", "domain"),
+                *("--shuffle-seed", str(index + 1)),
             ],
         )
 
@@ -163,5 +176,9 @@ def write_part(study: Study, part: Part, folder: Path) -> Path:
         writer = csv.writer(file)
         writer.writerow([*(column[0] for column in study.columns), "label"])
         rows: Sequence[Sequence[float]] = part.x.tolist()
-        writer.writerows([*row, int(label)] for row, label in zip(rows, part.y.tolist(), strict=True))
+        # With the digits that were measured, and not those that single precision adds: ranges are declared.
+        writer.writerows(
+            [*(f"{value:.7g}" for value in row), int(label)]
+            for row, label in zip(rows, part.y.tolist(), strict=True)
+        )
     return path

@@ -40,7 +40,7 @@ class NodeProcess:
         *,
         environment: Mapping[str, str] | None = None,
         log_file: Path | None = None,
-        timeout: float = 60.0,
+        timeout: float = 240.0,
     ) -> None:
         self.kind, self.home = kind, home
         self.log: deque[str] = deque(maxlen=400)

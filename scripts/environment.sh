@@ -34,8 +34,7 @@ environment() {
         stamp=$venv/.grid-$extra-$wanted
         if [ ! -e "$stamp" ]; then
             echo "Installing Grid with its $extra extra (the first time takes a minute or two) …" >&2
-            # torch first and alone: asked for through another package, pip takes gigabytes of CUDA libraries.
-            "$python" -m pip install -qq "torch==2.13.*" || return 1
+            PYTHON=$python "$root/scripts/install-torch" -qq || return 1
             "$python" -m pip install -qq --editable "$root[$extra]" || return 1
             touch "$stamp"
         fi

@@ -7,9 +7,13 @@ SQLite file is copied and the PostgreSQL database emptied, so a fresh one costs 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
+import signal
+import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,18 +21,44 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from grid import schema
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
+from tests import seeds
+from tests.quick_nodes import have_cheap_passwords, have_quick_tables
 from tests.user_folder import fresh_user
+from tests.warm_hosts import have_warm_hosts
 
 gc.disable()  # until everything is imported
-settings.register_profile("loaded machines", deadline=None)
+# jsonschema, and so nbformat, would read it for addresses in schemas, of which there are none: six seconds.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+# Neither how long an example takes is a fault, nor how long it takes to draw one.
+settings.register_profile(
+    "loaded machines",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=not seeds.OTHERWISE,
+)
 settings.load_profile("loaded machines")
 SERVER = os.environ.get("GRID_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that takes no user's folder of its own (``own_folder``) shares one with others, and never has that of
+    whoever runs the tests."""
+    config.pluginmanager.register(seeds)
+    have_cheap_passwords()
+    have_quick_tables()
+    have_warm_hosts()
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # of a run in the background; its nodes would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["GRID_USER_HOME"] = folder = tempfile.mkdtemp(prefix="grid-test-user-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +74,7 @@ def pytest_collection_finish() -> None:
 
 
 def _administer(statement: sql.Composed) -> None:
-    with psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=60) as connection:
         connection.execute(statement)
 
 

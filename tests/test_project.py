@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from setuptools import find_packages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +25,7 @@ def test_setup_cfg_lists_every_package() -> None:
 
 
 def test_documents_name_only_files_that_exist() -> None:
-    documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
+    documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/threat-model.md"]
     documents += [str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "adr").glob("*.md")]
     for document in documents:
         text = (ROOT / document).read_text()
@@ -50,4 +52,25 @@ def test_every_tool_of_ci_is_in_the_test_extra() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     extra = {line.partition(">")[0] for line in config["options.extras_require"]["test"].split()}
-    assert {"ruff", "mypy", "import-linter", "typos", "pre-commit"} <= extra
+    assert {"ruff", "mypy", "import-linter", "typos", "pre-commit", "cyclonedx-bom"} <= extra
+
+
+def test_the_images_install_exact_releases_by_their_hashes() -> None:
+    """All that setup.cfg asks for is locked, in a release that its range allows, and each lock has a hash."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    asked = config["options"]["install_requires"] + config["options.extras_require"]["data"]
+    blocks = re.split(r"^(?=[\w.-]+==)", (ROOT / "image.lock").read_text(), flags=re.MULTILINE)[1:]
+    locked = {}
+    for block in blocks:
+        name, _, version = block.split()[0].partition("==")
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", block), f"{name} has no hash"
+        locked[name] = version
+    for line in filter(None, asked.splitlines()):
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), f"{line}: see scripts/lock"
+    docker = (ROOT / "Dockerfile").read_text()
+    installs = re.findall(r"pip install ([^&;]*)", docker.replace("\\\n", " "))
+    # Those of the lock (without torch where its index cannot be reached, or with it), and of Grid itself.
+    assert len(installs) == 3 and all("--no-deps" in each for each in installs)
+    assert all("--require-hashes" in each for each in installs[:2])

@@ -1,4 +1,4 @@
-"""Which node a command talks to, and as whom: a logged-in user, or the owner of a Worker's home."""
+"""Which node a command talks to, and as whom: a logged-in user, or the owner of a node's home."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
     from syft_ext.transport import Connection
 
-__all__ = ["open_client", "open_worker", "url_option"]
+__all__ = ["open_client", "open_own_node", "url_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,8 +59,8 @@ def _only_session(kinds: tuple[str, ...]) -> str:
     raise click.UsageError(f"you are logged in to more than one {what} ({listed}): give --url")
 
 
-def open_worker(home: Path) -> Connection:
-    """A connection to the Worker that runs in ``home``, as its owner: signed with the Worker's own key."""
+def open_own_node(home: Path) -> Connection:
+    """A connection to the node without accounts that runs in ``home``, as its owner: signed with its own key."""
     from syft_ext.errors import NotFound
     from syft_ext.identity import Identity
     from syft_ext.transport import Connection, open_transport
@@ -68,8 +68,8 @@ def open_worker(home: Path) -> Connection:
     try:
         url = (home / URL_FILE).read_text().strip()
     except OSError:
-        raise NotFound(f"no Worker has run in {home}") from None
+        raise NotFound(f"no node has run in {home}") from None
     if not (home / "node.key").exists():
-        raise NotFound(f"{home} is no home of a Worker")
+        raise NotFound(f"{home} is no home of a node")
     identity = Identity.load_or_create(home / "node.key")
     return Connection(open_transport(url), identity, node_key=identity.verify_key)

@@ -1,8 +1,8 @@
 """Which commands there are: found without importing them, so that ``grid --help`` is instant.
 
-A command is named, with the line that ``grid --help`` shows, in ``COMMANDS`` of the file in ``apps/cli/commands``
-that defines it under its own name. A package brings one by an entry point of the group ``grid.commands``, whose
-object is a click command; and each kind of node has one (:mod:`apps.kinds`).
+A command is named, with the line that ``grid --help`` shows, in ``COMMANDS`` of the file in ``apps/cli/commands``,
+or in a folder below, that defines it under its own name. A package brings one by an entry point of the group
+``grid.commands``, whose object is a click command; and each kind of node has one (:mod:`apps.kinds`).
 """
 
 from __future__ import annotations
@@ -37,15 +37,19 @@ class CommandPlace:
 @cache
 def _own() -> dict[str, CommandPlace]:
     found: dict[str, CommandPlace] = {}
-    for file in sorted(_FOLDER.glob("*.py")):
+    for file in sorted(_FOLDER.rglob("*.py")):
         declared = _DECLARATION.search(file.read_text())
         if declared is None:
             continue
         for name, line in ast.literal_eval(declared[1]).items():
             if name in found:
                 raise RuntimeError(f"two files declare the command {name}")
-            found[name] = CommandPlace(f"{__package__}.commands.{file.stem}", line)
+            found[name] = CommandPlace(_module(file), line)
     return dict(sorted(found.items()))
+
+
+def _module(file: Path) -> str:
+    return ".".join((f"{__package__}.commands", *file.relative_to(_FOLDER).with_suffix("").parts))
 
 
 @cache
@@ -57,10 +61,10 @@ def node_commands() -> dict[str, str]:
 @cache
 def _installed() -> dict[str, Any]:
     """Entry points of installed packages, by the name of their command."""
-    from importlib.metadata import entry_points
+    from syft_ext.installed import entry_points_of
 
     found: dict[str, Any] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points_of(GROUP):
         before = found.setdefault(entry.name, entry)
         if entry.name in _own() or entry.name in node_commands() or before.value != entry.value:
             raise click.ClickException(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,9 +23,13 @@ Examples:
   grid worker start --domain http://localhost:5001 --data records.csv --target diagnosis
   grid login http://localhost:5000
   grid search breast cancer
+
+\b
+Tab completion: eval "$(grid completion bash)" (or zsh, fish).
+
 \b
 Exit codes:
-  0 done   1 failed   2 wrong usage   3 not logged in or not allowed
+  0 done   1 failed   2 wrong usage, or a name that several have   3 not logged in or not allowed
   4 not found   5 conflict   6 a node cannot be reached   7 `grid doctor` found something
 """
 
@@ -73,11 +78,24 @@ def _prepare(arguments: list[str]) -> None:
         patch()
 
 
+def _show(error: click.ClickException) -> None:
+    """As click does; its message may name what a node said of itself."""
+    from apps.cli.output import say
+    from syft_ext.readable import readable
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help, which is of lines
+        error.show()
+        return
+    shown, message = io.StringIO(), error.format_message()
+    error.show(file=shown)
+    say(shown.getvalue().rstrip("\n").replace(message, readable(message)), lines=True, err=True)
+
+
 def _run(command: Callable[..., Any], arguments: list[str]) -> int:
     try:
         answer = command(arguments, prog_name="grid", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

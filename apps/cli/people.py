@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["PERMISSIONS", "may_option", "session_rows", "user_id_of", "wanted_flags"]
+__all__ = ["PERMISSIONS", "may_option", "session_rows", "user_id_of", "wanted_flags", "with_emails"]
 
 #: The seven permission flags, as people say them.
 PERMISSIONS = (
@@ -38,7 +38,13 @@ def wanted_flags(may: tuple[str, ...], nothing: bool) -> Any:
 
 def user_id_of(client: Any, who: str) -> str:
     """The id of whom ``who`` names: an e-mail address, or an id."""
-    return who if "@" not in who else str(client.users[who.strip().casefold()].id)
+    return str(client.users.id_of(who))
+
+
+def with_emails(client: Any, rows: list[dict[str, Any]], field: str = "user_id") -> list[dict[str, Any]]:
+    """The rows, each with a ``user``: the e-mail address of whom ``field`` names, where it may be known."""
+    known = client.users.addresses() if rows else {}
+    return [{"user": known.get(row[field], row[field]), **row} for row in rows]
 
 
 def session_rows(sessions: Any) -> list[dict[str, Any]]:

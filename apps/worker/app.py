@@ -6,16 +6,22 @@ from functools import partial
 from pathlib import Path
 
 from apps.assembly import open_node
+from grid.audit.archiving import Kept
 from grid.audit.service import AuditService
 from grid.config import WorkerSettings
-from grid.network.associations import AssociationService, opener
+from grid.network.associations import AssociationService
 from grid.network.requester import RequesterService
 from grid.node import Node
+from grid.node.confinement import ConfinementService
 from grid.node.housekeeping import HousekeepingService
 from grid.node.metadata import MetadataService
+from grid.node.operator import OperatorService
+from grid.outgoing.dialer import GuardedOpener
+from grid.outgoing.policy import OutgoingPolicy
+from grid.upkeep.service import UpkeepService
 from grid.worker.daemon import TrainingService
-from grid.worker.operator import OperatorService
 from grid.worker.service import WorkerService
+from syft_ext.confinement.gate import Gate
 
 __all__ = ["build", "join"]
 
@@ -31,13 +37,15 @@ def build(home: Path, settings: WorkerSettings) -> Node:
         settings.name,
         [
             MetadataService,
+            ConfinementService,
+            partial(UpkeepService, settings=settings),
             HousekeepingService,
-            AuditService,
+            partial(AuditService, kept=Kept(settings.audit_kept, settings.audit_age)),
             OperatorService,
             partial(
                 AssociationService,
                 offline_after=MISSED * settings.heartbeat_interval,
-                opener=opener(settings.ca_file),
+                outgoing=GuardedOpener(OutgoingPolicy.of(settings), ca_file=settings.ca_file),
             ),
             partial(RequesterService, interval=settings.heartbeat_interval),
             partial(TrainingService, settings=settings),
@@ -46,6 +54,9 @@ def build(home: Path, settings: WorkerSettings) -> Node:
         address=settings.address.rstrip("/"),
         database_url=settings.database_url or None,
         contents_url=settings.contents or None,
+        quarantine=settings.quarantine,
+        quarantine_size=settings.quarantine_size,
+        gate=Gate(permissive=settings.sandbox == "permissive"),
     )
 
 

@@ -29,6 +29,7 @@ class NodeKind:
         accepts: the kinds that may ask it.
         presents: of those, the kind that its users see, search and send messages to through it. It must be
             reachable; the others may join without an address.
+        participants: of those, the kinds that take part in trainings here.
         needs_address: whether it is no use to the node that it asks when it cannot be reached there.
     """
 
@@ -37,6 +38,7 @@ class NodeKind:
     asks: str = ""
     accepts: tuple[str, ...] = ()
     presents: str = ""
+    participants: tuple[str, ...] = ()
     needs_address: bool = False
 
     def __post_init__(self) -> None:
@@ -44,6 +46,8 @@ class NodeKind:
             raise ValueError(f"{self.name!r} is no name of a kind of node")
         if self.presents and self.presents not in self.accepts:
             raise ValueError(f"a {self.name} presents {self.presents} nodes, which it does not accept")
+        if not set(self.participants) <= set(self.accepts):
+            raise ValueError(f"nodes take part in trainings at a {self.name} that it does not accept")
 
     @property
     def title(self) -> str:

@@ -20,21 +20,44 @@ from syft_ext._version import __version__
 from syft_ext.pointers.install import install as _install
 
 if TYPE_CHECKING:
-    from syft_ext import errors
+    from syft_ext import dp, errors, vertical
     from syft_ext.client.trainings import Training
+    from syft_ext.confidential.policy import ConfidentialPolicy
+    from syft_ext.confidential.trust import Trust
+    from syft_ext.encrypted.context import EncryptionKeys, PublicContext
+    from syft_ext.encrypted.values import BFVVector, CKKSTensor, CKKSVector
     from syft_ext.errors import GridError, NotLoggedIn
     from syft_ext.federated import FLClient, FLJob, ModelCentricFLClient, Parameters
+    from syft_ext.federated.encrypted_hosting import EncryptedSums
+    from syft_ext.federated.inputs import declare_inputs
+    from syft_ext.federated.joining import join
     from syft_ext.identity import Identity
+    from syft_ext.messages.training_inputs import ArrayInputs, CategoryColumn, NumberColumn, TableInputs
+    from syft_ext.messages.training_reviews import WorkerBounds
+    from syft_ext.mpc.local_session import LocalSession
+    from syft_ext.mpc.shares import ReplicatedSharedTensor, ShareTensor
     from syft_ext.nodes.domain import DomainClient
+    from syft_ext.nodes.intersection import TableSide, intersect
     from syft_ext.nodes.login import connect, login, logout
+    from syft_ext.nodes.mpc_tensor import MPCTensor
     from syft_ext.nodes.network import NetworkClient
+    from syft_ext.nodes.shared_session import Session, SessionManager
     from syft_ext.plans import (
         ROOT_CLIENT,
+        Batch,
+        Buffer,
         Int,
         List,
         Module,
+        Noise,
+        Option,
+        Param,
         Plan,
+        Seed,
+        State,
+        Target,
         TraceError,
+        TraceWarning,
         make_plan,
         set_remote_model_params,
         trace,
@@ -50,7 +73,19 @@ if TYPE_CHECKING:
     from syft_ext.statistics.analyze import analyze
 
 _HOME = {
+    **dict.fromkeys(
+        ("Batch", "Buffer", "Noise", "Option", "Param", "Seed", "State", "Target", "TraceWarning"),
+        "syft_ext.plans",
+    ),
+    "ArrayInputs": "syft_ext.messages.training_inputs",
+    "BFVVector": "syft_ext.encrypted.values",
+    "CKKSTensor": "syft_ext.encrypted.values",
+    "CKKSVector": "syft_ext.encrypted.values",
+    "CategoryColumn": "syft_ext.messages.training_inputs",
+    "ConfidentialPolicy": "syft_ext.confidential.policy",
     "DomainClient": "syft_ext.nodes.domain",
+    "EncryptedSums": "syft_ext.federated.encrypted_hosting",
+    "EncryptionKeys": "syft_ext.encrypted.context",
     "FLClient": "syft_ext.federated",
     "FLJob": "syft_ext.federated",
     "GridError": "syft_ext.errors",
@@ -62,20 +97,36 @@ _HOME = {
     "Module": "syft_ext.plans",
     "NetworkClient": "syft_ext.nodes.network",
     "NotLoggedIn": "syft_ext.errors",
+    "NumberColumn": "syft_ext.messages.training_inputs",
     "Optims": "syft_ext.pointers.optims",
     "Parameters": "syft_ext.federated",
     "Plan": "syft_ext.plans",
+    "PublicContext": "syft_ext.encrypted.context",
     "ROOT_CLIENT": "syft_ext.plans",
     "RemoteDict": "syft_ext.pointers.containers",
     "RemoteList": "syft_ext.pointers.containers",
     "RemoteTable": "syft_ext.pointers.containers",
     "RemoteTensor": "syft_ext.pointers.tensor",
+    "LocalSession": "syft_ext.mpc.local_session",
+    "MPCTensor": "syft_ext.nodes.mpc_tensor",
+    "ReplicatedSharedTensor": "syft_ext.mpc.shares",
+    "ShareTensor": "syft_ext.mpc.shares",
+    "Session": "syft_ext.nodes.shared_session",
+    "SessionManager": "syft_ext.nodes.shared_session",
+    "TableInputs": "syft_ext.messages.training_inputs",
+    "TableSide": "syft_ext.nodes.intersection",
     "TraceError": "syft_ext.plans",
     "Training": "syft_ext.client.trainings",
+    "Trust": "syft_ext.confidential.trust",
+    "WorkerBounds": "syft_ext.messages.training_reviews",
     "analyze": "syft_ext.statistics.analyze",
     "connect": "syft_ext.nodes.login",
     "credentials": "syft_ext.profile",
+    "declare_inputs": "syft_ext.federated.inputs",
+    "dp": "syft_ext",
     "errors": "syft_ext",
+    "intersect": "syft_ext.nodes.intersection",
+    "join": "syft_ext.federated.joining",
     "forget_node": "syft_ext.profile.known_nodes",
     "known_nodes": "syft_ext.profile.known_nodes",
     "login": "syft_ext.nodes.login",
@@ -85,39 +136,73 @@ _HOME = {
     "send": "syft_ext.pointers.sending",
     "set_remote_model_params": "syft_ext.plans",
     "trace": "syft_ext.plans",
+    "vertical": "syft_ext",
 }
 
-_MODULES = frozenset({"credentials", "errors"})
+_MODULES = frozenset({"credentials", "dp", "errors", "vertical"})
 
 __all__ = [
     "ROOT_CLIENT",
+    "ArrayInputs",
+    "BFVVector",
+    "Batch",
+    "Buffer",
+    "CKKSTensor",
+    "CKKSVector",
+    "CategoryColumn",
+    "ConfidentialPolicy",
     "DomainClient",
+    "EncryptedSums",
+    "EncryptionKeys",
     "FLClient",
     "FLJob",
     "GridError",
     "Identity",
     "Int",
     "List",
+    "LocalSession",
     "Location",
+    "MPCTensor",
     "ModelCentricFLClient",
     "Module",
     "NetworkClient",
+    "Noise",
     "NotLoggedIn",
+    "NumberColumn",
     "Optims",
+    "Option",
+    "Param",
     "Parameters",
     "Plan",
+    "PublicContext",
     "RemoteDict",
     "RemoteList",
     "RemoteTable",
     "RemoteTensor",
+    "ReplicatedSharedTensor",
+    "Seed",
+    "Session",
+    "SessionManager",
+    "ShareTensor",
+    "State",
+    "TableInputs",
+    "TableSide",
+    "Target",
     "TraceError",
+    "TraceWarning",
     "Training",
+    "Trust",
+    "WorkerBounds",
     "__version__",
     "analyze",
     "connect",
     "credentials",
+    "declare_inputs",
+    "dp",
     "errors",
     "forget_node",
+    "intersect",
+    "join",
     "known_nodes",
     "login",
     "logout",
@@ -126,6 +211,7 @@ __all__ = [
     "send",
     "set_remote_model_params",
     "trace",
+    "vertical",
 ]
 
 

@@ -35,11 +35,16 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, path: Path) -> Identity:
-        """Read the key at ``path``, or make one there that only its owner can read."""
+        """Read the key at ``path``, or make one there that only its owner can read.
+
+        Raises :class:`BadRequest` when something else is there.
+        """
         try:
             return cls(SigningKey(bytes.fromhex(path.read_text().strip())))
         except FileNotFoundError:
             pass
+        except ValueError as error:
+            raise BadRequest(f"{path} holds no key") from error
         path.parent.mkdir(parents=True, exist_ok=True)
         identity = cls.generate()
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -67,6 +72,11 @@ class Identity:
     def derive_secret(self, purpose: str) -> bytes:
         """32 bytes that only the holder of this key can compute, one value per ``purpose``."""
         return blake3.blake3(bytes(self._signing_key), derive_key_context=f"grid 2026-11 {purpose}").digest()
+
+    def agreement_key(self) -> bytes:
+        """The private X25519 key that belongs to this signing key (RFC 7748), 32 bytes: others seal to the public
+        half, which they make of the verify key. Never leaves the process."""
+        return bytes(self._signing_key.to_curve25519_private_key())
 
     def private_pem(self) -> bytes:
         """The key in PKCS #8, for libraries that sign tokens (RFC 8410). Never leaves the process."""

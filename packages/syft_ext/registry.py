@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
 from syft_ext.errors import GridError, InvalidConfig
+from syft_ext.installed import entry_points_of
 
 __all__ = ["Registry"]
 
@@ -49,9 +50,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All names that there are now: Grid's own first."""
-        return list(
-            dict.fromkeys([*self._builtin, *(point.name for point in entry_points(group=self._group))])
-        )
+        return list(dict.fromkeys([*self._builtin, *(point.name for point in entry_points_of(self._group))]))
 
     def find(self, name: str) -> T:
         """The implementation of this name.
@@ -68,7 +67,7 @@ class Registry(Generic[T]):
         return found
 
     def _make(self, name: str) -> T:
-        points = list(entry_points(group=self._group, name=name))
+        points = [point for point in entry_points_of(self._group) if point.name == name]
         if len(points) + (name in self._builtin) > 1:
             told = ", ".join(f"{point.name} = {point.value}" for point in points)
             raise self._error(f"more than one {self._what} is called {name[:80]!r}: {told}")

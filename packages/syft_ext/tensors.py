@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from syft_ext.errors import InvalidTensors, TooLarge
 
@@ -22,12 +22,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DTYPES",
+    "KINDS",
     "Layout",
+    "TensorKind",
     "TensorSpec",
+    "can_be",
     "decode_tensors",
+    "described",
+    "describing",
+    "dtype_code",
     "encode_tensors",
     "header_size",
     "iter_tensors",
+    "kind_of_dtype",
+    "kinds_metadata",
+    "moving_stretches",
+    "raw_bytes",
     "read_layout",
     "tensor_header",
 ]
@@ -36,6 +46,19 @@ __all__ = [
 # layouts and sums buffers without it, and so stays 200 MB smaller.
 
 MAX_HEADER = 16 << 20
+TensorKind: TypeAlias = Literal["parameter", "statistic", "variance", "counter", "constant"]
+"""What a tensor of a model is, and so what may be done with it (ADR 33):
+
+- ``parameter``: learned by gradients. Clipping, noise and server optimisers are for these, and for no others.
+- ``statistic``: a running statistic of the data (``running_mean``): averaged, nothing else.
+- ``variance``: a statistic that is never below zero (``running_var``).
+- ``counter``: a whole number, of steps say (``num_batches_tracked``): averaged, and rounded once.
+- ``constant``: frozen, a mask, or truth values: no report moves it.
+"""
+KINDS = "grid.kinds"
+"""Name in a file's metadata: a JSON object, kind → names of its tensors; those that it leaves out are what
+:func:`kind_of_dtype` says."""
+_FLOATS = ("F64", "F32", "F16", "BF16")
 #: Name in the format → (name in torch, bytes per element).
 DTYPES: dict[str, tuple[str, int]] = {
     "F64": ("float64", 8),
@@ -58,15 +81,26 @@ def _names() -> dict[Any, str]:
     return {getattr(torch, name): code for code, (name, _) in DTYPES.items()}
 
 
+def dtype_code(dtype: torch.dtype) -> str:
+    """The format's name of a dtype ("F32"). Raises :class:`InvalidTensors` where it has none."""
+    if dtype not in _names():
+        raise InvalidTensors(f"{dtype} cannot be sent")
+    return _names()[dtype]
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, dtype (as in the format: "F32") and shape; ``start``/``stop`` are byte offsets into the data."""
+    """Name, dtype (as in the format: "F32") and shape; ``start``/``stop`` are byte offsets into the data.
+
+    ``kind`` is what the file declares of it: what may be clipped, made noisy or only averaged follows from it.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     start: int
     stop: int
+    kind: TensorKind = "parameter"
 
     @property
     def itemsize(self) -> int:
@@ -142,13 +176,39 @@ def iter_tensors(
     tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> Iterator[memoryview]:
     """The pieces of the tensor file, in order; the data pieces are views on the tensors' own memory."""
-    import torch
-
     yield memoryview(_header(tensors, metadata))
     for tensor in tensors.values():
-        flat = tensor.detach().contiguous().reshape(-1)
-        if flat.numel():
-            yield memoryview(flat.view(torch.uint8).numpy().data).cast("B")
+        if tensor.numel():
+            yield memoryview(raw_bytes(tensor).numpy().data).cast("B")
+
+
+def raw_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements of ``tensor`` in order, as one flat tensor of bytes: a view where they lie so, else a copy."""
+    import torch
+
+    flat = tensor.detach().contiguous().reshape(-1)
+    if flat.stride() != (1,):  # a single element is contiguous to torch whatever its stride, and not viewable
+        flat = flat.as_strided((flat.numel(),), (1,))
+    return flat.view(torch.uint8)
+
+
+def kind_of_dtype(dtype: str) -> TensorKind:
+    """What a tensor is of which nobody says it: floats are learned, whole numbers count, truth values stay."""
+    return "parameter" if dtype in _FLOATS else "constant" if dtype == "BOOL" else "counter"
+
+
+def can_be(kind: TensorKind, dtype: str) -> bool:
+    """Whether a tensor of this dtype can be of this kind: whole numbers are not learned, and of truth values
+    nothing is averaged."""
+    return kind == "constant" or dtype in _FLOATS or (kind == "counter" and dtype != "BOOL")
+
+
+def kinds_metadata(kinds: Mapping[str, TensorKind]) -> dict[str, str]:
+    """The metadata of a file that declare what each of its tensors is."""
+    groups: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        groups.setdefault(kind, []).append(name)
+    return {KINDS: json.dumps(groups, separators=(",", ":"))}
 
 
 def encode_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -180,7 +240,8 @@ def read_layout(prefix: bytes | bytearray | memoryview) -> Layout:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise InvalidTensors("tensor metadata must map strings to strings")
-    specs = tuple(_spec(name, entry) for name, entry in header.items())
+    kinds = _declared_kinds(metadata, header)
+    specs = tuple(_spec(name, entry, kinds.get(name)) for name, entry in header.items())
     _check_contiguous(specs)
     return Layout(specs, end, metadata)
 
@@ -192,7 +253,33 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _spec(name: str, entry: Any) -> TensorSpec:
+def _declared_kinds(metadata: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, TensorKind]:
+    """Name → kind, as the metadata say. Raises :class:`InvalidTensors` for what they cannot mean."""
+    if KINDS not in metadata:
+        return {}
+    try:
+        groups = json.loads(metadata[KINDS], object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise InvalidTensors(f"the metadata {KINDS} are not JSON") from error
+    kinds: dict[str, TensorKind] = {}
+    if not isinstance(groups, dict) or not set(groups) <= set(get_args(TensorKind)):
+        raise InvalidTensors(f"the metadata {KINDS} are not kind → names; kinds: {_ALL_KINDS}")
+    for kind, members in groups.items():
+        if not isinstance(members, list):
+            raise InvalidTensors(f"the metadata {KINDS} are not kind → names; kinds: {_ALL_KINDS}")
+        for name in members:
+            if not isinstance(name, str) or name not in names or name in kinds:
+                raise InvalidTensors(
+                    f"the metadata {KINDS} name {str(name)[:80]!r}, which is no tensor here, or named twice"
+                )
+            kinds[name] = cast(TensorKind, kind)
+    return kinds
+
+
+_ALL_KINDS = ", ".join(get_args(TensorKind))
+
+
+def _spec(name: str, entry: Any, kind: TensorKind | None) -> TensorSpec:
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
@@ -204,7 +291,13 @@ def _spec(name: str, entry: Any) -> TensorSpec:
         raise InvalidTensors(f"tensor {name[:80]!r}: bad shape or offsets")
     if stop - start != math.prod(shape) * DTYPES[dtype][1]:
         raise InvalidTensors(f"tensor {name[:80]!r}: shape and size disagree")
-    return TensorSpec(name, dtype, tuple(shape), start, stop)
+    natural = kind_of_dtype(dtype)
+    if kind is not None and not can_be(kind, dtype):
+        raise InvalidTensors(
+            f"tensor {name[:80]!r}: {DTYPES[dtype][0]} is no {kind}; whole numbers are no parameters",
+            tensor=name[:80],
+        )
+    return TensorSpec(name, dtype, tuple(shape), start, stop, kind or natural)
 
 
 def _check_contiguous(specs: Iterable[TensorSpec]) -> None:
@@ -242,11 +335,85 @@ def _view(view: memoryview, offset: int, spec: TensorSpec) -> torch.Tensor:
 
 
 def _frombuffer(source: memoryview | bytearray, dtype: torch.dtype) -> torch.Tensor:
-    import warnings
-
     import torch
 
-    with warnings.catch_warnings():
-        # torch warns that the buffer is read-only; that is the contract of decode_tensors.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.frombuffer(source, dtype=dtype)
+    if isinstance(source, memoryview) and source.readonly:
+        import numpy
+
+        # torch warns of memory that is read-only, which is the contract of decode_tensors. Filters of warnings are
+        # the whole process's, and other threads change them meanwhile: it is told that the memory is not.
+        return torch.from_numpy(numpy.asarray(_AsWritable(source))).view(dtype)
+    return torch.frombuffer(source, dtype=dtype)
+
+
+class _AsWritable:
+    """Bytes as numpy's array interface, version 3, has them, but for the word that they are read-only."""
+
+    def __init__(self, source: memoryview) -> None:
+        import numpy
+
+        self._source = numpy.frombuffer(source, dtype=numpy.uint8)  # held as long as any view of it
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        interface = self._source.__array_interface__
+        return {**interface, "data": (interface["data"][0], False)}
+
+
+_COLUMNS, _NOTES = "grid.columns", "grid.notes"
+
+
+def describing(columns: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> dict[str, str]:
+    """Metadata of a tensor file: what the values of columns mean, and what of their source is not in it.
+
+    Args:
+        columns: column → ``unit`` and ``categories``, as far as the values tell them of themselves.
+    """
+    found = {}
+    if columns:
+        found[_COLUMNS] = json.dumps({name: dict(each) for name, each in columns.items()})
+    if notes:
+        found[_NOTES] = json.dumps(list(notes))
+    return found
+
+
+def described(metadata: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """What :func:`describing` wrote; strangers write files too: what is not of its form is left out."""
+    try:
+        columns = json.loads(metadata.get(_COLUMNS, "{}"))
+        notes = json.loads(metadata.get(_NOTES, "[]"))
+    except (ValueError, RecursionError):
+        return {}, []
+    if not isinstance(columns, dict) or not isinstance(notes, list):
+        return {}, []
+    found = {str(name): _meaning(each) for name, each in columns.items() if isinstance(each, dict)}
+    return found, [note[:1000] for note in notes[:20] if isinstance(note, str) and "\0" not in note]
+
+
+def _meaning(said: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    unit, words = said.get("unit"), said.get("categories")
+    if isinstance(unit, str) and len(unit) <= 200 and "\0" not in unit:
+        found["unit"] = unit
+    if (
+        isinstance(words, list)
+        and len(words) <= 10_000
+        and all(isinstance(word, str) and len(word) <= 4096 and "\0" not in word for word in words)
+        and len(set(words)) == len(words)
+    ):
+        found["categories"] = words
+    return found
+
+
+def moving_stretches(layout: Layout) -> list[tuple[int, int]]:
+    """First and end byte, in the file, of all that is no constant: the rest is the same in every checkpoint."""
+    found: list[tuple[int, int]] = []
+    for spec in sorted(layout.specs, key=lambda spec: spec.start):
+        first, last = layout.data_offset + spec.start, layout.data_offset + spec.stop
+        if spec.kind == "constant" or first == last:
+            continue
+        if found and found[-1][1] == first:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return found

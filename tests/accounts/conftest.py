@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts.people import House, cheap_hashes
+from tests.accounts.people import House
 
-__all__ = ["cheap_hashes", "house"]
+__all__ = ["house"]
 
 
 @pytest.fixture

@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-import pytest
-from argon2 import PasswordHasher
 
 from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
-from grid.accounts.service import PASSWORDS, SERVICES
+from grid.accounts.service import SERVICES
 from grid.dashboard.service import DashboardService, data_section
 from grid.node import Node, Service
 from grid.node.metadata import MetadataService
 from syft_ext.clock import Clock, ManualClock
 from syft_ext.errors import BadRequest, Forbidden, GridError, Unauthenticated
-from syft_ext.identity import Identity
+from syft_ext.identity import Identity, node_id_of
 from syft_ext.messages import FLAGS, GetMetadata
 from syft_ext.messages.accounts import CreateUser, Login, LoginReply, UserView
 from syft_ext.messages.envelope import open_frame, seal_request
@@ -28,12 +26,6 @@ from syft_ext.transport import Connection, LocalTransport, PayloadReader
 PASSWORD = "correct horse"
 OWNER = "owner@hospital.org"
 SEED_ROLES = ("User", "Compliance Officer", "Administrator", "Owner")
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real parameters take 64 MiB and a good part of a second; test_sessions.py tests those."""
-    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @dataclass
@@ -117,7 +109,11 @@ def refusal(connection: Connection, operation: str) -> type[GridError] | None:
     The permission is checked before the body: who has it is told that the body is bad, and nothing happens.
     """
     envelope = seal_request(
-        connection.identity, GetMetadata(), now=connection._clock.now(), token=connection.token
+        connection.identity,
+        GetMetadata(),
+        now=connection._clock.now(),
+        recipient=node_id_of(connection.node_key),
+        token=connection.token,
     )
     envelope.operation, envelope.body = operation, b"\xc1"
     envelope.sign(connection.identity)

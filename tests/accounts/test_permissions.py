@@ -50,6 +50,7 @@ DECLARED = {
     "can_create_groups": {"groups.create", "groups.list", "groups.get", "groups.update", "groups.delete"},
     "can_edit_roles": {"roles.create", "roles.update", "roles.delete"},
     "can_edit_settings": {"settings.get", "settings.update"},
+    "can_manage_infrastructure": {"restore.get", "restore.acknowledge"},
 }
 
 
@@ -190,7 +191,9 @@ def test_seed_roles_stay(house: House) -> None:
 def test_identity_never_comes_from_the_body(house: House) -> None:
     owner = house.set_up()
     ann, _ = house.add_user(owner, "ann@x.org")
-    envelope = seal_request(ann.identity, GetMe(), now=house.clock.now(), token=ann.token)
+    envelope = seal_request(
+        ann.identity, GetMe(), now=house.clock.now(), recipient=house.node.id, token=ann.token
+    )
     envelope.body = msgspec.msgpack.encode({"current_user": owner.call(GetMe()).id})
     envelope.sign(ann.identity)
     frame = b"".join(house.node.receive(envelope, PayloadReader.of(b"")))

@@ -14,12 +14,14 @@ from apps.assembly import open_node
 from grid.federated.service import SERVICES as FEDERATED
 from grid.federated.service import FederatedService
 from grid.federated.state.tables import TrainingProcess
+from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node import ANONYMOUS, Context, Node, Principal
 from grid.storage.sealed import CannotOpen, Sealer, is_sealed
 from syft_ext.errors import InvalidToken
 from syft_ext.messages import federated as m
 from syft_ext.transport import PayloadReader
 from tests.federated.models import encode, small_model
+from tests.open_site import open_site
 
 KEY = bytes(range(32))
 SECRET = "the hospital's shared secret, long enough"
@@ -87,8 +89,10 @@ def test_a_trainings_secret_is_sealed_old_ones_from_the_next_start_on(
     tmp_path: Path, database_url: str
 ) -> None:
     def started() -> Node:
-        node = open_node("domain", tmp_path / "home", "hospital", list(FEDERATED), database_url=database_url)
+        services = [*GOVERNANCE, *FEDERATED]
+        node = open_node("domain", tmp_path / "home", "hospital", services, database_url=database_url)
         node.start()
+        open_site(node.db)
         return node
 
     node = started()

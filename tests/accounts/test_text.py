@@ -85,7 +85,9 @@ def test_every_plane_refuses_it(house: House) -> None:
     events = Events(house.node, WebSettings(), Instruments(CollectorRegistry()))
     event = json.dumps({"type": "users.create", "data": body})
     assert json.loads(events.answer(event, bearer["Authorization"]))["error"]["code"] == "bad-request"
-    envelope = seal_request(owner.identity, GetMe(), now=house.clock.now(), token=owner.token)
+    envelope = seal_request(
+        owner.identity, GetMe(), now=house.clock.now(), recipient=house.node.id, token=owner.token
+    )
     envelope.operation, envelope.body = "users.create", msgspec.msgpack.encode(body)
     envelope.sign(owner.identity)
     frame = b"".join(house.node.receive(envelope, PayloadReader.of(b"")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from grid.aggregation.base import Aggregate, Contribution
-from grid.aggregation.mean import WeightedMean
+from grid.aggregation.mean import GROUP, WeightedMean
 from grid.aggregation.numbers import all_finite, narrow, widen
-from grid.aggregation.parallel import over_elements
+from grid.aggregation.parallel import WORTH_A_THREAD, over_elements
 from grid.aggregation.tensor_file import TensorFile
 from syft_ext.errors import Conflict, InvalidTensors
 from tests.federated.models import encode
@@ -151,3 +153,33 @@ def test_work_is_split_without_gaps_and_errors_come_back() -> None:
 
     with pytest.raises(InvalidTensors):
         over_elements(fail, len(seen))
+
+
+def test_large_reports_are_added_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not put off until the end: what waits is held in memory."""
+    monkeypatch.setattr("grid.aggregation.mean.WORTH_RELEASING", 1)
+    base, parts = _model(0), [(_model(i), 1.0, "diff") for i in range(1, GROUP + 2)]
+    mean = WeightedMean(TensorFile(encode(base)))
+    for model, weight, kind in parts:
+        mean.accumulate(Contribution(TensorFile(encode(model)), weight, kind))  # type: ignore[arg-type]
+    assert len(mean._pending) == 1, "all but the last were added"
+    np.testing.assert_allclose(_flat(mean.finish()), _expected(base, parts), rtol=2e-5, atol=2e-5)
+
+
+def test_work_is_divided_over_the_cores_and_an_error_in_any_part_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+    done: list[tuple[int, int]] = []
+    over_elements(lambda start, stop: done.append((start, stop)), 4 * WORTH_A_THREAD)
+    parts = sorted(done)
+    assert parts[0][0] == 0 and parts[-1][1] == 4 * WORTH_A_THREAD
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(parts))
+    assert len(parts) == 3
+
+    def fail(start: int, stop: int) -> None:
+        if start:
+            raise ValueError(f"from {start}")
+
+    with pytest.raises(ValueError, match="from"):
+        over_elements(fail, 4 * WORTH_A_THREAD)

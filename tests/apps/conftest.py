@@ -93,14 +93,15 @@ def grid(*arguments: str, **environment: str) -> Result:
     What starts nodes is a process of its own; the rest runs here, which saves the seconds of its imports.
     """
     if "start" in arguments:
-        result = _process(arguments, environment)
+        result = in_a_process(*arguments, **environment)
     else:
         result = _here(arguments, environment)
     assert "Traceback" not in result.err, result.err
     return result
 
 
-def _process(arguments: tuple[str, ...], environment: dict[str, str]) -> Result:
+def in_a_process(*arguments: str, **environment: str) -> Result:
+    """:func:`grid` with its exit code: forked, and nothing is done in this process."""
     process = Forked(arguments, {**os.environ, **environment}, None)
     assert process.stderr is not None
     with process.stdout, process.stderr:

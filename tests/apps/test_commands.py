@@ -15,7 +15,11 @@ from apps.cli import commands, discovery
 from apps.cli.main import cli
 
 FOLDER = Path(commands.__file__).parent
-FILES = [path.stem for path in sorted(FOLDER.glob("*.py")) if path.stem != "__init__"]
+FILES = [
+    ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+    for path in sorted(FOLDER.rglob("*.py"))
+    if path.stem != "__init__"
+]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -52,7 +56,8 @@ def test_names_are_unique_and_found_where_they_are_declared() -> None:
 
 
 def test_two_files_cannot_declare_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a", "b"):
+    (tmp_path / "below").mkdir()
+    for name in ("a", "below/b"):
         (tmp_path / f"{name}.py").write_text('COMMANDS = {\n    "twice": "Do it.",\n}\n')
     monkeypatch.setattr(discovery, "_FOLDER", tmp_path)
     with pytest.raises(RuntimeError, match="two files declare the command twice"):

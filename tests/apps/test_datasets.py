@@ -43,6 +43,7 @@ def test_a_dataset_from_the_terminal_and_over_http(nodes: Nodes, tmp_path: Path)
     assert found["name"] == "visits" and found["assets"][0]["statistics"] == {"age": {"max": 61, "mean": 61}}
     assert grid("search", "--column", "age", "--min-rows", "2", "--format", "json").json == []
     assert "No unfinished uploads." in grid("dataset", "uploads").out
+    _check_told(tmp_path)
     _check_http(domain.url)
     assert grid("dataset", "delete", "visits", "--objects").code == 0
     names = {each["name"] for each in grid("dataset", "list", "--format", "json").json}
@@ -77,3 +78,24 @@ def _check_http(url: str) -> None:
     ticked = call("PUT", f"{path}/statistics", {"statistics": {"dose": ["mean"]}})
     assert ticked["assets"][0]["statistics"] == {"dose": {"mean": 2.0}}
     assert call("POST", f"{path}/mock", {"rows": 5})["assets"][0]["has_mock"]
+
+
+def _check_told(folder: Path) -> None:
+    """How a CSV is written is told on the command line; the schema shows what its values are."""
+    (folder / "g.csv").write_bytes("größe;tag\n1.234,5;31.12.2024\n".encode("latin-1"))
+    (folder / "g.json").write_text(json.dumps({"tag": {"format": "%d.%m.%Y", "unit": "d"}}))
+    command = (
+        "dataset",
+        "add",
+        "growth",
+        "--data",
+        str(folder / "g.csv"),
+        "--schema",
+        str(folder / "g.json"),
+    )
+    refused = grid(*command)
+    assert refused.code == 1 and "line 1" in refused.err and "latin-1" in refused.err
+    told = grid(*command, "--encoding", "latin-1", "--decimal", ",", "--thousands", ".")
+    assert told.code == 0, told.err
+    assert "d since 1970-01-01 00:00" in grid("dataset", "show", "growth").out
+    assert grid("dataset", "delete", "growth", "--objects").code == 0

@@ -22,7 +22,7 @@ def test_a_machine_and_a_node_that_are_well(nodes: Nodes) -> None:
     assert done.code == 0, done.out
     assert set(found) == {
         "python", "torch", "sandbox", "open files", "disk", "database", "contents",
-        "installation", "port", "node", "clock",
+        "installation", "port", "ice servers", "node", "clock",
     }  # fmt: skip
     assert {row["result"] for row in found.values()} <= {"ok", "warning"}
     assert found["port"]["detail"] == "the node runs"
@@ -36,7 +36,7 @@ def test_what_failed_is_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.Mon
     from apps.cli.main import cli
 
     for name in ("_sandbox", "_torch"):  # they take seconds, and are well
-        monkeypatch.setattr(cli_doctor, name, lambda: ("ok", ""))
+        monkeypatch.setattr(cli_doctor, name, lambda *_: ("ok", ""))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import urllib3
 
 import syft_ext as sy
 from apps.assembly import open_node
@@ -115,6 +116,14 @@ def test_a_home_with_the_database_of_another(nodes: Nodes) -> None:
     assert adopted.code == 5 and "[foreign-database]" in adopted.err, "never the database of another node"
     assert files(*homes) == before
 
+    whole = (homes[1] / "node.db").read_bytes()
+    for broken in (whole[: len(whole) // 8192 * 4096], b"no database" + whole[11:]):
+        (homes[1] / "node.db").write_bytes(broken)
+        started = grid("domain", "start", "--home", str(homes[1]), "--port", "0")
+        (line,) = started.err.splitlines()
+        assert started.code == 1 and line.endswith("[database-damaged]") and "grid backup restore" in line
+        assert files(*homes) == before
+
 
 def test_contents_of_another_database(nodes: Nodes, own_database: dict[str, str]) -> None:
     ours = nodes.start("domain", "a", **own_database)
@@ -158,7 +167,7 @@ def test_a_lost_database_beside_full_contents(nodes: Nodes, own_database: dict[s
 
     asked = grid("domain", "adopt", "--home", str(node.home), **own_database)
     assert asked.code == 2 and "--yes" in asked.err and files(node.home) == before
-    assert f"{len(before)} contents" in asked.out
+    assert f"{len(before)} contents" in asked.err
     adopted = grid("domain", "adopt", "--home", str(node.home), "--yes", **own_database)
     assert adopted.code == 0, adopted.err
     (folder,) = (node.home / "quarantine").iterdir()
@@ -238,25 +247,33 @@ def test_an_older_database(
     node.kill()
     before = files(node.home)
     restore()
-    result = refused(node.home, **own_database)
-    assert "[database-outdated]" in result.err
-    assert ("audit log" in result.err) is (gap == "a recorded operation")
-    assert files(node.home) == before
+    rows = grid("doctor", "--home", str(node.home), "--format", "json", **own_database)
+    (row,) = [row for row in rows.json if row["check"] == "installation"]
+    assert rows.code == 7 and row["result"] == "failed" and "acknowledge-restore" in row["detail"]
+    assert ("audit log" in row["detail"]) is (gap == "a recorded operation")
 
-    adopted = grid("domain", "adopt", "--home", str(node.home), "--yes", **own_database)
-    assert adopted.code == 0, adopted.err
-    (folder,) = (node.home / "quarantine").iterdir()
-    aside = {path.name for path in folder.iterdir()} - {FILE, "audit.checkpoints"}
-    assert aside and {path.name for path in files(node.home)} == {p.name for p in before} - aside
     again = nodes.restart(node, **own_database)
     client = nodes.login(again)
     assert isinstance(client, sy.DomainClient)
+    view = client.restore
+    assert view.waiting and view.complete and view.known.entry > view.database.entry
+    answer = urllib3.request("GET", f"{again.url}/readyz", retries=False)
+    assert answer.status == 503 and "restored" in answer.json()["checks"]["installation"]
     assert [each.name for each in client.datasets.all()] == ["old"]
     assert client.datasets["old"]["x"].data.shape == (1000, 2)
-    assert client.audit.verify().problems == []
-    (entry,) = client.audit.search(operation="installation.adopt")
-    assert entry.detail["reason"] == "database-outdated" and entry.detail["contents"] == len(aside)
+    status = grid("domain", "status", "--url", again.url, "--format", "json", **own_database)
+    assert status.code != 0
+    assert files(node.home) == before, "nothing is swept"
+    client.acknowledge_restore()
+    assert not client.restore.waiting and client.audit.verify().problems == []
+    (entry,) = client.audit.search(operation="restore.acknowledge")
+    assert entry.detail["complete"] and entry.detail["lost_to"] == view.known.entry
     again.stop()
+    again = nodes.restart(node, **own_database)
+    assert urllib3.request("GET", f"{again.url}/readyz", retries=False).status == 200
+    again.stop()
+    waiting = {path.name for path in (node.home / "blobs" / "quarantine").rglob("*") if path.is_file()}
+    assert {path.name for path in before} <= {path.name for path in files(node.home)} | waiting
     nothing = grid("domain", "adopt", "--home", str(node.home), "--yes", **own_database)
     assert nothing.code == 5 and "nothing is in the way" in nothing.err
 

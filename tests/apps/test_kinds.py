@@ -135,7 +135,7 @@ def build_light_ship(home, settings):
     from grid.network.associations import AssociationService
     from grid.network.requester import RequesterService
     from grid.node.metadata import MetadataService
-    from grid.worker.operator import OperatorService
+    from grid.node.operator import OperatorService
 
     services = [
         MetadataService,

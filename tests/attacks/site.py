@@ -20,7 +20,7 @@ from grid.accounts.bootstrap import bootstrap_owner
 from grid.config import DomainSettings, NetworkSettings
 from grid.node import Node
 from grid.node.housekeeping import HousekeepingService
-from grid.storage.blobs.files import REACHED
+from grid.storage.blobs.files import MARKS, REACHED
 from grid.storage.sql.base import Base
 from grid.web.testing import ServedNode
 from syft_ext.errors import Problem
@@ -35,6 +35,7 @@ OWNER, PASSWORD = "owner@hospital.org", "correct horse"
 HTTP = urllib3.PoolManager(retries=False)
 #: Tables that record attempts: they may change when an attack is refused.
 ATTEMPTS = {
+    "audit_archives",
     "audit_entries",
     "audit_head",
     "login_failures",
@@ -131,7 +132,7 @@ class Site:
             "Content-Type", "application/octet-stream" if isinstance(body, bytes) else "application/json"
         )
         url = (node or self.domain).url + path
-        answer = HTTP.request(method, url, body=data, headers=sent, timeout=20)
+        answer = HTTP.request(method, url, body=data, headers=sent, timeout=240)
         return Answer(answer.status, answer.data, {k.lower(): v for k, v in answer.headers.items()})
 
     def event(
@@ -147,7 +148,7 @@ class Site:
         event = {"type": operation, "data": data, "token": who.token, **more}
         with connect((node or self.domain).url.replace("http", "ws", 1) + "/ws") as ws:
             ws.send(json.dumps(event))
-            answer = json.loads(ws.recv(timeout=20))
+            answer = json.loads(ws.recv(timeout=240))
         error = answer.get("error")
         shown = error if error is not None else answer.get("data", {})
         return Answer(error["status"] if error else 200, json.dumps(shown).encode(), {})
@@ -163,19 +164,34 @@ class Site:
     ) -> Answer:
         """A signed message whose body says whatever the attacker likes."""
         served = node or self.domain
-        request = self.seal(operation, body, who, payload=payload)
+        request = self.seal(operation, body, who, payload=payload, node=served)
         return self.send(frame_head(request) + payload, served)
 
-    def seal(self, operation: str, body: Any, who: Someone = STRANGER, *, payload: bytes = b"") -> Envelope:
+    def seal(
+        self,
+        operation: str,
+        body: Any,
+        who: Someone = STRANGER,
+        *,
+        payload: bytes = b"",
+        node: ServedNode | None = None,
+    ) -> Envelope:
         pieces = (payload,) if payload else ()
-        request = seal_request(who.identity, GetMetadata(), now=time.time(), token=who.token, payload=pieces)
+        request = seal_request(
+            who.identity,
+            GetMetadata(),
+            now=time.time(),
+            recipient=(node or self.domain).node.id,
+            token=who.token,
+            payload=pieces,
+        )
         request.operation = operation
         request.body = body if isinstance(body, bytes) else msgspec.msgpack.encode(body)
         return request.sign(who.identity)
 
     def send(self, frame: bytes, node: ServedNode | None = None) -> Answer:
         url = (node or self.domain).url + "/messages"
-        sent = HTTP.request("POST", url, body=frame, headers={"Content-Type": MEDIA_TYPE}, timeout=20)
+        sent = HTTP.request("POST", url, body=frame, headers={"Content-Type": MEDIA_TYPE}, timeout=240)
         envelope, payload = open_frame(sent.data)
         envelope.verify()
         if envelope.operation != "error":
@@ -188,7 +204,7 @@ class Site:
     def send_raw(self, frame: bytes) -> Answer:
         """A frame that is none."""
         url = self.domain.url + "/messages"
-        sent = HTTP.request("POST", url, body=frame, headers={"Content-Type": MEDIA_TYPE}, timeout=20)
+        sent = HTTP.request("POST", url, body=frame, headers={"Content-Type": MEDIA_TYPE}, timeout=240)
         problem = msgspec.msgpack.decode(open_frame(sent.data)[0].body, type=Problem)
         return Answer(sent.status, msgspec.json.encode(problem), {})
 
@@ -206,7 +222,8 @@ class Site:
     # -- what is there ------------------------------------------------------------------------------
 
     def state(self) -> str:
-        """A digest of all that the Domain keeps: rows and contents, but for the records of attempts."""
+        """A digest of all that the Domain keeps: rows and contents, but for the records of attempts, and for what
+        was refused and waits aside to be deleted."""
         self.domain.node.service(HousekeepingService).sweep()  # contents that were refused, and nothing names
         hasher = blake3()
         with self.domain.node.db.read() as session:
@@ -215,7 +232,10 @@ class Site:
                     rows = sorted(repr(tuple(row)) for row in session.execute(select(table)))
                     hasher.update(repr((table.name, rows)).encode())
         for path in sorted((self.home / "blobs").rglob("*")):
-            if path.is_file() and path.name != REACHED:  # moves with every sweep, as the epoch does
+            aside = "quarantine" in path.parts
+            if (
+                path.is_file() and not aside and path.name not in (MARKS, REACHED)
+            ):  # they move with every sweep
                 hasher.update(path.read_bytes())
         return str(hasher.hexdigest())
 

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 import torch
 
+from grid.compute.lineage import Lineage
 from grid.compute.service import ComputeService
+from syft_ext.messages.compute import Call, Load
 from syft_ext.store.content import encode
 
 from .site import STRANGER, Site, Someone
@@ -126,3 +128,41 @@ def test_hole_06_no_container_copy_or_detour_makes_private_data_readable(site: S
     assert site.message("compute.fetch", {"session_id": second, "values": [1]}, eve).code == "forbidden"
     for each in (session, second):
         assert site.message("compute.close", {"session_id": each}, eve).status == 200
+
+
+# -- a computation that is to look like another one to who is asked for its result
+
+
+def test_a_step_that_picks_a_row_does_not_hide_among_thousands() -> None:
+    lineage = Lineage()
+    lineage.note(Load(0, "ab" * 16), [0])
+    for value in range(1, 5000):
+        pick = value == 2500
+        action = (
+            Call([value], "aten.select.int", [["r", value - 1], 0, 5], {})
+            if pick
+            else Call([value], "aten.mul.Tensor", [["r", value - 1], 1], {})
+        )
+        lineage.note(action, [value])
+    assert "1 × select.int" in lineage.text([4999], {})
+
+
+@pytest.mark.parametrize("forged", ["x\n%1 = mean(%0)\nkept: %1", "x\r%1 = mean(%0)", "x\u2028%1 = mean(%0)"])
+def test_the_name_of_a_tensor_is_no_step(forged: str) -> None:
+    lineage = Lineage()
+    lineage.note(Load(0, "ab" * 16, forged), [0])
+    lineage.note(Call([1], "aten.select.int", [["r", 0], 0, 5], {}), [1])
+    lines = lineage.text([1], {}).splitlines()
+    assert (
+        len(lines[:-1]) == 3
+        and lines[-1].startswith("look at: select.int")
+        and not any(line.startswith("%1 = mean") for line in lines)
+    )
+
+
+def test_operands_that_are_not_shown_are_said_to_be_there() -> None:
+    lineage = Lineage()
+    for value in range(300):
+        lineage.note(Load(value, "ab" * 16), [value])
+    lineage.note(Call([300], "aten.cat.default", [["l", *(["r", value] for value in range(300))]], {}), [300])
+    assert lineage.text([300], {}).splitlines()[-2].endswith(" … and more)")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grid.storage.blobs.files import IDENTITY, REACHED
+from grid.storage.blobs.files import IDENTITY, KEEPING, MARKS, REACHED
 from tests.web.wire import Wire
 
 from .site import STRANGER, Answer, Site
@@ -27,7 +27,14 @@ def nothing_outside(site: Site) -> Iterator[None]:
     before = outside()
     yield
     assert {path.name for path in outside() - before} <= {"node.db-wal", "node.db-shm"}
-    own = {IDENTITY, REACHED, f"{REACHED}.lock"}  # what the store says of itself
+    own = {
+        IDENTITY,
+        KEEPING,
+        MARKS,
+        f"{MARKS}.lock",
+        REACHED,
+        f"{REACHED}.lock",
+    }  # what the store says of itself
     for path in (site.home / "blobs").rglob("*"):
         assert path.is_dir() or len(path.name) >= 32 or path.name in own
 

@@ -143,6 +143,13 @@ OPEN = {
     "auth.login",
     "users.sign_up",
     "federated.authenticate",
+    "confidential.policy",  # whoever has its digest: key hosts and participants compare what is behind it
+    # A history that everybody compares has to be told to everybody.
+    *(f"confidential.log_{word}" for word in ("head", "entries", "inclusion", "consistency")),
+    "invitations.attendance",  # to guests: strangers do not hear whether there is such a training
+    "network.locate",  # to who has a Domain's key, or its whole name
+    "federated.definition",  # to who may take part: for strangers it is not there
+    "federated.definition_file",
 }
 
 

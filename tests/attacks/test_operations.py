@@ -17,8 +17,7 @@ from grid.federated.hosting.config import ServerConfig
 from grid.governance.decisions.tables import RequestRule
 from syft_ext.messages.accounts import SettingsView
 from syft_ext.messages.envelope import frame_head
-from syft_ext.messages.federated import CyclePolicy
-from syft_ext.messages.policy import SitePolicy
+from syft_ext.messages.policy import CyclePolicy, SitePolicy
 
 from .site import PASSWORD, Site, Someone
 
@@ -190,15 +189,25 @@ def test_hole_15_nothing_that_can_be_set_is_decoration() -> None:
             assert where, f"nothing applies {name} of a {what}"
 
 
+CONSENT = [f"tests/federated/consent/test_{name}.py" for name in ("reviews", "participants", "reading")]
+
+
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
         (SettingsView.__struct_fields__, ["tests/accounts/test_setup.py", "tests/accounts/test_totp.py"]),
-        (SitePolicy.__struct_fields__, ["tests/governance/test_policy.py"]),
-        (ServerConfig.__struct_fields__, [str(p) for p in sorted((ROOT / "tests/federated").rglob("*.py"))]),
+        (SitePolicy.__struct_fields__, ["tests/governance/test_policy.py", *CONSENT]),
+        (
+            ServerConfig.__struct_fields__,
+            [
+                str(path)
+                for room in ("federated", "secure_aggregation", "confidential_training")
+                for path in sorted((ROOT / "tests" / room).rglob("*.py"))
+            ],
+        ),
         (
             tuple(f.name for f in msgspec.structs.fields(SitePolicy)),
-            ["tests/governance/test_policy.py", "tests/federated/cycles/test_policy.py"],
+            ["tests/governance/test_policy.py", "tests/federated/cycles/test_policy.py", *CONSENT],
         ),
     ],
 )

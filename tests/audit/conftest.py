@@ -11,9 +11,9 @@ from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.audit.service import AuditService
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.node.metadata import MetadataService
-from tests.accounts.people import House, cheap_hashes
+from tests.accounts.people import House
 
-__all__ = ["cheap_hashes", "house"]
+__all__ = ["house"]
 
 SERVICES = (MetadataService, AuditService, *ACCOUNTS, *CATALOGUE)
 

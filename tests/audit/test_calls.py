@@ -95,14 +95,26 @@ def test_what_changes_something_or_hands_out_content_is_audited() -> None:
         for name, spec in operations().items()
         if not spec.audited and (spec.method != "GET" or spec.downloads)
     }
-    training = {f"federated.{verb}" for verb in ("authenticate", "check_in", "report", "report_failure")}
-    content = {f"federated.{verb}" for verb in ("get_model", "get_plan", "get_protocol")}
+    part = ("authenticate", "check_in", "report", "report_failure", "stand_aside")  # the history has these
+    training = {f"federated.{verb}" for verb in part}
+    content = {f"federated.{verb}" for verb in ("get_model", "get_plan", "get_protocol", "definition_file")}
     speed = {"federated.speed_sample", "federated.speed_upload"}
     looks = {"search.query", "search.published", "users.search", "associations.prove"}
     assert often <= training | content | speed | looks | {
         "uploads.append",  # uploads.finish says what became of it
+        "federated.send_model_part",  # federated.upload_model says what became of it
+        "federated.send_report_part",  # as federated.report, the history has it
+        "confidential.declare_upload",  # federated.report says what became of it
+        "key_host.challenge",  # nothing is kept of it
+        "key_host.check",  # charges and promises nothing
+        *(f"secagg.{phase}" for phase in ("keys", "shares", "consistency", "unmask")),  # as federated.report
+        "federated.heartbeat",  # every few seconds, and it changes nothing but how long a slot is kept
         "associations.heartbeat",
+        "associations.open_tunnel",  # what the caller does, the log has
+        *(f"peers.{word}" for word in ("offer", "candidate", "turn")),  # likewise: they only lead there
         "compute.run",  # records its decisions itself
+        "shares.advance",  # rounds of one run: shares.begin and shares.finish say whose and what of
+        "intersections.advance",  # likewise
     }
 
 

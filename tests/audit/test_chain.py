@@ -24,6 +24,7 @@ from syft_ext.errors import BadRequest
 from syft_ext.identity import Identity
 
 NODE = Identity.generate()
+EMPTY: Any = None  # no archives are there, so nobody asks the store
 ids = st.lists(st.text("0123456789abcdef", min_size=1, max_size=8), max_size=3)
 drafts = st.builds(
     Draft,
@@ -153,7 +154,7 @@ class Log:
             self.file.write(Checkpoint(node_id=NODE.node_id, seq=seq, hash=last, at=1.5).sign(NODE))
 
     def problems(self) -> list[str]:
-        return verify_database(self.database, NODE.verify_key, self.home / FILE).problems
+        return verify_database(self.database, NODE.verify_key, self.home / FILE, EMPTY).problems
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def attack(log: Log, tmp_path: Path, tamper: Callable[[sqlite3.Connection], None
     (tmp_path / FILE).write_bytes((log.home / FILE).read_bytes())
     database = Database(f"sqlite:///{tmp_path / 'node.db'}")
     try:
-        return verify_database(database, NODE.verify_key, tmp_path / FILE).problems
+        return verify_database(database, NODE.verify_key, tmp_path / FILE, EMPTY).problems
     finally:
         database.close()
 
@@ -227,12 +228,12 @@ def test_the_checkpoints_file_stays_small_and_survives_half_a_line(log: Log, tmp
     assert content.count(b"\n") == 70 // EVERY + 1
     path = tmp_path / FILE
     path.write_bytes(content + b'{"node_id":"')
-    assert verify_database(log.database, NODE.verify_key, path).intact
+    assert verify_database(log.database, NODE.verify_key, path, EMPTY).intact
     with_more = Checkpoints(path)
     with_more.write(Checkpoint(node_id=NODE.node_id, seq=70, hash="0" * 64, at=2.0).sign(NODE))
     with_more.close()
     assert "entry 70 is not the one that was signed" in str(
-        verify_database(log.database, NODE.verify_key, path)
+        verify_database(log.database, NODE.verify_key, path, EMPTY)
     )
 
 
@@ -241,7 +242,11 @@ def export(log: Log) -> bytes:
     return b"".join(export_database(log.database, NODE, log.home / FILE, 2.0))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=150,
+    deadline=None,
+)
 @given(data=st.data())
 def test_every_changed_byte_of_an_export_is_found(export: bytes, tmp_path: Path, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(export) - 1))
@@ -256,7 +261,11 @@ def test_every_changed_byte_of_an_export_is_found(export: bytes, tmp_path: Path,
     assert not report.intact
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=40,
+    deadline=None,
+)
 @given(data=st.data())
 def test_lines_dropped_swapped_or_cut_off_an_export_are_found(
     export: bytes, tmp_path: Path, data: st.DataObject

@@ -1,7 +1,8 @@
-"""Entries of processes: two replicas append to one chain; kill -9 loses nothing that was answered."""
+"""Entries of processes: two replicas append to one chain, and archive it; kill -9 loses nothing."""
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from grid.audit.archives import heads
 from grid.audit.chain import entries
 from grid.audit.checkpoints import FILE
 from grid.audit.log import verify_database
+from grid.storage.blobs.registry import file_url, open_store
 from grid.storage.sql.database import Database
+from syft_ext.audit.entries import Entry
+from syft_ext.audit.export import archived_entries
 from syft_ext.identity import Identity
 
 RUNNER = Path(__file__).with_name("kill_runner.py")
@@ -42,19 +47,28 @@ class Replica:
         self.answered += [line for line in rest.splitlines(keepends=False) if line.count("-") == 2]
 
 
-def recorded(database: Database) -> set[str]:
+def all_entries(database: Database, root: Path) -> list[Entry]:
+    """Those in archives, and those in the database."""
+    found: list[Entry] = []
     with database.read() as session:
-        return {
-            each for entry in entries(session) for each in msgspec.json.decode(entry.objects, type=list[str])
-        }
+        for head in heads(session):
+            with gzip.open(root / "blobs" / "contents" / head.digest) as file:
+                found += archived_entries(file)
+        assert found, "nothing was archived"
+        return found + list(entries(session))
+
+
+def recorded(database: Database, root: Path) -> set[str]:
+    found = all_entries(database, root)
+    return {each for entry in found for each in msgspec.json.decode(entry.objects, type=list[str])}
 
 
 def check(database: Database, root: Path, *replicas: Replica) -> None:
     key = Identity.load_or_create(root / "node.key").verify_key
     for replica in replicas:
-        report = verify_database(database, key, replica.home / FILE)
+        report = verify_database(database, key, replica.home / FILE, open_store(file_url(root / "blobs")))
         assert report.intact, report.problems
-        assert len(replica.answered) > 50 and set(replica.answered[:-1]) <= recorded(database)
+        assert len(replica.answered) > 50 and set(replica.answered[:-1]) <= recorded(database, root)
         assert report.signed_up_to >= 0
 
 
@@ -75,8 +89,7 @@ def test_two_replicas_append_to_one_chain(postgresql_url: str, tmp_path: Path) -
     for replica in replicas:
         replica.kill()
     check(database, tmp_path, *replicas)
-    with database.read() as session:
-        who = [bytes(entry.objects)[2:5].decode() for entry in entries(session)]
+    who = [bytes(entry.objects)[2:5].decode() for entry in all_entries(database, tmp_path)]
     turns = sum(before != after for before, after in zip(who, who[1:], strict=False))
     assert turns > 5  # they did append in between each other
     database.close()

@@ -6,9 +6,9 @@ import pytest
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.node.metadata import MetadataService
-from tests.accounts.people import House, cheap_hashes
+from tests.accounts.people import House
 
-__all__ = ["cheap_hashes", "house"]
+__all__ = ["house"]
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ import io
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.policy_service import PolicyService
 from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node import Context, Principal
+from grid.privacy.budget.ledger_tables import PrivacyLedger
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge
 from syft_ext.messages.datasets import (
     Asset,
@@ -29,6 +31,7 @@ from syft_ext.messages.datasets import (
 from syft_ext.messages.objects import (
     AppendUpload,
     BeginUpload,
+    ColumnReading,
     ConvertUpload,
     DeleteObject,
     DescribeObject,
@@ -40,7 +43,7 @@ from syft_ext.messages.objects import (
 )
 from syft_ext.messages.policy import SetPolicy, SitePolicy
 from syft_ext.messages.requests import CreateRequest
-from syft_ext.messages.vocabulary import PUBLISHED
+from syft_ext.messages.vocabulary import PUBLISHED, TableOptions
 from syft_ext.sources.frames import content_of
 from syft_ext.tensors import decode_tensors
 from syft_ext.transport import Connection
@@ -218,21 +221,83 @@ def test_the_policy_decides_over_statistics_at_every_look(house: House, owner: C
         assert entry.details["assets"][0]["statistics"] == found
         return found
 
-    owner.call(SetPolicy(policy=SitePolicy(min_rows=4)))
-    assert seen() == {"sex": {"count": 4}}, "age has three values, and a maximum is one row's"
     owner.call(SetPolicy(policy=SitePolicy(allowed_operations=["statistics.mean"])))
     assert seen() == {"age": {"mean": pytest.approx(178 / 3)}}
-    owner.call(SetPolicy(policy=SitePolicy(statistics_epsilon=1.0)))
-    assert seen() == {}
+    for guarded in (SitePolicy(min_rows=2), SitePolicy(statistics_epsilon=1.0)):
+        owner.call(SetPolicy(policy=guarded))
+        assert seen() == {}, "exact numbers, of a table that is guarded now"
     for policy, ticks in (
-        (SitePolicy(min_rows=5), {"sex": ["count"]}),
         (SitePolicy(min_rows=2), {"age": ["min"]}),
-        (SitePolicy(statistics_epsilon=1.0), {"sex": ["count"]}),
+        (SitePolicy(statistics_epsilon=1.0), {"sex": ["max"]}),
         (SitePolicy(allowed_operations=["statistics.sum"]), {"sex": ["mean"]}),
     ):
         owner.call(SetPolicy(policy=policy))
         with pytest.raises(Forbidden, match="policy"):
             tick(owner, view, **ticks)
+
+
+def test_ticked_statistics_of_a_guarded_table(house: House, owner: Connection) -> None:
+    """They come from the ledger that every question is charged to, unless the owner gives their word, once."""
+    ann, _ = house.add_user(owner, "ann@x.org")
+    random = np.random.default_rng(4)
+    ages = random.integers(20, 90, 2000)
+    first = put(owner, age=ages)
+    columns = [Column(name="age", low=0.0, high=120.0)]
+    asset = Asset(name="visits", object_id=first, columns=columns)
+    view = owner.call(CreateDataset(name="cohort", assets=[asset]))
+
+    def seen() -> dict[str, dict[str, float | None]]:
+        (entry,) = ann.call(SearchQuery(text="cohort")).entries
+        (told,) = house.node.dispatch(Context(NETWORK), SearchPublished(kinds=["dataset"])).entries
+        found: dict[str, dict[str, float | None]] = entry.details["assets"][0]["statistics"]
+        assert told.details["assets"][0]["statistics"] == found
+        return found
+
+    owner.call(SetPolicy(policy=SitePolicy(min_rows=10)))
+    tick(owner, view, age=["count", "mean"])
+    noisy = seen()["age"]
+    # One time in twenty-five or so a noisy count is exact by chance; a mean never is.
+    assert abs(noisy["count"] - 2000) < 60  # type: ignore[operator]
+    assert noisy["mean"] == pytest.approx(ages.mean(), abs=1.0) and noisy["mean"] != ages.mean()
+    tick(owner, view, age=["count", "mean"])
+    assert seen()["age"] == noisy, "ticked again, the same"
+    with house.node.db.read() as session:
+        (spent,) = session.scalars(select(PrivacyLedger.spent))
+    tick(owner, view, age=["count"])
+    with house.node.db.read() as session:
+        assert session.scalars(select(PrivacyLedger.spent)).all() == [spent]
+    owner.call(SetPolicy(policy=SitePolicy(min_rows=20)))
+    assert seen() == {}, "more noise is demanded now than these numbers carry"
+    owner.call(SetPolicy(policy=SitePolicy(min_rows=10)))
+
+    word = PublishStatistics(dataset_id=view.id, asset="visits", statistics={"age": ["count"]}, exact=True)
+    owner.call(word)
+    assert seen() == {"age": {"count": 2000}}
+    second = put(owner, age=ages[1:])
+    owner.call(UpdateAsset(dataset_id=view.id, asset="visits", object_id=second))
+    assert seen() == {}
+    with pytest.raises(Conflict, match="rows between them"):
+        owner.call(word)
+    assert seen() == {}
+    tick(owner, view, age=["count", "mean"])
+    assert seen()["age"]["mean"] not in (ages[1:].mean(), None)
+    owner.call(SetPolicy(policy=SitePolicy(min_rows=10, strict=True)))
+    with pytest.raises(Forbidden, match="told what its owner lets out"):
+        tick(owner, view, age=["std"])
+
+
+def test_who_a_row_belongs_to_is_a_column_of_whole_numbers(owner: Connection) -> None:
+    content = put(owner, patient=np.arange(4), age=AGE)
+    for wrong in ("age", "nobody"):
+        asset = Asset(name="a", object_id=content, columns=[Column(name=wrong, rows_per_person=3)])
+        with pytest.raises(BadRequest, match="whole numbers"):
+            owner.call(CreateDataset(name="wrong", assets=[asset]))
+    twice = [Column(name="patient", rows_per_person=3), Column(name="age", rows_per_person=1)]
+    with pytest.raises(BadRequest, match="two columns"):
+        owner.call(CreateDataset(name="wrong", assets=[Asset(name="a", object_id=content, columns=twice)]))
+    right = [Column(name="patient", rows_per_person=3), Column(name="age")]
+    view = owner.call(CreateDataset(name="ok", assets=[Asset(name="a", object_id=content, columns=right)]))
+    assert [column.rows_per_person for column in view.assets[0].columns] == [3, 0]
 
 
 def test_statistics_and_mocks_are_for_the_owner_alone_to_publish(house: House, owner: Connection) -> None:
@@ -372,7 +437,7 @@ def test_an_uploaded_csv_is_converted_here(house: House, owner: Connection) -> N
     assert found["bmi"][1].isnan()
     digests = list(house.node.blobs.digests())
     assert len(digests) == 1, "the uploaded text is gone"
-    assert list(house.node.blobs.temporary.iterdir()) == []
+    assert list(house.node.blobs.inner.temporary.iterdir()) == []
     some = owner.call(ConvertUpload(upload_id=upload(owner, CSV), columns=["bmi"]))
     assert list(decode_tensors(owner.download(GetObject(object_id=some.id))[1])) == ["bmi"]
     for bad in (b"", b"a\n\xff", b"a,b\n1\n"):
@@ -381,6 +446,47 @@ def test_an_uploaded_csv_is_converted_here(house: House, owner: Connection) -> N
     ann, _ = house.add_user(owner, "admin@x.org", "Administrator")
     with pytest.raises(NotFound):
         ann.call(ConvertUpload(upload_id=upload(owner, CSV)))
+
+
+def test_a_converted_table_says_itself_what_its_values_mean(house: House, owner: Connection) -> None:
+    """Whoever has only HTTP gets the units of times and the words of categoricals into their schema, too."""
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    words = arrow.DictionaryArray.from_arrays(arrow.array([1, 0, None]), arrow.array(["low", "high"]))
+    seen = arrow.array([0, 1, 2], arrow.timestamp("s", "UTC"))
+    file = io.BytesIO()
+    parquet.write_table(arrow.table({"seen": seen, "risk": words}), file)
+    reading = {"seen": ColumnReading(unit="s", low=0.0, high=2.0)}
+    converting = ConvertUpload(upload_id=upload(owner, file.getvalue()), format="parquet", schema=reading)
+    object_id = owner.call(converting).id
+    view = owner.call(CreateDataset(name="risks", assets=[Asset(name="t", object_id=object_id)]))
+    columns = [
+        (column.name, column.dtype, column.unit, column.categories) for column in view.assets[0].columns
+    ]
+    assert columns == [
+        ("seen", "int64", "s since 1970-01-01 00:00 UTC", []),
+        ("risk", "float64", "", ["low", "high"]),
+    ]
+    other = Asset(name="t", object_id=object_id, columns=[Column(name="risk", categories=["high", "low"])])
+    with pytest.raises(BadRequest, match="has the categories low, high; its schema says high, low"):
+        owner.call(CreateDataset(name="turned", assets=[other]))
+    narrow = ConvertUpload(
+        upload_id=upload(owner, file.getvalue()),
+        format="parquet",
+        schema={
+            "seen": ColumnReading(unit="s", low=0.0, high=1.0),
+            "risk": ColumnReading(categories=["low"]),
+        },
+    )
+    with pytest.raises(BadRequest, match=r"2 problems: column 'seen', row 3.*column 'risk', row 1: 'high'"):
+        owner.call(narrow)
+    text = "größe;tag\n1,5;01.07.2024 12:00\n".encode("latin-1")
+    told = ConvertUpload(
+        upload_id=upload(owner, text),
+        schema={"tag": ColumnReading(format="%d.%m.%Y %H:%M", timezone="Europe/Berlin", unit="s")},
+        options=TableOptions(encoding="latin-1", decimal=","),
+    )
+    found = decode_tensors(owner.download(GetObject(object_id=owner.call(told).id))[1])
+    assert (found["größe"].tolist(), found["tag"].tolist()) == ([1.5], [1719828000])
 
 
 def test_unfinished_uploads_are_listed_by_content(house: House, owner: Connection) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy import insert
 
 from grid.catalogue.search import offer
 from grid.federated.searchable import ModelSearch
-from grid.federated.state.tables import TrainingProcess
+from grid.federated.state.tables import Checkpoint, TrainingProcess
 from grid.node import Context, Principal
+from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated
 from syft_ext.messages.accounts import CreateGroup, DeleteUser
 from syft_ext.messages.datasets import (
@@ -30,6 +31,7 @@ from syft_ext.messages.objects import DeleteObject, DescribeObject, GetObject, P
 from syft_ext.messages.vocabulary import PUBLISHED
 from syft_ext.transport import Connection
 from tests.accounts.people import House
+from tests.open_site import open_site
 
 NETWORK = Principal("node", id="f" * 32, verify_key="e" * 64, name="a network")
 
@@ -82,9 +84,10 @@ def test_a_dataset_is_found_and_its_mock_fetched_but_not_its_data(house: House) 
     assert (seen.visibility, seen.published, seen.viewers, seen.owner) == ("", [], [], "")
     reply, data = ann.download(GetMock(dataset_id=view.id, asset="patients"))
     assert (bytes(data), reply.size) == (b"the mock rows", 13)
-    for refused in (GetObject(object_id=asset.object_id), DescribeObject(object_id=asset.object_id)):
-        with pytest.raises(NotFound):
-            ann.call(refused)
+    with pytest.raises(Forbidden, match="you may see this, not read it"):
+        ann.call(GetObject(object_id=asset.object_id))
+    with pytest.raises(NotFound):
+        ann.call(DescribeObject(object_id=asset.object_id))
     with pytest.raises(NotFound):
         ann.call(GetMock(dataset_id=view.id, asset="nothing"))
     with pytest.raises(Unauthenticated):
@@ -297,6 +300,7 @@ def test_only_associated_nodes_ask_for_what_is_published(house: House) -> None:
 def test_objects_and_models_are_found_too(house: House) -> None:
     offer(house.node, ModelSearch(house.node.db))  # as the training pipeline does when it starts
     owner = house.set_up()
+    open_site(house.node.db)
     ann, _ = house.add_user(owner, "ann@x.org")
     put(owner, b"hidden", description="weights")
     shown = put(owner, b"shown", description="weights of a model", searchable=True, tags=["w"])
@@ -321,6 +325,9 @@ def test_objects_and_models_are_found_too(house: House) -> None:
                 "updated_at": 0.0,
             }
             session.execute(insert(TrainingProcess).values(values))
+        digest = session.get_one(ObjectRow, shown).blob_digest
+        model = {"process_id": f"{1:032x}", "number": 3, "blob_digest": digest, "size": 5, "created_at": 0.0}
+        session.execute(insert(Checkpoint).values(model))
     entries = ann.call(SearchQuery(text="weights")).entries
     assert entries[0].kind == "model"  # the newest
     assert {entry.id for entry in entries} == {f"{1:032x}", dataset.id, shown}

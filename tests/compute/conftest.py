@@ -6,30 +6,28 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
-from argon2 import PasswordHasher
 
-from grid.accounts.service import PASSWORDS
+from grid.compute.hosts import ChildHosts
 from syft_ext.messages.policy import SitePolicy
 from tests.conftest import throw_away_database
+from tests.warm_hosts import OWN, own_nursery
 
 from .lab import Lab
 
 
-@pytest.fixture(autouse=True, scope="session")
-def cheap_hashes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-        yield
-
-
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def lab(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cheap_hashes: None
-) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with throw_away_database() if request.param == "postgresql" else nullcontext("") as url:
         lab = Lab(tmp_path_factory.mktemp("lab"), url, compute_memory=64 << 20, compute_sessions_per_user=8)
         yield lab
         lab.close()
+
+
+@pytest.fixture(autouse=True)
+def nursery_as_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each node of this room has its own (not so elsewhere: :mod:`tests.warm_hosts`)."""
+    monkeypatch.setattr(ChildHosts, "_ready", own_nursery)
+    monkeypatch.setenv(OWN, "1")
 
 
 @pytest.fixture(autouse=True)

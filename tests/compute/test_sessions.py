@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from grid.compute import session as ordering
-from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, SessionLost, TooLarge
+from grid.quotas.limits import DEFAULTS
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound, QuotaExceeded, SessionLost
 from syft_ext.messages import compute as c
 
 from .lab import Lab, Remote, ref
@@ -212,13 +213,11 @@ def test_results_are_kept_as_objects(lab: Lab, remote: Remote) -> None:
 
 
 def test_keeping_has_a_quota_for_who_may_not_upload(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from grid.compute.service import ComputeService
-
-    monkeypatch.setattr(lab.node.service(ComputeService)._outputs, "_quota", 1000)
+    monkeypatch.setitem(DEFAULTS, "object_bytes", 1000)
     remote = lab.sam.open()
     a = remote.put(torch.zeros(100))
     remote.keep(a)
-    with pytest.raises(TooLarge):
+    with pytest.raises(QuotaExceeded):
         remote.keep(a, a)
     remote.close()
     mine = lab.owner.open()

@@ -8,7 +8,7 @@ import stat
 import time
 from pathlib import Path
 
-from grid.environments.local import LocalProvider, confined
+from grid.environments.local import LocalProvider
 from syft_ext.messages.environments import InstanceType
 
 SMALL = InstanceType(
@@ -35,11 +35,11 @@ def test_it_waits_for_its_node_and_ends_by_itself(tmp_path: Path) -> None:
     other = LocalProvider(folder, 1.5)  # another life of the node adopts it
     assert other.status(ID, handle).alive
     with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(20)
+        channel.settimeout(60)
         channel.connect(str(other.endpoint(ID, handle)))
         assert channel.recv(1)
     other.close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while provider.status(ID, handle).alive and time.monotonic() < deadline:
         provider.close()  # looking holds it
         time.sleep(2)
@@ -56,10 +56,3 @@ def _leads_to(descriptor: str, folder: Path) -> bool:
         return str(folder) in os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
         return False
-
-
-def test_without_confinement_there_is_no_environment() -> None:
-    everything = ["network", "rlimits", "landlock", "seccomp"]
-    assert confined(everything) and confined(everything[:3]) and confined(["rlimits", "seccomp"])
-    for too_little in ([], everything[:2], ["rlimits", "landlock"], ["network", "landlock", "seccomp"]):
-        assert not confined(too_little)

@@ -25,7 +25,7 @@ def sleeper(tmp_path: Path) -> Iterator[ProcessHandle]:
     ended_as(process)
 
 
-def until(condition: object, seconds: float = 10.0) -> None:
+def until(condition: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -6,15 +6,19 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from grid.access.tables import PolicyRow
 from grid.aggregation.base import Aggregator
 from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.local_jobs import LocalJobs
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.participation.collector import Metrics
 from grid.federated.pipeline import TrainingPipeline
+from grid.storage.blobs.files import FileBlobStore
 from grid.storage.blobs.interface import BlobStore
+from grid.storage.objects.checked import CheckedContents
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock, SystemClock
 from syft_ext.errors import Unsupported
@@ -22,6 +26,7 @@ from syft_ext.messages.federated import CheckInReply, ReportReply
 from syft_ext.tensors import Layout
 from syft_ext.transport import PayloadReader
 from tests.federated.models import decode, encode, small_model
+from tests.open_site import open_site
 
 SECRET = b"the node's own secret"
 
@@ -29,15 +34,35 @@ SECRET = b"the node's own secret"
 class NoPlans:
     """For trainings without plans: accepts opaque plan bytes, refuses to run any."""
 
-    def check(self, kind: str, plan: bytes, server: ServerConfig) -> None:
+    def check(self, owner: str, kind: str, plan: bytes, server: ServerConfig) -> None:
         if kind != "plan":
             raise Unsupported("this test hosts no averaging plan")
 
-    def check_model(self, plan: bytes, server: ServerConfig, layout: Layout) -> None:
+    def check_model(self, owner: str, plan: bytes, server: ServerConfig, layout: Layout) -> None:
         raise Unsupported("this test hosts no averaging plan")
 
-    def aggregator(self, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
+    def check_configuration(self, plans: Mapping[str, bytes], config: Mapping[str, Any]) -> None:
+        """Nothing is known of opaque plans."""
+
+    def check_layout(self, plans: Mapping[str, bytes], layout: Layout) -> None:
+        """Nothing is known of opaque plans."""
+
+    def check_step(
+        self, owner: str, plans: Mapping[str, bytes], config: Mapping[str, Any], model: TensorFile
+    ) -> None:
+        """Nothing is known of opaque plans."""
+
+    def aggregator(self, owner: str, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
         raise Unsupported("this test runs no plan")
+
+
+class CheckedFiles(CheckedContents):
+    """Contents as an assembled node has them, whose files a test may damage."""
+
+    inner: FileBlobStore
+
+    def path(self, digest: str) -> Path:
+        return self.inner.path(digest)
 
 
 class DrivenPipeline(TrainingPipeline):
@@ -63,9 +88,16 @@ class Driver:
     def __init__(
         self, database: Database, blobs: BlobStore, clock: Clock | None = None, **options: Any
     ) -> None:
+        with database.read() as session:
+            fresh = session.get(PolicyRow, 1) is None
+        if fresh:
+            open_site(database)
+        if isinstance(blobs, FileBlobStore):
+            blobs = CheckedFiles(blobs, database)
         options.setdefault("plans", NoPlans())
         options.setdefault("rng", random.Random(7))
-        self.pipeline = DrivenPipeline(database, blobs, clock, secret=SECRET, **options)
+        options.setdefault("secret", SECRET)
+        self.pipeline = DrivenPipeline(database, blobs, clock, **options)
         self.process_id = ""
 
     def host(
@@ -85,7 +117,7 @@ class Driver:
 
     def worker(self, subject: str | None = None) -> str:
         definition = self.pipeline.definitions.get(self.process_id)
-        return self.pipeline.assignments.authenticate(definition, None, subject)
+        return self.pipeline.assignments.authenticate(definition, None, key=subject or "")
 
     def check_in(self, worker_id: str | None = None, **options: Any) -> CheckInReply:
         return self.pipeline.assignments.check_in(self.process_id, worker_id or self.worker(), **options)
@@ -115,7 +147,7 @@ class Driver:
     def view(self) -> Any:
         return self.pipeline.views.process(self.process_id)
 
-    def until(self, condition: Callable[[Any], bool], timeout: float = 20.0) -> Any:
+    def until(self, condition: Callable[[Any], bool], timeout: float = 90.0) -> Any:
         """Wait for the training to satisfy ``condition`` (woken by its history, as a watcher is)."""
         deadline, after = time.monotonic() + timeout, 0
         while True:

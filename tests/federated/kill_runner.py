@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 from sqlalchemy import event
 
+import grid.schema.tables  # noqa: F401 - what is cancelled is removed, if no table refers to it
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.database import Database

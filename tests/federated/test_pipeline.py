@@ -126,8 +126,12 @@ def test_one_idempotency_key_is_one_assignment_and_one_answer(driver: Driver) ->
     # The key is the worker's own: somebody else's equal key is another assignment.
     other = driver.check_in(idempotency_key="k")
     assert other.assignment_id != replies[0].assignment_id
-    # Another key of the same worker is no second assignment.
-    assert driver.check_in(worker, idempotency_key="l").reason == "taking-part"
+    # Another key of the same worker is no second assignment: it came back, and goes on with its own.
+    again = driver.check_in(worker, idempotency_key="l")
+    assert (again.assignment_id, again.request_key) == (replies[0].assignment_id, replies[0].request_key)
+    driver.report((worker, again), _diff(1.0))
+    assert driver.check_in(worker, idempotency_key="m").reason == "taking-part"
+    assert driver.view.admitted == 2
 
 
 def test_the_answer_survives_a_restart(driver: Driver) -> None:

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from grid.federated.averaging.plan_process import AveragingSandbox
+from grid.node.plan_processes import PlanProcesses
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
+from syft_ext.confinement.gate import Gate
 from syft_ext.errors import InvalidPlan, TooLarge
 from syft_ext.plans import Int, List, make_plan
 from tests.federated.driver import Driver
@@ -65,9 +67,9 @@ def _diff(value: float) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plans() -> Iterator[AveragingSandbox]:
-    plans = AveragingSandbox()
-    yield plans
-    plans.close()
+    processes = PlanProcesses(Gate())
+    yield AveragingSandbox(processes)
+    processes.close()
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from grid import schema
 from grid.federated.intake.registry import FORMATS
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.checked import CheckedContents
 from grid.storage.sql.database import Database
 from syft_ext.errors import Unavailable
-from tests.federated.driver import Driver
+from tests.federated.driver import CheckedFiles, Driver
 
 _random = np.random.default_rng(3)
 REPORTS = [
@@ -70,24 +71,29 @@ def trained(
 
 def _file_of_model(driver: Driver) -> Path:
     view = driver.pipeline.views.checkpoint(driver.pipeline.definitions.get(driver.process_id), "latest")
-    assert isinstance(driver.pipeline.store.blobs, FileBlobStore)
+    assert isinstance(driver.pipeline.store.blobs, CheckedFiles)
     path = driver.pipeline.store.blobs.path(view.digest)
     path.chmod(0o600)
     return path
 
 
-def _again(driver: Driver) -> Driver:
-    again = Driver(driver.pipeline.store.database, driver.pipeline.store.blobs)
+def _again(driver: Driver, *, checked: bool = False) -> Driver:
+    """A restart; ``checked``: on contents as a node has them, which raise for what is damaged."""
+    database, blobs = driver.pipeline.store.database, driver.pipeline.store.blobs
+    again = Driver(database, CheckedContents(blobs, database) if checked else blobs)
     again.process_id = driver.process_id
     return again
 
 
+@pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize("damage", [_torn, _shorter, _gone])
-def test_it_is_made_again_to_the_last_bit(trained: Driver, damage: Callable[[Path], None]) -> None:
+def test_it_is_made_again_to_the_last_bit(
+    trained: Driver, damage: Callable[[Path], None], checked: bool
+) -> None:
     path = _file_of_model(trained)
     before = path.read_bytes()
     damage(path)
-    again = _again(trained)
+    again = _again(trained, checked=checked)
     again.pipeline.start()
     try:
         assert path.read_bytes() == before
@@ -98,13 +104,16 @@ def test_it_is_made_again_to_the_last_bit(trained: Driver, damage: Callable[[Pat
         again.pipeline.stop()
 
 
-def test_without_its_reports_it_is_given_to_nobody(trained: Driver, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("checked", [False, True])
+def test_without_its_reports_it_is_given_to_nobody(
+    trained: Driver, caplog: pytest.LogCaptureFixture, checked: bool
+) -> None:
     path = _file_of_model(trained)
     _torn(path)
     store: Any = trained.pipeline.store.blobs
     for digest in set(store.digests()) - {path.name}:
         store.path(digest).unlink()
-    again = _again(trained)
+    again = _again(trained, checked=checked)
     with caplog.at_level(logging.CRITICAL):
         again.pipeline.recovery.start()
     assert "is lost" in caplog.text and not path.exists()
@@ -153,7 +162,7 @@ def test_what_is_here_is_left_alone(trained: Driver, caplog: pytest.LogCaptureFi
 def _file_of_state(driver: Driver) -> Path:
     query = select(StrategyStateRow.blob_digest).where(StrategyStateRow.blob_digest.is_not(None))
     ((digest,),) = driver.pipeline.store.read(query)
-    assert isinstance(driver.pipeline.store.blobs, FileBlobStore)
+    assert isinstance(driver.pipeline.store.blobs, CheckedFiles)
     path = driver.pipeline.store.blobs.path(digest)
     path.chmod(0o600)
     return path

@@ -11,12 +11,15 @@ import pytest
 
 from apps.assembly import open_node
 from grid.federated.service import SERVICES, FederatedService
+from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node import ANONYMOUS, Context, Download, Node, Principal
 from syft_ext.errors import BadRequest, Forbidden, InvalidToken, NotFound, TooLarge, Unauthenticated
 from syft_ext.messages import Message
 from syft_ext.messages import federated as m
+from syft_ext.messages import participation as p
 from syft_ext.transport import PayloadReader
 from tests.federated.models import decode, encode, small_model
+from tests.open_site import open_site
 
 OWNER = Principal("user", id="1" * 32)
 STRANGER = Principal("user", id="2" * 32)
@@ -24,8 +27,9 @@ STRANGER = Principal("user", id="2" * 32)
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    node = open_node("domain", tmp_path / "home", "hospital", list(SERVICES))
+    node = open_node("domain", tmp_path / "home", "hospital", [*GOVERNANCE, *SERVICES])
     node.start()
+    open_site(node.db)
     yield node
     node.stop()
 
@@ -145,7 +149,7 @@ def test_workers_are_known_by_their_key_and_only_by_their_token(node: Node) -> N
     call(
         node,
         worker,
-        m.ReportFailure(assignment_id=part.assignment_id, request_key=part.request_key, reason="asleep"),
+        p.ReportFailure(assignment_id=part.assignment_id, request_key=part.request_key, reason="asleep"),
     )
 
 

@@ -50,7 +50,7 @@ def story(house: House) -> Story:
 
 
 def test_a_grant_opens_and_revoking_closes_at_once(story: Story) -> None:
-    with pytest.raises(Forbidden, match="request it"):
+    with pytest.raises(Forbidden, match="you may see this, not read it"):
         story.fetch(story.sue)
     grant = story.grant()
     assert story.fetch(story.sue) == story.size and story.mean(story.sue) == 4.5

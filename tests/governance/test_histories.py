@@ -28,17 +28,19 @@ from grid.governance.decisions.tables import (
     RequestRow,
     RequestRule,
 )
-from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.plans.runs import PlanRuns
 from grid.governance.requests.manager import RequestManager
 from grid.governance.requests.submission import ask
 from grid.governance.rules.book import RuleBook
+from grid.node.events import EventBus
+from grid.node.plan_processes import PlanProcesses
 from grid.privacy.budget.tables import PrivacyBudget
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.objects.references import record
 from grid.storage.objects.tables import ObjectPermission, ObjectRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
+from syft_ext.confinement.gate import Gate
 from syft_ext.errors import GridError
 from syft_ext.messages import requests as r
 from syft_ext.messages.grants import CreateGrant
@@ -92,10 +94,10 @@ class World:
 
     def __init__(self, db: Database, blobs: FileBlobStore) -> None:
         self.db, self.model, self.clock = db, Model(), ManualClock(1000.0)
-        self.grants, self.requests = GrantManager(db, self.clock), RequestManager(db, self.clock)
+        self.grants, self.requests = GrantManager(db, self.clock), RequestManager(db, self.clock, EventBus())
         self.rules, self.runs = (
             RuleBook(db, self.clock),
-            PlanRuns(db, blobs, self.clock, ReviewSandbox(), bytes(32)),
+            PlanRuns(db, blobs, self.clock, PlanProcesses(Gate()), bytes(32)),
         )
         self.request_ids: list[str] = []
         self.rule_ids: dict[int, str] = {}

@@ -14,6 +14,7 @@ from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.federated.service import SERVICES as FEDERATED
 from grid.federated.service import FederatedService
 from grid.federated.task_management import TaskManagement
+from grid.governance.service import SERVICES as GOVERNANCE
 from grid.node.metadata import MetadataService
 from syft_ext.errors import InvalidToken
 from syft_ext.messages import federated as m
@@ -21,11 +22,15 @@ from syft_ext.messages.accounts import DeleteUser, UpdateUser
 from syft_ext.transport import Connection
 from tests.accounts.people import House
 from tests.federated.models import encode, small_model
+from tests.open_site import open_site
+
+SERVICES = (MetadataService, *ACCOUNTS, *GOVERNANCE, *FEDERATED)
 
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
-    house = House(tmp_path / "home", database_url, services=(MetadataService, *ACCOUNTS, *FEDERATED))
+    house = House(tmp_path / "home", database_url, services=SERVICES)
+    open_site(house.node.db)
     yield house
     house.node.stop()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,22 @@ from grid.access.decision import governs
 from grid.access.sources import sources_of
 from grid.governance.decisions.tables import RequestRow
 from grid.governance.plans.requests import MAX_BYTES
+from grid.governance.plans.review_sandbox import ReviewSandbox
+from grid.quotas.limits import DEFAULTS, DEFAULTS_OF_DATA_OWNERS
 from grid.storage.objects.references import record, sweep
 from grid.storage.objects.rows import infos_of, upsert
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.clock import ManualClock
-from syft_ext.errors import BadRequest, Conflict, Forbidden, InvalidPlan, NotFound, TooLarge, TooManyRequests
+from syft_ext.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InvalidPlan,
+    NotFound,
+    QuotaExceeded,
+    TooLarge,
+    TooManyRequests,
+)
 from syft_ext.messages.accounts import UpdateUser
 from syft_ext.messages.audit import ListAudit
 from syft_ext.messages.grants import ListGrants, RevokeGrant
@@ -223,6 +236,41 @@ def test_conditions_and_policy_hold_for_each_run(story: PlanStory) -> None:
         asked.run()  # four uses; what policy and data refused took none
 
 
+def test_noise_follows_from_the_question_whoever_asks_and_whenever(story: PlanStory) -> None:
+    """Another request, a restart and a restored backup are no ways to another draw; another question is."""
+    story.owner.call(SetPolicy(policy=SitePolicy(clip_norm=0.5, noise_multiplier=2.0)))
+
+    def approved(**fields: Any) -> Any:
+        asked = story.ask(**fields)
+        story.seen_by(story.ann, asked).approve(uses=9)
+        return asked
+
+    first = approved().run()
+    assert torch.equal(approved().run(), first)
+    story.house.node.stop()
+    database, home = Path(story.house.database_url.removeprefix("sqlite:///")), story.house.home
+    backup = home.with_name("backup")
+    shutil.copytree(home, backup / "home")
+    shutil.copy(database, backup / "node.db")
+    for restored in (False, True):
+        if restored:
+            story.house.node.stop()
+            shutil.rmtree(home)
+            for path in database.parent.glob(f"{database.name}*"):
+                path.unlink()
+            shutil.copytree(backup / "home", home)
+            shutil.copy(backup / "node.db", database)
+        story.house.open()
+        story.sue, story.ann, story.owner = (
+            story.house.call_in(who.identity, who.token) for who in (story.sue, story.ann, story.owner)
+        )
+        again = approved()
+        assert torch.equal(again.run(), first)
+    assert not torch.equal(approved(values={"scale": 1.5}).run(), first)  # clipped to the same, as it is
+    story.owner.call(SetPolicy(policy=SitePolicy(clip_norm=0.5, noise_multiplier=2.5)))
+    assert not torch.equal(again.run(), first)
+
+
 def test_expiry_ends_it(story: PlanStory) -> None:
     asked = story.ask()
     story.seen_by(story.ann, asked).approve(expires_in=60.0)
@@ -306,15 +354,16 @@ def test_nobody_fills_the_disk_by_asking(story: PlanStory, monkeypatch: pytest.M
     assert blobs.exists(other_mean.id)
     asked.withdraw()
     sweep(story.house.node.db, blobs)
-    assert not blobs.exists(other_mean.id)
+    assert other_mean.id not in set(blobs.digests())  # it waits in the quarantine
     with pytest.raises(NotFound, match="not for a plan"):
         _ = asked.plan
     with pytest.raises(TooLarge):
         story.sue.call(CreatePlanRequest(inputs=[f"xs={story.table}"]), [bytes(MAX_BYTES + 1)])
-    monkeypatch.setattr("grid.governance.requests.submission.MOST_PENDING", 2)
+    monkeypatch.setitem(DEFAULTS, "pending_requests", 2)
+    monkeypatch.setitem(DEFAULTS_OF_DATA_OWNERS, "pending_requests", 2)
     monkeypatch.setattr("grid.governance.requests.submission.MOST_A_DAY", 4)
     waiting = [story.ask(values={"scale": each}) for each in (1.0, 2.0)]
-    with pytest.raises(TooManyRequests, match="pending"):
+    with pytest.raises(QuotaExceeded, match="pending requests"):
         story.ask(values={"scale": 3.0})
     waiting[0].withdraw()
     story.ask(values={"scale": 3.0})
@@ -337,10 +386,10 @@ def test_it_is_audited_with_plan_and_grant(story: PlanStory) -> None:
 
 
 def test_a_run_that_began_before_hands_nothing_out_afterwards(
-    story_on_both: PlanStory, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+    story_on_both: PlanStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = story_on_both
-    run = sandbox.run
+    run = ReviewSandbox.run
 
     def during(act: Any) -> None:
         def slow(*arguments: Any) -> Any:
@@ -348,14 +397,14 @@ def test_a_run_that_began_before_hands_nothing_out_afterwards(
             act()
             return results
 
-        monkeypatch.setattr(sandbox, "run", slow)
+        monkeypatch.setattr(ReviewSandbox, "run", slow)
 
     asked = story.ask()
     story.seen_by(story.ann, asked).approve()
     during(lambda: story.seen_by(story.ann, asked).revoke())
     with pytest.raises(Forbidden, match="revoked"):
         asked.run()
-    monkeypatch.setattr(sandbox, "run", run)
+    monkeypatch.setattr(ReviewSandbox, "run", run)
     with pytest.raises(Forbidden):
         asked.run()
     (entry, *_) = story.owner.call(ListAudit(operation="requests.run", limit=10)).entries

@@ -59,10 +59,11 @@ def test_it_acts_on_the_very_next_operation(house: House) -> None:
     table = owner.call(PutObject(kind="tensors"), [content]).id
     mean = Begin(object_id=table, statistics=["mean"], columns=["x"])
     assert owner.call(mean).columns[0].mean == [1.5]
-    for policy in (SitePolicy(min_rows=5), SitePolicy(allowed_operations=["statistics.count"])):
-        owner.call(SetPolicy(policy=policy))
-        with pytest.raises(Forbidden, match="policy"):
-            owner.call(mean)
+    owner.call(SetPolicy(policy=SitePolicy(min_rows=5)))
+    assert owner.call(mean).columns[0].mean == [None], "four rows are kept back"
+    owner.call(SetPolicy(policy=SitePolicy(allowed_operations=["statistics.count"])))
+    with pytest.raises(Forbidden, match="policy"):
+        owner.call(mean)
     owner.call(SetPolicy(policy=SitePolicy()))
     assert owner.call(mean).columns[0].mean == [1.5]
 
@@ -85,7 +86,13 @@ def test_the_sdk_changes_what_is_named(house: House) -> None:
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_numbers_that_mean_nothing_are_refused(house: House, value: float) -> None:
     owner = house.set_up()
-    for name in ("statistics_epsilon", "clip_norm", "noise_multiplier"):
+    for name in (
+        "statistics_epsilon",
+        "statistics_total",
+        "trainings_total",
+        "clip_norm",
+        "noise_multiplier",
+    ):
         with pytest.raises(BadRequest):
             owner.call(SetPolicy(policy=SitePolicy(**{"clip_norm": 1.0, name: value})))
     with pytest.raises(BadRequest, match="clip_norm"):
@@ -97,18 +104,27 @@ def test_numbers_that_mean_nothing_are_refused(house: House, value: float) -> No
 #: download by a grant) that goes through without it.
 ACTS: dict[str, tuple[Any, type[GridError]]] = {
     "allowed_operations": (["statistics.count"], Forbidden),
-    "min_rows": (5, Forbidden),
     "max_output_bytes": (10, TooLarge),
-    "statistics_epsilon": (1.0, BadRequest),  # the owner gave no bounds to make noise for
+    "statistics_epsilon": (1.0, Forbidden),  # nobody granted the user a budget
 }
 
 
 #: Where the other fields are shown to act.
 ELSEWHERE = {
+    "min_rows": "../statistics/test_ledger.py",
+    "statistics_total": "../statistics/test_ledger.py",
+    "intersection_ids": "../intersections/test_domains.py",
+    "strict": "../statistics/test_ledger.py",
     "required_approvals": "test_requests.py",
     "clip_norm": "test_plan_requests.py",
     "noise_multiplier": "test_plan_requests.py",
+    "mechanism": "test_mechanism.py",
     "min_participants": "../federated/cycles/test_policy.py",
+    "trainings": "../federated/consent/test_reviews.py",
+    "participation": "../federated/consent/test_participants.py",
+    "max_samples": "../federated/consent/test_participants.py",
+    "trained_models": "../federated/consent/test_reading.py",
+    "trainings_total": "../federated/cycles/test_charging.py",
 }
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from argon2 import PasswordHasher
 
-from grid.accounts.service import PASSWORDS
 from syft_ext.tensors import decode_tensors, encode_tensors
 from tests.apps.conftest import grid
 from tests.attacks.site import OWNER, PASSWORD, Site
@@ -21,11 +19,9 @@ XS = torch.arange(3.0 * ROWS).reshape(ROWS, 3)
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-        site = Site(tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +64,10 @@ def test_from_a_terminal(site: Site, table: str, tmp_path: Path) -> None:
     assert (
         isinstance(reviewed, dict) and reviewed["earlier"] == made["id"] and "add.Tensor" in reviewed["diff"]
     )
+
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps(owner("policy", "show", json=True)))
+    assert "changed by  " in str(owner("policy", "set", str(policy)))
 
     rule = owner("rules", "add", "accept", "--kind", "budget", "--epsilon", "0.5", "--times", "1", json=True)
     assert isinstance(rule, dict) and "budget" in str(owner("rules", "list"))

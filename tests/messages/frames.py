@@ -11,6 +11,7 @@ import urllib3
 from websockets.sync.client import connect
 
 from grid.node import Node
+from grid.web.testing import ServedNode
 from syft_ext.errors import Problem
 from syft_ext.identity import Identity
 from syft_ext.messages.envelope import Envelope, frame_head, open_frame, seal_request
@@ -21,9 +22,17 @@ ME = Identity.generate()
 
 
 def seal(
-    message: Any, payload: bytes = b"", *, identity: Identity = ME, age: float = 0.0, **options: Any
+    node: Node | ServedNode,
+    message: Any,
+    payload: bytes = b"",
+    *,
+    identity: Identity = ME,
+    age: float = 0.0,
+    **options: Any,
 ) -> Envelope:
+    """A message for ``node``, unless ``options`` name another ``recipient``."""
     pieces = (payload,) if payload else ()
+    options.setdefault("recipient", node.node.id if isinstance(node, ServedNode) else node.id)
     return seal_request(identity, message, now=time.time() - age, payload=pieces, **options)
 
 
@@ -33,7 +42,7 @@ def frame(envelope: Envelope, payload: bytes = b"") -> bytes:
 
 def over_http(url: str, data: bytes) -> bytes:
     response = HTTP.request(
-        "POST", f"{url}/messages", body=data, headers={"Content-Type": MEDIA_TYPE}, timeout=20
+        "POST", f"{url}/messages", body=data, headers={"Content-Type": MEDIA_TYPE}, timeout=240
     )
     assert response.headers["Content-Type"] == MEDIA_TYPE, (response.status, response.data)
     return response.data
@@ -42,7 +51,7 @@ def over_http(url: str, data: bytes) -> bytes:
 def over_websocket(url: str, data: bytes) -> bytes:
     with connect(f"{url.replace('http', 'ws', 1)}/messages", max_size=None) as ws:
         ws.send(data)
-        answer = ws.recv(timeout=20)
+        answer = ws.recv(timeout=240)
     assert isinstance(answer, bytes)
     return answer
 

@@ -9,16 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syft_ext.errors import BadSignature, Conflict, GridError, InvalidEnvelope
+from syft_ext.errors import BadSignature, Conflict, GridError, InvalidEnvelope, TooLarge
 from syft_ext.identity import Identity
 from syft_ext.messages import Empty
 from syft_ext.messages.envelope import (
+    MAX_ENVELOPE,
+    OPENING,
     Envelope,
+    Opening,
+    PartEnvelope,
     decode_envelope,
     digest_of,
     envelope_size,
     frame_head,
     open_frame,
+    part_of,
+    read_opening,
+    seal_part,
     seal_reply,
     seal_request,
 )
@@ -41,6 +48,19 @@ def test_a_frame_comes_back_as_it_was() -> None:
     assert bytes(payload) == b"payload"
     assert digest_of([payload]) == (envelope.payload_size, envelope.payload_digest)
     envelope.verify()
+
+
+def test_a_frame_that_was_cut_anywhere_before_its_payload_is_none() -> None:
+    head = frame_head(request())
+    for end in range(len(head)):
+        with pytest.raises(InvalidEnvelope, match="truncated frame"):
+            open_frame(head[:end])
+    with pytest.raises(InvalidEnvelope, match="not a frame of this protocol"):
+        open_frame(b"GRD2" + head[4:])
+    with pytest.raises(TooLarge, match="envelope of"):
+        open_frame(b"GRD1" + (MAX_ENVELOPE + 1).to_bytes(4, "big"))
+    with pytest.raises(InvalidEnvelope, match="nonce or sender"):
+        decode_envelope(msgspec.msgpack.encode(msgspec.structs.replace(request(), nonce=b"short")))
 
 
 @pytest.mark.parametrize("field", Envelope.__struct_fields__)
@@ -73,6 +93,68 @@ def test_replies_carry_replies_and_errors() -> None:
         refusal.reply_as(Empty)
     assert caught.value.extra == {"by": "me"}
     assert seal_reply(ME, None, Conflict("taken"), now=1.0).in_reply_to == b""
+
+
+# -- parts, and what is seen before the whole is there --------------------------------------------------
+
+
+def test_a_part_is_asked_for_and_given_under_signatures_of_its_own() -> None:
+    asked = request()
+    part = part_of(asked, ME, 3, 9, "ab" * 32)
+    part.verify()
+    assert part.nonce != asked.nonce, "it is another message, and may be answered once as that one"
+    assert (part.operation, part.body, part.token) == (asked.operation, asked.body, asked.token)
+    node = Identity.generate()
+    reply = seal_part(node, part, Empty(), [b"one", b"2"], now=2.0, total=20, whole="cd" * 32)
+    reply.verify()
+    assert (reply.sender, reply.recipient, reply.in_reply_to) == (node.verify_key, ME.verify_key, part.nonce)
+    assert (reply.start, reply.stop, reply.total, reply.whole) == (3, 7, 20, "cd" * 32)
+    assert (reply.payload_size, reply.payload_digest) == digest_of([b"one2"])
+    for sealed in (part, reply):
+        found, _ = open_frame(frame_head(sealed))
+        assert found == sealed and isinstance(found, PartEnvelope)
+        for field, other in {"start": 1, "stop": 99, "total": 1, "whole": ""}.items():
+            if getattr(sealed, field) != other:
+                with pytest.raises(BadSignature):
+                    msgspec.structs.replace(sealed, **{field: other}).verify()
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 255, 256])
+def test_an_opening_is_read_from_the_first_bytes(length: int) -> None:
+    sealed = msgspec.structs.replace(request(), recipient="r" * length)
+    for envelope in (sealed, part_of(sealed, ME, 0, 1, "")):
+        data = msgspec.msgpack.encode(envelope)
+        whole = (sealed.sender, sealed.recipient, sealed.operation)
+        assert read_opening(data[:OPENING]) == whole
+        stop = data.index(sealed.operation.encode()) + len(sealed.operation)
+        assert read_opening(data[:stop]) == whole
+        for cut in range(stop):
+            assert read_opening(data[:cut]) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93\x01\x02\x03",  # numbers
+        b"\x93\xa1\xff\xa0\xa0",  # no UTF-8
+        b"\x93\xdb\x00\x00\x00\x01a\xa0\xa0",  # a text of 32 bits' length: nobody's name is that long
+    ],
+)
+def test_what_is_no_envelope_has_no_opening(data: bytes) -> None:
+    assert read_opening(data) is None
+
+
+def test_arrays_may_say_their_length_in_any_width() -> None:
+    texts = b"\xa1a\xd9\x01b\xda\x00\x01c"
+    for head in (b"\x93", b"\xdc\x00\x03", b"\xdd\x00\x00\x00\x03"):
+        assert read_opening(head + texts) == ("a", "b", "c")
+
+
+@QUICK
+@given(st.binary(max_size=OPENING))
+def test_any_bytes_have_an_opening_or_none(data: bytes) -> None:
+    assert isinstance(read_opening(data), Opening | None)
 
 
 # -- fuzz: never anything but a GridError -----------------------------------------------------------------

@@ -29,7 +29,7 @@ ME = Identity.generate()
 
 
 def message(at: float) -> Envelope:
-    return seal_request(ME, Echo(name="x"), now=at)
+    return seal_request(ME, Echo(name="x"), now=at, recipient="r")
 
 
 class TestReplayGuard:

@@ -16,7 +16,7 @@ from grid.web.testing import ServedNode
 from syft_ext.identity import Identity
 from syft_ext.messages.envelope import MAX_ENVELOPE, Envelope
 from syft_ext.transport.http import MEDIA_TYPE
-from tests.web.probe import Echo, Fail, ProbeService, Sign, Upload, Wait, Work, make_node, token_of
+from tests.web.probe import Echo, Fail, Meet, ProbeService, Sign, Upload, Work, make_node, token_of
 from tests.web.wire import RawSocket, Wire
 
 from .frames import HTTP, ME, SENDERS, answer_of, error_of, frame, over_http, over_websocket, seal
@@ -34,7 +34,7 @@ def resigned(envelope: Envelope, **changes: object) -> Envelope:
 
 
 def test_good_frames_are_answered(served: ServedNode, send: Send) -> None:
-    request = seal(Echo(name="ada", number=3, data=b"\0\xff", secret="hush"))
+    request = seal(served, Echo(name="ada", number=3, data=b"\0\xff", secret="hush"))
     reply, payload = answer_of(send(served.url, frame(request)), served.node)
     assert reply.in_reply_to == request.nonce
     assert reply.recipient == ME.verify_key
@@ -44,7 +44,7 @@ def test_good_frames_are_answered(served: ServedNode, send: Send) -> None:
 
 
 def test_the_key_that_signs_is_the_caller(served: ServedNode, send: Send) -> None:
-    reply, _ = answer_of(send(served.url, frame(seal(Sign(amount=1)))), served.node)
+    reply, _ = answer_of(send(served.url, frame(seal(served, Sign(amount=1)))), served.node)
     assert msgspec.msgpack.decode(reply.body)["kind"] == ME.verify_key
 
 
@@ -56,7 +56,7 @@ UNREADABLE = {
     "not msgpack": b"GRD1\0\0\0\x05\xc1\xc1\xc1\xc1\xc1",
     "not an envelope": b"GRD1\0\0\0\x01\x93",
     "a map": b"GRD1" + struct.pack(">I", 2) + b"\x81\x01",
-    "depth bomb": b"GRD1" + struct.pack(">I", 100_000) + b"\x91" * 100_000,
+    "depth bomb": b"GRD1" + struct.pack(">I", 50_000) + b"\x91" * 50_000,
     "bad sender": b"GRD1"
     + struct.pack(
         ">I",
@@ -89,54 +89,63 @@ def _forged_token(node: ServedNode) -> str:
 
 BAD = {
     "wrongly signed": (
-        lambda n: msgspec.structs.replace(seal(Echo(name="a")), operation="probe.search"),
+        lambda n: msgspec.structs.replace(seal(n, Echo(name="a")), operation="probe.search"),
         "bad-signature",
     ),
     "signed by another": (
-        lambda n: msgspec.structs.replace(seal(Echo(name="a")), sender=Identity.generate().verify_key),
+        lambda n: msgspec.structs.replace(seal(n, Echo(name="a")), sender=Identity.generate().verify_key),
         "bad-signature",
     ),
-    "unsigned": (lambda n: msgspec.structs.replace(seal(Echo(name="a")), signature=b""), "bad-signature"),
-    "not a key": (lambda n: msgspec.structs.replace(seal(Echo(name="a")), sender="z" * 64), "bad-signature"),
-    "expired": (lambda n: seal(Echo(name="a"), age=600), "expired-message"),
-    "from the future": (lambda n: seal(Echo(name="a"), age=-600), "expired-message"),
-    "from before the node began": (lambda n: seal(Echo(name="a"), age=110), "expired-message"),
+    "unsigned": (lambda n: msgspec.structs.replace(seal(n, Echo(name="a")), signature=b""), "bad-signature"),
+    "not a key": (
+        lambda n: msgspec.structs.replace(seal(n, Echo(name="a")), sender="z" * 64),
+        "bad-signature",
+    ),
+    "expired": (lambda n: seal(n, Echo(name="a"), age=600), "expired-message"),
+    "from the future": (lambda n: seal(n, Echo(name="a"), age=-600), "expired-message"),
+    "from before the node began": (lambda n: seal(n, Echo(name="a"), age=110), "expired-message"),
     "time that is none": (
-        lambda n: resigned(seal(Echo(name="a")), issued_at=float("nan")),
+        lambda n: resigned(seal(n, Echo(name="a")), issued_at=float("nan")),
         "expired-message",
     ),
-    "endless time": (lambda n: resigned(seal(Echo(name="a")), issued_at=float("inf")), "expired-message"),
-    "forged token": (lambda n: seal(Echo(name="a"), token=_forged_token(n)), "invalid-token"),
-    "expired token": (lambda n: seal(Echo(name="a"), token=token_of(n.node, lifetime=-1)), "invalid-token"),
-    "token of another key": (
-        lambda n: seal(Echo(name="a"), token=token_of(n.node, key=Identity.generate().verify_key)),
+    "endless time": (lambda n: resigned(seal(n, Echo(name="a")), issued_at=float("inf")), "expired-message"),
+    "forged token": (lambda n: seal(n, Echo(name="a"), token=_forged_token(n)), "invalid-token"),
+    "expired token": (
+        lambda n: seal(n, Echo(name="a"), token=token_of(n.node, lifetime=-1)),
         "invalid-token",
     ),
-    "garbage token": (lambda n: seal(Echo(name="a"), token="ä.b.c"), "invalid-token"),
-    "no token where one is needed": (lambda n: seal(Upload(name="a")), "unauthenticated"),
-    "token of the wrong kind": (lambda n: seal(Work(amount=1), token=token_of(n.node)), "forbidden"),
-    "permission before body": (lambda n: resigned(seal(Work(amount=1)), body=b"\xc1"), "unauthenticated"),
-    "unknown operation": (lambda n: resigned(seal(Echo(name="a")), operation="probe.explode"), "not-found"),
-    "dunder operation": (lambda n: resigned(seal(Echo(name="a")), operation="__class__"), "not-found"),
-    "body that is not msgpack": (lambda n: resigned(seal(Echo(name="a")), body=b"\xc1"), "bad-request"),
-    "truncated body": (lambda n: resigned(seal(Echo(name="a")), body=b"\x81\xa4name"), "bad-request"),
+    "token of another key": (
+        lambda n: seal(n, Echo(name="a"), token=token_of(n.node, key=Identity.generate().verify_key)),
+        "invalid-token",
+    ),
+    "garbage token": (lambda n: seal(n, Echo(name="a"), token="ä.b.c"), "invalid-token"),
+    "no token where one is needed": (lambda n: seal(n, Upload(name="a")), "unauthenticated"),
+    "token of the wrong kind": (lambda n: seal(n, Work(amount=1), token=token_of(n.node)), "forbidden"),
+    "permission before body": (lambda n: resigned(seal(n, Work(amount=1)), body=b"\xc1"), "unauthenticated"),
+    "unknown operation": (
+        lambda n: resigned(seal(n, Echo(name="a")), operation="probe.explode"),
+        "not-found",
+    ),
+    "dunder operation": (lambda n: resigned(seal(n, Echo(name="a")), operation="__class__"), "not-found"),
+    "body that is not msgpack": (lambda n: resigned(seal(n, Echo(name="a")), body=b"\xc1"), "bad-request"),
+    "truncated body": (lambda n: resigned(seal(n, Echo(name="a")), body=b"\x81\xa4name"), "bad-request"),
     "unknown field": (
-        lambda n: resigned(seal(Echo(name="a")), body=msgspec.msgpack.encode({"name": "a", "color": 1})),
+        lambda n: resigned(seal(n, Echo(name="a")), body=msgspec.msgpack.encode({"name": "a", "color": 1})),
         "bad-request",
     ),
-    "missing field": (lambda n: resigned(seal(Echo(name="a")), body=b"\x80"), "bad-request"),
+    "missing field": (lambda n: resigned(seal(n, Echo(name="a")), body=b"\x80"), "bad-request"),
     "wrong type": (
-        lambda n: resigned(seal(Echo(name="a")), body=msgspec.msgpack.encode({"name": 7})),
+        lambda n: resigned(seal(n, Echo(name="a")), body=msgspec.msgpack.encode({"name": 7})),
         "bad-request",
     ),
     "deep body": (
-        lambda n: resigned(seal(Echo(name="a")), body=b"\x81\xa6nested" + b"\x81\xa1a" * 100_000),
+        lambda n: resigned(seal(n, Echo(name="a")), body=b"\x81\xa6nested" + b"\x81\xa1a" * 5_000),
         "bad-request",
     ),
-    "another node's message": (lambda n: seal(Echo(name="a"), recipient="0" * 32), "not-found"),
-    "the handler's own error": (lambda n: seal(Fail(how="conflict")), "conflict"),
-    "the handler's bug": (lambda n: seal(Fail(how="bug")), "internal"),
-    "facts that no format carries": (lambda n: seal(Fail(how="facts")), "internal"),
+    "another node's message": (lambda n: seal(n, Echo(name="a"), recipient="0" * 32), "not-found"),
+    "the handler's own error": (lambda n: seal(n, Fail(how="conflict")), "conflict"),
+    "the handler's bug": (lambda n: seal(n, Fail(how="bug")), "internal"),
+    "facts that no format carries": (lambda n: seal(n, Fail(how="facts")), "internal"),
 }
 
 
@@ -152,20 +161,20 @@ def test_each_bad_message_has_its_own_code(served: ServedNode, send: Send, case:
 
 def test_a_token_of_another_node_is_refused(served: ServedNode, send: Send, tmp_path: Path) -> None:
     other = make_node(tmp_path)
-    request = seal(Upload(name="a"), token=token_of(other))
+    request = seal(served, Upload(name="a"), token=token_of(other))
     other.stop()
     assert error_of(send(served.url, frame(request)), served.node, request) == "invalid-token"
 
 
 def test_a_token_bound_to_my_key_is_good(served: ServedNode, send: Send) -> None:
-    request = seal(Upload(name="bound"), b"hello", token=token_of(served.node, key=ME.verify_key))
+    request = seal(served, Upload(name="bound"), b"hello", token=token_of(served.node, key=ME.verify_key))
     reply, _ = answer_of(send(served.url, frame(request, b"hello")), served.node)
     assert msgspec.msgpack.decode(reply.body)["size"] == 5
 
 
 def test_replays_are_refused_on_every_transport(served: ServedNode) -> None:
     for first, second in ((over_http, over_websocket), (over_websocket, over_http), (over_http, over_http)):
-        request = seal(Echo(name="once"))
+        request = seal(served, Echo(name="once"))
         answer_of(first(served.url, frame(request)), served.node)
         assert error_of(second(served.url, frame(request)), served.node, request) == "replayed-message"
 
@@ -174,26 +183,26 @@ def test_replays_are_refused_on_every_transport(served: ServedNode) -> None:
 
 
 def test_a_payload_that_was_changed_on_the_way(served: ServedNode, send: Send) -> None:
-    request = seal(Upload(name="changed"), b"x" * 100_000, token=token_of(served.node))
-    data = frame(request, b"x" * 99_999 + b"y")
+    request = seal(served, Upload(name="changed"), b"x" * 50_000, token=token_of(served.node))
+    data = frame(request, b"x" * 49_999 + b"y")
     assert error_of(send(served.url, data), served.node, request) == "bad-request"
     assert "changed" not in served.node.service(ProbeService).stored
 
 
 def test_a_payload_where_none_is_taken(served: ServedNode, send: Send) -> None:
-    request = seal(Echo(name="a"), b"x" * 1000)
+    request = seal(served, Echo(name="a"), b"x" * 1000)
     assert error_of(send(served.url, frame(request, b"x" * 1000)), served.node, request) == "bad-request"
 
 
 @pytest.mark.parametrize("rest", [b"", b"x" * 99, b"x" * 101])
 def test_a_payload_of_another_length_than_announced(served: ServedNode, send: Send, rest: bytes) -> None:
-    request = seal(Upload(name="length"), b"x" * 100, token=token_of(served.node))
+    request = seal(served, Upload(name="length"), b"x" * 100, token=token_of(served.node))
     assert error_of(send(served.url, frame(request, rest)), served.node, None) == "invalid-envelope"
     assert "length" not in served.node.service(ProbeService).stored
 
 
 def test_a_connection_that_ends_inside_a_payload(served: ServedNode) -> None:
-    request = seal(Upload(name="cut"), b"x" * 5000, token=token_of(served.node))
+    request = seal(served, Upload(name="cut"), b"x" * 5000, token=token_of(served.node))
     data = frame(request, b"x" * 5000)
     with Wire(served.url) as wire:
         wire.send(f"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Type: {MEDIA_TYPE}\r\n")
@@ -206,7 +215,7 @@ def test_a_connection_that_ends_inside_a_payload(served: ServedNode) -> None:
 
 def test_chunked_frames_stream_too(served: ServedNode) -> None:
     payload = bytes(range(256)) * 8000
-    request = seal(Upload(name="chunked"), payload, token=token_of(served.node))
+    request = seal(served, Upload(name="chunked"), payload, token=token_of(served.node))
     data = frame(request, payload)
     pieces = (data[start : start + 77_777] for start in range(0, len(data), 77_777))
     response = HTTP.request(
@@ -219,7 +228,7 @@ def test_chunked_frames_stream_too(served: ServedNode) -> None:
 def test_payloads_have_a_limit(tmp_path: Path) -> None:
     settings = WebSettings(max_upload=10_000, max_websocket_message=50_000)
     with ServedNode(make_node(tmp_path), settings) as node:
-        request = seal(Upload(name="a"), b"x" * 10_001, token=token_of(node.node))
+        request = seal(node, Upload(name="a"), b"x" * 10_001, token=token_of(node.node))
         for sender in SENDERS.values():
             data = frame(request, b"x" * 10_001)
             assert error_of(sender(node.url, data), node.node, request) == "too-large"
@@ -230,7 +239,7 @@ def test_payloads_have_a_limit(tmp_path: Path) -> None:
 
 def test_an_unread_payload_does_not_spoil_the_connection(served: ServedNode) -> None:
     payload = b"x" * 200_000
-    request = seal(Upload(name="a", take=0), payload, token=token_of(served.node))
+    request = seal(served, Upload(name="a", take=0), payload, token=token_of(served.node))
     data = frame(request, payload)
     headers = {"Content-Type": MEDIA_TYPE}
     with Wire(served.url) as wire:
@@ -242,7 +251,7 @@ def test_the_media_type_is_required(served: ServedNode) -> None:
     response = HTTP.request(
         "POST",
         f"{served.url}/messages",
-        body=frame(seal(Echo(name="a"))),
+        body=frame(seal(served, Echo(name="a"))),
         headers={"Content-Type": "text/plain"},
     )
     assert response.status == 415
@@ -261,12 +270,15 @@ def test_unreadable_frames_are_http_errors_too(served: ServedNode) -> None:
 
 def test_long_waits_do_not_hold_up_the_rest_of_a_websocket(served: ServedNode) -> None:
     with connect(f"{served.url.replace('http', 'ws', 1)}/messages") as ws:
-        slow, quick = seal(Wait(seconds=1.0)), seal(Echo(name="quick"))
+        meeting = Meet(name="after the quick one", count=2)
+        slow, quick, late = seal(served, meeting), seal(served, Echo(name="quick")), seal(served, meeting)
         ws.send(frame(slow))
         ws.send(frame(quick))
-        first, _ = answer_of(ws.recv(timeout=0.8), served.node)  # type: ignore[arg-type]
-        second, _ = answer_of(ws.recv(timeout=5), served.node)  # type: ignore[arg-type]
-    assert (first.in_reply_to, second.in_reply_to) == (quick.nonce, slow.nonce)
+        first, _ = answer_of(ws.recv(timeout=240), served.node)  # type: ignore[arg-type]
+        assert first.in_reply_to == quick.nonce
+        ws.send(frame(late))
+        rest = [answer_of(ws.recv(timeout=240), served.node)[0] for _ in range(2)]  # type: ignore[arg-type]
+    assert {answer.in_reply_to for answer in rest} == {slow.nonce, late.nonce}
 
 
 def test_text_on_the_binary_socket_closes_it(served: ServedNode) -> None:
@@ -278,7 +290,7 @@ def test_text_on_the_binary_socket_closes_it(served: ServedNode) -> None:
 def test_an_unreadable_frame_does_not_close_the_websocket(served: ServedNode) -> None:
     with connect(f"{served.url.replace('http', 'ws', 1)}/messages") as ws:
         ws.send(b"junk")
-        assert error_of(ws.recv(timeout=5), served.node, None) == "invalid-envelope"  # type: ignore[arg-type]
-        request = seal(Echo(name="a"))
+        assert error_of(ws.recv(timeout=240), served.node, None) == "invalid-envelope"  # type: ignore[arg-type]
+        request = seal(served, Echo(name="a"))
         ws.send(frame(request))
-        assert answer_of(ws.recv(timeout=5), served.node)[0].in_reply_to == request.nonce  # type: ignore[arg-type]
+        assert answer_of(ws.recv(timeout=240), served.node)[0].in_reply_to == request.nonce  # type: ignore[arg-type]

@@ -11,7 +11,6 @@ from typing import Any
 from apps.assembly import open_node
 from grid.config import DomainSettings, NetworkSettings
 from grid.network.associations import AssociationService
-from grid.network.forwarding import ForwardingService
 from grid.network.hub import HubService
 from grid.network.monitor import MonitorService, NetworkMonitorService
 from grid.network.requester import RequesterService
@@ -22,6 +21,7 @@ from syft_ext.errors import Unavailable
 from syft_ext.identity import Identity
 from syft_ext.messages import FLAGS, Message
 from syft_ext.transport import Connection, LocalTransport, Transport
+from syft_ext.transport.pipe import MessagePipe
 
 __all__ = ["World"]
 
@@ -50,13 +50,16 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.down: set[str] = set()
 
-    def open(self, address: str) -> Transport:
+    def transport(self, address: str) -> Transport:
         return _Line(self, address)
+
+    def pipe(self, address: str, path: str, max_message: int) -> MessagePipe:
+        raise Unavailable("there are no sockets in this world")
 
     def node(
         self, kind: str, name: str, makers: list[Callable[[Node], Service]], address: str | None = None
     ) -> Node:
-        associations = partial(AssociationService, offline_after=20.0, opener=self.open)
+        associations = partial(AssociationService, offline_after=20.0, outgoing=self)
         home = self.root / name
         home.mkdir()
         shutil.copyfile(self.template, home / "node.db")  # migrated already: that takes a while
@@ -69,6 +72,9 @@ class World:
             clock=self.clock,
         )
         self.nodes[f"http://{name}:80"] = node
+        for service in node.services:
+            if isinstance(service, HubService):
+                service.call_back_timeout = 0.5  # a call back that fails takes just so long
         self.clock.advance(0.001)  # the replay guard refuses what was sent before the node began
         return node
 
@@ -80,7 +86,6 @@ class World:
             [
                 partial(HubService, settings=config),
                 NetworkMonitorService,
-                partial(ForwardingService, settings=config),
             ],
         )
 

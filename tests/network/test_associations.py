@@ -47,7 +47,7 @@ def rows(node: Node) -> list[Association]:
     return list(node.service(AssociationService).registry.list())
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Notifications travel in the background."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-#: Runs before the first cell.
+from tests.forkserver import start_server
+
+#: Runs before the first cell: what its nodes import, the test process's server has imported.
 FORKED_NODES = """\
 import sys
 sys.path.insert(0, "..")
@@ -20,7 +22,6 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the notebook machinery itself
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +31,9 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     book = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in book.cells), "notebooks are kept without outputs"
     book.cells.insert(0, nbformat.v4.new_code_cell(FORKED_NODES))
+    start_server()
     client = NotebookClient(
-        book, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+        book, timeout=540, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     )
     client.execute()
     shown = "".join(
@@ -48,6 +50,9 @@ SHOWS = {
     "02-data-owner": "cycle 10",
     "03-data-officer": "the log is intact",
     "04-remote-data": "right on held-out biopsies",
+    "05-confidential": "refused: the policy protects nobody",
+    "06-peers": "reached by ",
+    "07-privacy-toolkit": "one question, 4 ways",
 }
 
 

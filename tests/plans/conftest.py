@@ -28,6 +28,6 @@ def traced(examples: dict[str, Example]) -> Callable[[str], Plan]:
     def get(name: str) -> Plan:
         example = examples[name]
         plan = trace(example.function, name=name, symbols=example.symbols, **example.arguments)
-        return Plan.loads(plan.dumps())
+        return Plan.read(plan.dumps())
 
     return get

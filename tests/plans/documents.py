@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from syft_ext.plans.graph.document import (
     FORMAT,
     OPSET,
@@ -82,3 +84,16 @@ def ref(index: int) -> list[Any]:
 
 def ints(*values: Any) -> list[Any]:
     return ["l", *values]
+
+
+def forge_calls(
+    inputs: Sequence[tuple[str, Sequence[int]]], steps: Sequence[Step], output: tuple[str, Sequence[int]]
+) -> Document:
+    """As :func:`forge`, with inputs of their own types; the *first* result of the last step is the output."""
+    drafted = forge(steps, inputs=len(inputs), output=output)
+    last = drafted.nodes[-1].outs - 1
+    return msgspec.structs.replace(
+        drafted,
+        inputs=[Input(f"x{i}", "data", dtype, list(shape), None) for i, (dtype, shape) in enumerate(inputs)],
+        outputs=[msgspec.structs.replace(drafted.outputs[0], id=drafted.outputs[0].id - last)],
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import msgspec
@@ -50,9 +51,9 @@ def test_reordered_and_repeated_keys_are_refused() -> None:
     [
         ("format", "other", "not a plan"),
         ("version", 2, "version 2"),
-        ("opset", 2, "op set"),
+        ("opset", 3, "op set"),
         ("opset", 0, "op set"),
-        ("kind", "virus", "cannot be read"),
+        ("kind", "virus", "'virus' is no kind; there are: training, "),
         ("surprise", 1, "cannot be read"),
         ("name", "../etc/passwd", "name"),
         ("outputs", [], "returns nothing"),
@@ -66,6 +67,20 @@ def test_a_changed_header_is_refused(key: str, value: Any, message: str) -> None
     else:
         with pytest.raises(InvalidPlan, match=message):
             Plan.loads(msgspec.msgpack.encode(raw))
+
+
+@pytest.mark.parametrize(("part", "first"), [("inputs", "data"), ("outputs", "metric")])
+def test_an_unknown_role_is_refused_with_those_that_there_are(part: str, first: str) -> None:
+    raw = msgspec.msgpack.decode(DATA)
+    raw[part][0]["role"] = "nonsense"
+    said = f"{part[:-1]} {raw[part][0]['name']}: 'nonsense' is no role; there are: {first}, "
+    with pytest.raises(InvalidPlan, match=re.escape(said)):
+        Plan.loads(msgspec.msgpack.encode(raw))
+    forged = getattr(PLAN.document, part)
+    odd: Any = "nonsense"
+    changed = [msgspec.structs.replace(forged[0], role=odd), *forged[1:]]
+    with pytest.raises(InvalidPlan, match=re.escape(said)):
+        Plan(msgspec.structs.replace(PLAN.document, **{part: changed}))
 
 
 @pytest.mark.parametrize(

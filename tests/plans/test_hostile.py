@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import resource
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import torch
 import syft_ext.plans
 from syft_ext.errors import InvalidPlan
 from syft_ext.plans import Limits, Plan
-from syft_ext.plans.graph.document import Const, Document, encode
-from syft_ext.plans.graph.ops import ALLOWED
+from syft_ext.plans.graph.document import OPSET, Const, Document, encode
+from syft_ext.plans.graph.ops import ALLOWED, opset_of
 
 from .documents import B, forge, ints, ref
 
@@ -25,12 +25,18 @@ F32 = ["d", "f32"]
 
 def refuse(document: Document, message: str, **sizes: int) -> None:
     """Loading or checking must refuse, quickly, without allocating."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # the most that was in memory counts from here
+    before = most_in_memory()
+    start = time.thread_time()
     with pytest.raises(InvalidPlan, match=message):
         Plan.loads(encode(document)).check(LIMITS, **sizes)
-    assert time.process_time() - start < 5
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
+    assert time.thread_time() - start < 5
+    assert most_in_memory() - before < 300_000
+
+
+def most_in_memory() -> int:
+    """Kilobytes of this process."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 MM = "aten.mm.default"
@@ -68,7 +74,7 @@ BOMBS: dict[str, tuple[Document, str]] = {
             + [(MM, [ref(1), ref(1)])]
             + [(MM, [ref(i), ref(1)]) for i in range(2, 200)]
         ),
-        "arithmetic|bytes",
+        "floating-point operations|bytes",
     ),
     "many large tensors": (
         forge(
@@ -139,7 +145,9 @@ def test_operations_outside_the_op_set(op: str) -> None:
 
 
 def test_the_op_set_is_frozen_and_functional() -> None:
-    assert len(ALLOWED) == 184  # an op set never changes; a new operation needs a new op set
+    sets = {name: opset_of([name]) for name in ALLOWED}
+    assert Counter(sets.values()) == {1: 184, 2: 5}  # a set never changes; a new operation needs a new one
+    assert max(sets.values()) == OPSET and list(sets.values()) == sorted(sets.values())
     for op in ALLOWED.values():
         assert not op._schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         assert torch.Tag.dynamic_output_shape not in op.tags or str(op) == "aten.index.Tensor"
@@ -373,8 +381,9 @@ def test_nothing_in_the_package_can_run_what_comes_from_outside() -> None:
                 names = {alias.name.split(".")[0] for alias in node.names} | {
                     (getattr(node, "module", "") or "").split(".")[0]
                 }
-                # The facade imports its own modules lazily, by a table of literals.
-                allowed = {"importlib"} if path.name == "__init__.py" else set()
+                # The facade imports its own modules lazily, by a table of literals; find_spec() runs nothing.
+                looks = ast.unparse(node) == "from importlib.util import find_spec"
+                allowed = {"importlib"} if path.name == "__init__.py" or looks else set()
                 assert not names & (forbidden - allowed), path.name
             elif isinstance(node, ast.Call):
                 called = ast.unparse(node.func)

@@ -12,17 +12,22 @@ from torch import Tensor, nn
 
 from syft_ext.errors import InvalidPlan
 from syft_ext.plans import Int, Limits, Plan, make_plan, trace
+from syft_ext.plans.checking.binding import const_tensor
 from syft_ext.plans.checking.propagate import propagate
 from syft_ext.plans.checking.selftest import make_inputs
-from syft_ext.plans.graph.document import Summary
-from syft_ext.plans.graph.expr import evaluate
-from syft_ext.plans.running.codegen import generate
+from syft_ext.plans.graph.document import Document, Summary
+from syft_ext.plans.running.codegen import Generated, generate
 
 from .documents import forge, ref
 
 
 def reload(plan: Plan) -> Plan:
     return Plan.loads(plan.dumps())
+
+
+def compiled(document: Document, sizes: dict[str, int], *, reuse: bool = True) -> Generated:
+    consts = [const_tensor(const) for const in document.consts]
+    return generate(document, propagate(document, sizes, Limits()), sizes, consts, reuse=reuse)
 
 
 def test_results_keep_their_structure() -> None:
@@ -52,7 +57,7 @@ def test_results_share_no_memory_with_inputs_constants_or_each_other() -> None:
         y = x * 2
         return x, x.T, weight.T + 0 * x, weight.clone(), y, y.T, y[0]
 
-    plan = reload(trace(views, torch.ones(2, 2)))
+    plan = reload(trace(views, torch.ones(2, 2), symbols={}))
     x = torch.ones(2, 2)
     results = plan(x)
     expected = [r.clone() for r in results]
@@ -159,7 +164,8 @@ def test_eval_mode_batch_norm_and_common_layers() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.AvgPool2d(2), nn.GroupNorm(2, 4), nn.ELU(),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LayerNorm(16), nn.Softplus(), nn.Dropout(0.5), nn.Linear(16, 3),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LayerNorm(16), nn.Softplus(), nn.Dropout(0.5),
+        nn.Linear(16, 3),
     ).eval()  # fmt: skip
     net[1].running_mean += 0.3
     names = [name for name, _ in net.named_parameters()]
@@ -168,10 +174,12 @@ def test_eval_mode_batch_norm_and_common_layers() -> None:
         leaves = [p.detach().requires_grad_() for p in params]
         out = torch.func.functional_call(net, dict(zip(names, leaves, strict=True)), (x,))
         (out * out).mean().backward()
-        return out, [p.grad for p in leaves]
+        grads = [p.grad for p in leaves]
+        return out, grads
 
     params = [p.detach() for p in net.parameters()]
-    plan = reload(trace(gradients, torch.randn(4, 2, 10, 10), params, symbols={"x": {0: "B"}}))
+    said: Any = {"symbols": {"x": {0: "B"}}, "outputs": {"grads": "result"}}
+    plan = reload(trace(gradients, torch.randn(4, 2, 10, 10), params, **said))
     x = torch.randn(3, 2, 10, 10)
     torch.testing.assert_close(plan(x, params), gradients(x, params), rtol=1e-4, atol=1e-5)
 
@@ -181,21 +189,18 @@ def test_buffers_are_reused_but_never_wrongly(traced: Callable[[str], Plan]) -> 
     for name in ("mlp_adam", "cnn_batchnorm", "mlp_dropout", "statistics", "lstm_sgd"):
         plan = traced(name)
         sizes = plan.document.selftest.symbols
-        types = propagate(plan.document, sizes, Limits()).types
         inputs = make_inputs(plan.document, plan.document.selftest)
-        answers = []
-        for known in ([types], [[None] * len(types)]):
-            made = generate(plan.document, known)
-            answers.append(made.function(*inputs, *[evaluate(e, sizes) for e in made.expressions]))
+        made = [compiled(plan.document, sizes, reuse=reuse) for reuse in (True, False)]
+        answers = [each.function(*inputs) for each in made]
         assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(*answers, strict=True))
-        assert generate(plan.document, [types]).functions_in_place > 0
+        assert made[0].functions_in_place > 0 and made[1].functions_in_place == 0
 
 
 def test_generated_source_holds_no_text_of_the_plan() -> None:
     document = forge(
         [("aten.gelu.default", [ref(0)], {"approximate": "tanh"}), ("aten.mul.Tensor", [ref(1), 0.125])]
     )
-    made = generate(document, [[None] * 3])
+    made = compiled(document, {})
     assert "tanh" not in made.source.replace("approximate", "") and "0.125" not in made.source
     assert made.function.__globals__["__builtins__"] == {}
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from syft_ext.errors import InvalidPlan
-from syft_ext.plans import TraceError, make_plan, trace
+from syft_ext.plans import TraceError, TraceWarning, make_plan, trace
 from syft_ext.plans.tracing import optim
 
 X = torch.arange(12.0).reshape(4, 3)
@@ -53,8 +53,8 @@ def singular_values(x: Any) -> Any:
     return torch.linalg.svdvals(x)  # here
 
 
-def median(x: Any) -> Any:
-    return x.median()  # here
+def mode(x: Any) -> Any:
+    return x.mode()  # here
 
 
 def dropout(x: Any) -> Any:
@@ -74,7 +74,7 @@ CASES: list[tuple[Callable[..., Any], str]] = [
     (boolean_mask, "mask"),
     (nonzero, "mask"),
     (singular_values, "matrix products"),
-    (median, "quantile"),
+    (mode, "one_hot"),
     (dropout, "seed"),
     (python_error, ""),
 ]
@@ -102,8 +102,9 @@ def test_a_size_that_should_vary_and_is_fixed_by_the_function() -> None:
         with pytest.raises(TraceError, match=r"B varies|fixes the size B") as caught:
             trace(function, *arguments, symbols={"x": {0: "B"}})
         assert caught.value.extra["symbol"] == "B" and caught.value.extra["line"] > 0
-        # The bare form only guessed that the batch may vary: it makes a plan of fixed size.
-        plan = trace(function, *arguments)
+        # The bare form only guessed that the batch may vary: it makes a plan of fixed size, and says so.
+        with pytest.warns(TraceWarning, match="exactly 4 rows"):
+            plan = trace(function, *arguments)
         assert plan.symbols == {}
         with pytest.raises(InvalidPlan, match="the plan takes"):
             plan(*[a[:2] for a in arguments])
@@ -142,6 +143,47 @@ def test_wrong_declarations() -> None:
         trace(lambda mode="fast": torch.ones(1))
     with pytest.raises(TraceError, match="RMSprop cannot be recorded"):
         optim.TorchOptimizer(torch.optim.RMSprop, [X], 0.1)
+
+
+@pytest.mark.parametrize("said", ["nonsense", "", "metric", None, 3])
+def test_an_unknown_role_of_an_input_is_refused_with_those_that_there_are(said: Any) -> None:
+    def double(x: Any = X) -> Any:
+        return x * 2
+
+    ways: list[Callable[[], Any]] = [
+        lambda: trace(double, X, roles={"x": said}),
+        lambda: make_plan(roles={"x": said})(double),
+    ]
+    for way in ways:
+        with pytest.raises(
+            TraceError, match=r"roles of x: .* is no role; there are: data, target, .*, noise"
+        ):
+            way()
+
+
+@pytest.mark.parametrize("said", ["nonsense", "", "data", None, 3])
+def test_an_unknown_role_of_an_output_is_refused_with_those_that_there_are(said: Any) -> None:
+    def double(x: Any = X) -> Any:
+        y = x * 2
+        return (y,)
+
+    ways: list[Callable[[], Any]] = [
+        lambda: trace(double, X, outputs={"y": said}),
+        lambda: make_plan(outputs={"y": said})(double),
+    ]
+    for way in ways:
+        with pytest.raises(TraceError, match=r"outputs of y: .* is no role; there are: metric, .*, result"):
+            way()
+
+
+def test_an_unknown_kind_and_bounds_of_no_size_are_refused() -> None:
+    kind: Any = "virus"
+    with pytest.raises(TraceError, match=r"'virus' is no kind; there are: training, averaging, "):
+        trace(lambda x: x * 2, X, kind=kind)
+    with pytest.raises(TraceError, match="bounds names Q, and the sizes that vary are: B"):
+        trace(lambda x: x * 2, X, bounds={"Q": (1, 8)})
+    with pytest.raises(TraceError, match="bounds names B, and the sizes that vary are: none"):
+        trace(lambda x: x * 2, X, bounds={"B": (1, 8)}, symbols={})
 
 
 def test_an_error_in_a_called_module_names_that_line() -> None:

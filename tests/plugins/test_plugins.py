@@ -23,6 +23,7 @@ import torch
 import demo.processes
 import syft_ext as sy
 import tests.nodes
+from syft_ext.errors import Forbidden
 from syft_ext.federated.formats.registry import ENCODERS
 from syft_ext.messages.envelope import Envelope, frame_head
 from syft_ext.transport import HTTPTransport, PayloadReader
@@ -60,20 +61,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Place:
-    """A running Domain: its process, its home, its owner, and the bucket that keeps its contents."""
+    """A running Domain: its process, its home, its owner, the bucket that keeps its contents, and the socket that
+    it may call."""
 
     node: demo.processes.NodeProcess
     home: Path
     bucket: Path
     owner: sy.DomainClient
+    socket: Path
 
 
 @pytest.fixture(scope="module")
 def place(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Its settings name the store and the provider; the rest is named by messages."""
     folder = tmp_path_factory.mktemp("place")
+    socket = Path(os.path.relpath(folder / "s"))
     environment = {
         **OWNER,
+        "GRID_ALLOW_ADDRESSES": f"example-unix://{socket.absolute()}",  # not on the web: only if it is listed
         "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]),
         "GRID_CONTENTS": f"example-bucket://{folder}/bucket",
         "GRID_ENVIRONMENT_PROVIDER": "example-folder",
@@ -83,7 +88,7 @@ def place(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
     with fresh_user(folder / "user"):
         owner = sy.login(node.url, EMAIL, PASSWORD)
         assert isinstance(owner, sy.DomainClient)
-        yield Place(node, folder / "home", folder / "bucket", owner)
+        yield Place(node, folder / "home", folder / "bucket", owner, socket)
     assert node.stop() == 0
 
 
@@ -121,9 +126,11 @@ def test_a_domain_reaches_a_network_over_the_transport(place: Place, tmp_path: P
         "network", tmp_path / "network", ["--port", "0"], environment=OWNER
     ) as network:
         relay = Relay(network.url)
-        path = Path(os.path.relpath(tmp_path / "s"))
-        with UnixServer(relay, path):  # type: ignore[arg-type]  # a node, as far as frames go
-            view = place.owner.associations.request(f"example-unix://{path.absolute()}", note="over a socket")
+        address = f"example-unix://{place.socket.absolute()}"
+        with UnixServer(relay, place.socket):  # type: ignore[arg-type]  # a node, as far as frames go
+            with pytest.raises(Forbidden, match="allow_addresses"):
+                place.owner.associations.request(f"{address}2")
+            view = place.owner.associations.request(address, note="over a socket")
             assert view.status == "pending" and relay.frames
             hub = sy.login(network.url, EMAIL, PASSWORD)
             assert [each.note for each in hub.associations] == ["over a socket"]

@@ -59,11 +59,12 @@ def _tensors() -> dict[str, torch.Tensor]:
 
 TENSORS = _tensors()
 
-_UNARY = """abs neg exp expm1 sigmoid tanh relu erf gelu silu sin cos tan sinh cosh asinh atan
+_UNARY = """abs neg exp expm1 sigmoid tanh relu erf erfc gelu silu sin cos tan sinh cosh asinh atan
 floor ceil round trunc
 sign isnan isinf leaky_relu elu hardtanh softplus log_sigmoid_forward"""
 _CALLS = """
 log(p) log1p(p) log2(p) log10(p) sqrt(p) rsqrt(p) reciprocal(p) asin(u) acos(u) atanh(u) acosh(v)
+lgamma(p) digamma(p) erfinv(u)
 logical_not(m) bitwise_not(i) clamp(a, -0.5, 0.5) clamp.Tensor(a, b, p) clamp_min(a, 0.1)
 add.Tensor(a, b, alpha=2) add.Scalar(a, 2) sub.Tensor(a, b) sub.Scalar(a, 1.5) rsub.Scalar(a, 3)
 mul.Tensor(a, b)
@@ -103,6 +104,7 @@ flip(a, [0]) repeat(a, [2, 1]) constant_pad_nd(a, [1, 1], 0.5) clone(a)
 _to_copy(a, dtype=torch.float64)
 slice_scatter(a, grad_two, 0, 1, 3) select_scatter(a, grad_row, 0, 1) tril(a) triu(a) diagonal(sq)
 gather(a, 1, col) scatter.value(a, 1, col, 2.0) scatter.src(a, 1, col, b) scatter_add(a, 1, col, b)
+scatter_reduce.two(a, 1, col, b, 'amax')
 index_select(a, 0, row) index_add(a, 0, row, b) index_put(a, [row], b, True) index.Tensor(a, [row])
 bucketize.Tensor(a, edges)
 full_like(a, 2) zeros_like(a) ones_like(a)

@@ -236,3 +236,18 @@ def test_datasets_lead_to_pointers(north: Site) -> None:
         asset.pointer()
     north.owner.store.update(asset.object_id, programmers=["*"])
     assert asset.pointer()["bmi"].shape == (6,)
+
+
+def test_private_queries_take_pointers_to_stored_columns(north: Site) -> None:
+    data = {"age": torch.arange(400.0) / 10, "sex": torch.arange(400) % 2}
+    asset = north.owner.datasets.create("aged", {"a": data}, schema={"age": {"low": 0, "high": 40}})["a"]
+    table = asset.pointer()
+    answer = north.owner.dp.BoundedMean(epsilon=1.0).quick_result(table["age"])
+    assert abs(answer - 20) < 4
+    assert answer == sy.dp.BoundedMean(epsilon=1.0).quick_result(asset, "age")
+    for computed in (table["age"] + 0, table.matrix(["age", "sex"])):
+        with pytest.raises(BadRequest, match="computed"):
+            north.owner.dp.Count(epsilon=0.1).quick_result(computed)
+    table["age"].add_(1.0)
+    with pytest.raises(BadRequest, match="changed"):
+        north.owner.dp.Count(epsilon=0.1).quick_result(table["age"])

@@ -13,6 +13,7 @@ from syft_ext.errors import InvalidConfig, Unsupported
 
 Values = NDArray[Any]
 DRAWS = 40_000
+KEY = bytes(range(32))
 
 
 class MechanismContract:
@@ -30,9 +31,9 @@ class MechanismContract:
         """A contribution that is ``size`` times as large as its bound, or its largest number is."""
         random = np.random.default_rng(7)
         values = random.normal(size=64)
-        bound = chosen.mechanism.bound(chosen.parameters)
-        values *= size * bound / self.measured(chosen, values)
-        return values if chosen.mechanism.numbers == "float64" else np.rint(values).astype(np.int64)
+        unit = float(chosen.restore(np.ones(1, chosen.mechanism.numbers))[0])
+        values *= size * chosen.bound() * unit / self.measured(chosen, values)
+        return values if chosen.mechanism.sensitivity == "l2" else np.rint(values).astype(np.int64)
 
     def measured(self, chosen: ChosenMechanism, values: Values) -> float:
         """Its size, as the mechanism's sensitivity has it."""
@@ -40,6 +41,13 @@ class MechanismContract:
         if chosen.mechanism.sensitivity == "l2":
             return float(np.linalg.norm(wide))
         return float(np.abs(wide).max())
+
+    def clipped(self, chosen: ChosenMechanism, values: Values, cuts: tuple[int, ...] = ()) -> Values:
+        """What is left of it, given in parts, in what is summed."""
+        measured = chosen.measure(lambda: [part.copy() for part in np.split(values, cuts)])
+        parts = [chosen.clip(part.copy(), measured) for part in np.split(values, cuts)]
+        assert {part.dtype for part in parts} == {np.dtype(chosen.mechanism.numbers)}
+        return np.concatenate(parts)
 
     # -- what it says of itself
 
@@ -68,37 +76,38 @@ class MechanismContract:
         self, chosen: ChosenMechanism, size: float
     ) -> None:
         values = self.contribution(chosen, size)
-        clipped = values.copy()
-        chosen.clip(clipped, chosen.measure(clipped))
-        bound = chosen.mechanism.bound(chosen.parameters)
-        assert self.measured(chosen, clipped) <= bound * (1 + 1e-12)
+        clipped = self.clipped(chosen, values)
+        if chosen.mechanism.exact:
+            squares = sum(int(number) ** 2 for number in clipped)
+            largest = max(abs(int(number)) for number in clipped)
+            assert (squares if chosen.mechanism.sensitivity == "l2" else largest**2) <= int(
+                chosen.bound()
+            ) ** 2
+        assert self.measured(chosen, clipped) <= chosen.bound() * (1 + 1e-12)
+        restored = chosen.restore(clipped.copy())
+        step = float(chosen.restore(np.ones(1, clipped.dtype))[0]) if chosen.mechanism.exact else 0.0
         if size < 1:
-            np.testing.assert_array_equal(clipped, values)
+            np.testing.assert_allclose(restored, values, rtol=0, atol=step / 2)
         else:
-            assert self.measured(chosen, clipped) >= bound * (1 - 1e-12)
+            assert self.measured(chosen, clipped) >= chosen.bound() * (1 - 1e-5)
             assert (np.sign(clipped) == np.sign(values))[clipped != 0].all()
 
     def test_in_parts_it_is_clipped_as_a_whole(self, chosen: ChosenMechanism) -> None:
         whole = self.contribution(chosen, 3.0)
-        parts = [part.copy() for part in np.split(whole, [10, 11, 40])]
-        measured = sum(chosen.measure(part) for part in parts)
-        for part in parts:
-            chosen.clip(part, measured)
-        chosen.clip(whole, chosen.measure(whole))
-        np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-12)
+        rtol = 0.0 if chosen.mechanism.exact else 1e-12
+        parts = self.clipped(chosen, whole, (0, 10, 11, 40))
+        np.testing.assert_allclose(parts, self.clipped(chosen, whole), rtol=rtol)
 
     # -- after it
 
-    def draw(self, chosen: ChosenMechanism, monkeypatch: pytest.MonkeyPatch, count: int = DRAWS) -> Values:
-        """So many numbers of noise, from a seed."""
+    def draw(self, chosen: ChosenMechanism, count: int = DRAWS) -> Values:
+        """So many numbers of noise, from a key, as what they stand for."""
         values = np.zeros(count, chosen.mechanism.numbers)
-        chosen.noise(b"sixteen bytes!!!").add(values)
-        return values
+        chosen.noise(KEY if chosen.mechanism.repeatable else None).add(values)
+        return chosen.restore(values)
 
-    def test_the_noise_is_of_the_stated_size(
-        self, chosen: ChosenMechanism, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        noise = self.draw(chosen, monkeypatch).astype(np.float64)
+    def test_the_noise_is_of_the_stated_size(self, chosen: ChosenMechanism) -> None:
+        noise = self.draw(chosen)
         spread = self.deviation / np.sqrt(len(noise))
         assert abs(noise.mean()) <= 4 * spread
         assert noise.std() == pytest.approx(self.deviation, rel=0.03, abs=0)
@@ -110,10 +119,11 @@ class MechanismContract:
     def test_it_is_added(self, chosen: ChosenMechanism) -> None:
         if not chosen.mechanism.repeatable:
             return
-        values, noise = np.arange(100.0), np.zeros(100)
-        chosen.noise(b"k" * 16).add(values)
-        chosen.noise(b"k" * 16).add(noise)
-        np.testing.assert_allclose(values, np.arange(100.0) + noise, rtol=1e-12)
+        values, noise = (np.zeros(100, chosen.mechanism.numbers) for _ in range(2))
+        values += np.arange(100, dtype=values.dtype)
+        chosen.noise(KEY).add(values)
+        chosen.noise(KEY).add(noise)
+        np.testing.assert_allclose(values, np.arange(100) + noise, rtol=1e-12)
 
     def test_every_release_has_its_own(self, chosen: ChosenMechanism) -> None:
         one, other = (np.zeros(200, chosen.mechanism.numbers) for _ in range(2))
@@ -124,11 +134,11 @@ class MechanismContract:
     def test_a_key_repeats_it_or_is_refused(self, chosen: ChosenMechanism) -> None:
         if not chosen.mechanism.repeatable:
             with pytest.raises(Unsupported):
-                chosen.noise(b"k" * 16)
+                chosen.noise(KEY)
             return
         drawn = []
-        for key in (b"a" * 16, b"a" * 16, b"b" * 16):
-            values = np.zeros(300_000)  # more than a block of them
+        for key in (KEY, KEY, KEY[::-1]):
+            values = np.zeros(100_000, chosen.mechanism.numbers)
             chosen.noise(key).add(values)
             drawn.append(values)
         np.testing.assert_array_equal(drawn[0], drawn[1])

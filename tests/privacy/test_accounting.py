@@ -8,16 +8,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.privacy.accounting.events import GaussianEvent, PureEvent
+from grid.privacy.accounting.events import GaussianEvent, PureEvent, Unbounded
 from grid.privacy.accounting.interface import Accountant
 from grid.privacy.accounting.pure import PureAccountant
 from grid.privacy.accounting.rdp import RdpAccountant
 from syft_ext.errors import Unsupported
 from tests.privacy.accountants import AccountantContract
+from tests.privacy.compositions import compare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,6 +98,25 @@ def test_gaussian_releases_as_another_implementation_has_them(
     assert accountant.epsilon(delta) == pytest.approx(epsilon, rel=1e-12)
 
 
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("shift", [1, 2, 7])
+def test_the_discrete_distribution_costs_no_more_than_its_event_says(sigma: float, shift: int) -> None:
+    """The Rényi divergence of the distribution from itself, moved by whole steps, summed up number by number."""
+    support = np.arange(-400, 401, dtype=np.float64)
+    there, here = (-((support - middle) ** 2) / (2 * sigma**2) for middle in (shift, 0.0))
+    normaliser = np.log(np.exp(here).sum())
+    event = GaussianEvent(sigma / shift)
+    for order in (1.1, 2.0, 5.0, 32.0):
+        exponents = order * there + (1 - order) * here - normaliser
+        divergence = (exponents.max() + np.log(np.exp(exponents - exponents.max()).sum())) / (order - 1)
+        assert divergence <= order * event.rho * (1 + 1e-9)
+        assert divergence >= order * event.rho * 0.9, "and hardly less"
+
+
+def test_the_rho_of_events() -> None:
+    assert GaussianEvent(2.0).rho == 0.125 and PureEvent(0.5).rho == 0.125 and Unbounded().rho == math.inf
+
+
 def _reference() -> list[dict[str, Any]]:
     """The reference file's cases of Gaussian noise; it is in ``$REFERENCE_VECTORS``, or beside the repository."""
     folder = Path(os.environ.get("REFERENCE_VECTORS") or ROOT.parent / "shared" / "confidential" / "vectors")
@@ -115,3 +136,9 @@ def test_gaussian_releases_of_the_reference_file() -> None:
         found = accountant.epsilon(case["delta"])
         assert found == pytest.approx(case["rdp_epsilon"], rel=1e-12)
         assert case["pld_epsilon"] <= found <= 1.1 * case["pld_epsilon"], "above the truth, and near it"
+
+
+def test_random_compositions_cost_what_another_accountant_says() -> None:
+    """A slice of ``python -m tests.privacy.compositions``."""
+    pytest.importorskip("dp_accounting")
+    assert compare(60, seed=20261130) <= 1e-6

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 
-from grid.accounts.service import PASSWORDS
 from syft_ext.clock import SystemClock
 from tests.accounts.people import House
 
@@ -22,7 +20,6 @@ def own_folder(own_folder: Path) -> Path:
 @pytest.fixture
 def house(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A Domain with accounts; its owner is not set up yet."""
-    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     house = House(tmp_path / "home", sqlite_url, clock=SystemClock())
     yield house
     house.node.stop()

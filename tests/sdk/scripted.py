@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import blake3
+import msgspec
 import torch
 
 from apps.assembly import open_node
@@ -22,9 +23,15 @@ from syft_ext.errors import Conflict, InvalidToken, NotFound, Unavailable
 from syft_ext.ids import new_id
 from syft_ext.messages import Empty
 from syft_ext.messages import federated as m
+from syft_ext.messages import participation as p
+from syft_ext.messages import training_reviews as d
+from syft_ext.messages.confidential import DeclareUpload, GetOffer, OfferReply
 from syft_ext.messages.envelope import Envelope
+from syft_ext.messages.policy import CyclePolicy
+from syft_ext.messages.training_inputs import StandAside, TrainingInputs
+from syft_ext.messages.training_reviews import DefinitionFacts, TrainingReview, definition_digest
 from syft_ext.plans import Plan, make_plan
-from syft_ext.tensors import decode_tensors, encode_tensors
+from syft_ext.tensors import decode_tensors, dtype_code, encode_tensors
 from syft_ext.transport import LocalTransport
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
 
@@ -52,9 +59,36 @@ def least_squares() -> Plan:
 
 
 class Script:
-    """What the Domain does, and what it saw."""
+    """What the Domain does, and what it saw.
+
+    Attributes:
+        shown: the definition that it shows to who asks; by default that of its plan, model and configuration
+            as they are when somebody asks first. What is changed after that is a lie.
+        claimed: the digest of a definition that its check-ins name; "": that of ``shown``.
+        review: whose word it says that the training runs on; its digest is filled in.
+        downloads: operations by which something was downloaded.
+        policy: what the site demands, as its check-ins say.
+        inputs: what it declares of participants' data. aside: what its workers said when they stood aside.
+        node_key: the key that its node signs with.
+        report_format: what reports it asks for. policy_text: of a confidential training, as its definition has it.
+        offer: of a confidential training: what it answers for an assignment. declared, sealed: what came of that.
+    """
 
     def __init__(self, cycles: int = 3) -> None:
+        self.shown: DefinitionFacts | None = None
+        self.claimed = ""
+        self.inputs: TrainingInputs | None = None
+        self.aside: list[str] = []
+        self.node_key = ""
+        self.policy: CyclePolicy | None = None
+        self.report_format = "plain"
+        self.policy_text = ""
+        self.offer: Callable[[str], bytes] | None = None
+        self.declared: list[DeclareUpload] = []
+        self.sealed: list[bytes] = []
+        self.review = TrainingReview(state="approved", reviewers=["officer@hospital.org"])
+        self.authentications: list[m.AuthenticateWorker] = []
+        self.downloads: list[str] = []
         self.cycles = cycles
         self.plan = least_squares().dumps()
         self.model = {"w": torch.zeros(2), "b": torch.zeros(1)}
@@ -65,12 +99,30 @@ class Script:
         self.requires_speed_test = False
         self.check_ins: list[m.CheckIn] = []
         self.reports: list[m.Report] = []
-        self.failures: list[m.ReportFailure] = []
+        self.failures: list[p.ReportFailure] = []
         self.workers: list[str] = []
         self.assignments: dict[str, m.CheckInReply] = {}
         self.by_key: dict[str, m.CheckInReply] = {}
         self.report_error: Exception | None = None
         self.lock = threading.Lock()
+
+    def definition(self) -> DefinitionFacts:
+        if self.shown is None:
+            self.shown = DefinitionFacts(
+                name="line",
+                version="1",
+                plans={"training_plan": blake3.blake3(self.plan).hexdigest()},
+                client_config=dict(self.client_config),
+                server_config={
+                    "report_format": self.report_format,
+                    "report_options": {},
+                    **({"confidential": {"policy": self.policy_text}} if self.policy_text else {}),
+                },
+                model=blake3.blake3(encode_tensors(self.model)).hexdigest(),
+                tensors=[(name, dtype_code(t.dtype), list(t.shape)) for name, t in self.model.items()],
+                inputs=self.inputs,
+            )
+        return self.shown
 
 
 class ScriptedService(Service):
@@ -94,6 +146,7 @@ class ScriptedService(Service):
         if message.auth_token == "wrong":
             raise InvalidToken("the auth_token is refused")
         self.script.known_tokens = True
+        self.script.authentications.append(message)
         worker_id = ctx.principal.verify_key[:32]
         self.script.workers.append(worker_id)
         token, _ = self.node.tokens.issue("worker", worker_id, 3600.0)
@@ -102,7 +155,33 @@ class ScriptedService(Service):
             token=token,
             process_id="0" * 32,
             requires_speed_test=self.script.requires_speed_test,
+            report_format=self.script.report_format,
         )
+
+    @handles(d.GetDefinition)
+    def definition(self, ctx: Context, message: d.GetDefinition) -> d.DefinitionView:
+        facts, review = self.script.definition(), self.script.review
+        if not review.digest:
+            review = msgspec.structs.replace(review, digest=definition_digest(facts))
+        return d.DefinitionView(
+            process_id="0" * 32,
+            digest=definition_digest(facts),
+            facts=facts,
+            sizes={},
+            model=[],
+            review=review,
+        )
+
+    @handles(d.GetDefinitionFile)
+    def definition_file(self, ctx: Context, message: d.GetDefinitionFile) -> Download:
+        """The file of that digest as it was first, or whatever has its place now."""
+        model = encode_tensors(self.script.model)
+        return _download(model if message.digest == self.script.definition().model else self.script.plan)
+
+    @handles(StandAside)
+    def stand_aside(self, ctx: Context, message: StandAside) -> Empty:
+        self.script.aside.append(message.reason)
+        return Empty()
 
     @handles(m.CheckIn)
     def check_in(self, ctx: Context, message: m.CheckIn) -> m.CheckInReply:
@@ -127,16 +206,21 @@ class ScriptedService(Service):
             plans={"training_plan": "p" * 32},
             client_config=script.client_config,
             deadline=2e9,
+            definition=script.claimed or definition_digest(script.definition()),
+            policy=script.policy,
+            report_format=script.report_format,
         )
         script.assignments[reply.assignment_id] = script.by_key[message.idempotency_key] = reply
         return reply
 
     @handles(m.GetModel)
     def model(self, ctx: Context, message: m.GetModel) -> Download:
+        self.script.downloads.append("model")
         return _download(encode_tensors(self.script.model))
 
     @handles(m.GetPlan)
     def plan(self, ctx: Context, message: m.GetPlan) -> Download:
+        self.script.downloads.append("plan")
         return _download(self.script.plan)
 
     @handles(m.SpeedSample)
@@ -151,14 +235,17 @@ class ScriptedService(Service):
     @handles(m.Report)
     def report(self, ctx: Context, message: m.Report) -> m.ReportReply:
         script = self.script
-        diff = decode_tensors(ctx.body.read_all())
+        data = ctx.body.read_all()
+        if message.kind == "sealed":
+            script.sealed.append(bytes(data))
+        diff = {} if message.kind == "sealed" else decode_tensors(data)
         if script.report_error is not None:
             error, script.report_error = script.report_error, None
             raise error
         if any(known.assignment_id == message.assignment_id for known in script.reports):
             raise Conflict("this assignment has reported already", reason="duplicate", status="reported")
         script.reports.append(message)
-        script.model = {name: tensor - diff[name] for name, tensor in script.model.items()}
+        script.model = {name: tensor - diff.get(name, 0) for name, tensor in script.model.items()}
         return m.ReportReply(
             assignment_id=message.assignment_id,
             cycle=len(script.reports),
@@ -166,8 +253,18 @@ class ScriptedService(Service):
             cycle_status="aggregating",
         )
 
-    @handles(m.ReportFailure)
-    def failure(self, ctx: Context, message: m.ReportFailure) -> Empty:
+    @handles(GetOffer)
+    def offer(self, ctx: Context, message: GetOffer) -> OfferReply:
+        assert self.script.offer is not None
+        return OfferReply(offer=self.script.offer(message.assignment_id))
+
+    @handles(DeclareUpload)
+    def declare(self, ctx: Context, message: DeclareUpload) -> Empty:
+        self.script.declared.append(message)
+        return Empty()
+
+    @handles(p.ReportFailure)
+    def failure(self, ctx: Context, message: p.ReportFailure) -> Empty:
         self.script.failures.append(message)
         return Empty()
 

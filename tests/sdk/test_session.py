@@ -155,6 +155,39 @@ def test_a_node_with_another_key_is_refused_with_advice(house: House, tmp_path: 
         impostor.node.stop()
 
 
+def test_two_spellings_of_a_node_behind_a_network_are_one_pin(
+    house: House, own_folder: Path, tmp_path: Path
+) -> None:
+    """Also where an earlier version kept them apart: nobody is trusted anew who was met before."""
+    house.set_up()
+    sy.connect("grid+webrtc://Network.example/north", transport=LocalTransport(house.node))
+    kept = own_folder / "known_nodes.json"
+    assert list(sy.known_nodes()) == ["grid+https://network.example/north"]
+    kept.write_text(
+        kept.read_text().replace("grid+https://network.example/", "grid+webrtc://network.example/")
+    )
+    impostor = House(tmp_path / "other", f"sqlite:///{tmp_path / 'other.db'}", clock=house.clock)
+    try:
+        for spelling in ("grid+https://network.example:443/north", "grid+webrtc://network.example/%6eorth"):
+            with pytest.raises(BadSignature, match="another key"):
+                sy.connect(spelling, transport=LocalTransport(impostor.node))
+        assert sy.forget_node("grid+webrtc://network.example/north")
+        assert not sy.known_nodes()
+    finally:
+        impostor.node.stop()
+
+
+def test_of_two_pins_of_one_address_the_one_that_was_made_first_counts(own_folder: Path) -> None:
+    """Not the one whose node said so: its clock is its own."""
+    pin = '{"verify_key": "%s", "node_id": "", "name": "", "first_seen": %s}'
+    mine, impostors = pin % ("aa" * 32, "1800000000.0"), pin % ("bb" * 32, "0.0")
+    own_folder.mkdir(parents=True, exist_ok=True)
+    (own_folder / "known_nodes.json").write_text(
+        f'{{"grid+webrtc://n.example/north": {mine}, "grid+https://n.example/north": {impostors}}}'
+    )
+    assert [node.verify_key for node in sy.known_nodes().values()] == ["aa" * 32]
+
+
 def test_the_impostor_gets_no_password(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     house.set_up()
     log_in(house)

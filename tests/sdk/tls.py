@@ -16,23 +16,29 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["TLSProxy"]
+__all__ = ["TLSProxy", "certificate"]
 
 
-def _certificate(folder: Path) -> Path:
-    """A self-signed certificate for 127.0.0.1 and its key, in one file."""
+def certificate(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    since: datetime.datetime | None = None,
+    until: datetime.datetime | None = None,
+) -> Path:
+    """A self-signed certificate for an address and its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "grid test")])
     now = datetime.datetime.now(datetime.UTC)
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(since or now - datetime.timedelta(hours=1))
+        .not_valid_after(until or now + datetime.timedelta(days=1))
         .add_extension(alternatives, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -41,7 +47,7 @@ def _certificate(folder: Path) -> Path:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     return path
 
 
@@ -56,7 +62,7 @@ class TLSProxy:
     def __init__(self, backend: str, folder: Path) -> None:
         host, port = backend.rsplit(":", 1)
         self._backend = (host, int(port))
-        self.ca_file = str(_certificate(folder))
+        self.ca_file = str(certificate(folder))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(self.ca_file)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -91,7 +97,7 @@ class TLSProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 def _pipe(source: socket.socket, target: socket.socket) -> None:

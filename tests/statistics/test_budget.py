@@ -1,4 +1,4 @@
-"""Noisy statistics of a real node: what they cost, and that they end with the budget."""
+"""What noisy statistics cost their users, and that they end with the budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grid.node.metadata import MetadataService
 from grid.privacy.budget.service import BudgetService
 from grid.storage.objects.tables import ObjectPermission
 from syft_ext.client.policy import Budgets
-from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
+from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages.budget import GetBudget, GrantBudget, ListBudgets
 from syft_ext.messages.datasets import Asset, Column, CreateDataset
 from syft_ext.messages.objects import PutObject
@@ -37,35 +37,43 @@ def house(tmp_path: Path, database_url: str) -> Iterator[House]:
     house.node.stop()
 
 
-def test_noise_is_paid_for_until_nothing_is_left(house: House) -> None:
+def test_what_is_measured_first_is_paid_for_until_nothing_is_left(house: House) -> None:
     owner = house.set_up()
-    ann, view = house.add_user(owner, "ann@lab.org")
+    ann, ann_view = house.add_user(owner, "ann@lab.org")
+    bob, bob_view = house.add_user(owner, "bob@lab.org")
     content = encode_tensors({"x": torch.arange(1000.0), "free": torch.ones(1000)})
     table = owner.call(PutObject(kind="tensors"), [content]).id
     columns = [Column(name="x", low=0.0, high=1000.0), Column(name="free")]
     owner.call(CreateDataset(name="d", assets=[Asset(name="a", object_id=table, columns=columns)]))
     with house.node.db.transaction() as session:
-        session.add(ObjectPermission(object_id=table, scope="statistics", verify_key=view.id))
+        for view in (ann_view, bob_view):
+            session.add(ObjectPermission(object_id=table, scope="statistics", verify_key=view.id))
     owner.call(SetPolicy(policy=SitePolicy(statistics_epsilon=0.1)))
     count = Begin(object_id=table, statistics=["count"], columns=["x"])
-    with pytest.raises(Forbidden, match="0 is left"):
+    with pytest.raises(Forbidden, match=r"costs 0\.2 .* 0 is left"):  # the rows, and the column's values
         ann.call(count)
-    owner.call(GrantBudget(user_id=view.id, granted=1.0))
-    with pytest.raises(BadRequest, match="low and high"):
-        ann.call(Begin(object_id=table, statistics=["count"], columns=["free"]))
+    owner.call(GrantBudget(user_id=ann_view.id, granted=0.6))
+    dry = ann.call(Begin(object_id=table, statistics=["count"], columns=["x"], dry=True))
+    assert (dry.units, dry.epsilon) == (2, 0.2) and not dry.columns
     assert ann.call(GetBudget()).spent == 0
-    counts = [ann.call(count).columns[0].count[0] for _ in range(10)]
-    assert len(set(counts)) > 1 and all(abs(each - 1000) < 300 for each in counts)
+    replies = [ann.call(count) for _ in range(5)]
+    assert len({reply.columns[0].count[0] for reply in replies}) == 1, "asked again, the same number"
+    assert abs(replies[0].columns[0].count[0] - 1000) < 60 and replies[0].noise == 10.0
+    assert [reply.epsilon for reply in replies] == [0.2, 0.0, 0.0, 0.0, 0.0]
+    assert [reply.units for reply in replies] == [2, 0, 0, 0, 0]
     budget = ann.call(GetBudget())
-    assert (budget.granted, budget.spent, budget.left) == (1.0, 1.0, 0.0)  # ten tenths, to the last billionth
-    with pytest.raises(Forbidden, match=r"costs 0\.1 .* 0 is left"):
-        ann.call(count)
-    owner.call(GrantBudget(user_id=view.id, granted=1.2))
+    assert (budget.granted, budget.spent, budget.left) == (0.6, 0.2, 0.4)  # to the last billionth
     mean = Begin(object_id=table, statistics=["mean"], columns=["x"])
-    assert 0 <= ann.call(mean).columns[0].mean[0] <= 1000
-    assert ann.call(GetBudget()).left == 0.0  # a mean is a count and a sum
+    with pytest.raises(Forbidden, match="0 is left"):
+        bob.call(mean)  # who has no budget asks nothing new
+    found = ann.call(mean)  # its powers of two, its bounds, and a sum: four units
+    assert found.epsilon == 0.4 and abs(found.columns[0].mean[0] - 500) < 30
+    assert ann.call(GetBudget()).left == 0.0
+    with pytest.raises(Forbidden, match="0 is left"):
+        ann.call(Begin(object_id=table, statistics=["std"], columns=["x"]))
+    assert bob.call(mean).columns[0].mean == found.columns[0].mean, "what is known costs nobody anything"
     with pytest.raises(Conflict, match="spent already"):
-        owner.call(GrantBudget(user_id=view.id, granted=1.0))
+        owner.call(GrantBudget(user_id=ann_view.id, granted=0.5))
 
 
 def test_who_grants(house: House) -> None:

@@ -20,9 +20,10 @@ from grid.node.metadata import MetadataService
 from grid.statistics.analyses import Analyses
 from grid.statistics.service import StatisticsService
 from grid.storage.objects.tables import ObjectPermission
-from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound
+from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
 from syft_ext.ids import new_id
-from syft_ext.messages.objects import PutObject
+from syft_ext.messages.datasets import Asset, CreateDataset, ListDatasets, UpdateDataset
+from syft_ext.messages.objects import GetObject, PutObject
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin, Continue, DescribeTable, Partials, RankQuery
 from syft_ext.tensors import encode_tensors
@@ -112,13 +113,42 @@ def test_the_owner_and_those_on_the_lists(site: Site) -> None:
         with pytest.raises(NotFound):
             site.ann.call(call)
     site.list_for(site.ann_id, "search")
-    with pytest.raises(Forbidden, match="request it"):
+    with pytest.raises(
+        Forbidden, match=r"you may see this, not have statistics of it; ask: \.request\('why', 'statistics'\)"
+    ):
         site.begin(site.ann)
     site.list_for(site.ann_id, "statistics")
     assert site.begin(site.ann).columns[0].mean == [VALUES.mean()]
     assert [c.name for c in site.ann.call(DescribeTable(object_id=site.table)).columns] == ["x", "g"]
     with pytest.raises(NotFound):
         site.begin(site.bob)
+
+
+def test_a_dataset_that_shows_a_table_says_what_to_ask_for(site: Site) -> None:
+    """Whoever is shown an asset is told what is so; whoever is not learns nothing."""
+    asset = Asset(name="t", object_id=site.table)
+    site.owner.call(CreateDataset(name="open", assets=[asset]))
+    describe = DescribeTable(object_id=site.table)
+    for call in (describe, Begin(object_id=site.table, statistics=["mean"], columns=["no such column"])):
+        with pytest.raises(Forbidden, match=r"you may see this.*request"):
+            site.ann.call(call)
+    with pytest.raises(Forbidden, match=r"not read it; ask"):
+        site.ann.call(GetObject(object_id=site.table))
+    with pytest.raises(NotFound, match=r"^there is no such object$"):
+        site.ann.call(DescribeTable(object_id="f" * 32))
+    (dataset,) = site.owner.call(ListDatasets()).datasets
+    site.owner.call(UpdateDataset(dataset_id=dataset.id, published=["description"]))
+    with pytest.raises(NotFound, match=r"^there is no such object$"):
+        site.ann.call(describe)
+    site.owner.call(
+        UpdateDataset(
+            dataset_id=dataset.id, published=["assets"], visibility="private", viewers=[site.bob_id]
+        )
+    )
+    with pytest.raises(NotFound):
+        site.ann.call(describe)
+    with pytest.raises(Forbidden):
+        site.bob.call(describe)
 
 
 def test_columns_that_are_not_there_are_no_way_to_learn_of_a_table(site: Site) -> None:
@@ -155,8 +185,11 @@ def test_what_fails_costs_nothing(site: Site) -> None:
         site.begin(site.ann)
     site.ann.call(DescribeTable(object_id=site.table))
     site.set_policy(SitePolicy(statistics_epsilon=1.0))
-    with pytest.raises(BadRequest, match="low and high"):  # the owner gave no bounds to add noise for
+    with pytest.raises(Forbidden, match="of your privacy budget"):
         site.begin(site.ann)
+    site.set_policy(SitePolicy(min_rows=10, strict=True))
+    with pytest.raises(Forbidden, match="told what its owner lets out"):  # at most four units
+        site.begin(site.ann, "std")
     assert site.uses(grant) == 1
 
 
@@ -223,11 +256,11 @@ def test_a_new_policy_acts_on_the_next_round(site: Site) -> None:
     site.set_policy(SitePolicy(min_rows=2))
     with pytest.raises(Conflict, match="begin again"):
         site.owner.call(Continue(analysis_id=begun.analysis_id, ranks=RANKS))
-    with pytest.raises(Forbidden, match="value of one"):
-        site.begin(site.owner, "quantile")
-    site.set_policy(SitePolicy(min_rows=101))
-    with pytest.raises(Forbidden, match="at least 101 rows"):
-        site.begin(site.owner)
+    with pytest.raises(Forbidden, match="value of one row; by the site's policy ask quantile 0"):
+        site.begin(site.owner, "min")
+    assert site.begin(site.owner, "count").noise == 2.0
+    site.set_policy(SitePolicy(min_rows=101, statistics_total=100.0))
+    assert site.begin(site.owner).columns[0].mean == [None], "kept back, and not refused"
     site.set_policy(SitePolicy(allowed_operations=["statistics.mean"]))
     site.begin(site.owner, "mean")
     message = Begin(object_id=site.table, statistics=["mean"], columns=["x"], by=["g"])

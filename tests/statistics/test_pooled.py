@@ -184,18 +184,6 @@ def test_logistic_regression_is_the_maximum_of_the_pooled_likelihood(folder: Pat
     assert list(fit.standard_errors.values()) == pytest.approx(errors, rel=1e-7)
 
 
-def test_regressions_without_a_solution_are_refused(folder: Path) -> None:
-    x = np.arange(20.0)
-    rows = {"x": x, "twice": 2 * x, "y": x, "z": (x > 9).astype(np.int8), "two": x * 0 + 2}
-    (table,) = local_domains(folder, [rows])
-    with pytest.raises(BadRequest, match="follows from the others"):
-        sy.analyze(table, "linear_regression", columns=["x", "twice"], target="y")
-    with pytest.raises(BadRequest, match=r"no finite solution|follows"):
-        sy.analyze(table, "logistic_regression", columns="x", target="z")
-    with pytest.raises(BadRequest, match=r"0 or 1|both values"):
-        sy.analyze(table, "logistic_regression", columns="x", target="two")
-
-
 def test_matrices_infinities_and_nothing(folder: Path) -> None:
     matrix = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
     matrix[3, 1] = np.inf

@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ from sqlalchemy.orm import Session, configure_mappers
 
 from grid import schema
 from grid.storage.blobs.files import FileBlobStore
-from grid.storage.objects.references import collect, record, sweep
+from grid.storage.objects.references import collect, purge, record, sweep
 from grid.storage.objects.store import DiskObjectStore
 from grid.storage.objects.tables import ObjectRow, UploadRow
 from grid.storage.objects.uploads import Uploads
 from grid.storage.sql.database import Database
-from syft_ext.clock import SystemClock
+from syft_ext.clock import ManualClock, SystemClock
 from syft_ext.store import StorableObject
 
 KEY = "0" * 32
@@ -133,9 +134,60 @@ def check_recycle(node: Node, seed: int) -> None:
     node.assert_nothing_left_over(0)
 
 
+# -- what waits in the quarantine goes, or goes back -------------------------------------------------
+
+OTHER = "1" * 32
+GRACE = 1000.0
+
+
+def waiting(node: Node, later: float = 0.0) -> None:
+    """Let deleted contents wait for :data:`GRACE`, and have it ``later`` by so many seconds."""
+    quarantine = node.blobs.quarantine
+    quarantine.grace, quarantine.most = GRACE, 1 << 30
+    quarantine.clock = ManualClock(time.time() + later)
+
+
+def prepare_quarantine(node: Node, seed: int) -> None:
+    node.blobs.quarantine.grace = 0.0  # what is left of the point before goes at once
+    clear(node)
+    purge(node.db, node.blobs)
+    waiting(node)
+    kept, dropped = contents(seed)
+    node.store.put(StorableObject(id=KEY, data=kept))
+    node.store.put(StorableObject(id=OTHER, data=dropped))
+    del node.store[OTHER]
+    with node.blobs.put([b"that no row knows"]):
+        pass
+    # On the word of a database that was the wrong one for a while.
+    path = node.note.parent / "contents" / blake3(kept).hexdigest()
+    node.blobs.quarantine.take(path, "unknown")
+
+
+def look_after_quarantine(node: Node, seed: int) -> None:
+    waiting(node)
+    sweep(node.db, node.blobs)
+    waiting(node, later=2 * GRACE)
+    purge(node.db, node.blobs)
+
+
+def check_quarantine(node: Node, seed: int) -> None:
+    waiting(node)
+    for each in node.blobs.quarantine.listed():
+        file = node.note.parent / "quarantine" / each.why / each.name
+        assert blake3(file.read_bytes()).hexdigest() == each.name, "whole, for as long as it is here"
+    assert node.store[KEY].data == contents(seed)[0], "what is referred to is found, wherever it was"
+    look_after_quarantine(node, seed)
+    waiting(node, later=5 * GRACE)  # what the sweep has just put there has waited, too
+    purge(node.db, node.blobs)
+    assert list(node.blobs.quarantine.listed()) == []
+    assert node.store[KEY].data == contents(seed)[0]
+    node.assert_nothing_left_over(1)
+
+
 SCENARIOS: dict[str, tuple[Callable[[Node, int], None], ...]] = {
     "put": (prepare_put, put, check_put),
     "upload": (prepare_upload, upload, check_upload),
+    "quarantine": (prepare_quarantine, look_after_quarantine, check_quarantine),
     "recycle": (lambda node, seed: clear(node), recycle, check_recycle),
 }
 

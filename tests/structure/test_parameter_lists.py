@@ -31,14 +31,47 @@ ALLOWED: list[tuple[str, set[Function]]] = [
     (
         "torch calls each of them by its own operator's parameters",
         {
-            ("packages/syft_ext/plans/tracing/decompositions.py", name)
+            ("packages/syft_ext/plans/tracing/decompositions/__init__.py", name)
             for name in (
                 "_batch_norm",
                 "_batch_norm_eval",
                 "_batch_norm_functional",
                 "_batch_norm_no_training",
-                "_max_pool_backward",
-                "_avg_pool_backward",
+            )
+        }
+        | {
+            ("packages/syft_ext/plans/tracing/decompositions/places.py", name)
+            for name in ("_embedding_bag", "_embedding_bag_backward", "_embedding_bag_dense_backward")
+        }
+        | {("packages/syft_ext/plans/tracing/decompositions/places.py", "_per_sample_weights_backward")}
+        | {
+            ("packages/syft_ext/plans/tracing/decompositions/pools.py", name)
+            for name in ("_avg_pool3d", "_avg_pool_backward.backward", "_max_pool3d")
+        }
+        | {("packages/syft_ext/plans/preconditions/demands.py", "found_in_plane")}
+        | {
+            ("packages/syft_ext/mpc/convolving.py", name)
+            for name in ("average_pool", "convolution", "convolution_backward", "greatest_pool")
+        }
+        | {("packages/syft_ext/plans/preconditions/forms.py", name) for name in ("max_pool", "batch_norm")}
+        | {
+            (f"packages/syft_ext/plans/onnx/{file}.py", name)
+            for file, names in {
+                "norms": ("_batch_norm", "_batch_norm_backward", "_nll_loss", "_nll_loss_backward"),
+                "pools": ("_Windows.__init__", "_max_pool", "_avg_pool"),
+                "products": ("_Geometry.of", "_convolution", "_convolution_backward"),
+                "shapes": ("_slice", "_slice_scatter"),
+            }.items()
+            for name in names
+        }
+        | {
+            ("packages/syft_ext/plans/preconditions/forms.py", name)
+            for name in (
+                "avg_pool",
+                "batch_norm_backward",
+                "convolution",
+                "nll_loss_backward",
+                "slice_scatter",
             )
         },
     ),
@@ -57,9 +90,10 @@ ALLOWED: list[tuple[str, set[Function]]] = [
         },
     ),
     (
-        "one analysis: as it is called, as it is read, and as it is typed",
+        "one analysis: as it is called, as it is priced, as it is read, and as it is typed",
         {
             ("packages/syft_ext/statistics/analyze.py", "analyze"),
+            ("packages/syft_ext/statistics/price.py", "price"),
             ("packages/syft_ext/statistics/analysis_spec.py", "spec_of"),
             ("apps/cli/commands/statistics.py", "analyze"),
         },
@@ -74,8 +108,8 @@ ALLOWED: list[tuple[str, set[Function]]] = [
     (
         "roles and groups are changed alike, by different messages",
         {
-            ("apps/cli/commands/roles.py", "update_role"),
-            ("apps/cli/commands/groups.py", "update_group"),
+            ("apps/cli/commands/accounts/roles.py", "update_role"),
+            ("apps/cli/commands/accounts/groups.py", "update_group"),
         },
     ),
 ]

@@ -71,7 +71,6 @@ def phoenix(home: Path, database_url: str) -> Iterator[list[NodeProcess]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
 def test_a_training_survives_kill_9_at_seeded_points(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +129,7 @@ def test_a_training_survives_kill_9_at_seeded_points(
         wait_for_reports(crew)
         owner.trainings.cancel(process.process_id)
         for worker in crew:
-            worker.join(30)
+            worker.join(120)
             assert not worker.is_alive()
 
         (process,) = owner.call(ListProcesses(name=NAME)).processes
@@ -149,7 +148,7 @@ def test_a_training_survives_kill_9_at_seeded_points(
 def wait_for_reports(crew: list[Crew]) -> None:
     """Until every worker had a report acknowledged since now."""
     before = [worker.acknowledged for worker in crew]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while any(worker.acknowledged == count for worker, count in zip(crew, before, strict=True)):
         assert time.monotonic() < deadline, f"the training did not go on: {[w.error for w in crew]}"
         assert not any(worker.error for worker in crew)

@@ -14,7 +14,6 @@ GROWTH = 80 << 20
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_large_dataset_streams_and_survives_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRID_USER_HOME", str(tmp_path / "user"))
     figures = walk(SIZE, tmp_path)

@@ -127,7 +127,6 @@ def cut_after_two_cycles(home: Path) -> tuple[int, dict[str, bytes]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("reports", [True, False])
 def test_the_model_is_made_again_or_the_training_ends(
     reports: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -153,5 +152,5 @@ def test_the_model_is_made_again_or_the_training_ends(
             assert owner.trainings["cut"].view.status == "completed"
         else:
             assert owner.trainings["cut"].view.status == "failed"
-            assert "model 3 was lost in a power cut" in owner.trainings["cut"].view.reason
+            assert "model 3 was lost (a power cut, or a damaged disk)" in owner.trainings["cut"].view.reason
             assert not path.exists(), "zeros are given to nobody"

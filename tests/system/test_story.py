@@ -21,6 +21,7 @@ PASSWORD = "correct horse battery staple"
 REFUSED = (sy.errors.Forbidden, sy.errors.NotFound)
 ROWS = 100
 TABLE = pd.DataFrame({"age": np.linspace(20, 80, ROWS, dtype=np.float32), "dose": np.arange(ROWS) % 7})
+AGES = torch.tensor(TABLE["age"]).double()  # a Domain keeps numbers in 64 bits
 
 
 class Town:
@@ -61,10 +62,11 @@ def town(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @sy.make_plan
 def dose_effect(
-    ages: torch.Tensor = torch.ones(ROWS), doses: torch.Tensor = torch.ones(ROWS, dtype=torch.int64)
+    ages: torch.Tensor = torch.ones(ROWS, dtype=torch.float64),
+    doses: torch.Tensor = torch.ones(ROWS, dtype=torch.int64),
 ) -> torch.Tensor:
     """Slope and intercept of age over dose, by least squares."""
-    x, y = doses.float(), ages
+    x, y = doses.float(), ages.float()
     slope = ((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()
     return torch.stack([slope, y.mean() - slope * x.mean()])
 
@@ -98,7 +100,8 @@ def test_from_registering_to_auditing(town: Town) -> None:
     (hit,) = town.network_as(SUE).search("doses", tags=["trial"], columns=["age"])
     found = hit["patients"]
     assert (hit.name, found.object_id, found.columns) == ("cohort", private, ["age", "dose"])
-    assert found.statistics["age"]["mean"] == pytest.approx(50.0)
+    told = found.statistics["age"]["mean"]
+    assert told is not None and told != 50.0 and abs(told - 50.0) < 30.0, "a hundred rows, and noise of ten"
     sue = hit.domain(SUE, PASSWORD)
     sam = town.network_as(SAM).search("doses")[0].domain(SAM, PASSWORD)
     for scientist in (sue, sam):
@@ -109,9 +112,7 @@ def test_from_registering_to_auditing(town: Town) -> None:
 
     # Sue tries the plan on the mock; what runs there runs on the real thing, if somebody lets it.
     mock = sue.datasets["cohort"]["patients"].mock
-    assert dose_effect(mock["age"], mock["dose"]).shape == (2,) and not torch.equal(
-        mock["age"], torch.tensor(TABLE["age"])
-    )
+    assert dose_effect(mock["age"], mock["dose"]).shape == (2,) and not torch.equal(mock["age"], AGES)
     fit = sue.requests.create_plan(
         dose_effect, {"ages": (found, "age"), "doses": (found, "dose")}, "does age matter?"
     )
@@ -133,7 +134,7 @@ def test_from_registering_to_auditing(town: Town) -> None:
     assert fit.wait(30).state == work.wait(30).state == "approved"
 
     # Sue runs what was approved, as often as it was.
-    expected = dose_effect(torch.tensor(TABLE["age"]), torch.tensor(TABLE["dose"]))
+    expected = dose_effect(AGES, torch.tensor(TABLE["dose"]))
     torch.testing.assert_close(fit.run(), expected)
 
     # Sam computes where the data are, and fetches the one number that somebody allowed.
@@ -143,7 +144,7 @@ def test_from_registering_to_auditing(town: Town) -> None:
         spread.get_copy()
     asked = spread.request("one number for the paper")
     officer.requests.get(asked.id).approve(uses=1, max_output_bytes=128)
-    torch.testing.assert_close(spread.get(), torch.tensor(TABLE["age"]).std(correction=0))
+    torch.testing.assert_close(spread.get(), AGES.std(correction=0))
     with pytest.raises(sy.errors.Forbidden):
         ages.get_copy()
 

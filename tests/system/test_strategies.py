@@ -68,7 +68,7 @@ def models(home: Path, aggregator: Any, kills: int) -> list[str]:
             worker.start()
         for _ in range(kills):
             # Somewhere around the averaging of a cycle: the last report of it was just acknowledged.
-            assert crew[0].reported.acquire(timeout=60) and crew[1].reported.acquire(timeout=60)
+            assert crew[0].reported.acquire(timeout=240) and crew[1].reported.acquire(timeout=240)
             threading.Event().wait(dice.uniform(0.0, 0.05))
             nodes[-1].kill()
             nodes.append(start(home, port, f"sqlite:///{home}.db"))

@@ -13,6 +13,7 @@ from syft_ext.errors import DeadlineExceeded, GridError, InvalidEnvelope, Unavai
 from syft_ext.identity import Identity
 from syft_ext.messages import Empty, GetMetadata
 from syft_ext.messages.envelope import (
+    ANY_NODE,
     Envelope,
     envelope_size,
     frame_head,
@@ -96,13 +97,13 @@ def chunked(request: bytes) -> bytes:
 
 
 def request() -> Envelope:
-    return seal_request(CALLER, GetMetadata(), now=1.0)
+    return seal_request(CALLER, GetMetadata(), now=1.0, recipient=ANY_NODE)
 
 
 def ask(transport: HTTPTransport) -> bytes:
     """One exchange; the payload of its answer."""
     sent = request()
-    got = transport.exchange(sent, timeout=2.0)
+    got = transport.exchange(sent, timeout=240.0)
     assert got.envelope.in_reply_to == sent.nonce
     return bytes(got.payload.read_all())
 
@@ -120,7 +121,7 @@ def test_a_connection_that_was_hung_up_is_replaced_before_anything_is_sent(serve
     server.answers = [[answer], [answer]]
     transport = HTTPTransport(server.url)
     ask(transport)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while transport._idle[0].alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     ask(transport)
@@ -131,7 +132,7 @@ def test_a_connection_that_was_hung_up_is_replaced_before_anything_is_sent(serve
 def test_a_connection_is_free_once_its_answer_was_read_to_the_end(server: Scripted) -> None:
     server.answers = [[lambda sent: answer(sent, size=200_000), answer]]
     transport = HTTPTransport(server.url)
-    unread = transport.exchange(request(), timeout=2.0)
+    unread = transport.exchange(request(), timeout=240.0)
     unread.payload.read(10)
     assert transport._idle == []
     unread.payload.drain()
@@ -173,7 +174,10 @@ def test_what_proxies_make_of_an_answer_is_understood(
         (lambda sent: answer(sent, "Transfer-Encoding: gzip"), Unavailable),
         (lambda sent: chunked(sent).replace(b"64;", b"zz;"), Unavailable),
         (lambda sent: b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, Unavailable),
-        (lambda sent: b"HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\n\r\n<p>", InvalidEnvelope),
+        (lambda sent: b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\n\r\n<p>", InvalidEnvelope),
+        (lambda sent: b"HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\n\r\n<p>", Unavailable),
+        (lambda sent: b"HTTP/1.1 503 Stops\r\nContent-Type: text/plain\r\n\r\nlater", Unavailable),
+        (lambda sent: b"HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n", Unavailable),
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(server: Scripted, bad: Answer, expected: type[GridError]) -> None:
@@ -191,7 +195,7 @@ def test_a_head_that_drips_is_no_answer_in_time() -> None:
         def drip() -> None:
             accepted, _ = listening.accept()
             with accepted:
-                for _ in range(40):
+                for _ in range(1200):
                     try:
                         accepted.sendall(b"H")
                     except OSError:
@@ -203,7 +207,7 @@ def test_a_head_that_drips_is_no_answer_in_time() -> None:
         begun = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             transport.exchange(request(), timeout=0.3)
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 50.0, "it would drip for a minute"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_a_head_that_drips_is_no_answer_in_time() -> None:
 )
 def test_an_address_that_cannot_be_reached(address: str) -> None:
     with pytest.raises(Unavailable):
-        HTTPTransport(address).exchange(request(), timeout=1.0)
+        HTTPTransport(address).exchange(request(), timeout=240.0)
 
 
 def test_a_request_is_one_well_formed_message(server: Scripted) -> None:
@@ -220,4 +224,20 @@ def test_a_request_is_one_well_formed_message(server: Scripted) -> None:
     transport = HTTPTransport(server.url)
     ask(transport)
     assert len(seen[0]) == 8 + envelope_size(seen[0])
+    transport.close()
+
+
+def test_an_answer_in_http_1_0_is_one_and_its_connection_is_not_used_again(server: Scripted) -> None:
+    """Endpoints and proxies of others speak it still."""
+
+    def older(sent: bytes) -> bytes:
+        return answer(sent).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+
+    server.answers = [[older], [answer], [lambda sent: chunked(sent).replace(b"HTTP/1.1", b"HTTP/1.0", 1)]]
+    transport = HTTPTransport(server.url)
+    assert ask(transport) == ask(transport) == b""
+    transport.close()
+    transport = HTTPTransport(server.url)
+    with pytest.raises(Unavailable):
+        ask(transport)
     transport.close()

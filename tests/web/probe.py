@@ -1,7 +1,7 @@
 """Services that exist to be called by the tests of the web front, and a process that serves them.
 
 Run as a script, ``python probe.py HOME [PORT]``, this is a real node under gevent; ``PROBE_WEB`` may hold its
-:class:`WebSettings` as JSON.
+:class:`WebSettings` as JSON, ``PROBE_GRACE`` the seconds that running requests are given at its end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -139,6 +140,19 @@ class Wait(Message):
     seconds: float
 
 
+@operation("probe.meet", rest="POST /probe/meet", reply=Described, permission=ANYONE)
+class Meet(Message):
+    """Answer when ``count`` calls with this name are being answered at the same time; fails after a minute."""
+
+    name: str
+    count: int
+
+
+@operation("probe.gate", rest="POST /probe/gate", reply=Described, permission=ANYONE)
+class Gate(Message):
+    """Answer once there is a file ``open`` in the node's home."""
+
+
 @operation("probe.handled", rest="GET /probe/handled/{name}", reply=Described, permission=ANYONE)
 class Handled(Message):
     """How often an echo, a search or an upload with this name was handled to its end."""
@@ -201,6 +215,7 @@ class ProbeService(Service):
         self.stored: dict[str, int] = {}
         self.handled: Counter[str] = Counter()
         self.calls = 0
+        self._meetings: dict[str, threading.Barrier] = {}
 
     def principal_of_token(self, claims: Mapping[str, Any]) -> Principal:
         return Principal("user", claims["sub"], flags=frozenset(claims.get("flags", ())))
@@ -261,6 +276,18 @@ class ProbeService(Service):
     def wait(self, ctx: Context, message: Wait) -> Described:
         time.sleep(message.seconds)
         return Described(size=0, kind=f"waited {message.seconds}")
+
+    @handles(Meet)
+    def meet(self, ctx: Context, message: Meet) -> Described:
+        meeting = self._meetings.setdefault(message.name, threading.Barrier(message.count))
+        meeting.wait(60.0)
+        return Described(size=message.count, kind="met")
+
+    @handles(Gate)
+    def gate(self, ctx: Context, message: Gate) -> Described:
+        while not (self.node.home / "open").exists():
+            time.sleep(0.01)
+        return Described(size=0, kind="let through")
 
     @handles(Handled)
     def count(self, ctx: Context, message: Handled) -> Described:
@@ -341,7 +368,7 @@ def main() -> None:
         settings=settings,
         tls_cert=Path(sys.argv[3]) if len(sys.argv) > 3 else None,
         tls_key=Path(sys.argv[4]) if len(sys.argv) > 4 else None,
-        grace=3.0,
+        grace=float(os.environ.get("PROBE_GRACE", 3.0)),
     )
     print("stopped", flush=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from random import Random
 
@@ -160,9 +159,7 @@ def test_damaged_requests(impatient: RunningNode, seed: int) -> None:
     random = Random(seed)
     for number in range(EACH):
         data = damaged(random, originals).replace(TOKEN.encode(), token)
-        begun = time.monotonic()
         answers = parsed(exchange(impatient.url, [data]))
-        assert time.monotonic() - begun < 4, (number, data)
         for answer in answers:
             assert answer.status < 500 or answer.status in (501, 505), (number, data, str(answer))
         assert not any(answer.closes for answer in answers[:-1]), (number, data)

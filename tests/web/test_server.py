@@ -34,18 +34,18 @@ HTTP = urllib3.PoolManager(retries=False)
 MB = 1 << 20
 
 
-def start(home: Path, *arguments: object) -> RunningNode:
-    return RunningNode([sys.executable, HERE / "probe.py", home, *map(str, arguments)])
+def start(home: Path, *arguments: object, **environment: str) -> RunningNode:
+    return RunningNode([sys.executable, HERE / "probe.py", home, *map(str, arguments)], env=environment)
 
 
 def token(node: RunningNode) -> str:
     return (node.home / "user.token").read_text()  # type: ignore[attr-defined]
 
 
-def waiting(seconds: float) -> str:
-    """A request that is answered after ``seconds``."""
-    body = json.dumps({"seconds": seconds})
-    head = "POST /probe/wait HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+def posted(operation: str, **fields: object) -> str:
+    """A request for an operation of the probe."""
+    body = json.dumps(fields)
+    head = f"POST /probe/{operation} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}"
 
 
@@ -53,37 +53,40 @@ def waiting(seconds: float) -> str:
 
 
 def test_running_requests_are_finished_and_everybody_else_is_sent_home(tmp_path: Path) -> None:
-    with start(tmp_path) as node, contextlib.ExitStack() as stack:
+    """The gate of what is being answered opens only after everybody else was sent home."""
+    with start(tmp_path, PROBE_GRACE="60") as node, contextlib.ExitStack() as stack:
         idle = stack.enter_context(Wire(node.url))
         assert idle.request("GET", "/healthz")[0] == 200
         ws = stack.enter_context(RawSocket(node.url, "/ws"))
         busy = stack.enter_context(Wire(node.url))
-        busy.send(waiting(1.0))
-        time.sleep(0.3)
-        begun = time.monotonic()
+        busy.send(posted("gate"))
+        assert (
+            HTTP.request("GET", f"{node.url}/healthz").status == 200
+        )  # so it has come, as what was sent before
         node.process.send_signal(signal.SIGTERM)
         assert ws.read_close() == 1001
         ws.frame(CLOSE, b"\x03\xe9")
         assert idle.closed()
-        assert time.monotonic() - begun < 0.6
+        (tmp_path / "open").touch()
         status, headers, body = busy.response()
         assert (status, headers["connection"]) == (200, "close")
-        assert json.loads(body)["kind"] == "waited 1.0"
+        assert json.loads(body)["kind"] == "let through"
         assert node.stop() == 0
-        assert time.monotonic() - begun < 3
         assert "stopped\n" in node.lines
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_takes_too_long_is_cut_off(tmp_path: Path, number: signal.Signals) -> None:
     with start(tmp_path) as node, Wire(node.url) as busy:
-        busy.send(waiting(60))
-        time.sleep(0.2)
+        busy.send(posted("wait", seconds=300))
+        assert (
+            HTTP.request("GET", f"{node.url}/healthz").status == 200
+        )  # so it has come, as what was sent before
         begun = time.monotonic()
         node.process.send_signal(number)
-        assert node.process.wait(15) == 0
-        # The probe's grace is 3 seconds, the request would take 60; the rest is the process ending.
-        assert 2 < time.monotonic() - begun < 6
+        assert node.process.wait(120) == 0
+        # The probe's grace is 3 seconds, the request would take 300; the rest is the process ending.
+        assert 2 < time.monotonic() - begun < 200
         status, _, body = busy.response()
         assert (status, json.loads(body)["code"]) == (503, "unavailable")
         assert busy.closed()
@@ -95,7 +98,7 @@ def test_an_occupied_port_is_said_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         command = [sys.executable, HERE / "probe.py", tmp_path, str(port)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert result.returncode != 0
     assert "ready" not in result.stdout
     assert "Address already in use" in result.stderr
@@ -166,29 +169,22 @@ def test_a_fast_upload_does_not_stop_the_others(running: RunningNode) -> None:
     thread.start()
     try:
         time.sleep(0.2)
-        delays = []
-        for _ in range(20):
-            begun = time.monotonic()
-            assert HTTP.request("GET", f"{running.url}/healthz").status == 200
-            delays.append(time.monotonic() - begun)
+        for _ in range(20):  # each while the upload goes on, and not after it
+            assert HTTP.request("GET", f"{running.url}/healthz", timeout=240.0).status == 200
     finally:
         stop.set()
         thread.join()
-    assert sorted(delays)[10] < 0.25
 
 
 def test_two_hundred_clients_wait_at_the_same_time(running: RunningNode) -> None:
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(RawSocket(running.url, "/ws", timeout=30)) for _ in range(200)]
+        clients = [stack.enter_context(RawSocket(running.url, "/ws", timeout=90)) for _ in range(200)]
         threads = psutil.Process(running.process.pid).num_threads()
-        begun = time.monotonic()
         for client in clients:
-            client.frame(1, b'{"type":"probe.wait","data":{"seconds":1.0},"request_id":1}')
-            client.frame(1, b'{"type":"probe.search","request_id":2}')
-        for wanted in (2, 1):
-            for client in clients:
-                assert json.loads(client.read_frame()[1])["request_id"] == wanted
-        assert time.monotonic() - begun < 8  # 200 seconds one after the other
+            client.frame(1, b'{"type":"probe.meet","data":{"name":"all","count":200},"request_id":1}')
+        for client in clients:
+            answer = json.loads(client.read_frame()[1])
+            assert answer["request_id"] == 1 and answer["data"]["kind"] == "met", answer
         assert psutil.Process(running.process.pid).num_threads() <= threads + 2
 
 

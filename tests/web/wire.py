@@ -17,7 +17,7 @@ TEXT, BINARY, CLOSE, PING, PONG, CONT = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
 class Wire:
     """A TCP connection to ``url``'s server; every read has a deadline."""
 
-    def __init__(self, url: str, *, timeout: float = 10.0, buffer: int | None = None) -> None:
+    def __init__(self, url: str, *, timeout: float = 60.0, buffer: int | None = None) -> None:
         parts = urlsplit(url)
         self.host = f"{parts.hostname}:{parts.port}"
         self.socket = socket.socket()
@@ -85,10 +85,14 @@ class Wire:
 class RawSocket(Wire):
     """A WebSocket client that does as it is told."""
 
-    def __init__(self, url: str, path: str, *, timeout: float = 10.0, buffer: int | None = None) -> None:
+    def __init__(
+        self, url: str, path: str, *, timeout: float = 60.0, buffer: int | None = None, **headers: str
+    ) -> None:
         super().__init__(url, timeout=timeout, buffer=buffer)
-        self.send(handshake(path, self.host))
+        self.send(handshake(path, self.host, **headers))
         status, headers = self.head()
+        if status != 101:
+            self.close()
         assert status == 101, status
         assert headers["sec-websocket-accept"]
 

@@ -12,13 +12,13 @@ __all__ = ["example"]
 
 #: Text for each pattern that a field may have; a pattern that is not here fits the field's name, or is added.
 PATTERNS = {
-    "^[0-9a-f]{32}$": "0123456789abcdef" * 2,
-    "^([0-9a-f]{32})?$": "fedcba9876543210" * 2,
-    r"^[a-z][a-z_]{0,15}\Z": "domain",
-    "^[0-9a-f]{64}$": "0123456789abcdef" * 4,
-    "^([0-9a-f]{64})?$": "fedcba9876543210" * 4,
-    r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$": "group:" + "0123456789abcdef" * 2,
-    r"^[A-Za-z_][A-Za-z0-9_.]{0,127}=[0-9a-f]{32}(:[^\x00]{0,255})?$": "xs="
+    r"^[0-9a-f]{32}$(?!\n)": "0123456789abcdef" * 2,
+    r"^([0-9a-f]{32})?$(?!\n)": "fedcba9876543210" * 2,
+    r"^[a-z][a-z_]{0,15}$(?!\n)": "domain",
+    r"^[0-9a-f]{64}$(?!\n)": "0123456789abcdef" * 4,
+    r"^([0-9a-f]{64})?$(?!\n)": "fedcba9876543210" * 4,
+    r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$(?!\n)": "group:" + "0123456789abcdef" * 2,
+    r"^[A-Za-z_][A-Za-z0-9_.]{0,127}=[0-9a-f]{32}(:[^\x00]{0,255})?$(?!\n)": "xs="
     + "0123456789abcdef" * 2
     + ":age",
 }

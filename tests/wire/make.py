@@ -113,7 +113,7 @@ def make_actions() -> tuple[bytes, Any]:
 
 def make_frames() -> tuple[bytes, Any]:
     """A connection that carries whole frames, each a message: two questions, and the answers, last first."""
-    first, second = request(), seal_request(USER, GetMetadata(), now=NOW)
+    first, second = request(), seal_request(USER, GetMetadata(), now=NOW, recipient="")
     answers = [seal_reply(NODE, asked, example(NodeMetadata), now=NOW) for asked in (second, first)]
     frames = [frame_head(first) + PAYLOAD, *map(frame_head, (second, *answers))]
     return msgspec.msgpack.encode(frames), [

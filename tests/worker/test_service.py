@@ -16,8 +16,8 @@ from grid.network.associations import AssociationService
 from grid.network.requester import RequesterService
 from grid.node import Node, Principal, Service
 from grid.node.metadata import MetadataService
+from grid.node.operator import OperatorService
 from grid.worker.daemon import TrainingService
-from grid.worker.operator import OperatorService
 from grid.worker.service import WorkerService
 from syft_ext.errors import (
     BadRequest,
@@ -107,7 +107,7 @@ def test_load_run_save(domain: Connection) -> None:
         names[0]: m.RunInput(object_id=first.object_id),  # a result is an object like any other
         names[1]: m.RunInput(object_id=both, tensor="f"),
     }
-    again = domain.call(m.RunWorkerPlan(plan=plan, inputs=inputs), timeout=60)
+    again = domain.call(m.RunWorkerPlan(plan=plan, inputs=inputs), timeout=240)
     assert fetch(domain, again.outputs[0].object_id).tolist() == [10.0, 20.0, 30.0]
     status = domain.call(m.GetWorkerStatus())
     assert status.sandbox
@@ -171,15 +171,15 @@ def test_hostile_plans_are_refused_and_the_worker_goes_on(domain: Connection) ->
     ):
         plan = load(domain, bad, "plan")
         with pytest.raises((InvalidPlan, BadRequest)):
-            domain.call(m.RunWorkerPlan(plan=plan), timeout=60)
+            domain.call(m.RunWorkerPlan(plan=plan), timeout=240)
         domain.call(m.DeleteWorkerObject(object_id=plan))
     with pytest.raises(BadRequest, match="not a plan"):
         domain.call(m.RunWorkerPlan(plan=load(domain, good, "bytes")))
     plan, x = load(domain, good, "plan"), tensor(domain, torch.ones(3))
     inputs = {scaled.inputs[0].name: m.RunInput(object_id=x)}
-    assert domain.call(m.RunWorkerPlan(plan=plan, inputs=inputs), timeout=60).outputs
+    assert domain.call(m.RunWorkerPlan(plan=plan, inputs=inputs), timeout=240).outputs
     with pytest.raises(BadRequest, match="missing"):
-        domain.call(m.RunWorkerPlan(plan=plan), timeout=60)
+        domain.call(m.RunWorkerPlan(plan=plan), timeout=240)
 
 
 def test_a_plan_that_asks_for_too_much_is_refused(domain: Connection) -> None:
@@ -200,14 +200,14 @@ def test_wrong_inputs_are_named(domain: Connection) -> None:
     x = tensor(domain, torch.ones(3))
     name = scaled.inputs[0].name
     with pytest.raises(BadRequest, match="no input 'nope'"):
-        domain.call(m.RunWorkerPlan(plan=plan, inputs={"nope": m.RunInput(object_id=x)}), timeout=60)
+        domain.call(m.RunWorkerPlan(plan=plan, inputs={"nope": m.RunInput(object_id=x)}), timeout=240)
     with pytest.raises(BadRequest, match="has no tensor 't'"):
         domain.call(
-            m.RunWorkerPlan(plan=plan, inputs={name: m.RunInput(object_id=x, tensor="t")}), timeout=60
+            m.RunWorkerPlan(plan=plan, inputs={name: m.RunInput(object_id=x, tensor="t")}), timeout=240
         )
     with pytest.raises(InvalidPlan):
         square = tensor(domain, torch.ones(2, 2))
-        domain.call(m.RunWorkerPlan(plan=plan, inputs={name: m.RunInput(object_id=square)}), timeout=60)
+        domain.call(m.RunWorkerPlan(plan=plan, inputs={name: m.RunInput(object_id=square)}), timeout=240)
 
 
 def test_sizes_are_limited_and_nothing_half_stays(domain: Connection, worker: Node) -> None:

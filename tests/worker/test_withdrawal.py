@@ -7,21 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli.client import open_worker
+from apps.cli.client import open_own_node
 from syft_ext.messages.worker import DecideTraining, ListSeenTrainings, SeenTrainingView
-from tests.apps.conftest import Nodes
-from tests.worker.test_training import data, eventually, host
+from tests.apps.conftest import Nodes, grid
+from tests.worker.test_training import accept, data, eventually, host
 
 pytestmark = pytest.mark.slow
 
 
 def test_what_is_being_learned_when_consent_ends_stays_with_its_owner(nodes: Nodes, tmp_path: Path) -> None:
     domain = nodes.start("domain", "d")
-    nodes.login(domain)
-    flags = ("--domain", domain.url, "--data", str(data(tmp_path)), "--target", "label")
-    worker = nodes.start("worker", "w", *flags, "--training", "cancer")
-    client = host(domain.url, "cancer", cycles=1000, epochs=60)  # a second or more of training in each cycle
-    training, owner = client.training("cancer", "1.0"), open_worker(worker.home)
+    nodes.login(domain, save=True)
+    flags = ("--domain", domain.url, "--data", str(data(tmp_path)), "--trust", "owner")
+    worker = nodes.start("worker", "w", *flags)
+    accept(domain)
+    client = host(
+        domain.url, "cancer", cycles=1000, epochs=3000
+    )  # a second or more of training in each cycle
+    training, owner = client.training("cancer", "1.0"), open_own_node(worker.home)
 
     def seen() -> SeenTrainingView:
         (view,) = owner.call(ListSeenTrainings()).trainings
@@ -40,4 +43,26 @@ def test_what_is_being_learned_when_consent_ends_stays_with_its_owner(nodes: Nod
     assert (view.cycles_completed, view.reported, seen().reports) == (done, 0, reports)
     events = [each for each in training.history() if each.entity == "assignment"]
     assert events[-1].after == "failed-by-worker"  # given back, not reported
+    assert worker.stop() == 0
+
+
+def test_a_worker_whose_association_ends_takes_part_no_more(nodes: Nodes, tmp_path: Path) -> None:
+    domain = nodes.start("domain", "d")
+    nodes.login(domain, save=True)
+    flags = ("--domain", domain.url, "--data", str(data(tmp_path)), "--trust", "owner")
+    worker = nodes.start("worker", "w", *flags)
+    accept(domain)
+    client = host(domain.url, "cancer", cycles=1000, epochs=20)
+    training, owner = client.training("cancer", "1.0"), open_own_node(worker.home)
+    eventually(lambda: training.refresh().view.cycles_completed >= 1, "a cycle", 120, worker, domain)
+    assert grid("worker", "leave", "--home", str(worker.home)).code == 0
+
+    def left() -> bool:
+        (view,) = owner.call(ListSeenTrainings()).trainings
+        return bool(view.state != "joined")
+
+    eventually(left, "leaving", 60, worker)
+    done = training.refresh().view.cycles_completed
+    time.sleep(2.0)
+    assert training.refresh().view.cycles_completed == done
     assert worker.stop() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apps.cli.client import open_client, open_worker, url_option
-from apps.cli.output import ago, format_option, print_rows
+from apps.cli.client import open_client, open_own_node, url_option
+from apps.cli.output import FAILED, ago, format_option, print_done, print_rows, say, say_json
 
 if TYPE_CHECKING:
+    from grid.storage.blobs.interface import BlobStore
     from grid.storage.sql.database import Database
     from syft_ext.identity import Identity
 
@@ -27,8 +29,9 @@ _COLUMNS = ("seq", "when", "who", "operation", "objects", "grants", "outcome", "
 _home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A node's home: no running node is needed.",
+    help="A node's home: no running node is needed. [contents that are not there: $GRID_CONTENTS]",
 )
+_archives_help = "Folder of the archives of older entries"
 _database_option = click.option(
     "--database-url",
     envvar="GRID_DATABASE_URL",
@@ -46,7 +49,14 @@ Examples:
   grid audit verify
   grid audit export audit.jsonl
   grid audit verify --file audit.jsonl
+  grid audit export audit.jsonl --archives ./archives
+  grid audit verify --file audit.jsonl --archives ./archives
   grid audit verify --home ./north
+
+
+A node keeps its latest entries in the database (settings audit_kept, audit_age), and
+older ones in archives: compressed exports among its contents, each signed and linked
+to the one before it. A node's verification reads them all.
 """
 )
 def audit() -> None:
@@ -76,7 +86,7 @@ def show(home: Path | None, url: str, form: str, since: Any, until: Any, **filte
 
     moments = {"since": since, "until": until}
     filters |= {name: moment.timestamp() for name, moment in moments.items() if moment is not None}
-    with closing(open_worker(home) if home is not None else open_client(url)) as node:
+    with closing(open_own_node(home) if home is not None else open_client(url)) as node:
         entries = node.call(ListAudit(**filters)).entries
     rows = [
         {
@@ -94,54 +104,99 @@ def show(home: Path | None, url: str, form: str, since: Any, until: Any, **filte
 )
 @click.option("--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An export.")
 @click.option("--key", "verify_key", default="", help="With --file: the node's key, if you know it.")
+@click.option(
+    "--archives",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help=f"With --file: {_archives_help[0].lower()}{_archives_help[1:]}, to be looked at too.",
+)
 @_home_option
 @_database_option
 @url_option
 @click.pass_context
+@format_option
 def verify(
-    ctx: click.Context, file: Path | None, verify_key: str, home: Path | None, database_url: str, url: str
+    ctx: click.Context,
+    file: Path | None,
+    verify_key: str,
+    archives: Path | None,
+    home: Path | None,
+    database_url: str,
+    url: str,
+    form: str,
 ) -> None:
-    from syft_ext.audit.export import verify_export
+    from syft_ext.audit.export import not_looked_at, verify_export
 
     report: Any
     if file is not None:
-        report = verify_export(file, verify_key=verify_key)
+        report = verify_export(file, verify_key=verify_key, archives=archives)
     elif home is not None:
         from grid.audit.checkpoints import FILE
         from grid.audit.log import verify_database
 
         with _opened(home, database_url) as (identity, database):
-            report = verify_database(database, identity.verify_key, home / FILE)
+            store = _contents_of(home)
+            report = verify_database(database, identity.verify_key, home / FILE, store)
     else:
         with open_client(url) as client:
             report = client.audit.verify()
-    if report.intact:
-        click.echo(f"intact: {report.entries} entries, signed up to entry {report.signed_up_to}")
-        return
-    for problem in report.problems:
-        click.echo(problem)
-    ctx.exit(1)
+    if form == "json":
+        facts = {"intact": report.intact, "entries": report.entries, "signed_up_to": report.signed_up_to}
+        facts["archives"] = report.archives
+        say_json({**facts, "problems": list(report.problems)})
+    elif report.intact:
+        unseen = not_looked_at(report.first) if file is not None else ""
+        read = f" ({report.archives} archives among them)" if report.archives else ""
+        say(f"intact: {report.entries} entries{read}, signed up to entry {report.signed_up_to}{unseen}")
+    else:
+        for problem in report.problems:
+            say(problem)
+    ctx.exit(0 if report.intact else FAILED)
 
 
-@audit.command(help="Write the whole log to PATH as JSON Lines, with signed checkpoints.")
+@audit.command(
+    help="Write the log to PATH as JSON Lines, with signed checkpoints; exit code 1 if it is not intact."
+)
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--archives",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"{_archives_help}, which are written there too. [default: they are named in PATH]",
+)
 @_home_option
 @_database_option
 @url_option
-def export(path: Path, home: Path | None, database_url: str, url: str) -> None:
+@format_option
+def export(
+    path: Path,
+    archives: Path | None,
+    home: Path | None,
+    database_url: str,
+    url: str,
+    form: str,
+) -> None:
+    from syft_ext.audit.export import verify_export
+
     if home is None:
         with open_client(url) as client:
-            report = client.audit.export(path)
-        click.echo(f"{report.entries} entries in {path}" + ("" if report.intact else f"\n{report}"))
-        return
-    import time
+            report: Any = client.audit.export(path, archives=archives)
+    else:
+        import time
 
-    from grid.audit.checkpoints import FILE
-    from grid.audit.log import export_database
+        from grid.audit.archives import write_archives
+        from grid.audit.checkpoints import FILE
+        from grid.audit.log import export_database
 
-    with _opened(home, database_url) as (identity, database), path.open("wb") as file:
-        file.writelines(export_database(database, identity, home / FILE, time.time()))
-    click.echo(f"written to {path}")
+        with _opened(home, database_url) as (identity, database):
+            with path.open("wb") as file:
+                file.writelines(export_database(database, identity, home / FILE, time.time()))
+            if archives is not None:
+                write_archives(database, _contents_of(home), archives)
+        report = verify_export(path, verify_key=identity.verify_key, archives=archives)
+    print_done(f"{report.entries} entries in {path}", form, problems=list(report.problems))
+    if not report.intact:
+        for problem in report.problems:
+            say(problem, err=True)
+        raise click.exceptions.Exit(FAILED)
 
 
 @contextmanager
@@ -158,3 +213,10 @@ def _opened(home: Path, database_url: str) -> Iterator[tuple[Identity, Database]
         yield Identity.load_or_create(home / "node.key"), database
     finally:
         database.close()
+
+
+def _contents_of(home: Path) -> BlobStore:
+    """The store of contents of the node in ``home``, where its archives are."""
+    from apps.assembly import open_contents
+
+    return open_contents(home, os.environ.get("GRID_CONTENTS") or None, make=False)

@@ -10,8 +10,8 @@ import click
 
 from apps.cli.client import open_client, url_option
 from apps.cli.options import options_of
-from apps.cli.output import ago, format_option, print_record, print_rows
-from syft_ext.messages.vocabulary import MockOptions, Publication
+from apps.cli.output import ago, format_option, print_done, print_record, print_rows, say, say_json
+from syft_ext.messages.vocabulary import MockOptions, Publication, TableOptions
 
 if TYPE_CHECKING:
     from syft_ext.nodes.datasets import DatasetAsset
@@ -27,7 +27,8 @@ SOURCE = click.Path(exists=True, path_type=Path)
 _schema_option = click.option(
     "--schema",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help='Of columns, as JSON: {"age": {"unit": "years"}, "sex": {"categories": ["f", "m"]}}.',
+    help='Of columns, as JSON: {"age": {"unit": "years"}, "sex": {"categories": ["f", "m"]}, '
+    '"seen": {"unit": "s", "timezone": "Europe/Berlin"}}; low, high, description, format and dtype too.',
 )
 _columns_option = click.option(
     "--column", "columns", multiple=True, help="Only this column. Can be repeated."
@@ -61,6 +62,11 @@ Examples:
 @click.option("--mock", default="", help='Made-up data of the same form: a file, or "generate".')
 @_schema_option
 @_columns_option
+@click.option("--person", default="", help="The column that says who a row is about.")
+@click.option(
+    "--rows-per-person", type=click.IntRange(min=1), help="How many rows of each person count in statistics."
+)
+@options_of(TableOptions)
 @options_of(Publication)
 @url_option
 @format_option
@@ -70,6 +76,8 @@ def dataset_add(
     mock: str,
     schema: Path | None,
     columns: tuple[str, ...],
+    person: str,
+    rows_per_person: int | None,
     url: str,
     form: str,
     **fields: Any,
@@ -83,6 +91,8 @@ def dataset_add(
             mock=_mock(mock, GENERATE),
             schema=_schema(schema),
             columns=list(columns) or None,
+            person=person,
+            rows_per_person=rows_per_person or 0,
             **fields,
         )
         record = {"id": created.id, "name": created.name, "assets": [each.name for each in created.assets]}
@@ -136,11 +146,11 @@ def dataset_show(name: str, url: str, form: str) -> None:
         if form == "json":
             print_record(msgspec.to_builtins(found.view), form)
             return
-        click.echo(repr(found.table()))
+        say(repr(found.table()), lines=True)
         for asset in found.assets:
-            click.echo(f"\n{asset!r}")
+            say(f"\n{asset!r}", lines=True)
             if asset.view.versions:
-                click.echo(f"\n{asset.versions!r}")
+                say(f"\n{asset.versions!r}", lines=True)
 
 
 @dataset.command("update", help="Give an asset of yours other content: a new version. FILE as in `add`.")
@@ -151,7 +161,9 @@ def dataset_show(name: str, url: str, form: str) -> None:
 @_schema_option
 @_columns_option
 @click.option("--delete-old", is_flag=True, help="Delete the content that this replaces.")
+@options_of(TableOptions)
 @url_option
+@format_option
 def dataset_update(
     name: str,
     file: Path,
@@ -161,12 +173,19 @@ def dataset_update(
     columns: tuple[str, ...],
     delete_old: bool,
     url: str,
+    form: str,
+    **text: Any,
 ) -> None:
     with open_client(url, "domain") as client:
         changed = _asset(client, name, asset).update(
-            file, note=note, schema=_schema(schema), columns=list(columns) or None, delete_old=delete_old
+            file,
+            note=note,
+            schema=_schema(schema),
+            columns=list(columns) or None,
+            delete_old=delete_old,
+            **text,
         )
-        click.echo(f"version {changed.view.version}")
+        print_done(f"version {changed.view.version}", form)
 
 
 @dataset.command(
@@ -175,7 +194,8 @@ def dataset_update(
 
 \b
 TICKS are column=statistic,statistic…, of count, missing, sum, mean, variance,
-std, min and max. Without any, none is shown any more.
+std, min and max. Without any, none is shown any more. Of a guarded table they
+carry noise and are charged to its ledger, like what anybody asks.
 
 \b
 Example:
@@ -185,8 +205,14 @@ Example:
 @click.argument("name")
 @click.argument("ticks", nargs=-1)
 @_asset_option
+@click.option(
+    "--exact", is_flag=True, help="Of a guarded table: exact numbers, on your word. Of one version, ever."
+)
 @url_option
-def dataset_statistics(name: str, ticks: tuple[str, ...], asset: str, url: str) -> None:
+@format_option
+def dataset_statistics(
+    name: str, ticks: tuple[str, ...], asset: str, exact: bool, url: str, form: str
+) -> None:
     wanted = {}
     for tick in ticks:
         column, separator, names = tick.partition("=")
@@ -194,7 +220,11 @@ def dataset_statistics(name: str, ticks: tuple[str, ...], asset: str, url: str) 
             raise click.UsageError(f"{tick!r}: column=statistic,… is needed")
         wanted[column] = names.split(",")
     with open_client(url, "domain") as client:
-        click.echo(repr(_asset(client, name, asset).publish_statistics(wanted)))
+        published = _asset(client, name, asset).publish_statistics(wanted, exact=exact)
+    if form == "json":
+        say_json(published.statistics)
+    else:
+        say(repr(published), lines=True)
 
 
 @dataset.command("mock", help="Let the Domain make a mock of an asset of yours from its schema alone.")
@@ -202,20 +232,22 @@ def dataset_statistics(name: str, ticks: tuple[str, ...], asset: str, url: str) 
 @_asset_option
 @options_of(MockOptions)
 @url_option
-def dataset_mock(name: str, asset: str, rows: int, seed: int, url: str) -> None:
+@format_option
+def dataset_mock(name: str, asset: str, rows: int, seed: int, url: str, form: str) -> None:
     with open_client(url, "domain") as client:
         _asset(client, name, asset).make_mock(rows, seed)
-    click.echo("made")
+    print_done("made", form)
 
 
 @dataset.command("delete", help="Delete a dataset of yours.")
 @click.argument("name")
 @click.option("--objects", is_flag=True, help="Its data, mocks and earlier versions, too.")
 @url_option
-def dataset_delete(name: str, objects: bool, url: str) -> None:
+@format_option
+def dataset_delete(name: str, objects: bool, url: str, form: str) -> None:
     with open_client(url, "domain") as client:
         _domain(client).datasets.delete(name, objects=objects)
-    click.echo("deleted")
+    print_done("deleted", form)
 
 
 @dataset.command("list", help="The datasets of a Domain that you may find.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import format_option, print_record, print_rows
+from apps.cli.output import format_option, print_done, print_record, print_rows
 
 __all__ = ["COMMANDS", "environments"]
 
@@ -68,8 +68,9 @@ def show(environment_id: str, url: str, form: str) -> None:
 @environments.command(help="End an environment, with all that is in it.")
 @click.argument("environment_id")
 @url_option
-def destroy(environment_id: str, url: str) -> None:
-    click.echo(_workers(url).destroy(environment_id).state)
+@format_option
+def destroy(environment_id: str, url: str, form: str) -> None:
+    print_done(_workers(url).destroy(environment_id).state, form)
 
 
 def _workers(url: str) -> Any:

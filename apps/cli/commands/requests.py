@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import format_option, print_record, print_rows
+from apps.cli.names import object_id_of
+from apps.cli.options import options_of
+from apps.cli.output import format_option, print_done, print_record, print_rows, say
+from syft_ext.messages.vocabulary import SCOPES, RequestOptions
 
 __all__ = ["COMMANDS", "requests"]
 
@@ -21,11 +25,12 @@ _reason = click.option("--reason", default="", help="What its author is told.")
 
 
 @click.group(
-    help="""Requests for data, plans and budget: yours, and those that you may decide on.
+    help="""Requests for data, plans, trainings and budget: yours, and those that you may decide on.
 
 \b
 Examples:
-  grid requests plan mean.plan --input xs=OBJECT_ID:age --reason "a study"
+  grid requests create patients --scope statistics --reason "survival by age group"
+  grid requests plan mean.plan --input xs=patients:age --reason "a study"
   grid requests show REQUEST_ID
   grid requests approve REQUEST_ID --uses 3 --expires-in 86400
   grid requests run REQUEST_ID --output results.safetensors
@@ -46,7 +51,8 @@ def list_(url: str, state: Any, form: str) -> None:
 
 
 @requests.command(
-    help="One request, with what the reviewers said; a plan's text, cost, and how it differs from an earlier one."
+    help="""One request, with what the reviewers said; a plan's text, cost, how it differs from an earlier one, and
+    (for who decides on it) what its results answer when single mock rows change."""
 )
 @click.argument("request_id")
 @url_option
@@ -54,19 +60,61 @@ def list_(url: str, state: Any, form: str) -> None:
 def show(request_id: str, url: str, form: str) -> None:
     item = _domain(url).requests.get(request_id)
     said = [
-        f"{'approved' if d.approved else 'denied'} by {d.reviewer} {d.reason}" for d in item.view.decisions
+        f"{'approved' if d.approved else 'denied'} by {d.name or d.reviewer} {d.reason}".rstrip()
+        for d in item.view.decisions
     ]
     record = {**_record(item), "decisions": said}
+    if item.view.training is not None:
+        asked = item.view.training
+        named = {
+            "training": f"{asked.name}/{asked.version}",
+            "definition": asked.digest,
+            "content": asked.content,
+        }
+        print_record({**record, **named}, form)
+        if form != "json":
+            say(f"Read it with: grid training review {asked.process_id}")
+        return
     if item.view.plan is None:
-        print_record(record, form)
+        steps = item.view.computed.splitlines()
+        print_record({**record, **({"computed": steps} if form == "json" else {})}, form)
+        if form != "json" and steps:
+            say("\n".join(["computed as", *steps]), lines=True)
         return
     plan = item.plan
+    tried = _tried(plan)
     if form == "json":
         facts = {"text": plan.text(), "earlier": plan.review.earlier, "diff": plan.diff()}
+        facts["trials"] = [] if tried is None else msgspec.to_builtins(tried.trials)
         print_record({**record, "plan": plan.id, "cost": str(plan.cost or ""), **facts}, form)
         return
     print_record(record, form)
-    click.echo(repr(plan))
+    say(repr(plan), lines=True)
+    if tried is not None:
+        say(str(tried), lines=True)
+
+
+@requests.command(
+    help="""Ask for data: WHAT is DATASET, DATASET/ASSET, or an object's id.
+
+    \b
+    Examples:
+      grid requests create patients --scope statistics --reason "survival by age group"
+    """
+)
+@click.argument("what")
+@url_option
+@options_of(RequestOptions, skip=("scope",))
+@click.option(
+    "--scope",
+    type=click.Choice(SCOPES),
+    required=True,
+    help="To read the rows, to compute where they are, or to have statistics of them.",
+)
+@format_option
+def create(what: str, url: str, reason: str, scope: Any, form: str) -> None:
+    domain = _domain(url)
+    print_record(_record(domain.requests.create(object_id_of(domain, what), reason, scope)), form)
 
 
 @requests.command(help="Ask to run the plan in FILE on data.")
@@ -77,7 +125,7 @@ def show(request_id: str, url: str, form: str) -> None:
     "inputs",
     multiple=True,
     required=True,
-    help="ARGUMENT=OBJECT_ID, or ARGUMENT=OBJECT_ID:TENSOR.",
+    help="ARGUMENT=DATASET, =DATASET/ASSET or =ID, each with :COLUMN if one of several tensors is meant.",
 )
 @click.option("--value", "values", multiple=True, help="ARGUMENT=NUMBER, as JSON.")
 @click.option("--reason", default="", help="What the reviewers read.")
@@ -85,9 +133,10 @@ def show(request_id: str, url: str, form: str) -> None:
 def plan(
     file: Path, url: str, inputs: tuple[str, ...], values: tuple[str, ...], reason: str, form: str
 ) -> None:
-    given = {name: _object(what) for name, _, what in (text.partition("=") for text in inputs)}
+    domain = _domain(url)
+    given = {name: _object(domain, what) for name, _, what in (text.partition("=") for text in inputs)}
     sent = {name: _number(what) for name, _, what in (text.partition("=") for text in values)}
-    item = _domain(url).requests.create_plan(file.read_bytes(), given, reason, values=sent)
+    item = domain.requests.create_plan(file.read_bytes(), given, reason, values=sent)
     print_record(_record(item), form)
 
 
@@ -127,6 +176,7 @@ def ask_budget(epsilon: float, url: str, reason: str, form: str) -> None:
 @click.option("--uses", type=int, help="Downloads, analyses, or runs of a plan.")
 @click.option("--max-output-bytes", type=int, help="Of one download or run.")
 @click.option("--epsilon", type=float, help="Of a request for budget: less than was asked for.")
+@format_option
 def approve(
     request_id: str,
     url: str,
@@ -135,33 +185,47 @@ def approve(
     uses: int | None,
     max_output_bytes: int | None,
     epsilon: float | None,
+    form: str,
 ) -> None:
     item = _domain(url).requests.get(request_id)
     item.approve(reason, expires_in=expires_in, uses=uses, max_output_bytes=max_output_bytes, epsilon=epsilon)
-    click.echo(item.state)
+    print_done(item.state, form)
 
 
 @requests.command(help="Deny a request.")
 @click.argument("request_id")
 @url_option
 @_reason
-def deny(request_id: str, url: str, reason: str) -> None:
-    click.echo(_domain(url).requests.get(request_id).deny(reason).state)
+@format_option
+def deny(request_id: str, url: str, reason: str, form: str) -> None:
+    print_done(_domain(url).requests.get(request_id).deny(reason).state, form)
 
 
 @requests.command(help="Take an approval back; it acts at once.")
 @click.argument("request_id")
 @url_option
-def revoke(request_id: str, url: str) -> None:
-    click.echo(_domain(url).requests.get(request_id).revoke().state)
+@format_option
+def revoke(request_id: str, url: str, form: str) -> None:
+    print_done(_domain(url).requests.get(request_id).revoke().state, form)
 
 
 def _domain(url: str) -> Any:
     return open_client(url, "domain")
 
 
-def _object(text: str) -> Any:
-    object_id, _, tensor = text.partition(":")
+def _tried(plan: Any) -> Any:
+    """The plan, tried on mock rows, for those who may decide on it."""
+    from syft_ext.errors import Forbidden
+
+    try:
+        return plan.influence()
+    except Forbidden:
+        return None
+
+
+def _object(domain: Any, text: str) -> Any:
+    what, _, tensor = text.partition(":")
+    object_id = object_id_of(domain, what)
     return (object_id, tensor) if tensor else object_id
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import format_option, print_record, print_rows
+from apps.cli.names import object_id_of
+from apps.cli.output import format_option, print_done, print_record, print_rows
 from syft_ext.messages.vocabulary import SCOPES
 
 __all__ = ["COMMANDS", "rules"]
@@ -23,7 +25,7 @@ COMMANDS = {
 \b
 Examples:
   grid rules add accept --scope statistics --tag public-health --uses 5 --times 20
-  grid rules add deny --kind plan --user USER_ID --reason "ask the board first"
+  grid rules add deny --kind plan --user ann@lab.example --reason "ask the board first"
   grid rules list
 """
 )
@@ -43,13 +45,13 @@ def list_(url: str, form: str) -> None:
 @rules.command(help="Answer what matches all of the options; conditions are those of the approvals.")
 @click.argument("action", type=click.Choice(["accept", "deny"]))
 @url_option
-@click.option("--kind", type=click.Choice(["permission", "plan", "budget"]), default=None)
+@click.option("--kind", type=click.Choice(["permission", "plan", "budget", "training"]), default=None)
 @click.option("--scope", type=click.Choice(SCOPES), default=None)
-@click.option("--object", "object_id", help="The object that is asked for.")
-@click.option("--dataset", "dataset_id", help="An asset of this dataset.")
+@click.option("--object", "object_id", help="What is asked for: DATASET, DATASET/ASSET or an id.")
+@click.option("--dataset", "dataset_id", help="An asset of this dataset: its name or id.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the object or of its dataset.")
-@click.option("--user", "user_id", help="Who asks.")
-@click.option("--group", "group_id", help="A group that they are in.")
+@click.option("--user", "user_id", help="Who asks: e-mail or id.")
+@click.option("--group", "group_id", help="A group that they are in: name or id.")
 @click.option("--plan", "plan_id", help="The digest of the plan.")
 @click.option("--lifetime", type=float, help="Seconds after which the rule is over.")
 @click.option("--times", type=int, help="How many requests it answers.")
@@ -64,21 +66,34 @@ def add(action: Any, url: str, form: str, tags: tuple[str, ...], **fields: Any) 
     given = {name: value for name, value in fields.items() if value is not None}
     if tags:
         given["tags"] = list(tags)
-    rule = _domain(url).requests.add_handler(action, **given)
+    domain = _domain(url)
+    for field, id_of in (
+        ("user_id", domain.users.id_of),
+        ("group_id", domain.groups.id_of),
+        ("dataset_id", domain.datasets.id_of),
+        ("object_id", partial(object_id_of, domain)),
+    ):
+        if field in given:
+            given[field] = id_of(given[field])
+    rule = domain.requests.add_handler(action, **given)
     print_record({"id": rule.id, "action": rule.action, "state": rule.state}, form)
 
 
 @rules.command(help="End a rule; what it approved stays.")
 @click.argument("rule_id")
 @url_option
-def remove(rule_id: str, url: str) -> None:
+@format_option
+def remove(rule_id: str, url: str, form: str) -> None:
     _domain(url).requests.remove_handler(rule_id)
+    print_done("ended", form)
 
 
 @rules.command(help="End all of your rules.")
 @url_option
-def clear(url: str) -> None:
+@format_option
+def clear(url: str, form: str) -> None:
     _domain(url).requests.clear_handlers()
+    print_done("ended", form)
 
 
 def _domain(url: str) -> Any:

@@ -8,7 +8,7 @@ import click
 
 from apps.cli.client import open_client, url_option
 from apps.cli.options import options_of
-from apps.cli.output import format_option, print_rows
+from apps.cli.output import format_option, print_rows, say
 from syft_ext.messages.vocabulary import SearchOptions
 
 __all__ = ["COMMANDS", "search"]
@@ -40,7 +40,7 @@ def search(words: tuple[str, ...], url: str, form: str, **query: Any) -> None:
     with open_client(url, "network", "domain") as client:
         found = client.search(" ".join(words), **query)  # type: ignore[attr-defined]  # both of them have it
     for note in getattr(found, "notes", ()):
-        click.echo(f"note: {note.domain}: {note.error}", err=True)
+        say(f"note: {note.domain}: {note.error}", err=True)
     rows = [
         {
             "name": hit.name,

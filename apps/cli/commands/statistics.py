@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import format_option
+from apps.cli.names import tables_of
+from apps.cli.output import format_option, say, say_json
 
 if TYPE_CHECKING:
     from syft_ext.statistics.result import Analysis
@@ -28,6 +29,7 @@ A table is DATASET, or DATASET/ASSET. At a Network, the datasets of that name
 at all of its Domains are combined; log in to each of them before. Statistics:
 count, missing, sum, mean, variance, std, min, max, quantile, histogram,
 covariance, correlation, linear_regression, logistic_regression.
+A number with a star lacks a site's part; the line below says whose, and why.
 
 \b
 Examples:
@@ -44,7 +46,16 @@ Examples:
 @click.option("--bins", type=click.IntRange(1, 10_000), default=10, show_default=True)
 @click.option("--range", "limits", type=float, nargs=2, default=None, help="Least and largest value of bins.")
 @click.option("--target", default="", help="The column that a regression explains.")
+@click.option(
+    "--precision",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="At guarded tables, pay so many times the units, for noise of so much less variance.",
+)
+@click.option("--dry", is_flag=True, help="Only say what it would cost; nothing is asked or spent.")
 @click.option("--skip-missing", is_flag=True, help="Leave out Domains that do not answer or refuse.")
+@click.option("--strict", is_flag=True, help="Refuse where a number would lack a site's part.")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds for everything.")
 @url_option
 @format_option
@@ -57,61 +68,68 @@ def analyze(
     bins: int,
     limits: tuple[float, float] | None,
     target: str,
+    precision: int,
+    dry: bool,
     skip_missing: bool,
+    strict: bool,
     timeout: float,
     url: str,
     form: str,
 ) -> None:
-    import json
+    import dataclasses
 
     from syft_ext.statistics.analyze import analyze as run
+    from syft_ext.statistics.price import price
 
     with open_client(url, "network", "domain") as client:
-        result = run(
-            [table for name in tables for table in _tables(client, name)],
-            statistics,
-            columns=columns or None,
-            by=by or None,
-            q=q or (0.25, 0.5, 0.75),
-            bins=bins,
-            range=limits,
-            target=target,
-            missing="skip" if skip_missing else "error",
-            timeout=timeout,
-        )
-    click.echo(json.dumps(_document(result), indent=2) if form == "json" else repr(result))
-
-
-def _tables(client: Any, name: str) -> list[Any]:
-    """The assets that DATASET or DATASET/ASSET names, at a Domain or at all Domains of a Network."""
-    from syft_ext.errors import NotFound
-    from syft_ext.nodes.domain import DomainClient
-
-    dataset, _, asset = name.partition("/")
-    if isinstance(client, DomainClient):
-        found = client.datasets[dataset]
-        return [found[asset]] if asset else [found]
-    hits = client.search(name=dataset, kind="dataset")
-    for note in hits.notes:
-        click.echo(f"note: {note.domain}: {note.error}", err=True)
-    assets = [each for each in hits.assets if not asset or each.item["name"] == asset]
-    if not assets:
-        raise NotFound(f"no Domain of this Network shows a table {name!r}")
-    return assets
+        found = [table for name in tables for table in tables_of(client, name)]
+        options: dict[str, Any] = {
+            "columns": columns or None,
+            "by": by or None,
+            "bins": bins,
+            "range": limits,
+            "target": target,
+            "precision": precision,
+            "missing": "skip" if skip_missing else "error",
+            "timeout": timeout,
+        }
+        if dry:
+            prices = price(found, statistics, **options)
+            rows = [dataclasses.asdict(each) for each in prices]
+            if form == "json":
+                say_json(rows)
+            else:
+                say(repr(prices), lines=True)
+            return
+        result = run(found, statistics, q=q or (0.25, 0.5, 0.75), strict=strict, **options)
+    if form == "json":
+        say_json(_document(result))
+    else:
+        say(repr(result), lines=True)
 
 
 def _document(result: Analysis) -> dict[str, Any]:
-    """The result as JSON: what is kept back is null, and so is what there is none of."""
+    """The result as JSON: what is kept back is null, and so is what there is none of. What lacks a part is no
+    number, but an object that has one."""
+    from syft_ext.statistics.partial import Partial
     from syft_ext.statistics.regression import Regression
-    from syft_ext.statistics.result import Histogram
+    from syft_ext.statistics.result import Histogram, WordCounts
 
     def plain(value: Any) -> Any:
+        if isinstance(value, Partial):
+            return {
+                "value": plain(value.value),
+                "partial": True,
+                "without": [str(each) for each in value.lacks],
+            }
         if isinstance(value, float):
             return value if math.isfinite(value) else None
         if isinstance(value, dict):
             return {str(key): plain(each) for key, each in value.items()}
         if isinstance(value, Histogram):
             return {"edges": value.edges, "counts": value.counts, "below": value.below, "above": value.above}
+        if isinstance(value, WordCounts):
+            return {"words": value.words, "counts": value.counts, "other": value.other}
         if isinstance(value, Regression):
             return {
                 "target": value.target,
@@ -119,6 +137,7 @@ def _document(result: Analysis) -> dict[str, Any]:
                 "standard_errors": plain(value.standard_errors),
                 "rows": value.rows,
                 "r2": plain(value.r2),
+                "note": value.note,
             }
         if hasattr(value, "tolist"):
             value = value.tolist()
@@ -129,11 +148,19 @@ def _document(result: Analysis) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for (statistic, column), values in result.values.items():
             found.setdefault(column, {})[statistic] = plain(values[index])
-        groups.append({"group": dict(zip(result.by, key, strict=True)), "columns": found})
+        errors: dict[str, Any] = {}
+        for (statistic, column), values in result.errors.items():
+            errors.setdefault(column, {})[statistic] = plain(values[index])
+        group = dict(zip(result.by, key, strict=True))
+        groups.append({"group": group, "columns": found, "errors": errors})
     return {
         "tables": [{"domain": domain, "table": table} for domain, table in result.tables],
         "results": groups,
         **{name: plain(found) for name, found in result.whole.items()},
+        "partial": result.partial,
+        "without": [str(each) for each in result.lacks],
+        "missing": result.missing,
         "notes": result.notes,
         "epsilon": result.epsilon,
+        "units": result.units,
     }

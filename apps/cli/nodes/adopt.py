@@ -12,6 +12,7 @@ from grid.kinds import NodeKind
 
 if TYPE_CHECKING:
     from grid.installation.adopt import Adoption
+from apps.cli.output import format_option, print_done, say
 
 __all__ = ["adopt_command"]
 
@@ -38,7 +39,8 @@ Examples:
     )
     @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="The node's home.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
-    def adopt(home: Path | None, yes: bool) -> None:
+    @format_option
+    def adopt(home: Path | None, yes: bool, form: str) -> None:
         from apps.assembly import adopt_installation
         from apps.cli.home import home_of, resolve_settings
         from apps.runner import lock_home
@@ -47,21 +49,26 @@ Examples:
         settings = resolve_settings(kind.name, place, None, {}).settings
 
         def agree(adoption: Adoption) -> bool:
-            click.echo(f"{adoption.reason.detail} [{adoption.reason.code}]")
-            click.echo(
+            say(f"{adoption.reason.detail} [{adoption.reason.code}]", err=True)
+            say(
                 f"{adoption.contents} contents and {adoption.uploads} unfinished uploads ({adoption.size} bytes)"
-                f" that the database does not know will be moved to {place / 'quarantine'}"
+                f" that the database does not know will be moved to {place / 'quarantine'}",
+                err=True,
             )
             if yes:
                 return True
             if not sys.stdin.isatty():
                 raise click.UsageError("say --yes, or run this in a terminal to be asked")
-            return click.confirm("Go on with this database?")
+            if not click.confirm("Go on with this database?", err=True):
+                raise click.Abort
+            return True
 
         with lock_home(place):
             done = adopt_installation(
                 kind.name, place, settings.database_url or None, settings.contents or None, agree
             )
-        click.echo("nothing was changed" if done is None else f"adopted; what was put aside is in {done}")
+        print_done(
+            "nothing was changed" if done is None else f"adopted; what was put aside is in {done}", form
+        )
 
     return adopt

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import ago, format_option, print_record, print_rows
+from apps.cli.output import FAILED, ago, format_option, print_done, print_record, print_rows, say
 from grid.kinds import NodeKind, title_of
 
 __all__ = ["DOMAIN_COMMANDS", "NETWORK_COMMANDS", "hub_commands"]
 
-_COLUMNS = ("association_id", "status", "name", "address", "online", "note")
+_COLUMNS = ("id", "status", "name", "address", "online", "note")
 
 
 @click.command(
@@ -34,7 +35,12 @@ Examples:
 @url_option
 @click.option("--key", default="", help="The Network's verify key, if you know it: nothing else is accepted.")
 @click.option("--note", default="", help="What the Network's admin should know.")
-@click.option("--wait", type=float, default=0.0, help="Wait so many seconds for the decision.")
+@click.option(
+    "--wait",
+    type=float,
+    default=0.0,
+    help="Wait so many seconds for the decision; exit code 1 unless they accept.",
+)
 @format_option
 def associate(network_url: str, url: str, key: str, note: str, wait: float, form: str) -> None:
     from syft_ext.messages.network import GetAssociation, RequestAssociation
@@ -46,6 +52,23 @@ def associate(network_url: str, url: str, key: str, note: str, wait: float, form
             time.sleep(min(1.0, wait))
             view = client.call(GetAssociation(association_id=view.association_id))
     print_record(_row(view), form)
+    if form == "table":
+        say(_next_step(view, network_url, url), lines=True, err=True)
+    if view.status == "denied" or (wait and view.status != "accepted"):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _next_step(view: Any, network_url: str, url: str) -> str:
+    """What happens now, and whose turn it is."""
+    if view.status == "pending":
+        mine = f" --url {url}" if url else ""
+        return (
+            f"An admin of that Network decides: grid network accept {view.association_id} --url {network_url}\n"
+            f"Until then nobody finds your Domain there. How it stands: grid domain associations{mine}"
+        )
+    if view.status == "accepted":
+        return f"Your Domain is found there from now on: grid search WORD --url {network_url}"
+    return "They denied it; ask their admin why, and ask again when that is mended."
 
 
 @click.command(
@@ -58,11 +81,15 @@ def associate(network_url: str, url: str, key: str, note: str, wait: float, form
 def network_domains(url: str, form: str) -> None:
     import msgspec
 
-    from syft_ext.messages.network import ListDomains
+    from syft_ext.nodes.network import NetworkClient
 
     with open_client(url, "network") as client:
-        domains = client.call(ListDomains()).domains
-    rows = [msgspec.to_builtins(each) | {"seen": ago(each.last_seen)} for each in domains]
+        assert isinstance(client, NetworkClient)
+        domains = client.domains.all()
+        rows = [
+            msgspec.to_builtins(each) | {"seen": ago(each.last_seen), "address": client.address_of(each)}
+            for each in domains
+        ]
     columns = ("name", "status", "address", "counts", "seen", "domain_id")
     print_rows(rows, columns, form, empty="No Domain is associated with this Network.")
 
@@ -87,16 +114,19 @@ def hub_commands(hub: NodeKind) -> list[click.Command]:
     def associations(url: str, form: str) -> None:
         _list(kind, url, form, None)
 
-    @click.command(help=f"Accept a {peers} that asked. WHICH is its id, its association's id, or its name.")
-    @click.argument("which")
+    @click.command(
+        help=f"Accept each {peers} that asked and is named: WHICH is its id, its association's id, or its name."
+    )
+    @click.argument("which", nargs=-1, required=True)
     @url_option
     @format_option
-    def accept(which: str, url: str, form: str) -> None:
-        from syft_ext.messages.network import AcceptAssociation
-
+    def accept(which: tuple[str, ...], url: str, form: str) -> None:
         with open_client(url, kind) as client:
-            view = client.call(AcceptAssociation(association_id=_find(client, which)))
-        print_record(_row(view), form)
+            views = [client.associations.accept(each) for each in which]
+        if len(views) == 1:
+            print_record(_row(views[0]), form)
+        else:
+            print_rows(_rows(views, form), _COLUMNS, form, empty="")
 
     @click.command(help=f"Deny a {peers} that asked. WHICH is its id, its association's id, or its name.")
     @click.argument("which")
@@ -104,10 +134,8 @@ def hub_commands(hub: NodeKind) -> list[click.Command]:
     @url_option
     @format_option
     def deny(which: str, reason: str, url: str, form: str) -> None:
-        from syft_ext.messages.network import DenyAssociation
-
         with open_client(url, kind) as client:
-            view = client.call(DenyAssociation(association_id=_find(client, which), reason=reason))
+            view = client.associations.deny(which, reason)
         print_record(_row(view), form)
 
     @click.command(
@@ -116,12 +144,11 @@ def hub_commands(hub: NodeKind) -> list[click.Command]:
     @click.argument("which")
     @click.option("--reason", default="", help="What the peer is told.")
     @url_option
-    def remove(which: str, reason: str, url: str) -> None:
-        from syft_ext.messages.network import DeleteAssociation
-
+    @format_option
+    def remove(which: str, reason: str, url: str, form: str) -> None:
         with open_client(url, kind) as client:
-            client.call(DeleteAssociation(association_id=_find(client, which), reason=reason))
-        click.echo("ended")
+            client.associations.delete(which, reason)
+        print_done("ended", form)
 
     return [requests, associations, accept, deny, remove]
 
@@ -133,25 +160,18 @@ def _list(kind: str, url: str, form: str, status: Any) -> None:
         found = client.call(ListAssociations(status=status)).associations
     if status == "pending":
         found = [view for view in found if view.direction == "incoming"]
-    columns = _COLUMNS if status else ("association_id", "direction", "kind", *_COLUMNS[1:])
+    columns = _COLUMNS if status else ("id", "direction", "kind", *_COLUMNS[1:])
     print_rows(
-        [_row(view) for view in found], columns, form, empty="Nobody is waiting." if status else "None."
+        _rows(found, form),
+        columns,
+        form,
+        empty="Nobody is waiting." if status else "There are no associations.",
     )
 
 
-def _find(client: Any, which: str) -> str:
-    """The id of the one association that ``which`` names."""
-    from syft_ext.errors import NotFound
-    from syft_ext.messages.network import ListAssociations
-
-    views = client.call(ListAssociations()).associations
-    matches = [view for view in views if which in (view.association_id, view.node_id, view.name)]
-    if not matches:
-        raise NotFound(f"nobody called {which!r} asked this node")
-    if len(matches) > 1:
-        listed = ", ".join(view.association_id for view in matches)
-        raise click.UsageError(f"{which!r} names more than one ({listed}): give the association's id")
-    return str(matches[0].association_id)
+def _rows(views: Iterable[Any], form: str) -> list[dict[str, Any]]:
+    """For people the association's id is the id; programs get the fields as messages name them."""
+    return [_row(view) | ({"id": view.association_id} if form == "table" else {}) for view in views]
 
 
 def _row(view: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import click
 
 from apps.cli.nodes.adopt import adopt_command
 from apps.cli.nodes.associations import hub_commands
+from apps.cli.nodes.restored import acknowledge_command, status_command
 from apps.cli.nodes.setup import setup_command
 from apps.cli.nodes.start import StartCommand
 from apps.kinds import NodeApp
@@ -22,5 +23,5 @@ def node_group(app: NodeApp) -> click.Group:
     commands += app.own_commands()
     if kind.accepts:
         commands += hub_commands(kind)
-    commands.append(adopt_command(kind))
+    commands += [adopt_command(kind), acknowledge_command(kind), status_command(kind)]
     return click.Group(kind.command, {command.name or "": command for command in commands}, help=app.help)

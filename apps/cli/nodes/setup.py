@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from apps.cli.home import home_of, resolve_settings
-from apps.cli.output import address_text, secret
+from apps.cli.output import address_text, format_option, print_done, secret
 from apps.kinds import NodeApp
 
 __all__ = ["setup_command"]
@@ -41,8 +41,15 @@ Examples:
     @click.option("--password-file", default=None, help="File that holds the password.")
     @click.option("--name", default="", help="How the node is called from now on.")
     @click.option("--allow-signup", is_flag=True, help="Let strangers make themselves an account.")
+    @format_option
     def setup(
-        url: str, home: Path | None, email: str, password_file: str | None, name: str, allow_signup: bool
+        url: str,
+        home: Path | None,
+        email: str,
+        password_file: str | None,
+        name: str,
+        allow_signup: bool,
+        form: str,
     ) -> None:
         if url and home:
             raise click.UsageError("--url and --home exclude each other")
@@ -53,7 +60,7 @@ Examples:
             _set_up_home(app.kind.name, home, values)
         else:
             _set_up_url(url or usual, values)
-        click.echo(f"{email} owns this {app.kind.name} now")
+        print_done(f"{email} owns this {app.kind.name} now", form)
 
     return setup
 

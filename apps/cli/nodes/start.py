@@ -18,9 +18,10 @@ __all__ = ["StartCommand", "given"]
 _START_HELP = """Run a {title} until SIGTERM or Ctrl-C.
 
 \b
-The home directory holds all of its state: starting again with the same home
-continues. Every option can also stand in HOME/grid.toml or in a variable
-GRID_<OPTION>; `grid config show {kind}` says which one counts. When the node
+The home directory holds all of its state and remembers the options of its
+starts: starting again needs --home only. Every option can also stand in
+HOME/grid.toml or in a variable GRID_<OPTION>, which count before what is
+remembered; `grid config show {kind}` says which one counts. When the node
 serves, it prints one line, `ready http://...`, on standard output.
 
 \b
@@ -48,7 +49,7 @@ class StartCommand(click.Command):
 
         kind = self.app.kind.name
         place = home_of(kind, home)
-        run(resolve_settings(kind, place, config, given(flags)), place)
+        run(resolve_settings(kind, place, config, given(flags)), place, config)
 
 
 def _place_options() -> list[click.Option]:
@@ -70,8 +71,8 @@ def _place_options() -> list[click.Option]:
 def _setting_options(settings: type[NodeSettings]) -> list[click.Option]:
     from grid.config import setting_fields
 
-    options = []
-    for field in setting_fields(settings).values():
+    options, fields = [], setting_fields(settings)
+    for field in fields.values():
         if field.secret:
             continue
         name = field.name.replace("_", "-")
@@ -79,7 +80,10 @@ def _setting_options(settings: type[NodeSettings]) -> list[click.Option]:
         if field.type is bool:
             option = click.Option([f"--{name}/--no-{name}", field.name], default=None, help=help_text)
         elif field.is_list:
-            names = [f"--{name.removesuffix('s').removesuffix('se')}", f"--{name}", field.name]
+            one = _singular(name)
+            names = [f"--{name}", field.name]
+            if one.replace("-", "_") not in fields:  # `--host` is the address to listen on
+                names.insert(0, f"--{one}")
             option = click.Option(names, multiple=True, help=f"{help_text} Can be repeated.")
         elif field.choices:
             choice = click.Choice(field.choices)
@@ -88,6 +92,13 @@ def _setting_options(settings: type[NodeSettings]) -> list[click.Option]:
             option = click.Option([f"--{name}", field.name], type=field.type, default=None, help=help_text)
         options.append(option)
     return options
+
+
+def _singular(name: str) -> str:
+    """``trusted-proxies``: ``trusted-proxy``; ``classes``: ``class``; ``hosts``: ``host``."""
+    if name.endswith("ies"):
+        return name.removesuffix("ies") + "y"
+    return name.removesuffix("es") if name.endswith("sses") else name.removesuffix("s")
 
 
 def _shown(default: Any) -> str:

@@ -13,12 +13,15 @@ from grid.access.conditions import governed
 from grid.access.liveness import live
 from grid.access.rule import KnownGrant, KnownObject, Reason, Verdict, decide
 from grid.access.scopes import Scope
+from grid.access.shown import is_shown
 from grid.access.tables import Grant, ObjectSource
 from grid.access.viewer import Viewer
 from grid.storage.objects.tables import ObjectPermission, ObjectRow
 from syft_ext.errors import Forbidden, NotFound, TooLarge
 
 __all__ = ["Scope", "allowed", "governs", "require", "sees"]
+
+_DOING = {"read": "read it", "compute": "compute on it", "statistics": "have statistics of it"}
 
 
 def allowed(
@@ -51,8 +54,9 @@ def require(
 ) -> frozenset[str]:
     """The grants that doing this to all the objects rests on.
 
-    Raises :class:`NotFound` for an object that the viewer may not even find, else :class:`Forbidden`, else
-    (only the cap of a grant stands in the way) :class:`TooLarge`.
+    Raises :class:`NotFound` for an object that the viewer may not even find and is not shown by anything else,
+    else :class:`Forbidden`, which says what to ask for, else (only the cap of a grant stands in the way)
+    :class:`TooLarge`.
     """
     verdicts = _verdicts(session, viewer, scope, object_ids, now, output_bytes, spent)
     refused = {object_id: each.reason for object_id, each in verdicts.items() if not each.allowed}
@@ -61,10 +65,10 @@ def require(
     if set(refused.values()) == {Reason.OUTPUT}:
         raise TooLarge("this is more than your grant allows to take out at once", size=output_bytes)
     for object_id, reason in refused.items():
-        if reason is Reason.UNKNOWN:
+        if reason is Reason.UNKNOWN and not is_shown(session, viewer, object_id):
             raise NotFound("there is no such object", id=object_id)
     raise Forbidden(
-        f"you may find this object, not {scope} it; request it from its owner",
+        f"you may see this, not {_DOING.get(scope, scope)}; ask: .request('why', {scope!r})",
         id=next(iter(refused)),
         scope=scope,
     )

@@ -11,12 +11,15 @@ from sqlalchemy.orm import Session
 from grid.access.conditions import governed
 from grid.access.liveness import has_room, live, state_of
 from grid.access.tables import Grant
+from grid.spending.keeping import check_newest, note
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Forbidden, TooLarge
 from syft_ext.ids import new_id
 from syft_ext.messages.grants import GrantView
+from syft_ext.store.content import MATCHED
 
 __all__ = [
+    "MARKS",
     "check_room",
     "give",
     "grant_view",
@@ -29,6 +32,9 @@ __all__ = [
     "to_spend",
     "uses_left",
 ]
+
+MARKS = "grant"
+"""The kind of a grant's marks in the record of what was spent."""
 
 
 # -- written down -----------------------------------------------------------------------------------
@@ -49,7 +55,14 @@ def give(
     plan_id: str = "",
     inputs: Mapping[str, Any] | None = None,
 ) -> Grant:
-    """A new grant, under these conditions (None: unlimited); whether ``giver`` may give it was asked before."""
+    """A new grant, under these conditions (None: unlimited); whether ``giver`` may give it was asked before.
+
+    Raises :class:`Forbidden` for rows of an intersection: they tell of another Domain's table, whose owner agreed
+    to have them in computations on shares and nowhere else.
+    """
+    known = session.get(ObjectRow, object_id)
+    if known is not None and known.kind == MATCHED:
+        raise Forbidden("what two tables have in common is granted to nobody", id=object_id)
     grant = Grant(
         id=new_id(),
         scope=scope,
@@ -68,16 +81,19 @@ def give(
     return grant
 
 
-def take_back(grant: Grant, by: str, now: float) -> None:
+def take_back(session: Session, grant: Grant, by: str, now: float) -> None:
     """Revoke a grant. Doing it twice changes nothing more."""
     if grant.revoked_at is None:
         grant.revoked_at, grant.revoked_by = now, by
+        note(session, MARKS, grant.id, {"revoked_at": now, "revoked_by": by})
 
 
 def take_back_request(session: Session, request_id: str, by: str, now: float) -> None:
     """Revoke all that the approval of a request gave."""
     given = (Grant.request_id == request_id) & Grant.revoked_at.is_(None)
-    session.execute(update(Grant).where(given).values(revoked_at=now, revoked_by=by))
+    revoked = update(Grant).where(given).values(revoked_at=now, revoked_by=by).returning(Grant.id)
+    for grant_id in session.scalars(revoked).all():
+        note(session, MARKS, grant_id, {"revoked_at": now, "revoked_by": by})
 
 
 # -- shown ------------------------------------------------------------------------------------------
@@ -128,9 +144,12 @@ def _given(name: str, to: dict[str, str]) -> str:
 
 
 def spend(session: Session, grants: Iterable[str], *, now: float) -> None:
-    """Count one use of each grant, in the transaction that hands something out.
+    """Count one use of each grant, in the transaction that hands something out; the count outlives the database
+    (:mod:`grid.spending`).
 
-    Raises :class:`Forbidden`, and the transaction must not commit, when one has none left (two calls that
+    Raises :class:`RestoredDatabase` while the database waits for that to be acknowledged, also for one that is not
+    counted: an older database does not know that it was revoked;
+    raises :class:`Forbidden`, and the transaction must not commit, when one has none left (two calls that
     raced for the last use), has expired or was revoked meanwhile.
     """
     for grant_id in sorted(grants):
@@ -141,6 +160,10 @@ def spend(session: Session, grants: Iterable[str], *, now: float) -> None:
         )
         if used.rowcount != 1:  # type: ignore[attr-defined]
             raise Forbidden("the grant that this rests on is used up, expired or revoked", grant=grant_id)
+        check_newest(session)
+        left = session.scalar(select(Grant.uses_left).where(Grant.id == grant_id))
+        if left is not None:
+            note(session, MARKS, grant_id, {"uses_left": left})
 
 
 def to_spend(session: Session, grants: Collection[str], spent: Collection[str]) -> list[str]:

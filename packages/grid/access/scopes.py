@@ -32,8 +32,8 @@ class Rung:
         return tuple(name for name in self.lists if name != "search")
 
 
-#: Reading includes statistics and computing, and everything includes finding. (Grants of scope "plan" are on no
-#: rung: they let one plan run, see :func:`grid.access.grants.of_request`.)
+#: Reading includes statistics and computing, and everything includes finding. (Grants of scope "plan"
+#: and "intersection" are on no rung: they let one of these run, see :func:`grid.access.grants.of_request`.)
 LADDER: Mapping[Scope, Rung] = MappingProxyType(
     {
         "find": Rung(("search", "statistics", "compute", "read"), None),

@@ -16,8 +16,8 @@ class Grant(Base):
     """A permission that somebody gave to one user, with its conditions.
 
     ``object_id`` has no foreign key: a grant stays on record when its object is gone. ``scope`` is read,
-    compute, statistics, or plan; for plan, ``plan_id`` is the digest of the plan that was approved and
-    ``inputs`` names the object (and the tensor in it) that each of the plan's arguments is given.
+    compute, statistics, plan or intersection; for plan, ``plan_id`` is the digest of the plan that was approved
+    and ``inputs`` names the object (and the tensor in it) that each of the plan's arguments is given.
     ``uses_left`` and ``max_output_bytes`` are None when unlimited.
     """
 

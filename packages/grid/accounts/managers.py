@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from grid.accounts.groups import GroupManager
 from grid.accounts.keys import KeyManager
+from grid.accounts.origins import Origins
 from grid.accounts.passwords import Passwords
 from grid.accounts.roles import RoleManager
 from grid.accounts.sessions import SessionManager
@@ -14,6 +15,7 @@ from grid.accounts.throttle import Subject, Throttle
 from grid.accounts.totp import TotpManager
 from grid.accounts.users import UserManager
 from grid.node import Context, Node, Service
+from syft_ext.clock import wall_of
 from syft_ext.errors import Forbidden
 from syft_ext.messages import Message
 
@@ -36,11 +38,12 @@ class Managers:
     totp: TotpManager
     passwords: Passwords
     throttle: Throttle
+    origins: Origins
 
     @classmethod
     def of(cls, node: Node) -> Managers:
         """They are stateless (the state is in the database), so each service may have its own."""
-        totp = TotpManager(node.db, node.clock, node.identity.derive_secret("one-time codes"))
+        totp = TotpManager(node.db, wall_of(node.clock), node.identity.derive_secret("one-time codes"))
         return cls(
             settings=SettingsManager(node.db, node.clock),
             users=UserManager(node.db, node.clock, PASSWORDS),
@@ -51,6 +54,7 @@ class Managers:
             totp=totp,
             passwords=PASSWORDS,
             throttle=Throttle(node.db, node.clock),
+            origins=Origins(node.db, node.clock),
         )
 
 
@@ -66,7 +70,11 @@ class AccountService(Service):
 
         Raises :class:`Forbidden` unless ``password`` is the caller's.
         """
-        subjects = [Subject.email(ctx.principal.name), Subject.remote(ctx.remote)]
+        subjects = [
+            Subject.confirmation(ctx.principal.id),
+            Subject.remote(ctx.remote),
+            Subject.teller(ctx.remote),
+        ]
         self._managers.throttle.admit(*subjects)
         if self._managers.sessions.authenticate(ctx.principal.name, password) is None:
             raise Forbidden("that is not your password")

@@ -1,4 +1,4 @@
-"""Passwords: argon2id (RFC 9106, the second recommended option), hashed beside the event loop."""
+"""Passwords: argon2id (RFC 9106, the second recommended option), hashed beside the event loop, and behind it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from grid.concurrency.offload import Semaphore, offload
+from grid.concurrency.offload import Semaphore, offload_gently
 from syft_ext.errors import BadRequest
 
 __all__ = ["MIN_LENGTH", "Passwords"]
@@ -31,7 +31,7 @@ class Passwords:
         if len(password) < MIN_LENGTH:
             raise BadRequest(f"a password has at least {MIN_LENGTH} characters")
         with self._turns:
-            return offload(self.hasher.hash, password)
+            return offload_gently(self.hasher.hash, password)
 
     def verify(self, stored: str | None, password: str) -> bool:
         """Whether ``password`` is the one behind ``stored``.
@@ -39,7 +39,7 @@ class Passwords:
         None (no such user) takes as long as a wrong password, so that time does not tell who exists.
         """
         with self._turns:
-            same = offload(self._verify, stored or _hash_of_nothing(self.hasher), password)
+            same = offload_gently(self._verify, stored or _hash_of_nothing(self.hasher), password)
         return same and stored is not None
 
     def outdated(self, stored: str) -> bool:

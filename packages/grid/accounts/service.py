@@ -11,7 +11,9 @@ from grid.accounts.own_account import OwnAccountService, SecondFactorService
 from grid.accounts.roles_and_groups import GroupService, RoleService
 from grid.accounts.setup import SetupService
 from grid.accounts.throttle import Subject
+from grid.accounts.turns import Turns
 from grid.node import Context, Principal, Service, handles
+from grid.node.networks import network_of
 from syft_ext.errors import Forbidden, TotpRequired, Unauthenticated
 from syft_ext.messages import Empty
 from syft_ext.messages import accounts as m
@@ -25,6 +27,12 @@ __all__ = [
     "SetupService",
     "UserService",
 ]
+
+
+#: Kinds of subject that many people share.
+_SHARED = ("remote", "teller")
+#: One for the process, as the hashing that it guards.
+TURNS = Turns()
 
 
 class AuthService(AccountService):
@@ -41,30 +49,42 @@ class AuthService(AccountService):
     @handles(m.Login)
     def login(self, ctx: Context, message: m.Login) -> m.LoginReply:
         throttle = self._managers.throttle
-        subjects = [Subject.email(message.email), Subject.remote(ctx.remote)]
+        subjects = self._counted(ctx, message.email)
         throttle.admit(*subjects)
         try:
-            user_id, token, expires_at = self._managers.sessions.open(
-                message.email,
-                message.password,
-                ctx.principal.verify_key,
-                code=message.totp,
-                remote=ctx.remote,
-            )
+            with TURNS.turn(network_of(ctx.remote)):
+                user_id, token, expires_at = self._managers.sessions.open(
+                    message.email,
+                    message.password,
+                    ctx.principal.verify_key,
+                    code=message.totp,
+                    remote=ctx.remote,
+                )
         except Unauthenticated as error:
             # Only names of ours: what people type into the wrong field (passwords, too) is not kept.
             if email := self._managers.users.email_of(message.email):
                 ctx.note(email=email)
             # Half a login is no guess: a whole office may log in in two steps.
             if isinstance(error, TotpRequired) and not message.totp:
-                throttle.succeeded(Subject.remote(ctx.remote))
+                throttle.succeeded(*(subject for subject in subjects if subject.kind in _SHARED))
             raise
         throttle.succeeded(*subjects)
+        self._managers.origins.remember(user_id, ctx.remote)
         user = self._managers.users.get(user_id)
         ctx.note(user_id, email=user.email)
         return m.LoginReply(
             token=token, expires_at=expires_at, bound=bool(ctx.principal.verify_key), user=user
         )
+
+    def _counted(self, ctx: Context, email: str) -> list[Subject]:
+        """What an attempt counts for: where its user is known, for nothing that strangers can fill."""
+        origins, known_as = self._managers.origins, email.strip().casefold()
+        if origins.knows_device(known_as, ctx.principal.verify_key):
+            return [Subject.device(email, ctx.principal.verify_key)]
+        own = Subject.login(email, ctx.remote)
+        if origins.knows_network(known_as, ctx.remote):
+            return [own]
+        return [own, Subject.strangers(email), Subject.remote(ctx.remote), Subject.teller(ctx.remote)]
 
     @handles(m.Logout)
     def logout(self, ctx: Context, message: m.Logout) -> Empty:
@@ -91,7 +111,7 @@ class UserService(AccountService):
         settings = self._managers.settings.load()
         if settings is None or not settings.allow_user_signup:
             raise Forbidden("this node takes no sign-ups; ask its owner for an account")
-        self._managers.throttle.admit(Subject.sign_up(ctx.remote))
+        self._managers.throttle.admit(Subject.sign_up(ctx.remote), Subject.teller(ctx.remote, "sign-up"))
         return self._managers.users.create(message.email, message.password)
 
     @handles(m.CreateUser)

@@ -14,6 +14,7 @@ __all__ = [
     "Group",
     "GroupMember",
     "LoginFailures",
+    "LoginOrigin",
     "NodeSetup",
     "RecoveryCode",
     "Role",
@@ -25,7 +26,7 @@ __all__ = [
 
 
 class Role(Base):
-    """A named set of the seven permission flags."""
+    """A named set of the permission flags."""
 
     __tablename__ = "roles"
 
@@ -39,10 +40,12 @@ class Role(Base):
     can_edit_roles: Mapped[bool] = mapped_column(default=False)
     can_manage_infrastructure: Mapped[bool] = mapped_column(default=False)
     can_upload_data: Mapped[bool] = mapped_column(default=False)
+    can_host_trainings: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class User(Base):
-    """A person's account. ``disabled_at``: seconds since the epoch; None while they may log in."""
+    """A person's account. ``disabled_at``: seconds since the epoch; None while they may log in. ``signed_up``:
+    they made it themselves, and nobody here has given them a role since: it says of nobody who they are."""
 
     __tablename__ = "users"
 
@@ -52,6 +55,7 @@ class User(Base):
     role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"), index=True)
     created_at: Mapped[float] = mapped_column(Double)
     disabled_at: Mapped[float | None] = mapped_column(Double)
+    signed_up: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class UserKey(Base):
@@ -123,6 +127,7 @@ class Group(Base):
     can_edit_roles: Mapped[bool] = mapped_column(default=False, server_default=false())
     can_manage_infrastructure: Mapped[bool] = mapped_column(default=False, server_default=false())
     can_upload_data: Mapped[bool] = mapped_column(default=False, server_default=false())
+    can_host_trainings: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class GroupMember(Base):
@@ -153,7 +158,7 @@ class NodeSetup(Base):
 
 
 class LoginFailures(Base):
-    """Failed attempts of one subject (a hash of an e-mail or of a network address)."""
+    """Failed attempts of one subject (a hash: of an e-mail, a network address, a key, or two of these)."""
 
     __tablename__ = "login_failures"
     __table_args__ = (Index("ix_login_failures_changed_at", "changed_at"),)
@@ -162,3 +167,13 @@ class LoginFailures(Base):
     failures: Mapped[int] = mapped_column(default=0)
     blocked_until: Mapped[float] = mapped_column(Double, default=0.0)
     changed_at: Mapped[float] = mapped_column(Double)
+
+
+class LoginOrigin(Base):
+    """A network that a user logged in from: an IPv4 address, or a /64 of IPv6. ``seen_at``: the last time."""
+
+    __tablename__ = "login_origins"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    network: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seen_at: Mapped[float] = mapped_column(Double)

@@ -97,6 +97,7 @@ class UserManager:
                     password_hash=hashed,
                     role_id=row.id,
                     created_at=self._clock.now(),
+                    signed_up=actor is None,
                 )
                 session.add(user)
                 session.flush()
@@ -138,7 +139,7 @@ class UserManager:
             if message.role is not None:
                 role = role_named(session, message.role)
                 _require_givable(actor, role)
-                user.role_id = role.id
+                user.role_id, user.signed_up = role.id, False
             if message.disabled is not None:
                 self._set_disabled(session, user, message.disabled)
             if message.groups is not None:

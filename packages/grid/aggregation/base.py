@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
@@ -40,6 +41,7 @@ class Aggregate:
         values: flat arrays, one per stretch, in :func:`wide_dtype`; may be views of what must not be changed.
         count: reports in it.
         weight: their weights' sum.
+        whole: stretches of whole numbers with what they become, int64: exact, where ``values`` are doubles.
     """
 
     runs: list[Run]
@@ -47,6 +49,15 @@ class Aggregate:
     scale: float
     count: int
     weight: float
+    whole: Sequence[tuple[Run, NDArray[np.int64]]] = ()
+
+    def next_whole(self, run: Run) -> NDArray[np.int64] | None:
+        """What the whole numbers of ``run``, which is one of :attr:`runs`, become; None: ``values`` say."""
+        for (dtype, first, last), numbers in self.whole:
+            if first <= run[1] and run[2] <= last:
+                size = DTYPES[dtype][1]
+                return numbers[(run[1] - first) // size : (run[2] - first) // size]
+        return None
 
 
 class Aggregator(Protocol):

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "add_weighted", "all_finite", "narrow", "wide_dtype", "widen"]
+__all__ = [
+    "BLOCK",
+    "add_weighted",
+    "all_finite",
+    "first_beyond",
+    "integers",
+    "is_whole",
+    "narrow",
+    "wide_dtype",
+    "widen",
+]
 
 Values = NDArray[Any]
 
@@ -29,6 +39,7 @@ _RAW: dict[str, np.dtype[Any]] = {
     "I16": np.dtype("<i2"),
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
+    "BOOL": np.dtype("u1"),
 }
 _HALF_EXPONENT = {"F16": 0x7C00, "BF16": 0x7F80}
 
@@ -64,6 +75,16 @@ def narrow(values: Values, code: str) -> Values:
         return values.astype(target, copy=False)
 
 
+def is_whole(code: str) -> bool:
+    """Whether the tensor dtype ``code`` is of whole numbers (or truth values)."""
+    return _RAW[code].kind in "iu" and code != "BF16"
+
+
+def integers(raw: Values, code: str) -> Values:
+    """The bytes ``raw`` as whole numbers of their own dtype (:func:`is_whole`): a view."""
+    return raw.view(_RAW[code])
+
+
 def add_weighted(total: Values, values: Values, factor: float, room: Values, *, first: bool = False) -> None:
     """``total += factor * values``, or ``total = factor * values`` where ``first``.
 
@@ -82,6 +103,16 @@ def add_weighted(total: Values, values: Values, factor: float, room: Values, *, 
             target = total[start : start + len(room)]
             product = np.multiply(values[start : start + len(room)], number, out=room[: len(target)])
             np.add(target, product, out=target)
+
+
+def first_beyond(raw: Values, code: str, largest: float) -> int | None:
+    """Where in the bytes ``raw`` of floats, at least one, the first number is that is not finite, or further from
+    zero than ``largest``; None: nowhere."""
+    values = widen(raw, code)
+    # NaN goes through both, and no comparison with it is true.
+    if -largest <= float(values.min()) and float(values.max()) <= largest:
+        return None
+    return int(np.flatnonzero(~(np.abs(values) <= largest))[0])
 
 
 def all_finite(raw: Values, code: str) -> bool:

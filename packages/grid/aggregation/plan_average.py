@@ -17,9 +17,10 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.aggregation.base import Aggregate, Contribution
-from grid.aggregation.numbers import narrow, wide_dtype, widen
+from grid.aggregation.base import Aggregate, Contribution, Kind
+from grid.aggregation.numbers import integers, is_whole, narrow, wide_dtype, widen
 from grid.aggregation.tensor_file import Run, TensorFile
+from grid.aggregation.whole import WholeMeans
 from syft_ext.errors import Conflict, InvalidPlan, TooLarge, Unsupported
 from syft_ext.tensors import Layout, TensorSpec
 
@@ -182,16 +183,31 @@ def _difference(base: TensorFile, contribution: Contribution) -> list[Raw]:
     found = {spec.name: spec for spec in file.layout.specs}
     result: list[Raw] = []
     for spec in base.layout.specs:
-        other = found[spec.name]
+        other = found.get(spec.name)
+        if other is None:  # a constant that the report left out
+            result.append((spec.dtype, spec.shape, np.zeros(spec.stop - spec.start, np.uint8)))
+            continue
         raw = np.frombuffer(file.tensor_bytes(other.start, other.stop), np.uint8)
-        if contribution.kind == "params":
+        if is_whole(spec.dtype):
+            raw = _whole_difference(base, spec, raw, contribution.kind)
+        elif contribution.kind == "params":
             mine = np.frombuffer(base.tensor_bytes(spec.start, spec.stop), np.uint8)
             raw = narrow(widen(mine, spec.dtype) - widen(raw, spec.dtype), spec.dtype).view(np.uint8)
         result.append((spec.dtype, spec.shape, raw))
     return result
 
 
-def _aggregate(base: TensorFile, outputs: Sequence[Raw], count: int) -> Aggregate:
+def _whole_difference(base: TensorFile, spec: TensorSpec, raw: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """Whole numbers as a plan is given them: the difference, cut off where the dtype ends instead of wrapped
+    around. What becomes of them is their exact mean all the same (:mod:`grid.aggregation.whole`)."""
+    mine = integers(np.frombuffer(base.tensor_bytes(spec.start, spec.stop), np.uint8), spec.dtype)
+    given = integers(raw, spec.dtype)
+    trained = mine - given if kind == "diff" else given
+    difference = mine.astype(np.float64) - trained.astype(np.float64)
+    return narrow(difference, spec.dtype).view(np.uint8)
+
+
+def _aggregate(base: TensorFile, outputs: Sequence[Raw], count: int, whole: WholeMeans) -> Aggregate:
     """The plan's outputs as they are, each a stretch of the base model."""
     found: list[tuple[Run, NDArray[Any]]] = []
     for spec, (dtype, shape, raw) in zip(base.layout.specs, outputs, strict=True):
@@ -200,7 +216,8 @@ def _aggregate(base: TensorFile, outputs: Sequence[Raw], count: int) -> Aggregat
         if spec.numel:
             found.append(((dtype, spec.start, spec.stop), widen(raw, dtype)))
     found.sort(key=lambda part: part[0][1:])
-    return Aggregate([run for run, _ in found], [values for _, values in found], 1.0, count, float(count))
+    runs, values = [run for run, _ in found], [values for _, values in found]
+    return Aggregate(runs, values, 1.0, count, float(count), whole.finish()[0])
 
 
 class _PlanAverage:
@@ -209,6 +226,7 @@ class _PlanAverage:
     def __init__(self, process: PlanProcess, plan: bytes, shape: PlanShape, base: TensorFile) -> None:
         self._process, self._plan, self._shape, self._base = process, plan, shape, base
         self._count = 0
+        self._whole = WholeMeans(base)
 
     def merge(self, other: Self) -> None:
         """Raises :class:`Unsupported`: nothing is known of the plan's algebra."""
@@ -229,6 +247,7 @@ class IterativePlanAverage(_PlanAverage):
 
     def accumulate(self, contribution: Contribution) -> None:
         """The first difference is the first average; each further one is a step, put off to run together."""
+        self._whole.add(contribution)
         item = _difference(self._base, contribution)
         if not self._count:
             self._average = item
@@ -262,11 +281,12 @@ class IterativePlanAverage(_PlanAverage):
             raise Conflict("there is nothing to average")
         self.settle()
         average, self._average = self._average, []
-        return _aggregate(self._base, average, self._count)
+        return _aggregate(self._base, average, self._count, self._whole)
 
     def close(self) -> None:
         """Give up the average and the steps that were put off."""
         self._average, self._steps, self._count = [], [], 0
+        self._whole.close()
 
 
 class BatchPlanAverage(_PlanAverage):
@@ -278,6 +298,7 @@ class BatchPlanAverage(_PlanAverage):
 
     def accumulate(self, contribution: Contribution) -> None:
         """Keep it until the end. Raises :class:`TooLarge` when all together pass ``MEMORY_LIMIT`` bytes."""
+        self._whole.add(contribution)
         self._contributions.append(contribution)
         size = len(self._contributions) * self._base.layout.data_size
         if size > MEMORY_LIMIT:
@@ -297,7 +318,7 @@ class BatchPlanAverage(_PlanAverage):
             inputs = [tensor for report in reports for tensor in report]
         else:
             raise InvalidPlan(f"the averaging plan does not take {len(parts)} reports")
-        return _aggregate(self._base, self._process.call(self._plan, inputs), len(parts))
+        return _aggregate(self._base, self._process.call(self._plan, inputs), len(parts), self._whole)
 
     def _stack(self, reports: list[list[Raw]]) -> list[Raw]:
         stacked: list[Raw] = []
@@ -317,3 +338,4 @@ class BatchPlanAverage(_PlanAverage):
     def close(self) -> None:
         """Give up the reports."""
         self._contributions = []
+        self._whole.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grid.aggregation.numbers import all_finite
+from grid.aggregation.numbers import all_finite, first_beyond, wide_dtype
 from grid.aggregation.tensor_file import Run, read_header
 from syft_ext.errors import InvalidTensors, TooLarge
 from syft_ext.tensors import DTYPES, Layout, header_size
@@ -23,10 +23,22 @@ class TensorStream:
             None = any model is welcome.
         limit: bytes of the whole file.
         values: look at the numbers too; else :meth:`check` does, when the file is there.
+        finite: refuse numbers that are not finite; False: nobody looks at them.
+        bools: truth values are welcome, as constants: nothing is averaged of them.
     """
 
-    def __init__(self, expected: Layout | None, limit: int, *, values: bool = True) -> None:
-        self._expected, self._limit, self._values = expected, limit, values
+    def __init__(
+        self,
+        expected: Layout | None,
+        limit: int,
+        *,
+        values: bool = True,
+        finite: bool = True,
+        bools: bool = False,
+    ) -> None:
+        self._bools = bools
+        self._expected, self.limit = expected, limit
+        self._values, self._later = values and finite, finite and not values
         self._head = bytearray()
         self._layout: Layout | None = None
         self._runs: list[Run] = []
@@ -58,7 +70,7 @@ class TensorStream:
 
     def check(self, file: memoryview) -> None:
         """Refuse NaN and infinity in the whole ``file``, once it is complete."""
-        if not self._values:
+        if self._later:
             assert self._layout is not None
             self._position = 0
             self._check_values(file[self._layout.data_offset :])
@@ -74,11 +86,12 @@ class TensorStream:
             view = view[taken:]
             if len(self._head) < target:
                 return view
-        layout, runs, _ = read_header(bytes(self._head))
-        if layout.total_size > self._limit:
-            raise TooLarge(f"a tensor file of {layout.total_size} bytes", limit=self._limit)
+        header = read_header(bytes(self._head))
+        layout, runs = header.layout, header.runs
+        if layout.total_size > self.limit:
+            raise TooLarge(f"a tensor file of {layout.total_size} bytes", limit=self.limit)
         for spec in layout.specs:
-            if spec.dtype == "BOOL":
+            if spec.dtype == "BOOL" and not self._bools:
                 raise InvalidTensors(f"tensor {spec.name[:80]!r}: a mean of bool is not defined")
         if self._expected is not None:
             _check_same(self._expected, layout)
@@ -87,7 +100,7 @@ class TensorStream:
 
     def _header_limit(self) -> int:
         if self._expected is None:
-            return self._limit
+            return self.limit
         return 4 * self._expected.data_offset + (64 << 10)
 
     def _check_values(self, view: memoryview) -> None:
@@ -104,25 +117,42 @@ class TensorStream:
                 piece = piece[missing:]
                 if len(self._carry) < size:
                     continue
-                _check_finite(dtype, memoryview(self._carry))
+                self._check_piece(dtype, memoryview(self._carry), max(first, start) - size + missing)
             whole = len(piece) - len(piece) % size
-            _check_finite(dtype, piece[:whole])
+            self._check_piece(dtype, piece[:whole], min(last, end) - len(piece))
             self._carry = bytes(piece[whole:])
         self._position = end
 
+    def _check_piece(self, dtype: str, piece: memoryview, place: int) -> None:
+        """``place``: where it begins in the data section."""
+        raw = np.frombuffer(piece, np.uint8)
+        if not len(raw):
+            return
+        if not all_finite(raw, dtype):
+            tensor = self._tensor(dtype, place, first_beyond(raw, dtype, np.finfo(wide_dtype(dtype)).max))
+            raise InvalidTensors(
+                f"the tensors hold values that are not finite, the first in {tensor[:80]!r}",
+                tensor=tensor[:200],
+            )
 
-def _check_finite(dtype: str, piece: memoryview) -> None:
-    if len(piece) and not all_finite(np.frombuffer(piece, np.uint8), dtype):
-        raise InvalidTensors("the tensors hold values that are not finite")
+    def _tensor(self, dtype: str, place: int, index: int | None) -> str:
+        assert self._layout is not None
+        where = place + (index or 0) * DTYPES[dtype][1]
+        return next((s.name for s in self._layout.specs if s.start <= where < s.stop), "")
 
 
 def _check_same(expected: Layout, found: Layout) -> None:
     wanted = {s.name: (s.dtype, s.shape) for s in expected.specs}
     given = {s.name: (s.dtype, s.shape) for s in found.specs}
+    constant = {
+        s.name for s in expected.specs if s.kind == "constant"
+    }  # nobody reads what a report says of them
     for name in given.keys() - wanted.keys():
         raise InvalidTensors(f"tensor {name[:80]!r} is not in the model")
     for name, (dtype, shape) in wanted.items():
         if name not in given:
+            if name in constant:
+                continue
             raise InvalidTensors(f"tensor {name[:80]!r} is missing")
         if given[name] != (dtype, shape):
             other, sizes = given[name]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import LargeBinary, String, cast, insert, select, update
+from sqlalchemy import LargeBinary, String, cast, insert, select, true, update
 from sqlalchemy.orm import Session
 
 from grid.audit.tables import AuditEntry, AuditHead
 from grid.storage.sql.dialect import table_of
 from syft_ext.audit.entries import Entry, genesis_previous, seal
 
-__all__ = ["Draft", "append", "entries", "read_head"]
+__all__ = ["Draft", "append", "entries", "lock_head", "read_head"]
 
 Value = str | int | float | bool
 
@@ -46,7 +46,7 @@ def append(session: Session, node_id: str, drafts: Iterable[Draft], now: float) 
 
     The head's row is locked until the transaction ends, so that replicas take turns.
     """
-    seq, last = session.execute(select(_HEAD.c.seq, _HEAD.c.hash).with_for_update()).one()
+    seq, last = lock_head(session)
     if seq < 0:
         seq, last, drafts = -1, genesis_previous(node_id), [_genesis(node_id, now), *drafts]
     rows = []
@@ -61,12 +61,20 @@ def append(session: Session, node_id: str, drafts: Iterable[Draft], now: float) 
     return seq, last
 
 
-def entries(session: Session) -> Iterator[Entry]:
-    """All entries in order, a page at a time."""
-    position, columns = -1, _columns(session)
+def lock_head(session: Session) -> tuple[int, str]:
+    """As :func:`read_head`, and nobody else appends or archives until the transaction ends."""
+    seq, last = session.execute(select(_HEAD.c.seq, _HEAD.c.hash).with_for_update()).one()
+    return int(seq), str(last)
+
+
+def entries(session: Session, first: int | None = None, last: int | None = None) -> Iterator[Entry]:
+    """The entries in the database in order, a page at a time: all of them, or just those from ``first`` to
+    ``last``."""
+    position, columns = (-1 if first is None else first - 1), _columns(session)
+    bound = true() if last is None else _TABLE.c.seq <= last
     while True:
-        statement = select(*columns).where(_TABLE.c.seq > position).order_by(_TABLE.c.seq).limit(_PAGE)
-        rows = session.execute(statement).all()
+        after = select(*columns).where(_TABLE.c.seq > position, bound)
+        rows = session.execute(after.order_by(_TABLE.c.seq).limit(_PAGE)).all()
         yield from map(_entry_of, rows)
         if len(rows) < _PAGE:
             return

@@ -14,16 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grid.audit.archives import heads, last_head, verify_archives
+from grid.audit.archiving import Archiver, Kept
 from grid.audit.chain import Draft, Value, append, entries, read_head
 from grid.audit.checkpoints import FILE, Checkpoints, read_checkpoints
 from grid.audit.pending_entries import PendingEntries
+from grid.concurrency.passing import is_passing, said_of
 from grid.storage.blobs.group import GroupCommit
+from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.audit.entries import Checkpoint
 from syft_ext.audit.export import VerificationReport, export_lines
 from syft_ext.audit.verifier import Verifier
 from syft_ext.clock import Clock
-from syft_ext.errors import InternalError
+from syft_ext.errors import GridError, InternalError, Unavailable
 from syft_ext.identity import Identity, node_id_of
 
 if TYPE_CHECKING:
@@ -39,12 +43,19 @@ STRANGERS, STRANGERS_PER_SECOND = 100.0, 1.0
 
 
 class AuditLog:
-    """Args: ``home``: the directory of the checkpoints, and of entries that wait for the database."""
+    """Args:
+    home: the directory of the checkpoints, and of entries that wait for the database.
+    contents: where archives of older entries are.
+    """
 
-    def __init__(self, identity: Identity, db: Database, home: Path, clock: Clock) -> None:
-        self._identity, self._db, self._clock = identity, db, clock
+    def __init__(
+        self, identity: Identity, db: Database, home: Path, contents: BlobStore, clock: Clock
+    ) -> None:
+        self._identity, self._db, self._contents, self._clock = identity, db, contents, clock
         self._path = home / FILE
         self._checkpoints: Checkpoints | None = None
+        #: The number of the last entry that this process has written; -1: of none yet.
+        self.vouched = -1
         self._pending = PendingEntries(home / "audit.pending")
         self._group: GroupCommit[Draft | None] = GroupCommit(self._commit)
         self._allowance, self._refilled, self._skipped = STRANGERS, time.monotonic(), 0
@@ -81,6 +92,11 @@ class AuditLog:
         """Begin the chain, and take up entries that had to wait."""
         self._group.submit(None)
 
+    def begin_file_anew(self) -> None:
+        """The file of checkpoints was put aside, and the entries that it knew are no more: restored."""
+        self.vouched = -1
+        self.close()
+
     def close(self) -> None:
         """Close the file of checkpoints. May be called twice; the entries are in the database."""
         if self._checkpoints is not None:
@@ -115,6 +131,7 @@ class AuditLog:
         try:
             if waiting:
                 self._pending.clear()
+            self.vouched = max(self.vouched, seq)
             self._vouch(Checkpoint(node_id=self._identity.node_id, seq=seq, hash=last, at=now))
         except OSError:
             logger.exception("the audit log's files could not be brought up to date")
@@ -123,9 +140,12 @@ class AuditLog:
     def _set_aside(self, batch: list[Draft | None], drafts: list[Draft]) -> list[BaseException | None]:
         try:
             self._pending.add(drafts)
-        except OSError:
+        except OSError as error:
             logger.exception("the audit log could not be written at all")
-            failed = InternalError("this could not be recorded in the audit log, so it is not answered")
+            why = "this could not be recorded in the audit log, so it is not answered"
+            failed: GridError = InternalError(why)
+            if is_passing(error):
+                failed = Unavailable(f"{said_of(error)}: {why}")
             return [failed] * len(batch)
         return [None] * len(batch)
 
@@ -138,32 +158,45 @@ class AuditLog:
 
     def verify(self) -> VerificationReport:
         """Go through the whole log, in one snapshot of the database. Run it off the event loop."""
-        return verify_database(self._db, self._identity.verify_key, self._path)
+        return verify_database(self._db, self._identity.verify_key, self._path, self._contents)
+
+    def archive(self, kept: Kept) -> int:
+        """Put into archives what the database need not keep; how many that made. Run it off the event loop."""
+        return Archiver(self._identity, self._db, self._contents, self._clock, kept).archive()
 
     def export(self) -> Iterator[bytes]:
         """The lines of an export file, in one snapshot of the database. Run it off the event loop."""
         return export_database(self._db, self._identity, self._path, self._clock.now())
 
 
-def verify_database(db: Database, verify_key: str, checkpoints: Path) -> VerificationReport:
-    """Verify the log in a database against its head and the checkpoints in a file."""
+def verify_database(
+    db: Database, verify_key: str, checkpoints: Path, contents: BlobStore
+) -> VerificationReport:
+    """Verify the log in a database, and in its archives, against its head and the checkpoints in a file."""
     signed, problems = read_checkpoints(checkpoints)  # before the snapshot, which then has all that they name
     node_id = node_id_of(verify_key)
     verifier = Verifier(node_id, verify_key, signed)
     with db.read() as session:
-        head = read_head(session)
+        head, archives = read_head(session), heads(session)
+        verify_archives(verifier, archives, contents)
         for entry in entries(session):
             verifier.add(entry)
+    problems += verifier.finish(head)
     return VerificationReport(
-        node_id, verifier.count, verifier.signed_up_to, problems + verifier.finish(head)
+        node_id, verifier.count, verifier.signed_up_to, problems, archives=len(archives)
     )
 
 
 def export_database(db: Database, identity: Identity, checkpoints: Path, now: float) -> Iterator[bytes]:
-    """The lines of an export file, with a head signed ``now`` by the node's ``identity``."""
+    """The lines of an export file, with a head signed ``now`` by the node's ``identity``: of the entries in the
+    database. Those before are in archives, which are exports themselves."""
     signed, _ = read_checkpoints(checkpoints)
     node_id = identity.node_id
     with db.read() as session:
         seq, last = read_head(session)
         head = Checkpoint(node_id=node_id, seq=seq, hash=last, at=now).sign(identity)
-        yield from export_lines(node_id, identity.verify_key, signed, entries(session), head)
+        archive = last_head(session)
+        first = 0 if archive is None else archive.last + 1
+        signed = [each for each in signed if each.seq >= first]
+        found = entries(session, first)
+        yield from export_lines(node_id, identity.verify_key, signed, found, head, archive)

@@ -1,37 +1,62 @@
-"""Looking through the audit log, verifying it and taking it away."""
+"""Looking through the audit log, verifying it, taking it away, and having its old entries archived."""
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 from blake3 import blake3
 from sqlalchemy import ColumnElement, or_, select
 
+from grid.audit.archives import archived_up_to
+from grid.audit.archiving import Kept
 from grid.audit.log import AuditLog
-from grid.audit.tables import AuditEntry
+from grid.audit.tables import AuditArchive, AuditEntry
 from grid.concurrency.offload import offload
 from grid.node import Context, Download, Node, Service, handles
+from grid.storage.blobs.interface import BlobStore
+from grid.storage.objects.tables import BlobRow
 from grid.storage.sql.dialect import table_of
+from syft_ext.errors import NotFound
 from syft_ext.messages import audit as m
 
 __all__ = ["AuditService"]
 
-_TABLE = table_of(AuditEntry)
+logger = logging.getLogger(__name__)
+
+EVERYTHING = Kept()
+_TABLE, _ARCHIVES, _BLOBS = table_of(AuditEntry), table_of(AuditArchive), table_of(BlobRow)
+_ARCHIVES_AND_SIZES = (
+    select(*_ARCHIVES.c, _BLOBS.c.size)
+    .join(_BLOBS, _BLOBS.c.digest == _ARCHIVES.c.digest)
+    .order_by(_ARCHIVES.c.first)
+)
 _PIECE = 1 << 20
 
 
 class AuditService(Service):
-    """Reads the log that the node writes; raises ``TypeError`` where its journal is none that can be read."""
+    """Reads the log that the node writes, and has its old entries archived.
 
-    def __init__(self, node: Node) -> None:
+    Args: ``kept``: what stays in the database. Raises ``TypeError`` where the journal is none that can be read.
+    """
+
+    def __init__(self, node: Node, kept: Kept = EVERYTHING) -> None:
         super().__init__(node)
+        self._kept = kept
         if not isinstance(node.journal, AuditLog):
             raise TypeError(f"the audit service reads an AuditLog, and this node writes {node.journal!r}")
         self._log = node.journal
+
+    def tidy(self) -> int:
+        made = offload(self._log.archive, self._kept)
+        if made:
+            logger.info("%d archives of the audit log were made", made)
+        return 0
 
     @handles(m.ListAudit)
     def list(self, ctx: Context, message: m.ListAudit) -> m.AuditEntries:
@@ -40,8 +65,32 @@ class AuditService(Service):
         )
         with self.node.db.read() as session:
             rows = session.execute(statement).all()
+            archived = archived_up_to(session)
         views = [_view(row) for row in rows[: message.limit]]
-        return m.AuditEntries(entries=views, more=len(rows) > message.limit)
+        return m.AuditEntries(entries=views, more=len(rows) > message.limit, archived_up_to=archived)
+
+    @handles(m.ListArchives)
+    def archives(self, ctx: Context, message: m.ListArchives) -> m.AuditArchives:
+        page = _ARCHIVES_AND_SIZES.limit(message.limit).offset(message.offset)
+        with self.node.db.read() as session:
+            found = [
+                m.AuditArchive(
+                    first=row.first, last=row.last, at=row.at, size=row.size, digest=row.digest, hash=row.hash
+                )
+                for row in session.execute(page).all()
+            ]
+        return m.AuditArchives(archives=found)
+
+    @handles(m.ExportArchive)
+    def export_archive(self, ctx: Context, message: m.ExportArchive) -> Download:
+        with self.node.db.read() as session:
+            row = session.execute(_ARCHIVES_AND_SIZES.where(_ARCHIVES.c.first == message.first)).first()
+        if row is None:
+            raise NotFound("no archive of the audit log begins with that entry")
+        ctx.note(first=row.first, last=row.last)
+        reply = m.AuditExport(entries=row.last - row.first + 1)
+        pieces = partial(_pieces, self.node.blobs, row.digest)
+        return Download(reply, pieces, self.node.blobs.size(row.digest), row.digest, "application/gzip")
 
     @handles(m.VerifyAudit)
     def verify(self, ctx: Context, message: m.VerifyAudit) -> m.AuditReport:
@@ -51,6 +100,7 @@ class AuditService(Service):
             entries=report.entries,
             signed_up_to=report.signed_up_to,
             problems=report.problems[:1000],
+            archives=report.archives,
         )
 
     @handles(m.ExportAudit)
@@ -60,6 +110,12 @@ class AuditService(Service):
         ctx.note(entries=lines)
         reply = m.AuditExport(entries=lines)
         return Download(reply, file.chunks, file.size, file.digest, "application/jsonl")
+
+
+def _pieces(contents: BlobStore, digest: str, start: int, stop: int) -> Iterator[bytes]:
+    with contents.open(digest) as reader:
+        for begin in range(start, stop, _PIECE):
+            yield reader.read(begin, min(begin + _PIECE, stop))
 
 
 class _File:

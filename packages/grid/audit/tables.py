@@ -1,13 +1,16 @@
-"""The log's entries, and the head of the chain. Triggers refuse to change or delete entries."""
+"""The log's entries, the head of the chain, and where older entries are.
+
+Triggers refuse to change entries and archives' heads, and to delete any entry that is in no archive.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, Index, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from grid.storage.sql.base import Base
 
-__all__ = ["AuditEntry", "AuditHead"]
+__all__ = ["AuditArchive", "AuditEntry", "AuditHead"]
 
 
 class AuditEntry(Base):
@@ -43,3 +46,18 @@ class AuditHead(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
     seq: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class AuditArchive(Base):
+    """An archive of entries that are in the database no longer, as its signed head says
+    (:class:`syft_ext.audit.entries.ArchiveHead`); the file is a content."""
+
+    __tablename__ = "audit_archives"
+
+    first: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    last: Mapped[int] = mapped_column(BigInteger, unique=True)
+    node_id: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(ForeignKey("blob.digest"), index=True)
+    at: Mapped[float] = mapped_column(Double)
+    signature: Mapped[str] = mapped_column(String(128))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from grid.access.decision import governs
 from grid.catalogue.forms import Form, completed, form_of
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion
+from grid.statistics.columns import GROUPABLE
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest, NotFound
@@ -62,6 +63,7 @@ class AssetWriter:
         form = form_of(self.blobs, private.blob_digest, private.kind)
         columns = completed(form, asset.columns, asset.name)
         self._check_categories(columns)
+        self._check_person(columns, form)
         self._check_mock(asset, private, form)
         documents: list[object] = list(msgspec.to_builtins(columns))
         added = DatasetAsset(
@@ -118,6 +120,20 @@ class AssetWriter:
         for column in columns:
             if len(set(column.categories)) != len(column.categories):
                 raise BadRequest(f"column {column.name!r}: a category is named twice", column=column.name)
+
+    @staticmethod
+    def _check_person(columns: Iterable[Column], form: Form) -> None:
+        """One column of whole numbers says who a row belongs to: what the noise of statistics is made for."""
+        named = [column for column in columns if column.rows_per_person]
+        if len(named) > 1:
+            raise BadRequest("two columns say who a row belongs to", column=named[1].name)
+        for column in named:
+            specs = [spec for spec in form.specs if spec.name == column.name and len(spec.shape) == 1]
+            if form.specs and (not specs or specs[0].dtype not in GROUPABLE):
+                raise BadRequest(
+                    f"{column.name!r} cannot say who a row belongs to: it is no column of whole numbers",
+                    column=column.name,
+                )
 
     def _own(self, object_id: str) -> ObjectRow:
         """An object of the dataset's owner, made of their own data: nobody publishes (a mock of) others' data."""

@@ -1,14 +1,17 @@
 """Statistics of single columns that an owner lets everybody see who sees the schema.
 
-They are computed by the machinery that answers scientists (:mod:`grid.statistics`), under the same policy, and the
-policy of the moment is looked at again whenever they are shown: what it no longer allows is gone at once.
+They are computed by the machinery that answers scientists (:mod:`grid.statistics`), under the same policy and from
+the same ledger, and the policy of the moment is looked at again whenever they are shown: what it no longer
+allows is gone at once. Numbers of a guarded table carry noise, unless its owner gives their word for exact
+ones.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -18,16 +21,20 @@ from grid.access.policy import current_policy
 from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.concurrency.offload import offload
 from grid.statistics.first_round import FirstRound
+from grid.statistics.guarded.desk import Asking, GuardedDesk
+from grid.statistics.guarded.questions import question_of
+from grid.statistics.guarded.schema import said_of
+from grid.statistics.guarded.terms import Terms, terms_of
 from grid.statistics.rules import check_policy
 from grid.statistics.sweep import Opened
 from grid.storage.blobs.interface import BlobStore
-from syft_ext.errors import Forbidden, GridError
+from syft_ext.errors import GridError
 from syft_ext.ids import new_id
-from syft_ext.messages.datasets import SearchEntry
+from syft_ext.messages.datasets import Column, SearchEntry
 from syft_ext.messages.policy import SitePolicy
-from syft_ext.messages.statistics import Begin, ColumnPartial
+from syft_ext.messages.statistics import Begin, ColumnPartial, Partials
 
-__all__ = ["compute", "published_statistics", "shown", "ticked", "with_statistics"]
+__all__ = ["Computing", "compute", "published_statistics", "shown", "ticked", "with_statistics"]
 
 Ticked = Mapping[str, list[str]]
 _AT_ONCE = 256  # columns of one reading
@@ -38,18 +45,45 @@ def ticked(statistics: Mapping[str, Any]) -> dict[str, list[str]]:
     return {column: list(names) for column, names in statistics.get("ticked", {}).items()}
 
 
-def compute(blobs: BlobStore, digest: str, kind: str, wanted: Ticked, policy: SitePolicy) -> dict[str, Any]:
-    """The numbers, by column; with them each column's count, as "rows", whether it is ticked or not.
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """The content that statistics are computed of, for its owner.
 
-    Reads the columns beside the event loop. Raises :class:`Forbidden` for what the policy does not allow and
-    :class:`BadRequest` for a column that is not there.
+    Attributes:
+        policy: the site's, which is looked at again before anything is kept.
+        desk, authorise: who answers where the table is guarded, and what is looked at again when that is paid for.
+    """
+
+    blobs: BlobStore
+    object_id: str
+    digest: str
+    kind: str
+    policy: SitePolicy
+    owner_id: str
+    schemas: Sequence[Sequence[Column]]
+    desk: GuardedDesk
+    authorise: Callable[[Session], None]
+
+
+def compute(computing: Computing, wanted: Ticked, *, exact: bool) -> dict[str, Any]:
+    """The document of what is ticked: the numbers, by column; with them each column's count, as "rows".
+
+    Reads the columns beside the event loop. Raises :class:`Forbidden` for what the policy does not allow,
+    or what the table's ledger has too little left for, and :class:`BadRequest` for a column that is not
+    there.
+
+    Args:
+        exact: exact numbers of a guarded table, on its owner's word.
     """
     names = sorted({name for column in wanted.values() for name in column})
-    found: dict[str, Any] = {}
+    terms = terms_of(computing.policy)
+    document: dict[str, Any] = {"ticked": dict(wanted), "found": {}}
     if not names:
-        return found
-    _check(policy, names)
-    with offload(Opened, blobs, digest, kind) as opened:
+        return document
+    check_policy(computing.policy, _question(["x"], names), guarded=terms is not None)
+    if terms is not None:
+        document |= {"word": True} if exact else {"base": terms.base}
+    with offload(Opened, computing.blobs, computing.digest, computing.kind) as opened:
         columns = [column for name in wanted for column in opened.table.take([name])]
         by_rows = defaultdict(list)
         for column in columns:
@@ -57,22 +91,56 @@ def compute(blobs: BlobStore, digest: str, kind: str, wanted: Ticked, policy: Si
         for together in by_rows.values():
             for start in range(0, len(together), _AT_ONCE):
                 message = _question(together[start : start + _AT_ONCE], ["count", *names])
-                partials = FirstRound(opened, message, policy, {}).run()
-                found.update({each.name: _numbers(each, wanted[each.name]) for each in partials.columns})
-    return found
+                if terms is None or exact:
+                    partials = FirstRound(opened, message).run()
+                else:
+                    partials = _guarded(computing, opened, message, terms)
+                for each in partials.columns:
+                    document["found"][each.name] = _numbers(each, wanted[each.name])
+    return document
+
+
+def _guarded(computing: Computing, opened: Opened, message: Begin, terms: Terms) -> Partials:
+    """Charged to the table's ledger, and to no budget of its owner's."""
+    said = said_of(computing.schemas, opened.table, opened.table.take(message.columns))
+    return computing.desk.begin(
+        Asking(
+            object_id=computing.object_id,
+            digest=computing.digest,
+            user_id=computing.owner_id,
+            question=question_of(message, opened.table, said),
+            terms=replace(terms, epsilon=0.0),
+            opened=opened,
+            authorise=computing.authorise,
+            spend=lambda session: None,
+            what=f"published: {', '.join(message.statistics)} of {', '.join(message.columns)}",
+        )
+    )
 
 
 def shown(statistics: Mapping[str, Any], policy: SitePolicy) -> dict[str, dict[str, float | None]]:
-    """Of what is ticked and computed, what the policy lets be seen now."""
+    """Of what is ticked and computed, what the policy lets be seen now.
+
+    Where it guards tables, numbers are seen that carry at least the noise that it demands now, and exact ones that
+    their owner published on their own word; those that were computed when it did not guard them are gone.
+    """
     found: dict[str, dict[str, float | None]] = {}
+    terms = terms_of(policy)
+    if terms is not None and not _covers(statistics, terms):
+        return found
     for column, numbers in statistics.get("found", {}).items():
         rows = numbers.get("rows")
-        if rows is None or (policy.min_rows > 1 and rows < policy.min_rows):
+        if rows is None or (terms is not None and rows < terms.fewest):
             continue
         allowed = [name for name in numbers if name != "rows" and _allowed(policy, name)]
         if allowed:
             found[column] = {name: numbers[name] for name in allowed}
     return found
+
+
+def _covers(statistics: Mapping[str, Any], terms: Terms) -> bool:
+    base = statistics.get("base")
+    return bool(statistics.get("word")) or (base is not None and base >= terms.base)
 
 
 def published_statistics(session: Session, ids: Sequence[str] | None) -> dict[str, dict[str, Any]]:
@@ -101,17 +169,9 @@ def with_statistics(entry: SearchEntry, numbers: Mapping[str, Any] | None) -> Se
     return entry
 
 
-def _check(policy: SitePolicy, names: Iterable[str]) -> None:
-    if policy.statistics_epsilon is not None:
-        raise Forbidden(
-            "the site's policy demands noise on every number that leaves: nothing exact is published"
-        )
-    check_policy(policy, _question(["x"], list(names)))
-
-
 def _allowed(policy: SitePolicy, name: str) -> bool:
     try:
-        _check(policy, [name])
+        check_policy(policy, _question(["x"], [name]), guarded=terms_of(policy) is not None)
     except GridError:
         return False
     return True

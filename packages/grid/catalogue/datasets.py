@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,8 @@ from grid.catalogue.tables import (
 )
 from grid.catalogue.visibility import changeable, findable, newest, shown_as, visible
 from grid.node import Download
+from grid.quotas.enforcing import require_room
+from grid.quotas.usage import OWNER, Kind, register_kind
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
@@ -48,6 +50,9 @@ __all__ = ["DatasetManager", "asset_of", "shown_as"]
 
 ViewerLoader = Callable[[Session], Viewer]
 _encode = msgspec.msgpack.Encoder().encode
+register_kind(
+    Kind.of("datasets", select(func.count().label("number")).where(DatasetRow.owner_id == bindparam(OWNER)))
+)
 
 
 class DatasetManager:
@@ -118,7 +123,9 @@ class DatasetManager:
             session.flush()
             AssetWriter(session, self._blobs, row, now).set_all(message.assets)
             _set_viewers(session, row, message.viewers)
-            return self.finish(session, viewer, row)
+            view = self.finish(session, viewer, row)
+            require_room(session, viewer.user_id, "datasets")
+            return view
 
     def update(self, load_viewer: ViewerLoader, message: UpdateDataset) -> DatasetView:
         """Change what is not None; assets with other content get a new version. Raises as :func:`changeable`."""

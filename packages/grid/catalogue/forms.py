@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -11,16 +12,21 @@ from grid.storage.blobs.interface import BlobStore
 from syft_ext.errors import BadRequest
 from syft_ext.messages.datasets import Column
 from syft_ext.store.content import TENSOR_KINDS
-from syft_ext.tensors import DTYPES, TensorSpec, header_size, read_layout
+from syft_ext.tensors import DTYPES, TensorSpec, described, header_size, read_layout
 
 __all__ = ["Form", "completed", "form_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The tensors of a content; empty for what is no tensors."""
+    """The tensors of a content; empty for what is no tensors.
+
+    Attributes:
+        meanings: what its columns say of themselves: unit of times, words of a categorical.
+    """
 
     specs: tuple[TensorSpec, ...] = ()
+    meanings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int | None:
@@ -42,7 +48,8 @@ def form_of(blobs: BlobStore, digest: str, kind: str) -> Form:
     if kind not in TENSOR_KINDS:
         return Form()
     with blobs.open(digest) as reader:
-        return Form(read_layout(reader.read(0, header_size(reader.read(0, 8)))).specs)
+        layout = read_layout(reader.read(0, header_size(reader.read(0, 8))))
+    return Form(layout.specs, described(layout.metadata)[0])
 
 
 def completed(form: Form, columns: Sequence[Column], asset: str) -> list[Column]:
@@ -69,5 +76,25 @@ def completed(form: Form, columns: Sequence[Column], asset: str) -> list[Column]
                 f" {column.shape}",
                 column=column.name,
             )
-        found.append(msgspec.structs.replace(column, dtype=dtype, shape=shape))
+        meaning = _meaning(column, form.meanings.get(spec.name, {}), asset)
+        found.append(msgspec.structs.replace(column, dtype=dtype, shape=shape, **meaning))
+    return found
+
+
+def _meaning(column: Column, told: Mapping[str, Any], asset: str) -> dict[str, Any]:
+    """What the content says of a column, where its owner says nothing else of it.
+
+    The words of a categorical are those that its numbers stand for: other words would be wrong ones. A unit may be
+    put in other words.
+    """
+    words = told.get("categories")
+    if words and column.categories not in ([], words):
+        raise BadRequest(
+            f"column {column.name!r} of {asset!r} has the categories {', '.join(words)[:200]}; its schema says"
+            f" {', '.join(column.categories)[:200]}",
+            column=column.name,
+        )
+    found: dict[str, Any] = {"categories": words} if words else {}
+    if told.get("unit") and not column.unit:
+        found["unit"] = told["unit"]
     return found

@@ -38,10 +38,9 @@ def mock_content(
     parts = []
     for spec in form.specs:
         column = described.get(spec.name) or only
-        bounds = _bounds(column, ranges)
-        parts.append(
-            _part(spec, bounds, rows, np.random.SeedSequence([seed, zlib.crc32(spec.name.encode())]))
-        )
+        bounds, whole = _bounds(column, ranges), column is not None and bool(column.categories)
+        seeds = np.random.SeedSequence([seed, zlib.crc32(spec.name.encode())])
+        parts.append(_part(spec, bounds, rows, seeds, whole=whole))
     return PartsContent(kind, parts)
 
 
@@ -55,13 +54,17 @@ def _bounds(column: Column | None, ranges: Mapping[str, Range]) -> Range | None:
     return ranges.get(column.name)
 
 
-def _part(spec: TensorSpec, bounds: Range | None, rows: int, seed: np.random.SeedSequence) -> Part:
+def _part(
+    spec: TensorSpec, bounds: Range | None, rows: int, seed: np.random.SeedSequence, *, whole: bool
+) -> Part:
+    """``whole``: places of categories, which a column with gaps keeps as floats."""
     shape = (rows, *spec.shape[1:]) if spec.shape else ()
 
     def values(first: int, stop: int) -> NDArray[Any]:
         # A generator per stretch, so that a stretch is the same whenever it is asked for.
         random = np.random.default_rng([*seed.generate_state(2), first])
-        return _numbers(spec.dtype, bounds, random, (stop - first, *shape[1:]))
+        kept = "I64" if whole and spec.dtype in _ROUGH and spec.dtype != "BF16" else spec.dtype
+        return _numbers(kept, bounds, random, (stop - first, *shape[1:]))
 
     return Part(spec.name, spec.dtype, shape, values)
 

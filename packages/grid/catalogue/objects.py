@@ -16,18 +16,20 @@ from grid.access.rule import on_a_list
 from grid.access.viewer import EVERYBODY, Viewer
 from grid.catalogue.content import download
 from grid.node import Download
+from grid.quotas.enforcing import limited, require_fit, require_room, room_for
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.rows import infos_of, matching, write_tags
 from grid.storage.objects.store import DiskObjectStore
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import Conflict, Forbidden, NotFound
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
 from syft_ext.ids import new_id
 from syft_ext.messages.objects import FinishUpload, ListObjects, ObjectView, PutObject, UpdateObject
+from syft_ext.store.content import MATCHED
 from syft_ext.store.objects import ObjectInfo, searchable
 
-__all__ = ["ObjectManager"]
+__all__ = ["ObjectManager", "within_quota"]
 
 ViewerLoader = Callable[[Session], Viewer]
 
@@ -96,6 +98,8 @@ class ObjectManager:
         self, owner_id: str, message: PutObject | FinishUpload, *, object_id: str = ""
     ) -> ObjectInfo:
         """The description of an object that ``owner_id`` puts there; its content follows."""
+        if message.kind == MATCHED:
+            raise BadRequest("objects of this kind come of intersections, and are put by nobody")
         finders = {owner_id, *message.finders, *([EVERYBODY] if message.searchable else [])}
         return ObjectInfo(
             id=object_id or new_id(),
@@ -111,8 +115,15 @@ class ObjectManager:
     def put(
         self, viewer: Viewer, message: PutObject, chunks: Iterable[bytes | bytearray | memoryview]
     ) -> ObjectView:
-        """Store ``chunks`` as an object of the viewer's; it is there once this returns."""
-        info = self.store.put_stream(self.describe_new(viewer.user_id, message), chunks)
+        """Store ``chunks`` as an object of the viewer's; it is there once this returns.
+
+        Raises :class:`QuotaExceeded` as soon as they are more than the viewer may keep.
+        """
+        with self._db.read() as session:
+            require_fit(session, viewer.user_id, "objects", number=1)
+            room = room_for(session, viewer.user_id, "objects")
+        described = self.describe_new(viewer.user_id, message)
+        info = self.store.put_stream(described, limited(chunks, room, "objects"), within_quota)
         return view_of(info, viewer)
 
     def made_from(self, viewer: Viewer, upload_id: str) -> ObjectView | None:
@@ -168,6 +179,11 @@ class ObjectManager:
             del self.store[object_id]
         except IntegrityError as error:
             raise Conflict("a dataset uses this object; change or delete the dataset first") from error
+
+
+def within_quota(session: Session, info: ObjectInfo) -> None:
+    """Raise :class:`QuotaExceeded` if the object's owner keeps too much, it being there already."""
+    require_room(session, info.owner, "objects")
 
 
 def may_read(info: ObjectInfo, viewer: Viewer) -> bool:

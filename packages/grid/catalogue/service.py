@@ -11,10 +11,13 @@ from grid.access.viewer import Viewer, viewer_of
 from grid.catalogue.dataset_search import DatasetSearch
 from grid.catalogue.datasets import DatasetManager
 from grid.catalogue.derived import DerivedManager
-from grid.catalogue.objects import ObjectManager
+from grid.catalogue.objects import ObjectManager, within_quota
+from grid.catalogue.schemas import lineage_of
 from grid.catalogue.search import ObjectSearch, SearchService, offer
 from grid.catalogue.uploads import UploadService
 from grid.node import Context, Download, Node, Service, handles
+from grid.quotas.enforcing import require_fit
+from grid.statistics.guarded.desk import GuardedDesk
 from syft_ext.errors import Conflict, GridError, NotFound
 from syft_ext.messages import Empty
 from syft_ext.messages import datasets as d
@@ -72,7 +75,7 @@ class DatasetService(Service):
         super().__init__(node)
         self._objects = ObjectManager(node.db, node.blobs, node.clock)
         self._datasets = DatasetManager(node.db, node.blobs, node.clock)
-        self._derived = DerivedManager(node.db, node.blobs, self._datasets)
+        self._derived = DerivedManager(node, self._datasets, GuardedDesk(node, lineage_of))
 
     def start(self) -> None:
         self._datasets.reindex()
@@ -111,6 +114,8 @@ class DatasetService(Service):
     def publish_statistics(self, ctx: Context, message: d.PublishStatistics) -> d.DatasetView:
         named = ",".join(f"{column}:{'+'.join(names)}" for column, names in message.statistics.items())
         ctx.note(asset=message.asset, statistics=named[:1000])
+        if message.exact:
+            ctx.note(exact=True)
         view, object_id = self._derived.publish(_viewer_loader(ctx), message)
         ctx.note(object_id)
         return view
@@ -119,8 +124,10 @@ class DatasetService(Service):
     def make_mock(self, ctx: Context, message: d.MakeMock) -> d.DatasetView:
         made = self._derived.mock(_viewer_loader(ctx), message)
         described = o.PutObject(kind=made.content.kind, description=made.label)
+        with self.node.db.read() as session:
+            require_fit(session, ctx.principal.id, "objects", size=made.content.size, number=1)
         info = self._objects.store.put_stream(
-            self._objects.describe_new(ctx.principal.id, described), made.content.pieces()
+            self._objects.describe_new(ctx.principal.id, described), made.content.pieces(), within_quota
         )
         ctx.note(info.id)
         change = d.UpdateAsset(dataset_id=message.dataset_id, asset=message.asset, mock_id=info.id)

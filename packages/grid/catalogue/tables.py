@@ -1,4 +1,5 @@
-"""Tables of datasets. A dataset only refers to its data: objects of :mod:`grid.storage.objects.tables`."""
+"""Tables of datasets, and of what was computed. A dataset only refers to its data: objects of
+:mod:`grid.storage.objects.tables`."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ __all__ = [
     "DatasetTag",
     "DatasetVersion",
     "DatasetViewer",
+    "ObjectComputation",
 ]
 
 
@@ -138,3 +140,14 @@ class CatalogueRevision(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int] = mapped_column(BigInteger)
+
+
+class ObjectComputation(Base):
+    """How an object was computed here, step by step; it goes with the object."""
+
+    __tablename__ = "object_computation"
+
+    object_id: Mapped[str] = mapped_column(
+        ForeignKey("stored_object.id", ondelete="CASCADE"), primary_key=True
+    )
+    text: Mapped[str] = mapped_column(Text)

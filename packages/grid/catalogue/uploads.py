@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from sqlalchemy.orm import Session
+
 from grid.access.viewer import Viewer
 from grid.catalogue.conversion import convert
-from grid.catalogue.objects import ObjectManager, view_of
+from grid.catalogue.objects import ObjectManager, view_of, within_quota
 from grid.concurrency.offload import offload
 from grid.node import Context, Node, Service, handles
+from grid.quotas.enforcing import require_room
 from grid.storage.objects.references import collect
 from grid.storage.objects.uploads import Uploads
 from syft_ext.errors import NotFound
 from syft_ext.messages import Empty
 from syft_ext.messages import objects as m
+from syft_ext.store.objects import ObjectInfo
 
 __all__ = ["UploadService"]
 
@@ -24,7 +28,12 @@ class UploadService(Service):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self._uploads = Uploads(node.db, node.blobs, node.clock)
+        self._uploads = Uploads(
+            node.db,
+            node.blobs,
+            node.clock,
+            admit=lambda session, owner: require_room(session, owner, "uploads"),
+        )
         self._objects = ObjectManager(node.db, node.blobs, node.clock)
 
     def tidy(self) -> int:
@@ -76,10 +85,17 @@ class UploadService(Service):
         with self._uploads.finish(message.upload_id) as blob:
             # The object takes the upload's id: that is what makes it possible to repeat this.
             info = self._objects.describe_new(viewer.user_id, message, object_id=message.upload_id)
-            stored = self._objects.store.put_blob(info, blob)
-            with self.node.db.transaction() as session:
-                self._uploads.forget(session, message.upload_id)
+            stored = self._objects.store.put_blob(info, blob, self._instead_of(message.upload_id))
         return view_of(stored, viewer)
+
+    def _instead_of(self, upload_id: str) -> Callable[[Session, ObjectInfo], None]:
+        """In the transaction that makes the object: the upload goes, so that its bytes are counted once."""
+
+        def write(session: Session, info: ObjectInfo) -> None:
+            self._uploads.forget(session, upload_id)
+            within_quota(session, info)
+
+        return write
 
     @handles(m.ConvertUpload)
     def convert(self, ctx: Context, message: m.ConvertUpload) -> m.ObjectView:
@@ -94,13 +110,13 @@ class UploadService(Service):
             readers=message.readers,
             finders=message.finders,
         )
-        with self._uploads.finish(message.upload_id) as uploaded:
-            with convert(self.node.blobs, uploaded, message, self.node.home) as table:
-                info = self._objects.describe_new(viewer.user_id, described, object_id=message.upload_id)
-                stored = self._objects.store.put_blob(info, table)
-            with self.node.db.transaction() as session:
-                self._uploads.forget(session, message.upload_id)
-        collect(self.node.db, self.node.blobs, [uploaded.digest])
+        with (
+            self._uploads.finish(message.upload_id) as uploaded,
+            convert(self.node.blobs, uploaded, message, self.node.home, self.node.gate) as table,
+        ):
+            info = self._objects.describe_new(viewer.user_id, described, object_id=message.upload_id)
+            stored = self._objects.store.put_blob(info, table, self._instead_of(message.upload_id))
+        collect(self.node.db, self.node.blobs, [uploaded.digest], owner=viewer.user_id)
         return view_of(stored, viewer)
 
     @handles(m.AbortUpload)

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from grid.access.datasets import DatasetColumns, found_by, found_by_every_user
+from grid.access.shown import register_shown
 from grid.access.viewer import Viewer
 from grid.catalogue.tables import DatasetAsset, DatasetRow, DatasetVersion, DatasetViewer
 from grid.storage.objects.tables import ObjectRow
@@ -65,6 +66,7 @@ def changeable(session: Session, viewer: Viewer, dataset_id: str, *, content: bo
     return row
 
 
+@register_shown
 def shown_as(session: Session, viewer: Viewer, object_id: str) -> str | None:
     """Dataset and asset under which the viewer is shown that there is this object; None if they are not."""
     current = (

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
 
 from grid.concurrency.offload import offload
 from grid.storage.blobs.interface import BlobStore
+from syft_ext.encrypted.frames import CONTEXT_KIND, LONGEST_HEAD, read_form
+from syft_ext.encrypted.frames import KINDS as ENCRYPTED_KINDS
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import TensorLayout
 from syft_ext.store.content import TENSOR_KINDS, decode
@@ -31,17 +36,22 @@ _NUMBERS = {"bool": ("BOOL", "?"), "int": ("I64", "<q"), "float": ("F64", "<d")}
 
 
 class Content:
-    """An open tensor file, or a number. Deleting the object does not cut a reading off.
+    """An open tensor file, a number, or what is encrypted (its bytes). Deleting the object does not cut a
+    reading off.
 
     Raises :class:`BadRequest` for an object of another kind, and for an integer of more than 64 bits.
     """
 
     def __init__(self, blobs: BlobStore, digest: str, kind: str) -> None:
-        if kind not in TENSOR_KINDS and kind not in _NUMBERS:
+        if kind not in TENSOR_KINDS and kind not in _NUMBERS and kind not in ENCRYPTED_KINDS:
             raise BadRequest(f"an object of kind {kind[:32]} holds no tensors")
         self._reader = blobs.open(digest)
         self._number: bytes | None = None
+        self.kind, self.form = kind, dict[str, Any]()
         try:
+            if kind in ENCRYPTED_KINDS:
+                self._layout = self._encrypted()
+                return
             if kind in _NUMBERS:
                 self._layout, self._number = _number(kind, self._reader.read(0, _LONGEST_NUMBER))
             else:
@@ -50,10 +60,21 @@ class Content:
             self._reader.close()
             raise
 
+    def _encrypted(self) -> Layout:
+        size = self._reader.size
+        if self.kind != CONTEXT_KIND:
+            form, _ = read_form(self._reader.read(0, min(LONGEST_HEAD, size)), size)
+            self.form = msgspec.to_builtins(form)
+        return Layout((TensorSpec("", "U8", (size,), 0, size),), 0, {})
+
+    def dtype(self, spec: TensorSpec) -> str:
+        """As actions write it: of a tensor, or the kind of what is encrypted."""
+        return self.kind if self.kind in ENCRYPTED_KINDS else short_dtype(spec)
+
     def tensors(self) -> list[TensorLayout]:
         """Names, dtypes and shapes, in the order of the file; a number is one without dimensions."""
         return [
-            TensorLayout(name=spec.name, dtype=short_dtype(spec), shape=list(spec.shape))
+            TensorLayout(name=spec.name, dtype=self.dtype(spec), shape=list(spec.shape))
             for spec in self._layout.specs
         ]
 

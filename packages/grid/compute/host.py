@@ -1,6 +1,6 @@
 """The host process: values live and kernels run here, and it can do nothing else.
 
-    python -m grid.compute.host --nursery FD --memory BYTES --threads N
+    python -m grid.compute.host --nursery FD --memory BYTES --threads N [--permissive]
     python -m grid.compute.host --listen PATH --lease SECONDS --memory BYTES --threads N [--cpu-seconds N]
 
 A node's own: a *nursery* imports torch, which takes seconds, and forks a host for each session, which takes
@@ -11,7 +11,7 @@ With ``--listen`` it holds the sessions of one compute environment: it outlives 
 (whose folder is its owner's only; the peer must be the same user) and ends by itself when no node came for
 ``--lease`` seconds.
 
-Without network and files, under rlimits, Landlock and seccomp (:mod:`syft_ext.plans.sandbox.lockdown`).
+Each confines itself before it takes a request (:mod:`syft_ext.confinement`); one that cannot says so and ends.
 """
 
 from __future__ import annotations
@@ -30,17 +30,26 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Only modules that start no thread may be imported before the network is dropped.
+# Nothing may start a thread before this process is confined, and numpy would, as it is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from syft_ext.confinement.lockdown import enter
+from syft_ext.confinement.rlimits import cpu_limit
+from syft_ext.errors import Unconfined
 from syft_ext.importing import importing
-from syft_ext.plans.sandbox.lockdown import cpu_limit, drop_network, enter
 
 if TYPE_CHECKING:
     from grid.compute.host_server import HostServer
 
-__all__ = ["main"]
+__all__ = ["main", "prepare"]
 
 #: Address space for what kernels need beside the values that they make.
 _SPARE = 1 << 30
+_REFUSAL_SECONDS = 30.0
+_RANDOM = "/dev/urandom"
+"""The library of encrypted values draws keys for each context that it makes, if only to throw them away."""
+#: Address space for the stack and the heap of one more thread of torch.
+_THREAD = 96 << 20
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -53,40 +62,70 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu-seconds", type=int, default=0, help="CPU time in all; 0: unlimited")
     parser.add_argument("--directory", default="/", help="working directory")
+    parser.add_argument("--permissive", action="store_true", help="go on without what this machine lacks")
     return parser.parse_args(arguments)
+
+
+def prepare() -> None:
+    """Import and warm up, which takes seconds: before a process confines itself, or forks others."""
+    with importing():
+        import torch
+
+        from grid.compute.host_server import warm_up
+
+    logging.disable(logging.CRITICAL)  # torch writes a page for every operation that does not fit
+    torch.set_num_threads(1)  # a process that is forked must have no other threads
+    with importing():
+        warm_up()
 
 
 def _main(arguments: list[str]) -> None:
     options = _parse(arguments)
     os.chdir(options.directory)
     listener = _listen(options.listen) if options.listen else None
-    protections = drop_network()
+    prepare()
+    import torch
 
-    with importing():
-        import torch
-
-        from grid.compute.host_server import HostServer, warm_up
+    from grid.compute.host_server import HostServer
 
     with contextlib.suppress(OSError):  # where memory runs out, a session goes before the node does
         Path("/proc/self/oom_score_adj").write_text("1000")
-    logging.disable(logging.CRITICAL)  # torch writes a page for every operation that does not fit
-    torch.set_num_threads(1)  # a process that is forked must have no other threads
-    with importing():
-        warm_up()
     channel = _fork_hosts(options.nursery) if listener is None else None
     if listener is None and channel is None:
         return
-    torch.set_num_threads(options.threads)
     server = HostServer(options.memory, limit=lambda seconds: cpu_limit(seconds * options.threads))
     if options.cpu_seconds:
         resource.setrlimit(resource.RLIMIT_CPU, (options.cpu_seconds, options.cpu_seconds))
-    server.protections = protections + enter(2 * options.memory + _SPARE, accept=listener is not None)
+    memory = 2 * options.memory + _SPARE + (options.threads - 1) * _THREAD
+    try:
+        needs = ["listen"] if listener is not None else []
+        server.confinement = enter(
+            memory, permissive=options.permissive, needs=needs, places={_RANDOM: _RANDOM}
+        )
+    except Unconfined as error:
+        _refuse(server, error, listener, channel)
+        return
+    torch.set_num_threads(options.threads)
     if listener is not None:
         _serve_all(server, listener, options.lease)
     elif channel is not None:
         server.greet(channel)
         while server.serve(channel):
             pass
+
+
+def _refuse(
+    server: HostServer, error: Unconfined, listener: socket.socket | None, channel: socket.socket | None
+) -> None:
+    """Tell the node, if it comes soon, why this process ends without having done anything."""
+    logging.disable(logging.NOTSET)
+    logging.error("this environment refuses to work: %s", error.detail)
+    with contextlib.suppress(OSError):
+        if channel is None and listener is not None:
+            listener.settimeout(_REFUSAL_SECONDS)
+            channel, _ = listener.accept()
+        if channel is not None:
+            server.refuse(channel, error)
 
 
 def _fork_hosts(descriptor: int) -> socket.socket | None:

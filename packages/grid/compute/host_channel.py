@@ -39,6 +39,7 @@ class HostChannel:
         self._lock = threading.Lock()
         self._over = False
         self.protections: tuple[str, ...] = ()
+        self.missing: dict[str, str] = {}
         self.memory = 0
 
     @classmethod
@@ -60,13 +61,16 @@ class HostChannel:
         return self._over
 
     def greeted(self) -> None:
-        """Wait until the host is warm."""
+        """Wait until the host is warm. Raises :class:`Unconfined` where it cannot be confined."""
         with self._lock:
             reply, _ = self._guarded(lambda: self._receive(_START_SECONDS))
+        if isinstance(reply, p.Failed):
+            self.close()
+            raise from_problem(Problem(code=reply.code, detail=reply.detail, status=503))
         if not isinstance(reply, p.Ready):
             self.close()
             raise SessionLost("the compute process did not start")
-        self.protections, self.memory = tuple(reply.protections), reply.memory
+        self.protections, self.missing, self.memory = tuple(reply.protections), reply.missing, reply.memory
 
     def call(self, request: p.Request, kind: type[R], *, seconds: float = 0.0) -> R:
         """Send a request and return its reply; raises what the host answered instead."""

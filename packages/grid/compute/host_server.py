@@ -9,11 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 import msgspec
 import torch
 
+from grid.compute import hosted_intersection, hosted_member
 from grid.compute import protocol as p
 from grid.compute.checking import Checker
 from grid.compute.hosted import HostedSession
 from grid.compute.values import SessionMemory
-from syft_ext.errors import GridError, NotFound
+from syft_ext.confinement.lockdown import Confinement
+from syft_ext.errors import GridError, NotFound, TooLarge
 from syft_ext.messages.compute import Call, Drop, Put
 from syft_ext.plans.graph.limits import Limits
 
@@ -35,11 +37,16 @@ class HostServer:
         self._limit = limit
         self._checker = Checker(Limits(max_bytes=memory))
         self._sessions: dict[str, HostedSession] = {}
-        self.protections: list[str] = []
+        self.confinement = Confinement()
 
     def greet(self, channel: socket.socket) -> None:
         """Tell whoever connects that the process is ready, and what it may and may not do."""
-        p.send(channel, p.Ready(self.protections, self._whole.limit))
+        confinement = self.confinement
+        p.send(channel, p.Ready(list(confinement.in_force), self._whole.limit, confinement.missing))
+
+    def refuse(self, channel: socket.socket, error: GridError) -> None:
+        """Tell whoever connected why the process ends."""
+        p.send(channel, p.Failed(error.code, error.detail))
 
     def serve(self, channel: socket.socket) -> bool:
         """Answer one request; False when the other side is gone or does not speak the protocol."""
@@ -91,6 +98,21 @@ class HostServer:
                 return session.types(message.values), []
             case p.Prepare():
                 return session.prepare(message)
+            case p.OpenMember():
+                with self._limit(message.seconds):
+                    return p.Bytes(), [memoryview(session.open_member(message))]
+            case p.BeginMember():
+                session.member.begin(message.keys, message.transcript)
+            case p.AdvanceMember():
+                with self._limit(message.seconds):
+                    frames, finished = session.member.advance(session.taken("payload"))
+                if len(frames) > message.most:
+                    raise TooLarge(
+                        "a round of this run is larger than what this node carries", limit=message.most
+                    )
+                return p.Advanced(finished), [memoryview(frames)]
+            case p.TakeRows():
+                return p.Bytes(), session.intersection.rows()
             case p.Read():
                 return p.Bytes(), session.read(message)
         return p.Done(), []
@@ -118,4 +140,6 @@ def warm_up() -> None:
         Drop([0, 1, 2, 3, 4, 5]),
     ]
     assert [each.action for each in session.run(p.Run("", 0, 1.0, steps)).failures] == [5]
+    hosted_member.warm_up()
+    hosted_intersection.warm_up()
     torch.set_grad_enabled(False)

@@ -11,13 +11,19 @@ from blake3 import blake3
 
 from grid.compute import protocol as p
 from grid.compute.checking import Checker
+from grid.compute.encrypted_values import opened, pieces_of
+from grid.compute.hosted_intersection import HostedIntersection
+from grid.compute.hosted_member import HostedMember
 from grid.compute.kernels import Outcome, Poisoned, apply, apply_plan, own
-from grid.compute.values import OVERHEAD, Poison, SessionMemory, Storage, Value, blank
+from grid.compute.values import OVERHEAD, Opaque, Poison, SessionMemory, Storage, Value
+from syft_ext.encrypted.frames import KINDS as ENCRYPTED_KINDS
 from syft_ext.errors import BadRequest, Conflict, GridError, NotFound, TooLarge
 from syft_ext.messages.compute import Call, Drop, Failure, Put, RunPlan
+from syft_ext.plans.checking.noise import refuse_noise
 from syft_ext.plans.graph.dtypes import DTYPES, dtype_name
 from syft_ext.plans.graph.limits import Limits
 from syft_ext.plans.ir import Plan
+from syft_ext.plans.preconditions.results import blank as _blank
 from syft_ext.tensors import iter_tensors
 
 __all__ = ["INLINE", "HostedSession"]
@@ -46,7 +52,7 @@ class HostedSession:
         self.limits = Limits(max_bytes=begin.memory, max_output_bytes=begin.memory)
         self.done = 0
         self.last = -1
-        self.values: dict[int, Value | Poison] = {}
+        self.values: dict[int, Value | Opaque | Poison] = {}
         self.sources: list[p.Source] = []
         self.grants: list[str] = []
         self.failures: list[Failure] = []
@@ -54,6 +60,7 @@ class HostedSession:
         self._staged: dict[p.Area, _Staged] = {}
         self._files: OrderedDict[int, list[memoryview]] = OrderedDict()
         self._tickets = 0
+        self._member: HostedMember | HostedIntersection | None = None
 
     # -- bytes that come in -------------------------------------------------------------------------
 
@@ -117,7 +124,7 @@ class HostedSession:
             outcome = [Poison(TooLarge.code, _NO_MEMORY)] * len(outs)
         for out, result in zip(outs, outcome, strict=True):
             self.values[out] = result
-            if type(result) is Value:
+            if isinstance(result, Value | Opaque):
                 self.memory.hold(result.storage)
             else:
                 self.memory.add(OVERHEAD)
@@ -142,7 +149,7 @@ class HostedSession:
         assert isinstance(step, p.Refused)
         raise _error(step.code, step.detail)
 
-    def _put(self, step: Put) -> Value:
+    def _put(self, step: Put) -> Value | Opaque:
         stop = step.offset + _size(step.dtype, step.shape)
         staged = self._staged.get("payload")
         if stop > (staged.filled if staged is not None else 0):
@@ -151,6 +158,8 @@ class HostedSession:
         if staged is None or not size:
             return own(_typed(_NOTHING, step.dtype, step.shape), 0)
         raw = staged.memory[step.offset : stop]
+        if step.dtype in ENCRYPTED_KINDS:
+            return self._opened(raw, step.dtype, 0)
         if (
             2 * size >= len(staged.memory)
             and step.offset % DTYPES[step.dtype].itemsize == 0
@@ -162,7 +171,7 @@ class HostedSession:
         self.memory.check(size + OVERHEAD)
         return own(_typed(raw.clone(), step.dtype, step.shape), 0)
 
-    def _load(self, step: p.Loaded) -> Value:
+    def _load(self, step: p.Loaded) -> Value | Opaque:
         if step.source == len(self.sources):
             self.sources.append(step.object)
         self.grants += step.grants
@@ -170,12 +179,18 @@ class HostedSession:
         self.memory.check(len(raw) + OVERHEAD)
         if len(raw) != _size(step.dtype, step.shape):
             raise BadRequest("the content is not of the size that its header says")
+        if step.dtype in ENCRYPTED_KINDS:
+            return self._opened(raw, step.dtype, 1 << step.source)
         return own(_typed(raw, step.dtype, step.shape), 1 << step.source)
+
+    def _opened(self, raw: torch.Tensor, kind: str, label: int) -> Opaque:
+        self.memory.check(4 * len(raw) + OVERHEAD)
+        return opened(raw.numpy().tobytes(), kind, label)
 
     def _drop(self, values: Sequence[int]) -> None:
         for number in values:
             value = self.values.pop(number, None)
-            if isinstance(value, Value):
+            if isinstance(value, Value | Opaque):
                 self.memory.drop(value.storage)
             elif value is not None:
                 self.memory.add(-OVERHEAD)
@@ -190,13 +205,46 @@ class HostedSession:
         if len(self.plans) >= _MAX_PLANS:
             raise TooLarge(f"a session keeps at most {_MAX_PLANS} plans")
         self.memory.check(2 * len(data))
-        plan = Plan.loads(data, self.limits)
+        plan = Plan.read(data, self.limits)
         if plan.id != plan_id:
             raise BadRequest("the plan is another than announced")
+        refuse_noise(plan.document)
         plan.check()
         plan.self_test()
         self.memory.add(2 * len(data))
         self.plans[plan_id] = plan
+
+    # -- as a member of a run with other nodes --------------------------------------------------------
+
+    def open_member(self, message: p.OpenMember) -> bytes:
+        """Its public key. Raises as :class:`HostedMember` or :class:`HostedIntersection`."""
+        if self._member is not None:
+            raise Conflict("this session is a member already")
+        program, values = self.taken("content"), self.taken("payload")
+        self.memory.check(4 * (len(program) + len(values)))
+        if message.kind == "intersection":
+            self._member = HostedIntersection(message.index, message.terms, program, values)
+        else:
+            self._member = HostedMember(message.index, message.terms, program, values, self.limits)
+        return self._member.key
+
+    @property
+    def member(self) -> HostedMember | HostedIntersection:
+        """Raises :class:`NotFound` where the session is none."""
+        if self._member is None:
+            raise NotFound("this session is no member of a run")
+        return self._member
+
+    @property
+    def intersection(self) -> HostedIntersection:
+        """Raises :class:`NotFound` where the session is a member of none."""
+        if not isinstance(self._member, HostedIntersection):
+            raise NotFound("this session is no member of an intersection")
+        return self._member
+
+    def taken(self, area: p.Area) -> bytes:
+        """What was staged there, which is then the caller's."""
+        return bytes(self._take(area).numpy().data)
 
     # -- what goes out ------------------------------------------------------------------------------
 
@@ -204,18 +252,27 @@ class HostedSession:
         """Of each value, in this order. Raises :class:`NotFound`, or why the value never came about."""
         found = []
         for number in numbers:
-            layout = self._value(number).layout
-            found.append((dtype_name(layout[0]) or "", list(layout[1])))
+            value = self._value(number)
+            if isinstance(value, Opaque):
+                found.append((value.kind, list(value.shape)))
+                continue
+            layout = value.layout
+            found.append((dtype_name(layout.dtype) or "", list(layout.shape)))
         return p.Types(found)
 
     def prepare(self, message: p.Prepare) -> tuple[p.Prepared, list[memoryview]]:
         """Write a tensor file; its pieces lie on the values' own memory."""
         values = [self._value(number) for number in message.values]
         failure = next((value.failure for value in values if value.failure), "")
-        tensors = [
-            blank(value.layout) if value.failure and message.blank else value.tensor for value in values
-        ]
-        pieces = list(iter_tensors(dict(zip(message.names, tensors, strict=True))))
+        kind = ""
+        if message.stored and any(isinstance(value, Opaque) for value in values):
+            if len(values) > 1 or message.names != [""]:
+                raise BadRequest("encrypted values are kept one by one, without names")
+            (kind,) = (value.kind for value in values if isinstance(value, Opaque))
+            pieces = [memoryview(self._frame(values[0], blank=message.blank).numpy().data)]
+        else:
+            tensors = [self._frame(value, blank=message.blank) for value in values]
+            pieces = list(iter_tensors(dict(zip(message.names, tensors, strict=True))))
         size, hasher = sum(piece.nbytes for piece in pieces), blake3()
         for piece in pieces:
             hasher.update(piece)
@@ -226,10 +283,17 @@ class HostedSession:
             self._files[ticket] = pieces
             while len(self._files) > _MAX_FILES:
                 self._files.popitem(last=False)
-        return p.Prepared(size, hasher.hexdigest(), ticket, failure), [] if ticket else pieces
+        return p.Prepared(size, hasher.hexdigest(), ticket, failure, kind), [] if ticket else pieces
+
+    def _frame(self, value: Value | Opaque, *, blank: bool) -> torch.Tensor:
+        """The tensor of a value; of an encrypted one, the bytes of its frame."""
+        if isinstance(value, Value):
+            return _blank(value.layout) if value.failure and blank else value.tensor
+        return torch.frombuffer(bytearray(pieces_of(value)), dtype=torch.uint8)
 
     def read(self, message: p.Read) -> list[memoryview]:
-        """Bytes of a prepared file, as views. Raises :class:`NotFound` when newer files have taken its place."""
+        """Bytes of a prepared file, as views. Raises :class:`NotFound` when newer files have taken its
+        place."""
         pieces = self._files.get(message.ticket)
         if pieces is None:
             raise NotFound("too many downloads of this session at once; fetch again")
@@ -237,7 +301,7 @@ class HostedSession:
             del self._files[message.ticket]
         return list(_range(pieces, message.start, message.stop))
 
-    def _value(self, number: int) -> Value:
+    def _value(self, number: int) -> Value | Opaque:
         value = self.values.get(number)
         if isinstance(value, Poison):
             raise _error(value.code, value.detail)
@@ -273,12 +337,17 @@ class HostedSession:
         self._files.clear()
 
 
-def _bits(value: Value | Poison) -> bytes:
-    label = value.label if isinstance(value, Value) else 0
+def _bits(value: Value | Opaque | Poison) -> bytes:
+    label = value.label if isinstance(value, Value | Opaque) else 0
     return label.to_bytes((label.bit_length() + 7) // 8, "big")
 
 
 def _size(dtype: str, shape: Sequence[int]) -> int:
+    if dtype in ENCRYPTED_KINDS:
+        (size,) = shape if len(shape) == 1 else (-1,)
+        if size < 0:
+            raise BadRequest("what is encrypted comes as bytes, and says how many")
+        return size
     if dtype not in DTYPES:
         raise BadRequest(f"{dtype[:8]!r} is no dtype")
     size = DTYPES[dtype].itemsize

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from grid.compute.host_channel import HostChannel
+from syft_ext.confinement.child import CHILD_SOCKET, FOLDER, ChildProcess, python_command
 from syft_ext.errors import Unavailable
-from syft_ext.plans.sandbox.child import CHILD_SOCKET, FOLDER, ChildProcess, python_command
 
 __all__ = ["ChildHosts", "Environments", "host_command"]
 
@@ -48,17 +48,18 @@ class ChildHosts:
     Args:
         memory: bytes that the values of one session may take.
         threads: of torch, in each.
+        permissive: they go on without protections that this machine lacks: for development only.
     """
 
-    def __init__(self, memory: int, threads: int) -> None:
-        self._memory, self._threads = memory, threads
+    def __init__(self, memory: int, threads: int, *, permissive: bool = False) -> None:
+        self._memory, self._threads, self._permissive = memory, threads, permissive
         self._lock = threading.Lock()
         self._nursery: ChildProcess | None = None
         self._channels: set[HostChannel] = set()
         self._closed = False
 
     def take(self) -> HostChannel:
-        """A new host, warm. Raises :class:`Unavailable`."""
+        """A new host, warm and confined. Raises :class:`Unavailable`, or :class:`Unconfined`."""
         with self._lock:
             if self._closed:
                 raise Unavailable("the node is stopping")
@@ -109,8 +110,8 @@ class ChildHosts:
             [
                 *("--nursery", str(CHILD_SOCKET), "--directory", FOLDER),
                 *("--memory", str(self._memory), "--threads", str(self._threads)),
+                *(["--permissive"] if self._permissive else []),
             ],
-            threads=self._threads,
         )
         nursery.socket.settimeout(_START_SECONDS)
         if nursery.socket.recv(1) != b"R":

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import torch
 
-from grid.compute.checking import Announced, AnnouncedResult, Checker
-from grid.compute.values import OVERHEAD, Layout, Poison, SessionMemory, Storage, Value, blank
+from grid.compute.checking import Announced, Checker
+from grid.compute.encrypted_values import operands_of
+from grid.compute.values import OVERHEAD, Opaque, Poison, SessionMemory, Storage, Value
 from syft_ext.errors import BadRequest, NotFound
 from syft_ext.messages.compute import Call
 from syft_ext.plans.checking.check import checked
@@ -17,11 +18,13 @@ from syft_ext.plans.graph.expr import eval_shape
 from syft_ext.plans.graph.limits import Limits
 from syft_ext.plans.graph.ops import ALLOWED, result_count
 from syft_ext.plans.ir import Plan
+from syft_ext.plans.preconditions.announce import made_dense
+from syft_ext.plans.preconditions.results import TensorType, as_announced, blank
 
 __all__ = ["Held", "Outcome", "Poisoned", "apply", "apply_plan", "own"]
 
-Held: TypeAlias = Mapping[int, Value | Poison]
-Outcome: TypeAlias = list["Value | Poison"]
+Held: TypeAlias = Mapping[int, Value | Opaque | Poison]
+Outcome: TypeAlias = list["Value | Opaque | Poison"]
 _UNCOMPUTED = Poison("bad-request", "this is a result that the kernel does not compute")
 
 
@@ -69,15 +72,21 @@ class _Operands:
         return dtype
 
 
-def _absent(number: int, value: Poison | Value | None) -> Exception:
+def _absent(number: int, value: Poison | Value | Opaque | None) -> Exception:
     if isinstance(value, Poison):
         return Poisoned(value)
+    if isinstance(value, Opaque):
+        return BadRequest(
+            f"value {number} is encrypted, or a context: operations he.… take it, and no others"
+        )
     return NotFound(f"there is no value {number} in this session")
 
 
 def apply(call: Call, held: Held, checker: Checker, memory: SessionMemory) -> Outcome:
     """The results of a call. Raises :class:`Poisoned`, or a :class:`GridError` that depends on no element."""
     name = call.op
+    if name.startswith("he."):
+        return [_encrypted(call, held, memory)]
     kernel = ALLOWED.get(name)
     if kernel is None:
         raise BadRequest(f"{name[:80]!r} is not an operation of the allow-list")
@@ -97,30 +106,39 @@ def apply(call: Call, held: Held, checker: Checker, memory: SessionMemory) -> Ou
         call.kwargs,
         [value.layout for value in operands.values],
     )
-    memory.check(announced.nbytes + OVERHEAD * len(call.outs))
+    memory.check(announced.nbytes + announced.scratch + OVERHEAD * len(call.outs))
     failure = operands.failure
+    tensors: Sequence[torch.Tensor | None]
     try:
+        for check in announced.checks:
+            check.rule(*(operands.values[place].tensor for place in check.operands))
+        if announced.dense:
+            args, kwargs = made_dense(args, kwargs, announced.dense)
         given = kernel(*args, **kwargs)
-        tensors: Sequence[Any] = (given,) if len(call.outs) == 1 else given
-        failure = failure or _unlike(announced, tensors)
+        tensors = [
+            None if expected is None else as_announced(tensor, expected.layout)
+            for expected, tensor in zip(
+                announced.results, (given,) if len(call.outs) == 1 else given, strict=True
+            )
+        ]
     except Exception as error:  # the operands fitted, so it is their elements that do not
         failure = failure or f"{name}: {(str(error).splitlines() or [repr(error)])[0][:200]}"
         tensors = ()
     return _outcome(announced, tensors, operands, failure)
 
 
-def _unlike(announced: Announced, tensors: Sequence[Any]) -> str:
-    """A kernel whose result has another size than announced would tell something by that size."""
-    for expected, tensor in zip(announced.results, tensors, strict=True):
-        if expected is not None:
-            dtype, shape, _ = expected.layout
-            if tensor.dtype is not dtype or tensor.shape != shape:
-                return "the operation gave a result of another shape than announced"
-    return ""
+def _encrypted(call: Call, held: Held, memory: SessionMemory) -> Opaque:
+    try:
+        operands = operands_of(call, held)
+    except KeyError as error:
+        (number,) = error.args
+        raise _absent(number, held.get(number)) from None
+    return operands.apply(memory)
 
 
-def _outcome(announced: Announced, tensors: Sequence[Any], operands: _Operands, failure: str) -> Outcome:
-    broken = not tensors or (failure and bool(_unlike(announced, tensors)))
+def _outcome(
+    announced: Announced, tensors: Sequence[torch.Tensor | None], operands: _Operands, failure: str
+) -> Outcome:
     storages = [value.storage for value in operands.values]
     outcome: Outcome = []
     for index, expected in enumerate(announced.results):
@@ -130,17 +148,11 @@ def _outcome(announced: Announced, tensors: Sequence[Any], operands: _Operands, 
             continue
         storage = storages[expected.shares] if expected.shares >= 0 else Storage(expected.nbytes)
         storages.append(storage)
-        tensor = blank(expected.layout) if broken else _as_announced(tensors[index], expected)
+        tensor = tensors[index] if tensors else None
+        if tensor is None:
+            tensor = blank(expected.layout)
         outcome.append(Value(tensor, expected.layout, storage, operands.label, failure))
     return outcome
-
-
-def _as_announced(tensor: torch.Tensor, expected: AnnouncedResult) -> torch.Tensor:
-    """With the strides that were announced: what comes after must not depend on which kernel ran."""
-    if tensor.stride() == expected.layout[2]:
-        return tensor
-    same: torch.Tensor = blank(expected.layout).copy_(tensor)
-    return same
 
 
 def apply_plan(
@@ -167,15 +179,12 @@ def apply_plan(
 
 
 def _planned(
-    run: Callable[[], Sequence[torch.Tensor]], layouts: Sequence[Layout], label: int, failure: str
+    run: Callable[[], Sequence[torch.Tensor]], layouts: Sequence[TensorType], label: int, failure: str
 ) -> Outcome:
     results: Sequence[torch.Tensor] = ()
     try:
         given = [tensor.contiguous() for tensor in run()]
-        if [(t.dtype, tuple(t.shape)) for t in given] == [layout[:2] for layout in layouts]:
-            results = given
-        else:
-            failure = failure or "the plan gave results of other shapes than announced"
+        results = [as_announced(tensor, layout) for tensor, layout in zip(given, layouts, strict=True)]
     except Exception as error:
         failure = failure or f"the plan: {(str(error).splitlines() or [repr(error)])[0][:200]}"
     return [
@@ -184,12 +193,12 @@ def _planned(
     ]
 
 
-def _contiguous(dtype: torch.dtype, shape: Sequence[int]) -> Layout:
+def _contiguous(dtype: torch.dtype, shape: Sequence[int]) -> TensorType:
     strides, stride = [], 1
     for size in reversed(shape):
         strides.append(stride)
         stride *= max(size, 1)
-    return dtype, tuple(shape), tuple(reversed(strides))
+    return TensorType(dtype, tuple(shape), tuple(reversed(strides)))
 
 
 def own(tensor: torch.Tensor, label: int, failure: str = "") -> Value:

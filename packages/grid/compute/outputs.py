@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from blake3 import blake3
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from grid.access.decision import allowed, require
@@ -13,13 +12,14 @@ from grid.access.grants import spend
 from grid.access.policy import check_output, current_policy
 from grid.access.sources import add_sources
 from grid.access.viewer import EVERYBODY, Viewer, viewer_of
-from grid.catalogue.objects import view_of
+from grid.catalogue.computations import add_computation
+from grid.catalogue.objects import view_of, within_quota
 from grid.compute import protocol as p
 from grid.compute.session import ComputeSession
 from grid.node import Context, Download, Node
+from grid.quotas.enforcing import require_fit
 from grid.storage.objects.store import DiskObjectStore
-from grid.storage.objects.tables import ObjectRow
-from syft_ext.errors import BadRequest, Forbidden, NotFound, OperationFailed, TooLarge
+from syft_ext.errors import BadRequest, Forbidden, NotFound, OperationFailed
 from syft_ext.ids import new_id
 from syft_ext.messages.compute import CheckValues, FetchValues, KeepValues, RanActions, ValueAccess
 from syft_ext.messages.objects import ObjectView
@@ -28,14 +28,13 @@ from syft_ext.store.objects import ObjectInfo
 __all__ = ["Outputs"]
 
 _PIECE = 1 << 20
-_UPLOAD_FLAG = "can_upload_data"
 
 
 class Outputs:
-    """Args: ``quota``: bytes that the objects of a user who may not upload data may take."""
+    """Of all sessions of a node."""
 
-    def __init__(self, node: Node, *, quota: int) -> None:
-        self._node, self._quota = node, quota
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._store = DiskObjectStore(node.db, node.blobs)
 
     # -- to the user --------------------------------------------------------------------------------
@@ -94,9 +93,14 @@ class Outputs:
 
     @staticmethod
     def _prepare(
-        session: ComputeSession, values: Sequence[int], names: Sequence[str], *, blank: bool
+        session: ComputeSession,
+        values: Sequence[int],
+        names: Sequence[str],
+        *,
+        blank: bool,
+        stored: bool = False,
     ) -> tuple[p.Prepared, bytearray]:
-        request = p.Prepare(session.id, list(values), list(names), blank)
+        request = p.Prepare(session.id, list(values), list(names), blank, stored)
         return session.channel.ask(request, p.Prepared, seconds=120.0)
 
     # -- into the store -----------------------------------------------------------------------------
@@ -108,7 +112,8 @@ class Outputs:
         """
         session.wait_for(message.after)
         kind, names = _names(message)
-        prepared, inline = self._prepare(session, message.values, names, blank=True)
+        prepared, inline = self._prepare(session, message.values, names, blank=True, stored=True)
+        kind = prepared.kind or kind
         sources = session.labels.behind(session.labels.join(message.values))
         ctx.note(*(source.object_id for source in sources))
         if message.note:
@@ -117,10 +122,12 @@ class Outputs:
             viewer = viewer_of(db, ctx.principal)
             ids = [source.object_id for source in sources]
             require(db, viewer, "compute", ids, now=self._node.clock.now(), spent=session.spent)
+            require_fit(db, viewer.user_id, "objects", size=prepared.size, number=1)
         info = self._described(viewer, message, kind, prepared.size, own=not sources)
         roots = sorted({root for source in sources for root in source.roots})
         chunks = _reader(session, prepared, inline)(0, prepared.size)
-        kept = self._store.put_stream(info, chunks, self._also(ctx, roots))
+        computation = session.lineage.text(message.values, session.plans)
+        kept = self._store.put_stream(info, chunks, self._also(roots, computation))
         return view_of(kept, viewer)
 
     def _described(
@@ -139,16 +146,14 @@ class Outputs:
             created_at=self._node.clock.now(),
         )
 
-    def _also(self, ctx: Context, roots: Sequence[str]) -> Callable[[Session, ObjectInfo], None]:
-        """In the transaction that makes the object: its sources, and what its owner may have."""
+    @staticmethod
+    def _also(roots: Sequence[str], computation: str) -> Callable[[Session, ObjectInfo], None]:
+        """In the transaction that makes the object: its sources, how it came about, what its owner may have."""
 
         def write(db: Session, info: ObjectInfo) -> None:
             add_sources(db, info.id, roots)
-            if _UPLOAD_FLAG not in ctx.principal.flags:
-                mine = select(func.sum(ObjectRow.size)).where(ObjectRow.owner == ctx.principal.id)
-                if (db.scalar(mine) or 0) > self._quota:
-                    detail = f"your kept results would take more than {self._quota} bytes"
-                    raise TooLarge(detail, limit=self._quota)
+            add_computation(db, info.id, computation)
+            within_quota(db, info)
 
         return write
 

@@ -16,9 +16,12 @@ from syft_ext.errors import GridError
 from syft_ext.messages.compute import Call, Drop, Failure, Put, RunPlan
 
 __all__ = [
+    "AdvanceMember",
+    "Advanced",
     "Area",
     "Attach",
     "Begin",
+    "BeginMember",
     "Bytes",
     "Done",
     "End",
@@ -27,6 +30,7 @@ __all__ = [
     "Inspect",
     "KeepPlan",
     "Loaded",
+    "OpenMember",
     "Piece",
     "Prepare",
     "Prepared",
@@ -42,6 +46,7 @@ __all__ = [
     "Source",
     "Stage",
     "Step",
+    "TakeRows",
     "Types",
     "exactly",
     "read_header",
@@ -151,12 +156,15 @@ class Inspect(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):
-    """Write values as a tensor file with these names; what failed is written as NaN or 0 if ``blank``."""
+    """Write values as a tensor file with these names; what failed is written as NaN or 0 if ``blank``, and what is
+    encrypted as the bytes of its frame. ``stored``: one that is encrypted is the frame itself, as a store
+    keeps it."""
 
     session_id: str
     values: list[int]
     names: list[str]
     blank: bool
+    stored: bool = False
 
 
 class Read(msgspec.Struct, frozen=True, tag=True):
@@ -169,17 +177,70 @@ class Read(msgspec.Struct, frozen=True, tag=True):
     last: bool
 
 
-Request: TypeAlias = Begin | Attach | End | Stage | Piece | Run | KeepPlan | Inspect | Prepare | Read
+class OpenMember(msgspec.Struct, frozen=True, tag=True):
+    """Make the session a member of a computation on shares, with the staged content as its plan and the staged
+    payload as its values; or of an intersection, with ids (msgpack) and the rows of each. ``terms``: msgpack.
+    Answered by its public key as bulk."""
+
+    session_id: str
+    index: int
+    terms: bytes
+    seconds: float
+    kind: Literal["shares", "intersection"] = "shares"
+
+
+class BeginMember(msgspec.Struct, frozen=True, tag=True):
+    """The keys of all members, and the transcript of the run."""
+
+    session_id: str
+    keys: list[bytes]
+    transcript: bytes
+
+
+class AdvanceMember(msgspec.Struct, frozen=True, tag=True):
+    """Take the staged payload as frames, go on, and answer with the frames that follow: no more bytes than
+    ``most``."""
+
+    session_id: str
+    seconds: float
+    most: int
+
+
+class TakeRows(msgspec.Struct, frozen=True, tag=True):
+    """Answer with what a finished member of an intersection keeps: a tensor file of the rows of common ids, as
+    bulk."""
+
+    session_id: str
+
+
+Request: TypeAlias = (
+    Begin
+    | Attach
+    | End
+    | Stage
+    | Piece
+    | Run
+    | KeepPlan
+    | Inspect
+    | Prepare
+    | Read
+    | OpenMember
+    | BeginMember
+    | AdvanceMember
+    | TakeRows
+)
 
 
 # -- replies -----------------------------------------------------------------------------------------------
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Once, to everybody who connects: warm, and locked down by these means; all values may take ``memory``."""
+    """Once, to everybody who connects: warm, and confined by these means; all values may take ``memory``.
+    ``missing``: which means this machine lacks, and why; only for development anything goes on without them."""
 
     protections: list[str]
     memory: int
+    missing: dict[str, str] = {}
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -210,16 +271,24 @@ class Types(msgspec.Struct, frozen=True, tag=True):
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):
     """A tensor file of ``size`` bytes with this BLAKE3 ``digest``: the bulk if it is small, else read it by
-    ``ticket``. ``failure``: that an operand's values made an operation fail: as confidential as they."""
+    ``ticket``. ``failure``: that an operand's values made an operation fail: as confidential as they. ``kind``:
+    of the object that it is, where that is no tensor file."""
 
     size: int
     digest: str
     ticket: int
     failure: str
+    kind: str = ""
 
 
 class Bytes(msgspec.Struct, frozen=True, tag=True):
     """They are the bulk."""
+
+
+class Advanced(msgspec.Struct, frozen=True, tag=True):
+    """The frames are the bulk; ``finished``: the member has nothing more to say."""
+
+    finished: bool
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -246,7 +315,7 @@ class Sessions(msgspec.Struct, frozen=True, tag=True):
     sessions: list[SessionState]
 
 
-Reply: TypeAlias = Ready | Done | Failed | Ran | Types | Prepared | Bytes | Sessions
+Reply: TypeAlias = Ready | Done | Failed | Ran | Types | Prepared | Bytes | Sessions | Advanced
 
 REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)

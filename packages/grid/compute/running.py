@@ -16,11 +16,13 @@ from grid.access.policy import check_operation, current_policy
 from grid.access.sources import sources_of
 from grid.access.viewer import viewer_of
 from grid.compute import protocol as p
-from grid.compute.contents import Content, short_dtype
+from grid.compute.contents import Content
 from grid.compute.session import MAX_FAILURES, ComputeSession
+from grid.concurrency.offload import offload
 from grid.node import Context, Node
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound, TooLarge
+from syft_ext.messages.amplification import lists_in
 from syft_ext.messages.compute import Action, Call, Drop, Load, Put, RanActions, RunActions, RunPlan
 from syft_ext.transport import PayloadReader
 
@@ -28,6 +30,10 @@ __all__ = ["CHUNK", "Runner"]
 
 CHUNK = 64
 """Actions that run between two looks at what is allowed."""
+#: Lists in one batch: six for each of the 65,536 actions that it may hold.
+MAX_LISTS = 400_000
+#: Batches of more bytes are decoded beside the event loop.
+BESIDE = 32 << 10
 _ACTIONS = msgspec.msgpack.Decoder(Annotated[list[Action], msgspec.Meta(max_length=1 << 16)])
 _UNSIZED = 16 << 20
 
@@ -50,7 +56,9 @@ class Runner:
 
     def run(self, ctx: Context, session: ComputeSession, message: RunActions) -> RanActions:
         """Run what has not run yet, in its turn."""
-        actions = _decode(message.actions)
+        actions = (
+            offload(_decode, message.actions) if len(message.actions) > BESIDE else _decode(message.actions)
+        )
         stop = message.first + len(actions)
         with session.turn(message.first):
             rest = actions[session.done - message.first :]
@@ -110,6 +118,7 @@ class Runner:
             touched = self._judge(ctx, session, planned)
         except BaseException:  # nothing of it has run: it may be sent again
             labels.undo(before, (out for each in planned for out in each.outs))
+            session.lineage.forget(out for each in planned for out in each.outs)
             raise
         self._send(session, [_step(each) for each in planned])
         for action in actions:
@@ -132,6 +141,7 @@ class Runner:
             labels.define(outs, 0)
             return _PlannedAction(action, outs, 0, error)
         labels.define(outs, label)
+        session.lineage.note(action, outs)
         return _PlannedAction(action, outs, label)
 
     def _judge(self, ctx: Context, session: ComputeSession, planned: Sequence[_PlannedAction]) -> int:
@@ -203,6 +213,7 @@ class Runner:
             step = p.Refused(list(outs), error.code, error.detail)
         label = 1 << number if number >= 0 else 0
         labels.define(outs, label)
+        session.lineage.note(action, outs)
         self._send(session, [step])
         return label
 
@@ -217,13 +228,13 @@ class Runner:
             digest, kind = row.blob_digest, row.kind
         with Content(self._node.blobs, digest, kind) as content:
             spec = content.find(action.name)
-            size = spec.stop - spec.start
+            size, dtype = spec.stop - spec.start, content.dtype(spec)
             session.channel.stage(session.id, "content", size, content.pieces(spec))
         grants = self._spend(ctx, session, object_id)
         with self._node.db.read() as db:
             roots = sorted(sources_of(db, [object_id])[object_id])
         source = p.Source(object_id, roots)
-        return p.Loaded(action.out, short_dtype(spec), list(spec.shape), number, source, grants)
+        return p.Loaded(action.out, dtype, list(spec.shape), number, source, grants)
 
     def _spend(self, ctx: Context, session: ComputeSession, object_id: str) -> list[str]:
         """Count the use, if the grant is counted; the permission is asked again in the same transaction."""
@@ -246,6 +257,8 @@ class Runner:
 
 
 def _decode(data: bytes) -> list[Action]:
+    if lists_in(data) > MAX_LISTS:
+        raise TooLarge(f"a batch of actions may hold {MAX_LISTS} lists", limit=MAX_LISTS)
     try:
         actions: list[Action] = _ACTIONS.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -24,7 +24,7 @@ from grid.storage.objects.tables import ObjectRow
 from syft_ext.messages import Empty
 from syft_ext.messages import compute as c
 from syft_ext.messages.objects import ObjectView
-from syft_ext.plans.graph.document import MAX_PLAN_BYTES, decode
+from syft_ext.plans.graph.document import MAX_PLAN_BYTES, read_ops
 
 __all__ = ["ComputeService"]
 
@@ -37,9 +37,9 @@ class ComputeService(Service):
     def __init__(self, node: Node, settings: DomainSettings) -> None:
         super().__init__(node)
         self.settings = settings
-        self._sessions = SessionRegistry(node.clock, settings)
+        self._sessions = SessionRegistry(node.clock, settings, node.gate)
         self._runner = Runner(node, seconds=settings.compute_seconds, payload=settings.compute_payload)
-        self._outputs = Outputs(node, quota=settings.compute_quota)
+        self._outputs = Outputs(node)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -97,7 +97,9 @@ class ComputeService(Service):
             row = db.get_one(ObjectRow, message.object_id)
             digest, kind = row.blob_digest, row.kind
         with offload(Content, self.node.blobs, digest, kind) as content:
-            return c.ContentLayout(object_id=message.object_id, kind=kind, tensors=content.tensors())
+            return c.ContentLayout(
+                object_id=message.object_id, kind=kind, tensors=content.tensors(), form=content.form
+            )
 
     # -- values -------------------------------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class ComputeService(Service):
         session = self._sessions.find(message.session_id, ctx.principal.id)
         with session.used():
             data = ctx.body.read_all(min(MAX_PLAN_BYTES, self.settings.compute_payload))
-            names = self._check_plan(bytes(data))
+            names = self._check_plan(data)
             plan_id = blake3(data).hexdigest()
             seconds = self.settings.compute_seconds
             with session.turn(0):
@@ -122,9 +124,9 @@ class ComputeService(Service):
             ctx.note(plan=plan_id)
             return c.PlanKept(plan_id=plan_id)
 
-    def _check_plan(self, data: bytes) -> Sequence[str]:
+    def _check_plan(self, data: bytearray) -> Sequence[str]:
         """The operations of a plan, if the policy allows them; the rest is checked where it will run."""
-        names = decode(data).ops
+        names = offload(read_ops, data)
         with self.node.db.read() as db:
             policy = current_policy(db)
         for name in names:

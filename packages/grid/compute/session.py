@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from grid.compute.host_channel import HostChannel
 from grid.compute.labels import Labels
+from grid.compute.lineage import Lineage
 from grid.compute.protocol import Ran, SessionState
 from syft_ext.errors import Conflict, SessionLost
 from syft_ext.messages.compute import ComputeSessionView, Failure
@@ -42,6 +43,7 @@ class ComputeSession:
         self.created_at, self.used_at, self.limit = created_at, created_at, limit
         self.channel = host_channel
         self.labels = Labels()
+        self.lineage = Lineage()
         self.spent: set[str] = set()
         self.plans: dict[str, frozenset[str]] = {}
         self.failures: list[Failure] = []

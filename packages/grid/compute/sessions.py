@@ -13,7 +13,9 @@ from grid.compute.hosts import ChildHosts, Environments
 from grid.compute.session import ComputeSession
 from grid.config import DomainSettings
 from syft_ext.clock import Clock
-from syft_ext.errors import GridError, NotFound, SessionLost, TooManyRequests
+from syft_ext.confinement.gate import Gate
+from syft_ext.confinement.lockdown import in_words
+from syft_ext.errors import GridError, NotFound, SessionLost, TooManyRequests, Unconfined
 from syft_ext.ids import new_id
 
 __all__ = ["SessionRegistry"]
@@ -26,9 +28,11 @@ class SessionRegistry:
     environments: knows the hosts of compute environments; None where there are none.
     """
 
-    def __init__(self, clock: Clock, settings: DomainSettings) -> None:
-        self._clock, self.settings = clock, settings
-        self._children = ChildHosts(settings.compute_memory, settings.compute_threads)
+    def __init__(self, clock: Clock, settings: DomainSettings, gate: Gate) -> None:
+        self._clock, self.settings, self._gate = clock, settings, gate
+        self._children = ChildHosts(
+            settings.compute_memory, settings.compute_threads, permissive=gate.permissive
+        )
         self.environments: Environments | None = None
         self._lock = threading.Lock()
         self._connecting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -40,7 +44,9 @@ class SessionRegistry:
     # -- opening ------------------------------------------------------------------------------------
 
     def open(self, user_id: str, environment: str) -> ComputeSession:
-        """Raises :class:`TooManyRequests` where there are enough, and what :class:`Environments` raises."""
+        """Raises :class:`TooManyRequests` where there are enough, :class:`Unconfined` where none may be, and what
+        :class:`Environments` raises."""
+        self._gate.check()
         self._reserve(user_id)
         try:
             host_channel = self._environment(environment, user_id) if environment else self._children.take()
@@ -86,6 +92,9 @@ class SessionRegistry:
             if host_channel is not None and not host_channel.over:
                 return host_channel
             host_channel = self.environments.connect(environment, user_id)
+            if host_channel.missing and not self._gate.permissive:  # it was made while less was asked for
+                host_channel.close()
+                raise Unconfined(f"this environment is not confined: {in_words(host_channel.missing)}")
             states = host_channel.call(p.Attach(), p.Sessions).sessions
             with self._lock:
                 self._channels[environment] = host_channel

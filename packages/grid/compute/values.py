@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 
 from syft_ext.errors import TooLarge
+from syft_ext.plans.preconditions.results import TensorType
 
-__all__ = ["OVERHEAD", "Layout", "Poison", "SessionMemory", "Storage", "Value", "blank"]
+__all__ = ["OVERHEAD", "Opaque", "Poison", "SessionMemory", "Storage", "Value"]
 
 #: Counted for each value beside its elements: what Python and torch need to hold it.
 OVERHEAD = 512
-
-Layout: TypeAlias = tuple[torch.dtype, tuple[int, ...], tuple[int, ...]]
-"""dtype, shape and strides: all that the check of an operation knows of an operand."""
 
 
 @dataclass(slots=True)
@@ -38,7 +35,23 @@ class Value:
     """
 
     tensor: torch.Tensor
-    layout: Layout
+    layout: TensorType
+    storage: Storage
+    label: int
+    failure: str = ""
+
+
+@dataclass(slots=True)
+class Opaque:
+    """What is no tensor, and never changed either.
+
+    Attributes:
+        kind: of an object that holds it. shape: of the numbers in it, as far as anybody may know.
+        label, failure: as of a :class:`Value`.
+    """
+
+    kind: str
+    shape: list[int]
     storage: Storage
     label: int
     failure: str = ""
@@ -82,12 +95,3 @@ class SessionMemory:
         """One value less on ``storage``, whose bytes are free with the last one."""
         storage.users -= 1
         self.add(-OVERHEAD - (0 if storage.users else storage.nbytes))
-
-
-def blank(layout: Layout) -> torch.Tensor:
-    """A tensor of this layout, of NaN where there is one, else 0."""
-    dtype, shape, strides = layout
-    room = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    fill = float("nan") if dtype.is_floating_point else 0
-    memory = torch.full((0 if 0 in shape else room,), fill, dtype=dtype)
-    return memory.as_strided(shape, strides)

@@ -53,7 +53,10 @@ class Job:
 
 
 class JobQueue(ABC):
-    """Runs jobs at least once, retries what fails after growing pauses, and keeps what fails too often."""
+    """Runs jobs at least once, retries what fails after growing pauses, and keeps what fails too often.
+
+    What passes (:mod:`grid.concurrency.passing`) is not counted: such a job is tried until it is over.
+    """
 
     @abstractmethod
     def handle(self, name: str, handler: Handler) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from grid.concurrency.executor import SerialExecutor
 from grid.concurrency.jobs import ATTEMPTS, HOPELESS, Handler, Job, JobQueue, pause_after
+from grid.concurrency.passing import is_passing, passing_pause, said_of
 from grid.concurrency.timers import Timers
 from syft_ext.clock import Clock
 from syft_ext.errors import GridError, InvalidConfig, NotFound
@@ -37,6 +38,7 @@ class LocalJob:
     idempotency_key: str
     attempts: int = 0
     error: str = ""
+    waits: int = 0
 
     def view(self) -> Job:
         return Job(self.id, self.name, msgspec.json.decode(self.args), self.key, self.attempts, self.error)
@@ -109,8 +111,10 @@ class LocalJobs(JobQueue):
                 self._forget(job)
 
     def _failed(self, job: LocalJob, error: Exception) -> None:
-        job.error = error.detail if isinstance(error, GridError) else type(error).__name__
-        dead = isinstance(error, HOPELESS) or job.attempts >= ATTEMPTS
+        passes = is_passing(error)
+        job.error = said_of(error) if passes or isinstance(error, GridError) else type(error).__name__
+        dead = not passes and (isinstance(error, HOPELESS) or job.attempts >= ATTEMPTS)
+        job.waits = job.waits + 1 if passes else 0
         logger.error(
             "job %s (%s) failed, attempt %d: it is %s",
             job.name,
@@ -119,6 +123,10 @@ class LocalJobs(JobQueue):
             "given up" if dead else "tried again",
             exc_info=error,
         )
+        if passes:
+            job.attempts -= 1  # it was no fault of the job's
+            self.timers.at(job.id, self._clock.now() + passing_pause(job.waits))
+            return
         if not dead:
             self.timers.at(job.id, self._clock.now() + pause_after(job.attempts))
             return

@@ -3,7 +3,7 @@
 A node runs under gevent's monkey patching; tests, tools and simulations run in plain threads. Code that
 must work in both, and also from a real thread *inside* a patched node, uses these primitives:
 
-- :func:`offload` moves heavy work off the event loop;
+- :func:`offload` moves heavy work off the event loop, :func:`offload_gently` what is heavy on purpose;
 - :class:`Signal` wakes one waiter, from any thread;
 - :class:`Semaphore` and :class:`Lock` are contended by greenlets and real threads alike.
 
@@ -14,18 +14,33 @@ shared by greenlets and hub-pool threads dead-locks the loop.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
+import select
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["Lock", "Semaphore", "Signal", "native_lock", "offload", "patched", "start_thread"]
+__all__ = [
+    "Lock",
+    "Semaphore",
+    "Signal",
+    "hung_up",
+    "native_lock",
+    "offload",
+    "offload_gently",
+    "patched",
+    "readable_now",
+    "start_thread",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _LONG = 3600.0
+#: Niceness of threads that give way.
+GENTLE = 10
 
 
 def patched() -> bool:
@@ -41,6 +56,27 @@ def _native(name: str) -> Any:
     from gevent.monkey import get_original
 
     return get_original("_thread", name)
+
+
+def readable_now(descriptor: int) -> bool:
+    """Whether a file or socket has something to read, or was closed at its other end; waits for nothing."""
+    return _polled(descriptor, select.POLLIN)
+
+
+def hung_up(descriptor: int) -> bool:
+    """Whether the other end of a socket will send nothing more: it closed the connection, or its half of it."""
+    return _polled(descriptor, getattr(select, "POLLRDHUP", select.POLLHUP))
+
+
+def _polled(descriptor: int, events: int) -> bool:
+    poll: Any = select.poll
+    if "gevent.monkey" in sys.modules:
+        from gevent.monkey import get_original
+
+        poll = get_original("select", "poll")  # gevent's own goes round the event loop
+    poller = poll()
+    poller.register(descriptor, events)
+    return bool(poller.poll(0))
 
 
 def _hub() -> Any:
@@ -63,6 +99,33 @@ def offload(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return fn(*args, **kwargs)
     result: T = hub.threadpool.apply(fn, args, kwargs)
     return result
+
+
+def offload_gently(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """As :func:`offload`, in a thread of its own that gives way to everything else on the processors.
+
+    For what takes all the processors it gets, and nobody else should wait for. Threads of ``fn``'s do the same.
+    """
+    if _hub() is None:
+        return fn(*args, **kwargs)
+    done = Signal()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        with contextlib.suppress(OSError):  # not everywhere does a thread have a priority of its own
+            os.setpriority(os.PRIO_PROCESS, _thread.get_native_id(), GENTLE)
+        try:
+            results.append(fn(*args, **kwargs))
+        except BaseException as error:
+            errors.append(error)
+        done.set()
+
+    start_thread(work)
+    done.wait()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def start_thread(fn: Callable[[], None]) -> None:

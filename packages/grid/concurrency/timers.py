@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from grid.concurrency.passing import is_passing, said_of
 from syft_ext.clock import Clock
 
 __all__ = ["Timers"]
@@ -45,8 +46,11 @@ class Timers:
             fired += 1
             try:
                 self._fire(key)
-            except Exception:
-                logger.exception("the timer of %s failed; it is tried again", key)
+            except Exception as error:
+                if is_passing(error):  # for hours, maybe, and nothing of it is the program's fault
+                    logger.warning("the timer of %s is tried again: %s", key, said_of(error))
+                else:
+                    logger.exception("the timer of %s failed; it is tried again", key)
                 self.at(key, self._clock.now() + 1.0)
                 return fired
         return fired

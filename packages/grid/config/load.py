@@ -1,7 +1,11 @@
-"""Where a setting comes from: defaults < TOML file < ``GRID_*`` environment < flags. Unknown keys are refused."""
+"""Where a setting comes from: defaults < flags of earlier starts < TOML file < ``GRID_*`` environment < flags.
+
+Unknown keys are refused.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import tomllib
@@ -12,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from grid.config.settings import Field, NodeSettings, setting_fields
+from grid.config.fields import Field, setting_fields
+from grid.config.settings import NodeSettings
 from syft_ext.errors import InvalidConfig
 
 __all__ = ["FILE_NAME", "Resolved", "environment_name", "resolve"]
@@ -25,18 +30,23 @@ OTHER_VARIABLES = frozenset(
     {"GRID_OWNER_EMAIL", "GRID_OWNER_PASSWORD", "GRID_OWNER_PASSWORD_FILE", "GRID_HOME", "GRID_CONFIG"}
     | {"GRID_URL", "GRID_EMAIL", "GRID_PASSWORD", "GRID_PASSWORD_FILE", "GRID_CREDENTIALS"}
     | {"GRID_TOTP", "GRID_NEW_PASSWORD", "GRID_NEW_PASSWORD_FILE"}
-    | {"GRID_PYTHON", "GRID_VENV", "GRID_USER_HOME"}
+    | {"GRID_PYTHON", "GRID_VENV", "GRID_USER_HOME", "GRID_TORCH", "GRID_TORCH_INDEX"}
 )
 OTHER_PREFIXES = ("GRID_TEST_", "GRID_DEMO_", "GRID_BENCH_")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Settings and where each came from: "default", "file PATH", "env NAME", or "flag --name"."""
+    """Settings and where each came from: "default", "remembered --name", "file PATH", "env NAME", "flag --name".
+
+    Attributes:
+        flags: what was given on the command line, as it acts: what a later start remembers.
+    """
 
     kind: str
     settings: NodeSettings
     origin: dict[str, str]
+    flags: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def shown(self) -> list[dict[str, Any]]:
         """Name, value (secrets masked), origin and description of every setting, for people to read."""
@@ -68,8 +78,9 @@ def resolve(
     file: Path | None = None,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    remembered: Mapping[str, Any] | None = None,
 ) -> Resolved:
-    """Settings of a node from all four places.
+    """Settings of a node from all of these places.
 
     Args:
         kind: which kind of node it is.
@@ -78,6 +89,7 @@ def resolve(
         file: the TOML file; it must exist when given.
         env: the environment; ``NAME_FILE`` gives a secret by the path of a file that holds it.
         flags: the flags that were given on the command line, by setting name.
+        remembered: those of earlier starts; what stands in any other place counts before them.
 
     Raises :class:`InvalidConfig` naming the key and where it stands: unknown, wrongly typed, out of range.
     """
@@ -85,13 +97,14 @@ def resolve(
     values: dict[str, Any] = {}
     origin = dict.fromkeys(fields, "default")
     for source, found in (
+        *_from_flags(fields, remembered or {}, "remembered"),
         *_from_file(fields, file),
         *_from_environment(fields, env or {}, [settings, *others]),
         *_from_flags(fields, flags or {}),
     ):
         name, value = found
         values[name], origin[name] = _convert(settings, name, value, source), source
-    return Resolved(kind, settings(**values), origin)
+    return Resolved(kind, settings(**values), origin, {name: values[name] for name in flags or {}})
 
 
 Found = tuple[str, tuple[str, Any]]
@@ -149,7 +162,7 @@ def _refuse_unknown_variables(env: Mapping[str, str], settings: Iterable[type[No
             raise InvalidConfig(f"environment: unknown variable {variable}{_closest(variable, known)}")
 
 
-def _from_flags(fields: Mapping[str, Field], flags: Mapping[str, Any]) -> list[Found]:
+def _from_flags(fields: Mapping[str, Field], flags: Mapping[str, Any], source: str = "flag") -> list[Found]:
     result: list[Found] = []
     for name, value in flags.items():
         if name not in fields:
@@ -159,7 +172,7 @@ def _from_flags(fields: Mapping[str, Field], flags: Mapping[str, Any]) -> list[F
                 f"{name} is a secret: give it as {environment_name(name)}, {environment_name(name)}_FILE or "
                 "in the settings file, not where every user of this machine can read it"
             )
-        result.append((f"flag --{name.replace('_', '-')}", (name, value)))
+        result.append((f"{source} --{name.replace('_', '-')}", (name, value)))
     return result
 
 

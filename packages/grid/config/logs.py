@@ -8,10 +8,23 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from functools import lru_cache
+from typing import Any
+
+from syft_ext.readable import is_readable, readable
 
 __all__ = ["log_info", "set_up_logging"]
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _encode(entry: dict[str, Any]) -> str:
+    """JSON with letters as they are; what is not seen, or acts, by its escape: the same to whoever decodes it."""
+    text = _to_json(entry)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if is_readable(char) else json.dumps(char)[1:-1] for char in text).replace(
+        "\x7f", "\\u007f"
+    )
 
 
 class _Form(logging.Formatter, ABC):
@@ -28,8 +41,9 @@ class _Form(logging.Formatter, ABC):
 
 class _Pretty(_Form):
     def line(self, created: float, level: str, name: str, message: str, exception: str = "") -> str:
-        text = f"{_clock(int(created))} {level.lower():<7} {name:<28} {_one_line(message)}"
-        return f"{text}\n{exception}" if exception else text
+        # A name that a stranger chose must not look like another log line, nor act on who reads it.
+        text = f"{_clock(int(created))} {level.lower():<7} {name:<28} {readable(message)}"
+        return f"{text}\n{readable(exception, lines=True)}" if exception else text
 
 
 class _JSON(_Form):
@@ -85,11 +99,6 @@ def log_info(logger: logging.Logger, message: str) -> None:
 @lru_cache(maxsize=2)
 def _clock(second: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(second))
-
-
-def _one_line(text: str) -> str:
-    """A name that a stranger chose must not look like another log line."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def set_up_logging(form: str, level: str) -> None:

@@ -1,4 +1,5 @@
-"""The settings of the three apps. Every field is read somewhere; a test walks them to see it.
+"""The settings that every node has, and a Worker's; those of other kinds are in files of theirs. Every field
+is read somewhere; a test walks them to see it.
 
 Sizes are bytes, times are seconds. A field whose ``Meta`` says ``secret`` is taken from the environment or
 from a file, never from the command line, and is masked wherever settings are shown.
@@ -6,29 +7,20 @@ from a file, never from the command line, and is masked wherever settings are sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-__all__ = [
-    "DomainSettings",
-    "Field",
-    "NetworkSettings",
-    "NodeSettings",
-    "WorkerSettings",
-    "setting_fields",
-]
+from grid.config.plans import PLAN, PlanBytes, PlanElements, PlanFlops, PlanOperations, PlanOutputBytes
+from syft_ext.messages.vocabulary import Decimal, Delimiter, Encoding, Thousands
+
+__all__ = ["HubSettings", "NodeSettings", "Port", "Seconds", "WorkerSettings"]
 
 _SECRET = {"secret": True}
+_PATH = {"path": True}
 Port = Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-_INSTANCE_TYPES = (
-    "small threads=1 memory=2147483648 cpu_seconds=14400 seconds=86400",
-    "medium threads=2 memory=8589934592 cpu_seconds=86400 seconds=172800",
-    "large threads=4 memory=17179869184 cpu_seconds=345600 seconds=345600",
-)
 
 
 class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -54,21 +46,145 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             "files inside the home directory when empty."
         ),
     ] = ""
+    quarantine: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=366 * 86_400,
+            description="Seconds that deleted contents wait before they are gone: what is asked for again, or "
+            "what a restored database refers to, comes back meanwhile. 0: none do.",
+        ),
+    ] = 7 * 86_400.0
+    quarantine_size: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Bytes of contents that somebody deleted that wait at most; the oldest of whoever has "
+            "most there go first. What a sweep found waits whatever its size.",
+        ),
+    ] = 10 << 30
+    scrub_interval: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=366 * 86_400,
+            description="Seconds between the beginnings of two readings of all contents, which find what a disk "
+            "has damaged. 0: contents are checked when they are first read only.",
+        ),
+    ] = 7 * 86_400.0
+    scrub_rate: Annotated[
+        int, Meta(ge=1 << 16, description="Bytes a second that such a reading reads at most.")
+    ] = 20 << 20
+    audit_kept: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Latest entries of the audit log that stay in the database, some 1 KB each. Older ones "
+            "go into archives among the contents, 10,000 at a time; none is ever deleted. 0: no bound.",
+        ),
+    ] = 1_000_000
+    audit_age: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds that entries of the audit log stay in the database before they go into an "
+            "archive. 0: no bound.",
+        ),
+    ] = 2 * 366 * 86_400.0
     log_format: Annotated[
         Literal["pretty", "json"], Meta(description="How log lines look on standard error.")
     ] = "pretty"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe line that is logged.")
     ] = "info"
-    tls_cert: Annotated[str, Meta(description="PEM file with the certificate chain; HTTPS with tls_key.")] = (
+    tls_cert: Annotated[
+        str, Meta(description="PEM file with the certificate chain; HTTPS with tls_key.", extra=_PATH)
+    ] = ""
+    tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key.", extra=_PATH)] = (
         ""
     )
-    tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key.")] = ""
     ca_file: Annotated[
         str,
-        Meta(description="PEM file with a private certificate authority that other nodes' addresses use."),
+        Meta(
+            description="PEM file with a private certificate authority that other nodes' addresses use.",
+            extra=_PATH,
+        ),
     ] = ""
+    outgoing: Annotated[
+        Literal["public", "listed"],
+        Meta(
+            description="Which addresses that others name are called without standing in allow_addresses: those "
+            "that are reached from everywhere, or none. Loopback counts as listed for a node that is only there."
+        ),
+    ] = "public"
+    allow_addresses: Annotated[
+        list[str],
+        Meta(
+            description="Addresses, CIDR blocks or host names (*.domain for all below it), each with :port if it "
+            "counts, that are called although they are private, or not reached from everywhere."
+        ),
+    ] = []
+    proxy: Annotated[
+        Literal["none", "environment"],
+        Meta(
+            description="Whether other nodes are called through the proxy that HTTP_PROXY, HTTPS_PROXY or "
+            "ALL_PROXY names, but for those in NO_PROXY and loopback. It resolves names in allow_addresses."
+        ),
+    ] = "none"
     connections: Annotated[int, Meta(ge=1, description="Clients that may be connected at once.")] = 8192
+    connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Clients that may be connected at once from one address (IPv6: one /64), unless it is a "
+            "trusted proxy's.",
+        ),
+    ] = 512
+    websockets_per_address: Annotated[
+        int, Meta(ge=1, description="WebSockets that strangers at one address may have open at once.")
+    ] = 256
+    stranger_rate: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Requests a second from strangers at one address; what comes faster waits, or is refused. "
+            "This machine's own are not counted.",
+        ),
+    ] = 50.0
+    account_rate: Annotated[
+        float,
+        Meta(gt=0, description="Requests a second of one user, worker or node; what comes faster waits."),
+    ] = 500.0
+    memory: Annotated[
+        int,
+        Meta(
+            ge=16 << 20,
+            description="Bytes that what clients send may take together, before it is handled and while it is.",
+        ),
+    ] = 1 << 30
+    hosts: Annotated[
+        list[str],
+        Meta(
+            description="Names that this node answers to, beside that in its address, this machine's own and "
+            "addresses of the network; requests for others are refused (421)."
+        ),
+    ] = []
+    metrics: Annotated[
+        Literal["loopback", "token", "open"],
+        Meta(
+            description="Who may read /metrics: this machine only; who has metrics_token or is a user who "
+            "sees the dashboard; everybody."
+        ),
+    ] = "loopback"
+    metrics_token: Annotated[
+        str, Meta(description='Bearer token that reads /metrics with metrics = "token".', extra=_SECRET)
+    ] = ""
+    plain_http: Annotated[
+        Literal["warn", "accept"],
+        Meta(
+            description="Say so when another machine is called over plain http, or accept it without a word."
+        ),
+    ] = "warn"
     grace: Annotated[
         Seconds, Meta(description="Seconds that running requests are given when the node stops.")
     ] = 10.0
@@ -100,8 +216,12 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         Seconds, Meta(description="Seconds after which an HTTP connection on which nothing moves is closed.")
     ] = 75.0
     head_timeout: Annotated[
-        Seconds, Meta(description="Seconds in which the head of an HTTP request must have come.")
-    ] = 30.0
+        Seconds,
+        Meta(
+            description="Seconds in which the head of an HTTP request must have come; of the first one, from "
+            "when it was taken."
+        ),
+    ] = 15.0
     slowest_body: Annotated[
         int,
         Meta(
@@ -110,6 +230,13 @@ class NodeSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             "timeout.",
         ),
     ] = 500
+    sandbox: Annotated[
+        Literal["required", "permissive"],
+        Meta(
+            description="What becomes of plans, sessions, environments and conversions where this machine lacks a "
+            "protection against them: refused (required), or run without it (permissive: for development only)."
+        ),
+    ] = "required"
     heartbeat_interval: Annotated[
         Seconds, Meta(description="Seconds between two heartbeats to the nodes this one is associated with.")
     ] = 5.0
@@ -132,92 +259,6 @@ class HubSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fields
     ] = 200
 
 
-class NetworkSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A Network: knows Domains, searches them, carries messages to them."""
-
-    port: Port = 5000
-    search_deadline: Annotated[
-        float, Meta(gt=0, le=60, description="Seconds after which a search answers with what has come in.")
-    ] = 2.0
-    forward_limit: Annotated[
-        int, Meta(ge=0, description="Largest payload in bytes that is carried to or from a Domain.")
-    ] = 4 << 30
-    forward_timeout: Annotated[
-        Seconds, Meta(description="Seconds that a Domain may take to begin its answer to a carried message.")
-    ] = 120.0
-
-
-class DomainSettings(HubSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A Domain: governs data and models, runs trainings, provisions Workers."""
-
-    port: Port = 5001
-    compute_sessions: Annotated[
-        int, Meta(ge=0, le=10_000, description="Sessions of remote computation that may be open at once.")
-    ] = 16
-    compute_sessions_per_user: Annotated[
-        int, Meta(ge=1, le=10_000, description="Sessions of remote computation that one user may have.")
-    ] = 4
-    compute_memory: Annotated[
-        int, Meta(ge=1 << 20, description="Bytes that the values of one session may take.")
-    ] = 2 << 30
-    compute_threads: Annotated[
-        int, Meta(ge=1, le=1024, description="Threads that the operations of one session may use.")
-    ] = 1
-    compute_seconds: Annotated[
-        Seconds,
-        Meta(
-            description="Seconds that a few (64) operations or one plan may take before the session is ended."
-        ),
-    ] = 60.0
-    compute_idle: Annotated[
-        Seconds, Meta(description="Seconds without a call after which a session is closed.")
-    ] = 1800.0
-    compute_payload: Annotated[
-        int, Meta(ge=0, description="Largest payload in bytes of one batch of operations or plan.")
-    ] = 1 << 30
-    compute_quota: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="Bytes of kept results that a user who may not upload data may have.",
-        ),
-    ] = 1 << 30
-    job_queue: Annotated[
-        str,
-        Meta(
-            description='URL of the queue of background work: "local:", this process, or what an installed '
-            "package brings (entry point group grid.job_queues)."
-        ),
-    ] = "local:"
-    environment_provider: Annotated[
-        str,
-        Meta(
-            description='What makes compute environments: "local" processes, or what an installed package '
-            'brings (entry point group grid.environment_providers); "" for none.'
-        ),
-    ] = "local"
-    environment_types: Annotated[
-        list[str],
-        Meta(
-            description="What environments may be made of, each as: NAME threads=N memory=BYTES cpu_seconds=N "
-            "seconds=N. CPU time is that of the whole life, seconds how long it may last."
-        ),
-    ] = msgspec.field(default_factory=lambda: list(_INSTANCE_TYPES))
-    max_environments: Annotated[
-        int, Meta(ge=0, le=10_000, description="Compute environments that may be there at once.")
-    ] = 8
-    environment_idle: Annotated[
-        Seconds, Meta(description="Seconds after which an environment in which nothing ran is destroyed.")
-    ] = 7200.0
-    environment_lease: Annotated[
-        Seconds,
-        Meta(description="Seconds that an environment outlives a Domain which does not come back."),
-    ] = 900.0
-    environment_interval: Annotated[
-        Seconds, Meta(description="Seconds between two looks at how the environments are.")
-    ] = 5.0
-
-
 class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A Worker: takes part in a Domain's trainings on its owner's data, and runs plans it is handed."""
 
@@ -225,29 +266,88 @@ class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fie
     domain: Annotated[str, Meta(description="URL of the Domain to join.")] = ""
     data: Annotated[
         str,
-        Meta(description="The owner's data: CSV, .npz, .safetensors, or a folder with one folder per class."),
+        Meta(
+            description="The owner's data: CSV, Parquet, .npz, .safetensors, or a folder with one for each class.",
+            extra=_PATH,
+        ),
     ] = ""
+    schema: Annotated[
+        str,
+        Meta(
+            description="JSON file with what the columns are: name to unit and categories, as of datasets.",
+            extra=_PATH,
+        ),
+    ] = ""
+    encoding: Encoding = "utf-8"
+    delimiter: Delimiter = ""
+    decimal: Decimal = "."
+    thousands: Thousands = ""
+    missing: Annotated[
+        list[str], Meta(description="Further text that stands for a missing value in a CSV.")
+    ] = []
+    columns: Annotated[
+        list[str],
+        Meta(description="Columns that trainings take which declare none, in the order of their model."),
+    ] = []
     target: Annotated[
-        str, Meta(description="Column of a CSV (array of an .npz or .safetensors) that holds the labels.")
+        str, Meta(description="Column (or array) of the labels, for trainings that declare none.")
     ] = ""
     classes: Annotated[
-        list[str], Meta(description="Labels that are words, in the order that the model numbers them.")
+        list[str],
+        Meta(description="Words of labels in the order of the model, for trainings that declare none."),
     ] = []
     standardise: Annotated[
         Literal["none", "local", "file"],
-        Meta(description="Scale features to mean 0, variance 1: by local statistics, or by those in a file."),
+        Meta(
+            description="Scale features to mean 0, variance 1 for trainings that declare no inputs: by local"
+            " statistics, or by those in a file."
+        ),
     ] = "none"
     statistics: Annotated[
-        str, Meta(description="JSON file with the lists mean and std, for standardise = file.")
+        str, Meta(description="JSON file with the lists mean and std, for standardise = file.", extra=_PATH)
     ] = ""
     trainings: Annotated[
         list[str],
-        Meta(description="Patterns NAME/VERSION of the trainings that the owner allows (* matches)."),
+        Meta(description="Look only at trainings that match NAME/VERSION (* matches); it approves none."),
     ] = []
-    approve: Annotated[
-        Literal["ask", "listed", "all"],
-        Meta(description="Take part in: what the owner approves one by one, what is listed, or everything."),
-    ] = "listed"
+    trust: Annotated[
+        Literal["nobody", "domain", "owner"],
+        Meta(
+            description="Whose approval lets a training run, beside `grid worker review`: nobody's, "
+            "the Domain's named reviewers', or also the Domain owner's own."
+        ),
+    ] = "nobody"
+    pins: Annotated[
+        str,
+        Meta(
+            description="File of pins for confidential trainings (see `grid worker trust`); with pins, nothing is"
+            ' sent in the clear. "": pins.json in the home, where there is one; else no confidential training.',
+            extra=_PATH,
+        ),
+    ] = ""
+    clip_norm: Annotated[
+        float,
+        Meta(ge=0, description="Clip what leaves, as a difference to the model, to this L2 norm; 0: no."),
+    ] = 0.0
+    noise_multiplier: Annotated[
+        float,
+        Meta(ge=0, description="Add exact Gaussian noise of this times clip_norm to what leaves; 0: no."),
+    ] = 0.0
+    privacy_budget: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Run no step of private training (DP-SGD) that would tell more than this epsilon, at delta"
+            " 1e-6, of a row of the data, over all trainings and restarts; 0: counted, not limited.",
+        ),
+    ] = 0.0
+    min_rows: Annotated[int, Meta(ge=1, description="Report nothing that fewer rows are behind.")] = 1
+    max_samples: Annotated[
+        int, Meta(ge=0, description="Claim at most so many samples as a report's weight; 0: as many as used.")
+    ] = 0
+    max_reports: Annotated[
+        int, Meta(ge=0, description="Report to a training at most so often, over all restarts; 0: no limit.")
+    ] = 0
     training_token: Annotated[
         str, Meta(description="Token shown to trainings that ask workers to authenticate.", extra=_SECRET)
     ] = ""
@@ -262,52 +362,18 @@ class WorkerSettings(NodeSettings, kw_only=True, frozen=True, forbid_unknown_fie
         Meta(ge=-1, description="Orders the data the same way whenever a training is repeated; -1: never."),
     ] = -1
     plan_seconds: Annotated[Seconds, Meta(description="CPU seconds that one run of a plan may take.")] = 600.0
+    plan_executor: Annotated[
+        Literal["torch", "onnx"],
+        Meta(
+            description="What runs plans: torch, or onnxruntime (extra onnx); plans that ONNX cannot say exactly"
+            " are refused then."
+        ),
+    ] = "torch"
     plan_memory: Annotated[
         int, Meta(ge=256 << 20, description="Bytes of memory that the process which runs plans may use.")
     ] = 8 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One setting, as the loader and the command line see it. ``env`` is its second name, if it has one."""
-
-    name: str
-    type: Any
-    default: Any
-    description: str
-    secret: bool
-    env: str
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The values that are allowed; empty where any of the type is."""
-        return get_args(self.type) if get_origin(self.type) is Literal else ()
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it takes several values."""
-        return get_origin(self.type) is list
-
-
-def setting_fields(settings: type[NodeSettings]) -> dict[str, Field]:
-    """The single settings by name, in the order of their declaration."""
-    hints = get_type_hints(settings, include_extras=True)
-    return {info.name: _field(info, hints[info.name]) for info in msgspec.structs.fields(settings)}
-
-
-def _field(info: msgspec.structs.FieldInfo, hint: Any) -> Field:
-    plain, metas = _unwrap(hint)
-    extra = next((meta.extra for meta in metas if meta.extra), {})
-    description = next((meta.description for meta in metas if meta.description), "")
-    default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
-    return Field(info.name, plain, default, description, bool(extra.get("secret")), str(extra.get("env", "")))
-
-
-def _unwrap(hint: Any) -> tuple[Any, list[Meta]]:
-    """The bare type of a hint, and its annotations, outermost first."""
-    metas: list[Meta] = []
-    while get_origin(hint) is Annotated:
-        hint, *found = get_args(hint)
-        # Nested annotations were flattened by typing, innermost first.
-        metas += reversed([meta for meta in found if isinstance(meta, Meta)])
-    return hint, metas
+    plan_operations: PlanOperations = PLAN.max_ops
+    plan_bytes: PlanBytes = PLAN.max_bytes
+    plan_elements: PlanElements = PLAN.max_numel
+    plan_flops: PlanFlops = PLAN.max_flops
+    plan_output_bytes: PlanOutputBytes = PLAN.max_output_bytes

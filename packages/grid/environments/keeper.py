@@ -3,7 +3,7 @@
 - What runs is adopted: a restarted node goes on with it. What does not run any more is lost, with the reason.
 - What was half made or half destroyed when the node died is ended.
 - What is abandoned is destroyed: nothing ran in it for a while, its time is up, its user is gone or disabled.
-- What runs and no row tells of is ended.
+- What runs and no row tells of is ended, after a grace.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def why_it_ended(cpu_seconds: int, status: EnvironmentHealth, seen: EnvironmentH
 class Keeper:
     """Args:
     idle: seconds without an operation after which an environment is destroyed.
+    grace: seconds for which what no row tells of is left alone.
     ended: told of each environment that the node ended or found ended: id, what happened, reason.
     """
 
@@ -54,7 +55,10 @@ class Keeper:
         *,
         idle: float,
         ended: Callable[[str, str, str], None],
+        grace: float,
     ) -> None:
+        self._grace = grace
+        self._unknown: dict[str, float] = {}  # when what no row tells of was first seen
         self._db, self._clock, self._manager = db, clock, manager
         self._idle, self._ended = idle, ended
         self._next_strays = 0.0
@@ -133,5 +137,13 @@ class Keeper:
             return
         with self._db.read() as session:
             row = session.get(EnvironmentRow, environment_id)
-        if row is None or row.state in ENDED:
+        if row is not None and row.state not in ENDED:
+            self._unknown.pop(environment_id, None)
+        elif row is not None or self._has_waited(environment_id):
             self._manager.providers[provider].destroy(environment_id, row.handle if row else None)
+
+    def _has_waited(self, environment_id: str) -> bool:
+        """Whether what no row tells of was left alone for a grace: the database may be the wrong or an older one,
+        and what runs ends by its lease."""
+        now = time.monotonic()
+        return now - self._unknown.setdefault(environment_id, now) >= self._grace

@@ -1,6 +1,6 @@
 """The local provider: each environment is a compute host in a process of its own on the Domain's machine.
 
-The host confines itself before it runs anything (:mod:`syft_ext.plans.sandbox.lockdown`: no network, no files,
+The host confines itself before it runs anything, or ends (:mod:`syft_ext.confinement`: no network, no files,
 bounded memory and CPU time). It is started detached, so that it outlives the node, with an empty environment
 and no open file of ours; it ends by itself when no node was connected to it for the *lease*. Everything that
 belongs to an environment is in ``HOME/environments/ID`` (0700): its socket and its log. The process is found by
@@ -18,20 +18,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from grid.compute.protocol import REPLIES, Ready, exactly, read_header
+from grid.compute.protocol import REPLIES, Failed, Ready, exactly, read_header
 from grid.environments.processes import ProcessExit, ProcessHandle, command_of, ended_as, processes, spawn
 from grid.environments.provider import EnvironmentHealth, Handle
-from syft_ext.errors import Unavailable
+from syft_ext.errors import Problem, Unavailable, from_problem
 from syft_ext.ids import check_id, is_id
 from syft_ext.messages.environments import InstanceType
 from syft_ext.source_roots import SOURCE_ROOT
 
-__all__ = ["LocalProvider", "confined"]
+__all__ = ["LocalProvider"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +56,14 @@ import_module("grid.compute.host").main(sys.argv[4:])
 
 
 class LocalProvider:
-    """Makes environments in ``folder``; ``lease`` is how long one outlives the node, in seconds."""
+    """Makes environments in ``folder``; ``lease`` is how long one outlives the node, in seconds.
+
+    Attributes:
+        permissive: environments go on without protections that this machine lacks: for development only.
+    """
 
     name = "local"
+    permissive = False
 
     def __init__(self, folder: Path, lease: float) -> None:
         self._folder, self._lease = folder.resolve(), lease
@@ -75,7 +80,7 @@ class LocalProvider:
         folder.mkdir(mode=0o700)
         process = spawn(
             self._command(folder, instance),
-            {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": str(instance.threads)},
+            {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"},  # one thread until it is confined
             folder / LOG,
         )
         self._wait_until_it_is_ready(environment_id, process)
@@ -139,6 +144,7 @@ class LocalProvider:
             *("--listen", SOCKET, "--directory", ".", "--lease", f"{self._lease:g}"),
             *("--memory", str(instance.memory), "--cpu-seconds", str(instance.cpu_seconds)),
             *("--threads", str(instance.threads)),
+            *(["--permissive"] if self.permissive else []),
         ]
 
     def _wait_until_it_is_ready(self, environment_id: str, process: ProcessHandle) -> None:
@@ -153,8 +159,8 @@ class LocalProvider:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the environment did not start within {START_SECONDS:g} s")
             time.sleep(0.05)
-        if not confined(said):
-            raise Unavailable("this machine's kernel cannot keep an environment from its network and files")
+        if isinstance(said, Failed):
+            raise from_problem(Problem(code=said.code, detail=said.detail, status=503))
 
     def _found(self, environment_id: str) -> list[ProcessHandle]:
         """What runs in the environment's folder, whatever was written down: a node can die before it is."""
@@ -191,17 +197,18 @@ class LocalProvider:
             channel.close()  # another thread was faster
         return True
 
-    def _greeting(self, environment_id: str) -> list[str]:
-        """By what it is locked down, once it is warm; it says so before anything else. Empty until then."""
+    def _greeting(self, environment_id: str) -> Ready | Failed | None:
+        """That it is warm and confined, or why it is not; it says so before anything else. None until then."""
         channel = self._held.get(environment_id)
         if channel is None:  # it is being destroyed
-            return []
+            return None
         with contextlib.suppress(OSError):
             if channel.recv(1, socket.MSG_PEEK) and (header := read_header(channel)) is not None:
                 body = bytearray(header.body)
-                if exactly(channel, memoryview(body)) and isinstance(ready := REPLIES.decode(body), Ready):
-                    return ready.protections
-        return []
+                if exactly(channel, memoryview(body)):
+                    said = REPLIES.decode(body)
+                    return said if isinstance(said, Ready | Failed) else None
+        return None
 
     def _release(self, environment_id: str) -> None:
         channel = self._held.pop(environment_id, None)
@@ -210,12 +217,6 @@ class LocalProvider:
         folder = self._opened.pop(environment_id, None)
         if folder is not None:
             os.close(folder)
-
-
-def confined(protections: Collection[str]) -> bool:
-    """Whether these are enough: bounded memory and time, no network, no files; seccomp alone refuses both."""
-    means = set(protections)
-    return "rlimits" in means and ("seccomp" in means or {"network", "landlock"} <= means)
 
 
 def _open(folder: Path) -> int:

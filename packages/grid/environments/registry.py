@@ -56,9 +56,17 @@ def provider_named(name: str, home: Path, lease: float) -> Provider:
     return provider
 
 
-def make_providers(chosen: str, used: Iterable[str], home: Path, lease: float) -> dict[str, Provider]:
+def make_providers(
+    chosen: str, used: Iterable[str], home: Path, lease: float, *, permissive: bool = False
+) -> dict[str, Provider]:
     """The providers of a Domain, by name: those of Grid, the ``chosen`` one ("" for none), and of those that
     are ``used`` by environments that run the ones that are still installed: somebody must look after these.
+
+    ``permissive`` is for those that make processes on this machine.
     """
     names = {*PROVIDERS, chosen, *set(used).intersection(provider_names())} - {""}
-    return {name: provider_named(name, home, lease) for name in sorted(names)}
+    made = {name: provider_named(name, home, lease) for name in sorted(names)}
+    for provider in made.values():
+        if isinstance(provider, LocalProvider):
+            provider.permissive = permissive
+    return made

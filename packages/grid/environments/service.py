@@ -11,6 +11,7 @@ from grid.compute.service import ComputeService
 from grid.config import DomainSettings
 from grid.environments import records
 from grid.environments.keeper import Keeper
+from grid.environments.local import LocalProvider
 from grid.environments.manager import EnvironmentManager
 from grid.environments.provider import parse_types
 from grid.environments.registry import make_providers
@@ -30,11 +31,20 @@ class EnvironmentService(Service):
         chosen = settings.environment_provider
         with node.db.read() as session:
             used = {row.provider for row in records.live(session)}
-        providers = make_providers(chosen, used, node.home, settings.environment_lease)
+        self._gate = node.gate
+        providers = make_providers(
+            chosen, used, node.home, settings.environment_lease, permissive=self._gate.permissive
+        )
+        self._on_this_machine = isinstance(providers.get(chosen), LocalProvider)
         types = parse_types(settings.environment_types, chosen) if chosen else {}
         self.manager = EnvironmentManager(node.db, node.clock, providers, types, settings.max_environments)
         self._keeper = Keeper(
-            node.db, node.clock, self.manager, idle=settings.environment_idle, ended=self._ended
+            node.db,
+            node.clock,
+            self.manager,
+            idle=settings.environment_idle,
+            ended=self._ended,
+            grace=min(settings.quarantine, settings.environment_lease),
         )
         self._interval = settings.environment_interval
         self._stopping = threading.Event()
@@ -48,6 +58,8 @@ class EnvironmentService(Service):
 
     @handles(m.CreateEnvironment)
     def create(self, ctx: Context, message: m.CreateEnvironment) -> m.EnvironmentView:
+        if self._on_this_machine:
+            self._gate.check()
         view = self.manager.create(ctx.principal, message)
         ctx.note(user=view.user_id, instance_type=view.instance_type, provider=view.provider)
         return view

@@ -9,13 +9,16 @@ import blake3
 import msgspec
 from sqlalchemy import select
 
+from grid.federated.consent.reviews import REVIEW, review_of
+from grid.federated.service import OPEN, FederatedService
+from grid.federated.state.consent_tables import TrainingReviewRow
 from grid.federated.state.tables import TrainingProcess
 from grid.node import Context, Node, Service, handles
+from syft_ext.messages.training_reviews import without_names
 from syft_ext.messages.worker import ListOpenTrainings, OpenTraining, OpenTrainings
 
 __all__ = ["OpenTrainingsService"]
 
-OPEN = ("running", "paused")
 #: All who wait share one look at the database in so many seconds: replicas of a Domain share nothing else.
 LOOK = 0.25
 
@@ -25,18 +28,21 @@ class OpenTrainingsService(Service):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
+        self._federated = node.service(FederatedService)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._latest: tuple[float, OpenTrainings] | None = None
+        self._unnamed: tuple[str, OpenTrainings] | None = None
 
     def stop(self) -> None:
         self._stopping.set()
 
     @handles(ListOpenTrainings)
     def list(self, ctx: Context, message: ListOpenTrainings) -> OpenTrainings:
+        known = bool(self._federated.participants.admit(ctx.principal))
         deadline = time.monotonic() + message.wait
         while True:
-            reply = self._revised()
+            reply = self._revised() if known else self._without_names()
             left = deadline - time.monotonic()
             if reply.revision != message.revision or left <= 0:
                 return reply
@@ -50,8 +56,20 @@ class OpenTrainingsService(Service):
                 self._latest = (now, self._read())
             return self._latest[1]
 
+    def _without_names(self) -> OpenTrainings:
+        """As anybody sees it whom this Domain does not know."""
+        full = self._revised()
+        kept = self._unnamed
+        if kept is None or kept[0] != full.revision:
+            shown = [
+                msgspec.structs.replace(each, review=without_names(each.review)) for each in full.trainings
+            ]
+            kept = self._unnamed = (full.revision, OpenTrainings(trainings=shown, revision=full.revision))
+        return kept[1]
+
     def _read(self) -> OpenTrainings:
         columns = (
+            TrainingProcess.id,
             TrainingProcess.name,
             TrainingProcess.version,
             TrainingProcess.status,
@@ -59,7 +77,8 @@ class OpenTrainingsService(Service):
             TrainingProcess.created_at,
         )
         query = (
-            select(*columns)
+            select(*columns, *REVIEW)
+            .outerjoin(TrainingReviewRow, TrainingReviewRow.process_id == TrainingProcess.id)
             .where(TrainingProcess.status.in_(OPEN))
             .order_by(TrainingProcess.created_at, TrainingProcess.id)
         )
@@ -72,8 +91,16 @@ class OpenTrainingsService(Service):
                 status=row.status,
                 authentication=row.server_config.get("authentication") is not None,
                 created_at=row.created_at,
+                process_id=row.id,
+                plans=self._digests(row.id, "plan"),
+                protocols=self._digests(row.id, "protocol"),
+                review=review_of(row),
             )
             for row in rows
         ]
         digest = blake3.blake3(msgspec.msgpack.encode(trainings)).hexdigest(length=8)
         return OpenTrainings(trainings=trainings, revision=digest)
+
+    def _digests(self, process_id: str, kind: str) -> dict[str, str]:
+        files = self._federated.pipeline.definitions.get(process_id).files
+        return {file.name: file.digest for file in files if file.kind == kind}

@@ -1,18 +1,19 @@
 """Models hosted for federated training, as search finds them.
 
-Whoever hosts a training wants workers to come, and every user may list them: they are public. ``description``
-and ``tags`` are those of the training's ``client_config``, if its host gave any.
+Found by whoever may read them (:mod:`grid.federated.consent.reading`). ``description`` and ``tags`` are those of
+the training's ``client_config``, if its host gave any.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from grid.access.viewer import Viewer
 from grid.catalogue.search import Query
-from grid.federated.state.tables import TrainingProcess
+from grid.federated.consent.reading import readable_by
+from grid.federated.state.tables import Checkpoint, TrainingProcess
 from grid.storage.sql.cache import CommitScopedCache
 from grid.storage.sql.database import Database
 from grid.storage.sql.prepared import PreparedStatement
@@ -49,13 +50,22 @@ class ModelSearch:
                 TrainingProcess.client_config,
                 TrainingProcess.created_at,
             )
-            .where(TrainingProcess.latest_checkpoint > 0)
+            .where(
+                TrainingProcess.latest_checkpoint > 0,
+                exists().where(
+                    Checkpoint.process_id == TrainingProcess.id,
+                    Checkpoint.number == TrainingProcess.latest_checkpoint,
+                ),
+            )
             .order_by(TrainingProcess.created_at.desc(), TrainingProcess.id)
         )
         if query.name:
             statement = statement.where(TrainingProcess.name == query.name)
         found: list[SearchEntry] = []
         with self._db.read() as session:
+            readable = readable_by(session, viewer)
+            if readable is not None:
+                statement = statement.where(TrainingProcess.id.in_(readable))
             for row in session.execute(statement.execution_options(yield_per=_PAGE)):
                 entry = _entry(row)
                 if query.matches(entry, row.version) and query.fits(row.model_size, None):

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 
+from grid.federated.averaging.aggregator import AGGREGATE
+from grid.federated.consent.reviews import REVIEW, review_of
 from grid.federated.cycles.policy import policy_of
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.state import tables as t
+from grid.federated.state.consent_tables import TrainingReviewRow
+from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import training as trainings
 from grid.federated.state.policy_tables import CyclePolicyRow
 from grid.federated.state.store import TrainingStore
 from syft_ext.errors import NotFound
 from syft_ext.messages.federated import CheckpointView, CycleMetrics, Event, EventsReply, ProcessView
+from syft_ext.messages.policy import CyclePolicy
 
 __all__ = ["Views"]
 
 MAX_EVENTS = 5000
+_ENDED = "ended"
+_OUTCOMES = frozenset(
+    {
+        assignments.AssignmentStatus.REJECTED,
+        assignments.AssignmentStatus.FAILED_BY_WORKER,
+        assignments.AssignmentStatus.TIMED_OUT,
+        assignments.AssignmentStatus.LATE,
+    }
+)
+"""What an assignment comes to by what a plan did with somebody's data, perhaps: no noise covers that."""
 
 _PROCESSES = (
     select(
@@ -33,12 +50,21 @@ _PROCESSES = (
         t.Cycle.admitted,
         t.Cycle.reported,
         CyclePolicyRow.document.label("policy"),
+        t.OutboxMessage.error.label("waits_for"),
+        *REVIEW,
     )
     .select_from(t.TrainingProcess)
     .outerjoin(
         t.Cycle, (t.Cycle.process_id == t.TrainingProcess.id) & (t.Cycle.sequence == t.TrainingProcess.cycle)
     )
     .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Cycle.id)
+    .outerjoin(
+        t.OutboxMessage,
+        (t.OutboxMessage.topic == AGGREGATE)
+        & (t.OutboxMessage.key == t.Cycle.id)
+        & (t.OutboxMessage.status == "pending"),
+    )
+    .outerjoin(TrainingReviewRow, TrainingReviewRow.process_id == t.TrainingProcess.id)
 )
 _ONE = _PROCESSES.where(t.TrainingProcess.id == bindparam("process_id"))
 _CYCLES = (
@@ -58,6 +84,26 @@ _EVENTS = (
     .order_by(t.History.seq)
     .limit(bindparam("count"))
 )
+_RECENT = 500
+"""Rows at the end of a history that are looked at for what goes wrong now."""
+_FAILED = (assignments.AssignmentStatus.FAILED_BY_WORKER, assignments.AssignmentStatus.REJECTED)
+_FAILURES = (
+    select(t.History.detail, t.Assignment.worker_id)
+    .join(t.Assignment, t.Assignment.id == t.History.entity_id)
+    .where(
+        t.History.process_id == bindparam("process_id"),
+        t.History.seq > bindparam("after"),
+        t.History.cycle == bindparam("cycle"),
+        t.History.entity == "assignment",
+        t.History.after.in_([str(status) for status in _FAILED]),
+    )
+    .order_by(t.History.seq)
+)
+_POLICIES = (
+    select(t.Cycle.sequence, CyclePolicyRow.document.label("policy"))
+    .join(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Cycle.id)
+    .where(t.Cycle.process_id == bindparam("process_id"))
+)
 _CHECKPOINT = (
     select(*t.Checkpoint.__table__.c, CyclePolicyRow.document.label("policy"))
     .outerjoin(CyclePolicyRow, CyclePolicyRow.cycle_id == t.Checkpoint.cycle_id)
@@ -68,8 +114,11 @@ _CHECKPOINT = (
 class Views:
     """Reads trainings, cycles and history. Whether the caller may see them was asked before."""
 
-    def __init__(self, store: TrainingStore, definitions: TrainingDefinitions) -> None:
-        self._store, self._definitions = store, definitions
+    def __init__(
+        self, store: TrainingStore, definitions: TrainingDefinitions, waiting: Mapping[str, str]
+    ) -> None:
+        """``waiting``: by training, the passing fault that this process has met and could not note."""
+        self._store, self._definitions, self._waiting = store, definitions, waiting
 
     def process(self, process_id: str) -> ProcessView:
         """Raises :class:`NotFound`."""
@@ -78,18 +127,23 @@ class Views:
             raise NotFound("there is no such training")
         return self._view(rows[0])
 
-    def processes(self, name: str = "", version: str = "") -> list[ProcessView]:
-        """All trainings, newest first; ``name`` and ``version`` narrow it down where they are given."""
+    def processes(
+        self, name: str = "", version: str = "", readable: Select[str] | None = None
+    ) -> list[ProcessView]:
+        """All trainings, newest first; ``name`` and ``version`` narrow it down where they are given, and so does
+        ``readable``: the ids of those that may be among them."""
         query: Any = _PROCESSES.order_by(t.TrainingProcess.created_at.desc(), t.TrainingProcess.id)
         if name:
             query = query.where(t.TrainingProcess.name == name)
         if version:
             query = query.where(t.TrainingProcess.version == version)
+        if readable is not None:
+            query = query.where(t.TrainingProcess.id.in_(readable))
         return [self._view(row) for row in self._store.read(query)]
 
     def _view(self, row: Any) -> ProcessView:
         definition = self._definitions.get(row.id)
-        strategy = definition.server.strategy
+        strategy, policy = definition.server.strategy, policy_of(row.policy)
         return ProcessView(
             process_id=row.id,
             name=definition.name,
@@ -109,11 +163,35 @@ class Views:
             protocols=definition.names("protocol"),
             client_config=dict(definition.client_config),
             report_format=definition.server.report_format,
-            reason=row.reason,
+            reason=row.reason or self._trouble(row, policy),
             aggregator=strategy.name if definition.averaging_plan is None else "averaging_plan",
             aggregator_parameters=strategy.parameters,
-            policy=policy_of(row.policy),
+            policy=policy,
+            review=review_of(row),
+            min_workers=definition.server.min_workers or 0,
+            waits_for=self._waiting.get(row.id, "") or row.waits_for or "",
+            inputs=definition.inputs,
         )
+
+    def _trouble(self, row: Any, policy: CyclePolicy | None) -> str:
+        """Why a training that runs gets nowhere: nobody has reported in this cycle, and whoever tried has failed.
+
+        Nothing under noise, where what single participants come to is not told.
+        """
+        noisy = policy is not None and policy.noise_multiplier is not None
+        if row.status != trainings.TrainingStatus.RUNNING or row.reported or noisy:
+            return ""
+        values = {"process_id": row.id, "after": row.history_seq - _RECENT, "cycle": row.cycle}
+        failures = self._store.read(_FAILURES, values)
+        if not failures:
+            return ""
+        causes = Counter(str(failure.detail.get("reason") or "no reason given") for failure in failures)
+        count = len({failure.worker_id for failure in failures})
+        told = "; ".join(f"{cause} ({number}×)" for cause, number in causes.most_common(3))
+        if len(causes) == 1:
+            told = f"all for the same cause: {next(iter(causes))}"
+        who = "participant has" if count == 1 else "participants have"
+        return f"nobody has reported in cycle {row.cycle}; {count} {who} failed, {told}"[:500]
 
     def metrics(self, process_id: str) -> list[CycleMetrics]:
         """What each cycle came to, in order."""
@@ -161,12 +239,32 @@ class Views:
             events=events, last=events[-1].seq if events else after, process=self.process(process_id)
         )
 
-    def watch(self, process_id: str, after: int = 0, timeout: float = 25.0) -> EventsReply:
-        """The history after row ``after``; where there is none, wait up to ``timeout`` s for some."""
-        found = self.events(process_id, after)
-        if not found.events and self._store.notifier.wait(process_id, after, min(max(timeout, 0), 300.0)):
+    def watch(
+        self,
+        process_id: str,
+        after: int = 0,
+        timeout: float = 25.0,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> EventsReply:
+        """The history after row ``after``; where there is none, wait up to ``timeout`` s for some, as long as
+        somebody is ``alive`` to hear of it."""
+        found, limit = self.events(process_id, after), min(max(timeout, 0), 300.0)
+        if not found.events and self._store.notifier.wait(process_id, after, limit, alive):
             found = self.events(process_id, after)
         return found
+
+    def without_outcomes(self, reply: EventsReply) -> EventsReply:
+        """A part of the history for whoever does not manage this Domain: without what single assignments came to,
+        and why, in cycles on which noise is demanded."""
+        found = self._store.read(_POLICIES, {"process_id": reply.process.process_id})
+        policies = {row.sequence: policy_of(row.policy) for row in found}
+        noisy = {
+            cycle for cycle, policy in policies.items() if policy and policy.noise_multiplier is not None
+        }
+        for event in reply.events:
+            if event.entity == "assignment" and event.cycle in noisy and event.after in _OUTCOMES:
+                event.after, event.detail = _ENDED, {}
+        return reply
 
     def checkpoint(self, definition: TrainingDefinition, which: str | int = "latest") -> CheckpointView:
         """A checkpoint by number, or ``latest``. Raises :class:`NotFound`."""
@@ -177,6 +275,11 @@ class Views:
             raise NotFound("a checkpoint is a number, or latest", checkpoint=str(which)[:40])
         rows = self._store.read(_CHECKPOINT, {"process_id": definition.id, "number": int(number)})
         if not rows:
+            latest = self.process(definition.id).checkpoint
+            if 1 < int(number) <= latest:
+                raise NotFound(
+                    f"checkpoint {which} is not kept any more; the latest is {latest}", latest=latest
+                )
             raise NotFound(f"the training has no checkpoint {which}")
         row = rows[0]
         return CheckpointView(

@@ -10,6 +10,7 @@ from grid.access.policy import current_policy
 from grid.access.tables import PolicyRow
 from grid.accounts.powers import OWNER
 from grid.node import Context, Service, handles
+from grid.privacy.mechanisms.registry import vector_mechanism
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages import policy as p
 
@@ -44,9 +45,11 @@ class PolicyService(Service):
 
 def _check(policy: p.SitePolicy) -> None:
     """Raise :class:`BadRequest` for what no service could apply."""
-    for name in ("statistics_epsilon", "clip_norm", "noise_multiplier"):
+    for name in ("statistics_epsilon", "statistics_total", "clip_norm", "noise_multiplier"):
         value = getattr(policy, name)
         if value is not None and not math.isfinite(value):
             raise BadRequest(f"{name} is not a finite number", field=name)
     if policy.noise_multiplier is not None and policy.clip_norm is None:
         raise BadRequest("noise_multiplier is in units of clip_norm: set that, too", field="noise_multiplier")
+    # A mechanism that is named is there, and can do what it is asked for, also where no noise is demanded yet.
+    vector_mechanism(policy.clip_norm or 1.0, policy.noise_multiplier or 1.0, policy.mechanism)

@@ -24,6 +24,7 @@ from grid.installation.claim import Installation
 from grid.installation.record import FILE as RECORD
 from grid.installation.record import read_record
 from grid.installation.tables import InstallationRow
+from grid.spending.tables import RestoredRow
 from grid.storage.blobs.disk import make_directory, sync_directory
 from grid.storage.objects.tables import BlobRow, UploadRow
 from grid.storage.sql import dialect
@@ -32,6 +33,7 @@ from syft_ext.ids import new_id
 
 __all__ = ["Adoption", "adopt", "look"]
 
+_RESTORED = dialect.table_of(RestoredRow)
 _TABLE = dialect.table_of(InstallationRow)
 _PIECE = 1 << 20
 _BATCH = 500
@@ -114,10 +116,24 @@ def _is_adopted_elsewhere(installation: Installation) -> bool:
 
 
 def _begin_anew(installation: Installation) -> None:
-    """A claim that is not finished, with a new database_id: who puts the database of before back is told so."""
+    """A claim that is not finished, with a new database_id: who puts the database of before back is told so.
+
+    What was spent in the database of before stays spent, as far as the record beside the contents tells.
+    """
     values = installation.values(installation.contents.identity() or new_id())
+    row, spent = installation.row(), installation.spent()
+    record = read_record(installation.home)
+    try:
+        reached, readable = installation.contents.reached(), True
+    except InvalidConfig:  # how far the database of before had come nobody can tell then, nor what it spent
+        reached, readable = None, False
+    until = max([each for each in (record and record.epoch, reached and reached[1]) if each], default=0)
+    complete = readable and row is not None and spent.covers(row.database_id, row.epoch, until)
 
     def write(session: Any) -> None:
+        for put_right in installation.put_right:  # whoever adopts an older database has acknowledged that
+            put_right(session, spent, not complete)
+        session.execute(delete(_RESTORED))
         session.execute(delete(_TABLE))
         session.execute(insert(_TABLE).values(values))
 

@@ -1,12 +1,15 @@
-"""Epochs of a running node: its home learns how far the database has come before anything is swept."""
+"""Epochs of a running node: its home learns how far the database has come before anything is swept. Restores."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from grid.concurrency.offload import offload
 from grid.installation.claim import Installation
 from grid.node.node import Node
-from grid.node.service import Service
-from syft_ext.errors import Conflict, Unavailable
+from grid.node.service import Context, Service, handles
+from syft_ext.errors import Conflict, RestoredDatabase, Unavailable
+from syft_ext.messages import installation as m
 
 __all__ = ["InstallationService"]
 
@@ -21,6 +24,22 @@ class InstallationService(Service):
         super().__init__(node)
         self._installation = installation
 
+    @handles(m.GetRestore)
+    def restore(self, ctx: Context, message: m.GetRestore) -> m.RestoreView:
+        return offload(self._installation.restore)
+
+    @handles(m.AcknowledgeRestore)
+    def acknowledge(self, ctx: Context, message: m.AcknowledgeRestore) -> m.RestoreView:
+        view = offload(self._installation.acknowledge)
+        ctx.note(
+            lost_from=view.database.entry + 1,
+            lost_to=view.known.entry,
+            complete=view.complete,
+            spent=view.spent,
+            reason=view.reason,
+        )
+        return view
+
     def tidy(self) -> int:
         offload(self._installation.advance)
         return 0
@@ -34,4 +53,5 @@ class InstallationService(Service):
             raise Unavailable(error.title) from error
 
     def stop(self) -> None:
-        self._installation.advance()
+        with suppress(RestoredDatabase):  # no epoch begins in a database that waits
+            self._installation.advance()

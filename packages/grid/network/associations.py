@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from functools import partial
+from urllib.parse import urlsplit
 
+from grid.network.lines import Lines
 from grid.network.peer_connections import PeerConnections
 from grid.network.registry import Peer, Registry
 from grid.network.tables import Association
 from grid.node import Context, Node, Principal, Service, handles
+from grid.outgoing.dialer import GuardedOpener, Outgoing
+from grid.outgoing.policy import OutgoingPolicy, is_loopback_host
 from syft_ext.errors import GridError, NotFound
 from syft_ext.messages import Empty, Message
 from syft_ext.messages.network import (
@@ -23,17 +25,11 @@ from syft_ext.messages.network import (
     NotifyAssociation,
     StandingReply,
 )
-from syft_ext.transport import Transport, open_transport
 
-__all__ = ["AssociationService", "online_status", "opener"]
+__all__ = ["AssociationService", "online_status"]
 
 logger = logging.getLogger(__name__)
 NOTIFY_TIMEOUT = 5.0
-
-
-def opener(ca_file: str) -> Callable[[str], Transport]:
-    """How to open a transport when peers' certificates come from a private authority ("" for the public ones)."""
-    return partial(open_transport, ca_file=ca_file or None)
 
 
 def online_status(row: Association | Peer, now: float, offline_after: float) -> str:
@@ -49,7 +45,11 @@ class AssociationService(Service):
 
     Args:
         offline_after: seconds without a heartbeat after which a peer counts as offline.
-        opener: makes the transport for an address; tests hand in local ones.
+        outgoing: makes transports and pipes to addresses that another node named: what it may connect to is
+            decided there. None: what is reached from everywhere, and loopback for a node that is known by it.
+
+    Attributes:
+        lines: those that nodes without an address keep to this one.
     """
 
     def __init__(
@@ -57,12 +57,18 @@ class AssociationService(Service):
         node: Node,
         *,
         offline_after: float,
-        opener: Callable[[str], Transport] = open_transport,
+        outgoing: Outgoing | None = None,
     ) -> None:
         super().__init__(node)
+        outgoing = outgoing or GuardedOpener(OutgoingPolicy(loopback=self._on_loopback))
+        self.opener, self.open_pipe = outgoing.transport, outgoing.pipe
+        self.lines = Lines()
         self.offline_after = offline_after
         self.registry = Registry(node.db, node.clock)
-        self.peer_connections = PeerConnections(node.identity, node.clock, opener)
+        self.peer_connections = PeerConnections(node.identity, node.clock, self.opener, self.lines)
+
+    def _on_loopback(self) -> bool:
+        return is_loopback_host(urlsplit(self.node.address).hostname or "")
 
     def stop(self) -> None:
         self.peer_connections.close()
@@ -91,6 +97,7 @@ class AssociationService(Service):
     @handles(DeleteAssociation)
     def delete(self, ctx: Context, message: DeleteAssociation) -> Empty:
         row = self.registry.delete(message.association_id)
+        self.drop_line(row)
         logger.info("association with %s %s ended by %s", row.kind, row.name, ctx.principal.name)
         self.tell(row, NotifyAssociation(status="revoked", reason=message.reason))
         return Empty()
@@ -130,6 +137,12 @@ class AssociationService(Service):
             note=row.note,
             reason=row.reason,
         )
+
+    def drop_line(self, row: Association) -> None:
+        """Close the line of a node that this one has no more to do with, once it was told so over it."""
+        ended = threading.Timer(NOTIFY_TIMEOUT, self.lines.drop, (row.verify_key,))
+        ended.daemon = True
+        ended.start()
 
     def tell(self, row: Association, message: Message) -> None:
         """Send ``message`` to a peer in the background. It is a courtesy: a peer that is down asks later."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,8 @@ __all__ = [
 _CONTEXT = b"grid association v1\0"
 LIFETIME = 60.0
 CAPACITY = 256
+#: The part of the book that one network may fill.
+SHARE = 8
 
 
 def new_challenge() -> bytes:
@@ -82,26 +85,39 @@ def check_address_proof(transcript: Transcript, challenge: bytes, proof: bytes) 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """One that has begun and is not finished. ``note`` is what the requester's admin wrote."""
+    """One that has begun and is not finished.
+
+    Attributes:
+        note: what the requester's admin wrote.
+        origin: the network that it came from; "" for one of our own.
+    """
 
     id: str
     transcript: Transcript
     note: str
     expires_at: float
+    origin: str = ""
 
 
 class HandshakeBook:
-    """Open handshakes, by id. They live a minute, in memory: after a restart the requester begins again."""
+    """Open handshakes, by id. They live a minute, in memory: after a restart the requester begins again.
+
+    Keys cost nothing, so it is networks that are counted: one has a few handshakes at a time, and when the book is
+    full, the oldest of whichever has most makes room for who comes.
+    """
 
     def __init__(self, clock: Clock, *, lifetime: float = LIFETIME, capacity: int = CAPACITY) -> None:
         self._clock = clock
         self._lifetime = lifetime
-        self._capacity = capacity
+        self._capacity, self._share = capacity, max(1, capacity // SHARE)
         self._open: dict[str, Handshake] = {}
         self._lock = threading.Lock()
 
-    def begin(self, transcript: Transcript, note: str = "") -> Handshake:
-        """Remember a new handshake; one key has one at a time. Raises :class:`TooManyRequests` when full."""
+    def begin(self, transcript: Transcript, note: str = "", *, origin: str = "") -> Handshake:
+        """Remember a new handshake; one key has one at a time.
+
+        Raises :class:`TooManyRequests` when ``origin`` (the network that asks) has as many as it may.
+        """
         now = self._clock.now()
         with self._lock:
             self._open = {
@@ -111,9 +127,17 @@ class HandshakeBook:
                 and (entry.transcript.requester_key, entry.transcript.hub_key)
                 != (transcript.requester_key, transcript.hub_key)
             }
+            by_origin = Counter(entry.origin for entry in self._open.values())
+            if by_origin[origin] >= self._share:
+                raise TooManyRequests(
+                    "too many handshakes at once from this address; try again in a minute",
+                    retry_after=round(self._lifetime),
+                )
             if len(self._open) >= self._capacity:
-                raise TooManyRequests("too many handshakes at once; try again in a minute")
-            handshake = Handshake(new_id(), transcript, note, now + self._lifetime)
+                largest = max(by_origin, key=by_origin.__getitem__)
+                oldest = next(key for key, entry in self._open.items() if entry.origin == largest)
+                del self._open[oldest]
+            handshake = Handshake(new_id(), transcript, note, now + self._lifetime, origin)
             self._open[handshake.id] = handshake
         return handshake
 
@@ -130,6 +154,15 @@ class HandshakeBook:
                 raise Forbidden("this handshake was begun by another node")
             del self._open[handshake_id]
         return handshake
+
+    def is_open(self, requester_key: str) -> bool:
+        """Whether the holder of this key has begun a handshake."""
+        now = self._clock.now()
+        with self._lock:
+            return any(
+                each.transcript.requester_key == requester_key and each.expires_at > now
+                for each in self._open.values()
+            )
 
     def find(self, requester_challenge: bytes) -> Handshake:
         """The open handshake in which we sent this challenge. Raises :class:`NotFound`."""

@@ -11,7 +11,15 @@ from prometheus_client import Gauge
 from grid.network.associations import AssociationService, online_status
 from grid.network.tables import Association
 from grid.node import Context, Node, Service, handles
-from syft_ext.messages.network import DomainList, DomainView, ListDomains
+from syft_ext.errors import Ambiguous, NotFound
+from syft_ext.messages.network import (
+    DomainList,
+    DomainLocation,
+    DomainView,
+    ListDomains,
+    LocateDomain,
+    shown_address,
+)
 
 __all__ = ["MonitorService", "NetworkMonitorService"]
 
@@ -77,11 +85,23 @@ class NetworkMonitorService(MonitorService):
         rows = self.associations.registry.accepted("incoming", self.node.kind.presents)
         return DomainList(domains=[self._view(row) for row in sorted(rows, key=lambda row: row.name)])
 
+    @handles(LocateDomain)
+    def locate(self, ctx: Context, message: LocateDomain) -> DomainLocation:
+        rows = self.associations.registry.accepted("incoming", self.node.kind.presents)
+        found = [row for row in rows if row.verify_key == message.domain]
+        found = found or [row for row in rows if row.name == message.domain]
+        if not found:
+            raise NotFound("this Network knows no such Domain")
+        if len(found) > 1:
+            raise Ambiguous("several Domains of this Network have this name; use the verify key of one")
+        (row,) = found
+        return DomainLocation(name=row.name, verify_key=row.verify_key, address=shown_address(row.address))
+
     def _view(self, row: Association) -> DomainView:
         return DomainView(
             domain_id=row.node_id,
             name=row.name,
-            address=row.address,
+            address=shown_address(row.address),
             verify_key=row.verify_key,
             status=self.status(row),  # type: ignore[arg-type]
             version=row.version,

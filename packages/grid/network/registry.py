@@ -119,10 +119,13 @@ class Registry:
 
     # -- incoming -----------------------------------------------------------------------------------
 
-    def receive(self, transcript: Transcript, note: str, *, accept: bool, max_pending: int) -> Association:
+    def receive(
+        self, transcript: Transcript, note: str, *, accept: bool, max_pending: int, origin: str = ""
+    ) -> Association:
         """Record a request whose handshake succeeded; what was accepted or denied before stays so.
 
-        Raises :class:`TooManyRequests` when ``max_pending`` requests wait already.
+        ``origin`` is the network that it came from. When ``max_pending`` requests wait already, the oldest from
+        whichever network has most makes room; raises :class:`TooManyRequests` when that is ``origin`` itself.
         """
 
         def record(session: Session) -> Association:
@@ -136,15 +139,14 @@ class Registry:
             if row.status != "pending":
                 return row
             row.note, row.reason, row.created_at = note, "", self._clock.now()
+            row.origin = origin[:64]
             row.decided_at, row.decided_by = None, ""
             if accept:
                 row.status, row.decided_at, row.decided_by = "accepted", self._clock.now(), "auto_accept"
                 row.last_seen = self._clock.now()
                 return row
             session.flush()
-            pending = (Association.direction == "incoming", Association.status == "pending")
-            if session.scalar(select(func.count()).where(*pending).select_from(Association)) > max_pending:  # type: ignore[operator]
-                raise TooManyRequests("too many requests wait for this node's admin")
+            _make_room(session, row, max_pending)
             return row
 
         return self._db.run(record)
@@ -279,6 +281,22 @@ class Registry:
             load={},
             counts={},
         )
+
+
+def _make_room(session: Session, row: Association, max_pending: int) -> None:
+    """Keep no more than ``max_pending`` requests, ``row`` among them: keys are free, networks are not."""
+    pending = (Association.direction == "incoming", Association.status == "pending")
+    count = func.count()
+    by_origin = select(Association.origin, count).where(*pending).group_by(Association.origin)
+    counts: dict[str, int] = {row[0]: row[1] for row in session.execute(by_origin)}
+    if sum(counts.values()) <= max_pending:
+        return
+    largest = max(counts, key=counts.__getitem__)
+    if counts[row.origin] == counts[largest]:
+        raise TooManyRequests("too many requests wait for this node's admin")
+    oldest = select(Association.id).where(*pending, Association.origin == largest)
+    first = session.scalars(oldest.order_by(Association.created_at, Association.id).limit(1)).one()
+    session.execute(delete(Association).where(Association.id == first))
 
 
 def _with(direction: str, verify_key: str) -> Select[Association]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from grid.network.associations import AssociationService
 from grid.network.handshake import HandshakeBook, Transcript, address_proof, new_challenge
+from grid.network.line_keeping import LineKeeper
 from grid.network.load import machine_load
 from grid.network.tables import Association
 from grid.node import Context, Node, Service, ServiceNode, handles
 from syft_ext._version import __version__
-from syft_ext.errors import BadRequest, BadSignature, Forbidden, GridError, Unauthenticated
+from syft_ext.errors import BadRequest, BadSignature, Forbidden, GridError, Unauthenticated, Unavailable
 from syft_ext.messages.network import (
+    LINE,
     AssociationView,
     ChallengeReply,
     ConfirmAssociation,
@@ -33,6 +36,8 @@ __all__ = ["RequesterService"]
 
 logger = logging.getLogger(__name__)
 
+_CHANCE = random.SystemRandom()
+
 HANDSHAKE_TIMEOUT = 30.0
 HEARTBEAT_TIMEOUT = 10.0
 
@@ -44,6 +49,8 @@ class RequesterService(Service):
         interval: seconds between heartbeats, until a hub asks for another pace.
         counts: how many of what this node has, for the hub's users; asked at each heartbeat.
         address: where others reach this node; asked each time, it is known once the node listens.
+        lines: whether nobody can connect to it, and it keeps lines to its hubs instead, by its
+            :class:`~grid.network.line_keeping.LineKeeper`, which is made before.
     """
 
     def __init__(
@@ -53,13 +60,15 @@ class RequesterService(Service):
         interval: float,
         counts: Callable[[ServiceNode], dict[str, int]] = lambda node: {},
         address: Callable[[ServiceNode], str] = lambda node: node.address,
+        lines: bool = False,
     ) -> None:
         super().__init__(node)
         self.associations = node.service(AssociationService)
         self.book = HandshakeBook(node.clock)
         self._interval = interval
         self._counts = counts
-        self._own_address = address
+        self._own_address = (lambda node: LINE) if lines else address
+        self._lines = node.service(LineKeeper) if lines else None
         self._silent: set[str] = set()
         self._stopping = threading.Event()
         self._wake = threading.Event()
@@ -96,15 +105,17 @@ class RequesterService(Service):
             with_whom = f"a {asks}" if asks else "nobody"
             raise BadRequest(f"{address} is a {hub.kind}; a {self.node.kind} associates with {with_whom}")
         own_address = self._own_address(self.node)
-        standing = self._introduce(connection, hub.verify_key, own_address, note)
-        row = self.associations.registry.requested(
-            hub.verify_key,
-            kind=hub.kind,
-            name=hub.name,
-            address=address,
-            own_address=own_address,
-            note=note,
-        )
+        held = self._lines.held(hub.verify_key) if self._lines is not None else contextlib.nullcontext()
+        with held:
+            standing = self._introduce(connection, hub.verify_key, own_address, note)
+            row = self.associations.registry.requested(
+                hub.verify_key,
+                kind=hub.kind,
+                name=hub.name,
+                address=address,
+                own_address=own_address,
+                note=note,
+            )
         if standing.status in ("accepted", "denied"):
             self.associations.registry.settle(hub.verify_key, "outgoing", standing.status, standing.reason)
         self._wake.set()
@@ -144,6 +155,8 @@ class RequesterService(Service):
             ),
             timeout=HANDSHAKE_TIMEOUT,
         )
+        if self._lines is not None and transcript.address == LINE:
+            self._lines.open(transcript.hub_key, connection.address, HANDSHAKE_TIMEOUT)
         values = {name: getattr(transcript, name) for name in transcript.__slots__}
         whole = Transcript(**values | {"hub_challenge": challenged.challenge})
         whole.check("hub", challenged.proof)
@@ -172,8 +185,10 @@ class RequesterService(Service):
                 rows = self.associations.registry.list(Association.direction == "outgoing")
             except Exception:
                 logger.exception("the heartbeat could not read the associations")
-                rows = []
-            for row in rows:
+                rows = None
+            if rows is not None and self._lines is not None:
+                self._keep_lines(self._lines, rows)
+            for row in rows or ():
                 if row.status not in ("accepted", "pending") or self._stopping.is_set():
                     continue
                 try:
@@ -189,7 +204,12 @@ class RequesterService(Service):
                 except Exception:
                     logger.exception("heartbeat to %s %s failed", row.kind, row.name)
             # A tenth of jitter, so that a thousand nodes that started together drift apart.
-            self._wake.wait(interval * random.uniform(0.9, 1.1))  # noqa: S311 - not a secret
+            self._wake.wait(interval * _CHANCE.uniform(0.9, 1.1))
+
+    def _keep_lines(self, lines: LineKeeper, rows: Sequence[Association]) -> None:
+        needed = [row for row in rows if row.own_address == LINE and row.status in ("accepted", "pending")]
+        with contextlib.suppress(Unavailable):  # the node is stopping
+            lines.keep({row.verify_key: row.address for row in needed})
 
     def _beat(self, row: Association) -> float | None:
         """One heartbeat, or the question what became of a request; the interval that the hub asks for."""

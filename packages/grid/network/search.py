@@ -25,10 +25,10 @@ from grid.network.answers import Answers, Remembered
 from grid.network.associations import AssociationService, online_status
 from grid.network.registry import Peer
 from grid.node import Context, Node, Service, handles
-from syft_ext.errors import GridError, InvalidEnvelope, Unauthenticated
+from syft_ext.errors import Forbidden, GridError, InvalidEnvelope, Unauthenticated, Unavailable
 from syft_ext.messages import Reply
 from syft_ext.messages.datasets import SearchPublished
-from syft_ext.messages.network import NetworkHit, SearchNetwork, SearchNote, SearchReply
+from syft_ext.messages.network import NetworkHit, SearchNetwork, SearchNote, SearchReply, shown_address
 from syft_ext.messages.vocabulary import Kind, terms_of
 
 __all__ = ["NetworkSearchService"]
@@ -102,7 +102,7 @@ class NetworkSearchService(Service):
         begun = time.monotonic()
         deadline = begun + min(message.deadline or self._deadline, self._deadline)
         answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
-        waiting, notes = self._ask_all(_query(message), answers, deadline - begun)
+        waiting, notes = self._ask_all(_query(message), answers, begun, deadline - begun)
         asked = len(waiting) + len(notes)
         results: list[tuple[Peer, Sequence[_PublishedEntry]]] = []
         trusted = {key for key, (_, suspect) in waiting.items() if not suspect}
@@ -131,7 +131,7 @@ class NetworkSearchService(Service):
         )
 
     def _ask_all(
-        self, query: SearchPublished, answers: queue.SimpleQueue[_Answer], timeout: float
+        self, query: SearchPublished, answers: queue.SimpleQueue[_Answer], begun: float, timeout: float
     ) -> tuple[dict[str, tuple[Peer, bool]], list[SearchNote]]:
         """Begin to ask; by key, who was asked and whether it is suspect; and notes on who was not."""
         waiting: dict[str, tuple[Peer, bool]] = {}
@@ -149,7 +149,7 @@ class NetworkSearchService(Service):
                 continue
             waiting[key] = (domain, state == "half-open")
             seconds = timeout if state == "closed" else PROBE_TIMEOUT
-            _thread.start_new_thread(self._ask, (domain, query, asked, seconds, answers))
+            _thread.start_new_thread(self._ask, (domain, query, asked, begun, seconds, answers))
         return waiting, notes
 
     def _ask(
@@ -157,10 +157,10 @@ class NetworkSearchService(Service):
         domain: Peer,
         query: SearchPublished,
         asked: bytes,
+        begun: float,
         timeout: float,
         answers: queue.SimpleQueue[_Answer],
     ) -> None:
-        begun = time.monotonic()
         entries: Sequence[_PublishedEntry] = ()
         error = ""
         try:
@@ -192,7 +192,11 @@ class NetworkSearchService(Service):
         if known is not None:
             query = msgspec.structs.replace(query, known=known.digest)
         connection = self.associations.peer_connections.connect(domain.address, domain.verify_key)
-        frame = connection.open(query, timeout=timeout)
+        try:
+            frame = connection.open(query, timeout=timeout)
+        except (Forbidden, InvalidEnvelope, Unavailable) as failed:  # what is there is not for who searches
+            logger.info("%s cannot be reached: %s", domain.name, failed)
+            raise Unavailable("cannot be reached") from failed
         frame.payload.drain()
         reply: _Published = frame.envelope.reply_as(_Published)
         if reply.unchanged:
@@ -231,7 +235,7 @@ def _found(domain: Peer, entry: _PublishedEntry) -> NetworkHit:
     return NetworkHit(
         domain_id=domain.node_id,
         domain_name=domain.name,
-        domain_address=domain.address,
+        domain_address=shown_address(domain.address),
         kind=entry.kind,
         name=entry.name,
         item=entry.item,

@@ -27,6 +27,9 @@ class Association(Base):
     name: Mapped[str] = mapped_column(String(128))
     address: Mapped[str] = mapped_column(String(512))
     own_address: Mapped[str] = mapped_column(String(512))  # outgoing: what we last proved to be our address
+    origin: Mapped[str] = mapped_column(
+        String(64), default="", server_default=""
+    )  # incoming: the asker's network
     note: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     created_at: Mapped[float] = mapped_column(Float(53))

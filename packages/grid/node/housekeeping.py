@@ -1,16 +1,17 @@
-"""Keeping a node's storage tidy: contents that crashed callers left behind, and room on the disk."""
+"""Keeping a node's storage tidy: contents that nobody needs, what waited long enough, and room on the disk."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
+import time
 
 from grid.concurrency.offload import offload
 from grid.node.node import Node
 from grid.node.service import Service
 from grid.storage.objects import references
-from syft_ext.errors import Unavailable
+from syft_ext.errors import Conflict, RestoredDatabase, Unavailable
 
 __all__ = ["HousekeepingService"]
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two sweeps. What is swept was left by a crash, so there is no hurry.
 INTERVAL = 3600.0
+#: Seconds between two looks at whether so much was deleted that a sweep is due at once: anybody may delete much.
+LOOK = 10.0
 #: Bytes that must be free on the disk of the home: below that a node says that it is not ready.
 RESERVE = 64 << 20
 
@@ -48,16 +51,28 @@ class HousekeepingService(Service):
         self.node.blobs.check()
 
     def sweep(self) -> int:
-        """Remove what users abandoned, contents that nobody needs, and files of dead writers; how many."""
+        """Remove what users abandoned and files of dead writers, put contents that nobody needs aside, and remove
+        those that have waited there; how many. Raises what keeps it from that: another database."""
         abandoned = sum(service.tidy() for service in self.node.services)
         left = offload(self.node.blobs.sweep)
-        return abandoned + left + offload(references.sweep, self.node.db, self.node.blobs)
+        left += offload(references.sweep, self.node.db, self.node.blobs)
+        return abandoned + left + offload(references.purge, self.node.db, self.node.blobs)
 
     def _sweep_until_stopped(self) -> None:
         while not self._stopping.is_set():
             try:
                 if removed := self.sweep():
-                    logger.info("removed %d uploads and contents that nobody needs", removed)
+                    logger.info("put aside or removed %d uploads and contents that nobody needs", removed)
+            except (Conflict, RestoredDatabase) as error:  # the database is not, or may not be, the right one
+                logger.warning("nothing is swept: %s", error.detail)
             except Exception:
                 logger.exception("the sweep failed")
-            self._stopping.wait(INTERVAL)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Until the next sweep is due."""
+        due = time.monotonic() + INTERVAL
+        while not self._stopping.wait(LOOK) and time.monotonic() < due:
+            quarantine = self.node.blobs.quarantine
+            if quarantine is not None and quarantine.crowded:
+                return

@@ -11,26 +11,47 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Gauge
 
 from grid.concurrency.jobs import JobQueue
+from grid.concurrency.offload import offload
+from grid.concurrency.passing import is_passing, said_of
 from grid.kinds import NodeKind
 from grid.node.auditing import objects_of, where
 from grid.node.events import EventBus
+from grid.node.health import DATABASE, SECONDS, Health, Inquiry
 from grid.node.journal import Journal
+from grid.node.networks import network_of
+from grid.node.pipes import PipeAnswering, no_answers
+from grid.node.plan_processes import PlanProcesses
 from grid.node.principal import ANONYMOUS, Principal
 from grid.node.replay import ReplayGuard
-from grid.node.service import Context, Download, Service, ServiceMap
+from grid.node.service import Context, Download, Service, ServiceMap, always
 from grid.node.tokens import Tokens
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import BadRequest, GridError, InternalError, InvalidToken, NotFound
+from syft_ext.confinement.gate import Gate
+from syft_ext.errors import (
+    BadRequest,
+    Conflict,
+    GridError,
+    InternalError,
+    InvalidToken,
+    NotFound,
+    Unavailable,
+)
 from syft_ext.identity import Identity
-from syft_ext.messages import Message, Operation, Reply, operation_of
-from syft_ext.messages.envelope import Envelope, frame_head, seal_reply
+from syft_ext.messages import GetMetadata, Message, Operation, Reply, operation_of
+from syft_ext.messages.envelope import ANY_NODE, Envelope, PartEnvelope, frame_head, seal_part, seal_reply
 from syft_ext.transport import PayloadReader
 
 __all__ = ["Node"]
 
 logger = logging.getLogger(__name__)
+#: The operation that may be asked of whoever is there.
+WHO_IS_THERE = operation_of(GetMetadata).name
+#: Messages of more bytes are decoded beside the event loop.
+_BESIDE = 32 << 10
+_LARGEST_PART = 8 << 20
+"""Bytes of the largest part of a download that is given at once: it is held while it is signed and sent."""
 S = TypeVar("S", bound=Service)
 
 
@@ -47,6 +68,8 @@ class Node:
         contents: where the bytes of objects and models are.
         journal: where it is written down who did what. Closed by :meth:`stop`.
         jobs: runs background work; not started. Stopped by :meth:`stop`.
+        gate: whether what strangers bring may run on this machine; only where it is confined, by default.
+        plan_processes: where it checks and runs plans. Closed by :meth:`stop`.
         address: the URL under which others reach it, when it is known.
     """
 
@@ -64,22 +87,35 @@ class Node:
         jobs: JobQueue,
         clock: Clock,
         address: str = "",
+        gate: Gate | None = None,
+        plan_processes: PlanProcesses | None = None,
     ) -> None:
         self.kind, self.home, self.name, self.address = kind, home, name, address
         self.clock, self.identity, self.id = clock, identity, identity.node_id
         self.tokens = Tokens(identity, clock)
         self.db, self.blobs, self.journal, self.jobs = database, contents, journal, jobs
+        self.gate = gate or Gate()
+        self.plan_processes = plan_processes or PlanProcesses(self.gate)
         self.events = EventBus()  # what services tell one another
-        self._replay = ReplayGuard(self.clock)
+        self._replay = ReplayGuard(self.clock, home / "future.nonces")
         self.metrics = CollectorRegistry()  # services register collectors here; /metrics serves them
+        self._dead_letters = Inquiry(lambda: self.jobs.dead_letters())
         dead = Gauge("grid_dead_jobs", "Background jobs that failed too often", registry=self.metrics)
         dead.set_function(self._dead_jobs)
         self.map = ServiceMap()
+        self.answer_pipe: PipeAnswering = no_answers  # the web front hands in its own
         self.services: list[Service] = []
         for make in services:
             service = make(self)
             self.services.append(service)
             self.map.add(service)
+        self._health = Health(
+            {
+                DATABASE: lambda: self.db.ping(),
+                **{each.checks: each.check for each in self.services if each.checks},
+            },
+            self._warn,
+        )
         self._knowing_keys = [
             s for s in self.services if type(s).principal_of_key is not Service.principal_of_key
         ]
@@ -98,6 +134,7 @@ class Node:
 
     def stop(self) -> None:
         """Stop the jobs, then services in the reverse order, whatever fails; then close log and database."""
+        self.db.hurry()
         try:
             self.jobs.stop()  # what runs needs the services behind it
         except Exception:
@@ -107,29 +144,29 @@ class Node:
                 service.stop()
             except Exception:
                 logger.exception("service %s did not stop cleanly", type(service).__name__)
+        self.plan_processes.close()
         self.journal.close()
         self.db.close()
 
     def _dead_jobs(self) -> float:
         """How many dead letters there are; NaN while the queue cannot say, for /metrics tells more."""
         try:
-            return float(len(self.jobs.dead_letters()))
+            return float(len(self._dead_letters.begin().answer(SECONDS)))
         except Exception:
             logger.exception("the job queue does not tell its dead letters")
             return math.nan
 
+    def health(self) -> tuple[dict[str, str], list[str]]:
+        """Name of each check → "ok" or what is wrong, and what whoever runs this node must know although it works
+        (for ``/readyz``); within seconds, whatever hangs."""
+        return self._health.ask()
+
     def checks(self) -> dict[str, str]:
-        """Name of each check → "ok" or what is wrong (for ``/readyz``)."""
-        results: dict[str, str] = {}
-        named = [("database", self.db.ping), *((s.checks, s.check) for s in self.services if s.checks)]
-        for name, check in named:
-            try:
-                check()
-                results[name] = "ok"
-            except Exception as error:
-                logger.warning("check %s failed: %s", name, error)
-                results[name] = str(error) if isinstance(error, GridError) else "failed"
-        return results
+        """The checks of :meth:`health` alone."""
+        return self.health()[0]
+
+    def _warn(self) -> list[str]:
+        return [warning for service in self.services if (warning := service.warning())]
 
     def service(self, kind: type[S]) -> S:
         """The service of this type; it must be among those made before the caller asks."""
@@ -212,6 +249,8 @@ class Node:
             raise
         except Exception as error:
             logger.exception("operation %s failed", type(message).__name__)
+            if is_passing(error):
+                raise Unavailable(said_of(error)) from error
             raise InternalError("the node failed to answer; its log has the details") from error
 
     @property
@@ -220,19 +259,39 @@ class Node:
         return all(service.configured() for service in self.services)
 
     def receive(
-        self, envelope: Envelope, payload: PayloadReader, *, remote: str = ""
+        self,
+        envelope: Envelope,
+        payload: PayloadReader,
+        *,
+        remote: str = "",
+        alive: Callable[[], bool] = always,
     ) -> Iterable[bytes | bytearray | memoryview]:
         """The message plane: a signed request in, the pieces of the signed answer's frame out.
 
-        ``remote`` is the network address it came from, where the transport knows it.
+        ``remote`` is the network address it came from, where the transport knows it, and ``alive`` whether who
+        sent it still listens.
         """
         try:
             envelope.verify()
-            if envelope.recipient not in ("", self.id):
-                return self._forward(envelope, payload)
-            answer = self._answer(envelope, payload, remote)
+            if envelope.recipient != self.id:
+                asks_who = envelope.recipient == ANY_NODE and envelope.operation == WHO_IS_THERE
+                if envelope.recipient in ("", ANY_NODE) and not asks_who:
+                    # Signed for nobody in particular, it could be carried to another node, and be done there too.
+                    raise BadRequest("a message names the node that it is for")
+                if not asks_who:
+                    raise NotFound(
+                        f"this node is {self.id}, and the message is for {envelope.recipient[:64]!r}"
+                    )
+            return self._sealed(envelope, self._answer(envelope, payload, remote, alive))
         except GridError as error:
             return [frame_head(seal_reply(self.identity, envelope, error, now=self.clock.now()))]
+
+    def _sealed(
+        self, envelope: Envelope, answer: Reply | Download
+    ) -> Iterable[bytes | bytearray | memoryview]:
+        """The frame of an answer to ``envelope``."""
+        if isinstance(answer, Download) and isinstance(envelope, PartEnvelope):
+            return self._part(envelope, answer)
         if isinstance(answer, Download):
             head = seal_reply(
                 self.identity,
@@ -245,9 +304,35 @@ class Node:
             return _chain(frame_head(head), answer.chunks(0, answer.size))
         return [frame_head(seal_reply(self.identity, envelope, answer, now=self.clock.now()))]
 
-    def _answer(self, envelope: Envelope, payload: PayloadReader, remote: str) -> Reply | Download:
+    def _part(self, request: PartEnvelope, answer: Download) -> Iterable[bytes | bytearray | memoryview]:
+        """The frame of a part of a download. It is read whole: what is sent is signed before."""
+        if request.whole not in ("", answer.digest):
+            raise Conflict("what is downloaded is not what it was", reason="changed", digest=answer.digest)
+        if not 0 <= request.start <= request.stop:
+            raise BadRequest("a part begins at 0 or later, and ends where it begins or later")
+        start = min(request.start, answer.size)
+        stop = min(request.stop, answer.size, start + _LARGEST_PART)
+        try:
+            pieces = [bytes(piece) for piece in answer.chunks(start, stop)] if start < stop else []
+        except Exception as error:
+            logger.exception("a part of a download could not be read")
+            raise InternalError("the node failed to answer; its log has the details") from error
+        head = seal_part(
+            self.identity,
+            request,
+            answer.reply,
+            pieces,
+            now=self.clock.now(),
+            total=answer.size,
+            whole=answer.digest,
+        )
+        return [frame_head(head), *pieces]
+
+    def _answer(
+        self, envelope: Envelope, payload: PayloadReader, remote: str, alive: Callable[[], bool]
+    ) -> Reply | Download:
         def identify() -> Principal:
-            self._replay.admit(envelope)
+            self._replay.admit(envelope, network_of(remote))
             if envelope.token:
                 return self.principal_of_token(envelope.token, signed_by=envelope.sender)
             return self.principal_of_key(envelope.sender)
@@ -257,18 +342,11 @@ class Node:
         principal = self.admit(spec, identify, scheme="message", remote=remote)
         if envelope.payload_size and not spec.uploads:
             raise BadRequest(f"{spec.name} takes no payload")
-        message = spec.decode(envelope.body)
-        return self.dispatch(Context(principal, payload, "message", remote), message)
-
-    def _forward(
-        self, envelope: Envelope, payload: PayloadReader
-    ) -> Iterable[bytes | bytearray | memoryview]:
-        """Hand a message for another node on, unopened; its answer comes back signed by that node."""
-        for service in self.services:
-            frame = service.forward(envelope, payload)
-            if frame is not None:
-                return frame
-        raise NotFound(f"this node is {self.id} and knows no node {envelope.recipient[:64]!r}")
+        if len(envelope.body) > _BESIDE:
+            message = offload(spec.decode, envelope.body)
+        else:
+            message = spec.decode(envelope.body)
+        return self.dispatch(Context(principal, payload, "message", remote, alive=alive), message)
 
 
 def _chain(head: bytes, chunks: Iterable[bytes | memoryview]) -> Iterable[bytes | bytearray | memoryview]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,18 +13,20 @@ from grid.concurrency.jobs import JobQueue
 from grid.kinds import NodeKind
 from grid.node.events import EventBus
 from grid.node.journal import Journal
+from grid.node.pipes import PipeAnswering, PipeRoute
+from grid.node.plan_processes import PlanProcesses
 from grid.node.principal import Principal
 from grid.node.tokens import Tokens
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
+from syft_ext.confinement.gate import Gate
 from syft_ext.errors import NotFound
 from syft_ext.identity import Identity
 from syft_ext.messages import Message, Operation, Reply, operation_of
-from syft_ext.messages.envelope import Envelope
 from syft_ext.transport import PayloadReader
 
-__all__ = ["Context", "Download", "Notes", "Service", "ServiceMap", "ServiceNode", "handles"]
+__all__ = ["Context", "Download", "Notes", "Service", "ServiceMap", "ServiceNode", "always", "handles"]
 
 M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +43,11 @@ class Notes:
     detail: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
+def always() -> bool:
+    """A caller of whom nothing is known but that they called."""
+    return True
+
+
 @dataclass(slots=True)
 class Context:
     """What a handler knows beside the message: the caller, established by the node, and the uploaded bytes.
@@ -52,6 +59,8 @@ class Context:
         scheme: "http", "ws", "message" or "local": how the call came in.
         remote: network address of the caller, where the transport knows it: login attempts are counted by it.
         notes: what the handler adds to the audit log's entry of this call (:meth:`note`).
+        alive: whether the caller is still there to hear the answer. Who holds an answer back asks now and then,
+            and gives nothing to whoever has hung up; True where the transport cannot know.
     """
 
     principal: Principal
@@ -59,6 +68,7 @@ class Context:
     scheme: str = "local"
     remote: str = ""
     notes: Notes = field(default_factory=Notes)
+    alive: Callable[[], bool] = always
 
     def note(self, *object_ids: str, grant: str = "", **detail: str | int | float | bool) -> None:
         """Say what this call touched, by which grant, and what else the audit log should keep of it.
@@ -118,9 +128,12 @@ class ServiceNode(Protocol):
     journal: Journal
     events: EventBus
     jobs: JobQueue
+    gate: Gate
+    plan_processes: PlanProcesses
     metrics: CollectorRegistry
     map: ServiceMap
     services: list[Service]
+    answer_pipe: PipeAnswering
 
     def service(self, kind: type[S]) -> S:
         """The service of this type; it must be among those made before the caller asks."""
@@ -163,18 +176,17 @@ class Service:
     def check(self) -> None:
         """Raise when this service cannot do its work now (``/readyz`` asks, if :attr:`checks` says so)."""
 
+    def warning(self) -> str:
+        """What whoever runs this node must know although it works; "" where nothing is (``/readyz`` asks)."""
+        return ""
+
     def configured(self) -> bool:
         """False while this service waits for its one-time set-up."""
         return True
 
-    def forward(
-        self, envelope: Envelope, payload: PayloadReader
-    ) -> Iterable[bytes | bytearray | memoryview] | None:
-        """Carry a (verified) message for another node there; None when this service knows no way.
-
-        Returns the pieces of the answer's frame, signed by the node that it was for.
-        """
-        return None
+    def pipes(self) -> Sequence[PipeRoute]:
+        """The WebSockets whose messages this service takes over."""
+        return ()
 
     #: Which tokens this service vouches for (the ``typ`` claim).
     token_kind: str = ""

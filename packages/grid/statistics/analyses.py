@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from grid.concurrency.offload import Lock, native_lock
 from grid.statistics.columns import Column
 from grid.statistics.groups import Groups
+from grid.statistics.guarded.questions import LOGISTIC_ROUNDS
 from grid.statistics.ranks import Candidates
 from syft_ext.errors import NotFound, TooManyRequests
 from syft_ext.ids import new_id
@@ -37,6 +38,7 @@ class Analysis:
     grants: those that a use was spent of.
     groups, codes: how rows are grouped, and the codes of the groups that were answered for.
     histograms: by column, how often bins may still be asked: those whose range had to be found first.
+    points: how many points of a logistic regression may still be measured, where the table is guarded.
     lock: one round at a time.
     """
 
@@ -52,6 +54,7 @@ class Analysis:
     codes: list[int] = field(default_factory=list)
     rounds: int = ROUNDS
     histograms: dict[str, int] = field(default_factory=dict)
+    points: int = LOGISTIC_ROUNDS
     candidates: Candidates = field(default_factory=Candidates)
     lock: Lock = field(default_factory=Lock)
 
@@ -95,10 +98,10 @@ class Analyses:
         return now + _SECONDS
 
     @staticmethod
-    def may_ask_on(message: Begin, policy: SitePolicy) -> dict[str, int] | None:
+    def may_ask_on(message: Begin) -> dict[str, int] | None:
         """The histograms that further rounds may ask; None if there is nothing to ask further."""
         asked, given = set(message.statistics), {bins.column for bins in message.histograms}
         histograms = {}
-        if "histogram" in asked and policy.min_rows == 1:
+        if "histogram" in asked:
             histograms = {name: HISTOGRAMS for name in message.columns if name not in given}
         return histograms if histograms or asked & {"quantile", "logistic_regression"} else None

@@ -95,6 +95,8 @@ def _numbers(buffer: bytearray, column: Column, start: int, rows: int) -> Any:
     )
     if column.width > 1:
         raw = raw.reshape(rows, column.width)[:, column.index]
+    if column.levels:
+        return _indicator(raw, column)
     if column.spec.dtype == "BF16":  # the upper half of a float32
         return (raw.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
     if column.spec.dtype == "BOOL":
@@ -102,3 +104,12 @@ def _numbers(buffer: bytearray, column: Column, start: int, rows: int) -> Any:
     if raw.dtype.kind in "iu":
         return raw
     return raw.astype(np.float64, copy=False)
+
+
+def _indicator(raw: NDArray[Any], column: Column) -> Any:
+    """Truth values, or numbers with NaN where a row holds none of the levels."""
+    known = [code for code in column.levels if code is not None]
+    level = column.levels[column.level]
+    found = raw == level if level is not None else np.zeros(len(raw), dtype=np.bool_)
+    among = np.isin(raw, known)
+    return found if among.all() else np.where(among, found.astype(np.float64), np.nan)

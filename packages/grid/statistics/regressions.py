@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from grid.statistics.reading import CHUNK_ROWS, Doubles
 from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import CoMoments, Logistic, LogisticPartial
+from syft_ext.statistics.tolerance import does_not_vary, moved
 
 __all__ = ["CoMomentSums", "LogisticSums"]
 
@@ -49,7 +50,7 @@ class CoMomentSums:
         self.names = list(names)
         self.rows = 0
         self._matrix = _Matrix(len(names))
-        self._mean = np.zeros(len(names))
+        self._mean, self._rest = np.zeros(len(names)), np.zeros(len(names))
         self._products = np.zeros((len(names), len(names)))
 
     def add(self, columns: Sequence[NDArray[Any]]) -> None:
@@ -61,19 +62,32 @@ class CoMomentSums:
         with np.errstate(invalid="ignore", over="ignore"):
             mean = np.add.reduce(matrix, axis=1) / count
             matrix -= mean[:, None]
-            step = mean - self._mean
+            left = np.add.reduce(matrix, axis=1) / count  # what rounding left of the mean
+            products = matrix @ matrix.T
+            for row in np.flatnonzero(~np.isfinite(np.diag(products))):
+                if (matrix[row] == matrix[row, 0]).all():  # equal: only the mean's rounding was squared
+                    mean[row] += matrix[row, 0]
+                    left[row], products[row], products[:, row] = 0.0, 0.0, 0.0
             total = self.rows + count
-            self._products += matrix @ matrix.T + np.outer(step, step) * (self.rows * count / total)
-            self._mean += step * (count / total)
+            self._products += products - np.outer(left, left) * count
+            if self.rows:
+                step = (mean - self._mean) + (left - self._rest)
+                self._products += np.outer(step, step) * (self.rows * count / total)
+                self._mean, self._rest = moved(self._mean, self._rest, step * (count / total))
+            else:
+                self._mean, self._rest = moved(mean, left, np.zeros_like(mean))
         self.rows = total
 
     def result(self) -> CoMoments:
         """What the site tells: the number of complete rows, the means, and the products row by row."""
+        constant = does_not_vary(np.diag(self._products), self._mean)
+        products = np.where(constant[:, None] | constant, 0.0, self._products)
         return CoMoments(
             columns=self.names,
             rows=self.rows,
             mean=self._mean.tolist(),
-            products=self._products.ravel().tolist(),
+            mean_rest=self._rest.tolist(),
+            products=products.ravel().tolist(),
         )
 
 
@@ -116,11 +130,6 @@ class LogisticSums:
             np.multiply(z, mean * (1.0 - mean), out=weighted)
             self._hessian += weighted @ z.T
         self.rows += z.shape[1]
-
-    @property
-    def weight(self) -> int:
-        """How many rows take part: each by 4 μ (1 − μ), which is 1 where the model is undecided."""
-        return int(4.0 * self._hessian[-1, -1])
 
     def result(self) -> LogisticPartial:
         """What the site tells; the intercept is first in gradient and Hessian."""

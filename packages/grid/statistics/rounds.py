@@ -1,13 +1,16 @@
-"""Further rounds of an analysis: counts in ranges, histograms whose range had to be found, likelihoods."""
+"""Further rounds of an analysis: counts in ranges, histograms whose range had to be found, likelihoods.
+
+What may be asked is checked here for all tables; answered where answers are exact.
+"""
 
 from __future__ import annotations
 
 from grid.statistics.analyses import Analysis
+from grid.statistics.columns import target_of
 from grid.statistics.histograms import Histogram, edges_of
 from grid.statistics.ranks import Ranks
 from grid.statistics.regressions import LogisticSums
 from grid.statistics.release import exact_histogram
-from grid.statistics.rules import check_size
 from grid.statistics.sweep import ColumnWork, Opened, sweep
 from syft_ext.errors import BadRequest, TooLarge
 from syft_ext.messages.statistics import Continue, Partials, RankCounts, RankQuery
@@ -18,7 +21,7 @@ _MAX_COUNTS = 1 << 20
 
 
 def check_round(analysis: Analysis, message: Continue) -> None:
-    """Raise :class:`BadRequest` for what the analysis was not begun for."""
+    """Raise :class:`BadRequest` for what the analysis was not begun for; count the histograms that it asks."""
     begun = analysis.message
     asked = set(begun.statistics)
     for given, statistic in (
@@ -40,6 +43,8 @@ def check_round(analysis: Analysis, message: Continue) -> None:
             raise BadRequest("there is no such group, or it was not answered for")
     if sum(query.bins for query in message.ranks) > _MAX_COUNTS:
         raise TooLarge("too many ranges in one round", limit=_MAX_COUNTS)
+    for bins in message.histograms:
+        analysis.histograms[bins.column] -= 1
 
 
 def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Partials:
@@ -48,8 +53,6 @@ def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Parti
     asked = [query for query, answer in zip(message.ranks, known, strict=True) if answer is None]
     size = 1 if analysis.groups is None else analysis.groups.size
     codes = analysis.codes if analysis.groups is not None else []
-    for bins in message.histograms:
-        analysis.histograms[bins.column] -= 1
     work = []
     ranks: list[Ranks] = []
     histograms: list[tuple[str, Histogram]] = []
@@ -67,7 +70,9 @@ def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Parti
     logistic = None
     together = []
     if message.logistic is not None:
-        together = opened.table.take([*analysis.message.columns, analysis.message.target])
+        target = target_of(analysis.message, opened.table)
+        assert target is not None
+        together = [*opened.table.take_terms(analysis.message.columns, analysis.message.levels), target]
         logistic = LogisticSums(message.logistic, len(together) - 1)
     if work or logistic is not None:
         sweep(
@@ -84,13 +89,8 @@ def answer_round(analysis: Analysis, opened: Opened, message: Continue) -> Parti
             if (keys := counter.keys()) is not None:
                 analysis.candidates.keep(counter.query, keys)
     for name, histogram in histograms:
-        counts, some = exact_histogram(name, histogram, analysis.codes, analysis.policy.min_rows)
-        reply.histograms.append(counts)
-        reply.suppressed |= some
+        reply.histograms.append(exact_histogram(name, histogram, analysis.codes))
     if logistic is not None:
-        # At coefficients so large that every row is certain, the gradient counts rows beyond a threshold,
-        # which could be any few: what has to stand for enough rows is the weight that they have together.
-        check_size(analysis.policy, logistic.weight)
         reply.logistic = logistic.result()
     return reply
 

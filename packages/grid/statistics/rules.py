@@ -1,19 +1,15 @@
-"""What the site's policy says of statistics."""
+"""What the site's policy says of statistics, and what makes no sense whatever it says."""
 
 from __future__ import annotations
 
-from grid.access.policy import check_operation, check_rows
-from grid.statistics.private import MECHANISMS
+from grid.access.policy import check_operation
 from syft_ext.errors import BadRequest, Forbidden
 from syft_ext.messages.policy import SitePolicy
 from syft_ext.messages.statistics import Begin
 
-__all__ = ["REGRESSIONS", "ROW_REVEALING", "check_asked", "check_policy", "check_size"]
+__all__ = ["REGRESSIONS", "check_asked", "check_policy", "lets_ask"]
 
 REGRESSIONS = frozenset({"covariance", "correlation", "linear_regression", "logistic_regression"})
-
-#: Their answer is the value of a single row, whatever the number of rows is.
-ROW_REVEALING = frozenset({"min", "max", "quantile"})
 
 
 def check_asked(message: Begin) -> None:
@@ -26,36 +22,36 @@ def check_asked(message: Begin) -> None:
             raise BadRequest("a regression needs a target")
     elif message.target:
         raise BadRequest("only a regression has a target")
+    if message.levels and not asked <= {"linear_regression", "logistic_regression"}:
+        raise BadRequest("words become columns of 0 and 1 in regressions; ask for these by themselves")
+    if not set(message.levels) <= {*message.columns, message.target}:
+        raise BadRequest("levels of a column that is not among the columns")
     if message.histograms and "histogram" not in asked:
         raise BadRequest("bins without a histogram")
     if not {bins.column for bins in message.histograms} <= set(message.columns):
         raise BadRequest("bins of a column that is not among the columns")
 
 
-def check_policy(policy: SitePolicy, message: Begin) -> None:
+def lets_ask(policy: SitePolicy, statistic: str) -> bool:
+    """Whether the policy lets a statistic out."""
+    try:
+        check_operation(policy, f"statistics.{statistic}")
+    except Forbidden:
+        return False
+    return True
+
+
+def check_policy(policy: SitePolicy, message: Begin, *, guarded: bool) -> None:
     """Raise :class:`Forbidden` for a statistic that the policy does not let out.
 
-    Minimum, maximum and quantiles *are* values of single rows: where aggregates must stand for several rows,
-    they are refused. (A histogram over a given range says about where they are.)
+    Where a table is guarded, its minimum and maximum are refused: they *are* values of single rows.
     """
     names = [*message.statistics, *(["group_by"] if message.by else [])]
     for name in names:
         check_operation(policy, f"statistics.{name}")
-        if policy.min_rows > 1 and name in ROW_REVEALING:
+        if guarded and name in ("min", "max"):
+            end = 0.01 if name == "min" else 0.99
             raise Forbidden(
-                f"the site's policy demands aggregates over at least {policy.min_rows} rows, and a {name} is "
-                "the value of one; ask for a histogram over a given range",
-                operation=f"statistics.{name}",
-                min_rows=policy.min_rows,
-            )
-        if policy.statistics_epsilon is not None and name not in MECHANISMS | {"group_by"}:
-            raise Forbidden(
-                f"the site's policy demands noise on every number, and there is no mechanism for {name}",
+                f"a {name}imum is the value of one row; by the site's policy ask quantile {end:g}",
                 operation=f"statistics.{name}",
             )
-
-
-def check_size(policy: SitePolicy, rows: int) -> None:
-    """Raise :class:`Forbidden` for too few rows; an empty table is nobody's, where one row would do."""
-    if policy.min_rows > 1:
-        check_rows(policy, rows)

@@ -33,21 +33,19 @@ class ColumnWork:
     """What is computed of one column.
 
     Attributes:
-        clip: applied to the values before anything else sees them.
         missing: how many values of each group were NaN.
     """
 
     column: Column
     groups: int
     sinks: list[Sink] = field(default_factory=list)
-    clip: Callable[[Doubles], Doubles] | None = None
     missing: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.missing = np.zeros(self.groups, dtype=np.int64)
 
     def add(self, raw: NDArray[Any], codes: Codes | None) -> None:
-        """Take in a stretch as it was read: count NaN, clip, and hand the rest to the sinks as doubles."""
+        """Take in a stretch as it was read: count NaN, and hand the rest to the sinks as doubles."""
         values = raw.astype(np.float64, copy=False)
         if raw.dtype.kind == "f" and (lost := np.isnan(values)).any():
             kept = ~lost
@@ -57,8 +55,6 @@ class ColumnWork:
                 self.missing += np.bincount(codes[lost], minlength=self.groups)
                 codes = codes[kept]
             values = values[kept]
-        if self.clip is not None:
-            values = self.clip(values)
         for sink in self.sinks:
             sink.add(values, codes)
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import resource
 import signal
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from gevent.pywsgi import WSGIServer
 
 from grid.node import Node
 from grid.web.app import create_app
-from grid.web.http.handler import Handler, ServerState
+from grid.web.http.handler import Handler, ServerState, peer_network, too_many_connections
 from grid.web.http.memory import return_freed_memory
 from grid.web.http.settings import WebSettings
 
@@ -32,15 +33,38 @@ TLS_HANDSHAKE = 10.0
 
 
 class Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
-    """One listening socket; at most ``connections`` clients, the others wait in the backlog."""
+    """One listening socket; clients that are more than the settings allow are told so, and sent away."""
 
     handler_class = Handler
 
-    def __init__(self, address: tuple[str, int], app: Any, connections: int, **options: Any) -> None:
-        super().__init__(address, app, backlog=BACKLOG, spawn=Pool(connections), log=None, **options)
+    def __init__(self, address: tuple[str, int], app: Any, connections: int = 0, **options: Any) -> None:
+        super().__init__(address, app, backlog=BACKLOG, spawn=Pool(), log=None, **options)
         self.error_log = _ErrorLog()
         self.environ["wsgi.errors"] = self.error_log
-        self.state = ServerState(app)
+        self.state = ServerState(app, connections)
+
+    def do_handle(self, client_socket: Any, address: Any) -> None:
+        """As gevent does, for those whom the table of connections takes. The others cost no greenlet."""
+        network = peer_network(address)
+        if not self.state.connections.open(network):
+            self._refuse(client_socket)
+            return
+        super().do_handle(client_socket, address)
+
+    def _refuse(self, client_socket: Any) -> None:
+        with contextlib.suppress(OSError):
+            if (
+                not self.ssl_enabled
+            ):  # else nothing can be said before a handshake, which costs more than this
+                client_socket.settimeout(0)
+                client_socket.send(too_many_connections())
+                client_socket.shutdown(socket.SHUT_WR)
+        client_socket.close()
+
+    def do_close(self, client_socket: Any, address: Any) -> None:
+        """gevent calls it once for each connection that it was given, whatever became of it."""
+        super().do_close(client_socket, address)
+        self.state.connections.close(peer_network(address))
 
     def update_environ(self) -> None:
         # pywsgi would ask the DNS for our own name here, and wait for it.
@@ -83,7 +107,6 @@ def serve(
     settings: WebSettings | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
-    connections: int = 8192,
     grace: float = 10.0,
 ) -> None:
     """Run ``node`` until SIGTERM or SIGINT; returns when it has stopped.
@@ -94,14 +117,13 @@ def serve(
         port: 0 takes a free one.
         on_ready: called with the real URL once requests are answered; ``node.address`` is set by then.
         tls_cert, tls_key: PEM files; HTTPS when both are given.
-        connections: most clients at a time.
         grace: seconds that running requests are given at the end.
     """
     _raise_file_limit()
     return_freed_memory()
     context = _tls(tls_cert, tls_key)
-    options = {} if context is None else {"ssl_context": context}
-    server = Server((host, port), create_app(node, settings), connections, **options)
+    options: dict[str, Any] = {} if context is None else {"ssl_context": context}
+    server = Server((host, port), create_app(node, settings), **options)
     server.init_socket()  # an occupied port is found out before anything starts
     url = _url(server, host, "http" if context is None else "https")
     node.address = node.address or url
@@ -116,6 +138,7 @@ def serve(
         on_ready(url)
         stopping.wait()
         logger.info("stopping")
+        node.db.hurry()  # what waits for it would hold up the end
     finally:
         server.drain(grace)
         node.stop()

@@ -26,7 +26,7 @@ from gevent.pywsgi import WSGISecureEnviron, WSGIServer
 from grid.node import Node
 from grid.web.app import create_app
 from grid.web.http.application import Application
-from grid.web.http.handler import Handler, ServerState
+from grid.web.http.handler import Handler, ServerState, peer_network, too_many_connections
 from grid.web.http.settings import WebSettings
 from grid.web.http.wsgi import WSGI
 
@@ -70,6 +70,12 @@ class ServedApp:
                 connection, address = self._listener.accept()
             except OSError:
                 return
+            if not self.state.connections.open(peer_network(address)):
+                with contextlib.suppress(OSError):
+                    connection.sendall(too_many_connections())
+                    connection.shutdown(socket.SHUT_WR)
+                connection.close()
+                continue
             thread = threading.Thread(target=self._serve, args=(connection, address), daemon=True)
             self._connections[thread] = connection
             thread.start()
@@ -79,6 +85,7 @@ class ServedApp:
             Handler(connection, address, self).handle()
         finally:
             connection.close()
+            self.state.connections.close(peer_network(address))
             self._connections.pop(threading.current_thread(), None)
 
     def close(self, grace: float = 5.0) -> None:
@@ -140,7 +147,7 @@ class RunningNode:
         command: Sequence[str | Path],
         *,
         env: Mapping[str, str] | None = None,
-        timeout: float = 60.0,
+        timeout: float = 240.0,
     ) -> None:
         self.lines: deque[str] = deque(maxlen=1000)
         self.url = ""

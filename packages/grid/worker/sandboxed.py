@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 import torch
 
 from syft_ext.errors import BadRequest, InvalidPlan
-from syft_ext.plans.checking.binding import const_tensor, nest
-from syft_ext.plans.ir import Plan, flat_results
+from syft_ext.plans.checking.binding import const_tensor
+from syft_ext.plans.checking.noise import refuse_noise
+from syft_ext.plans.graph.limits import Limits
+from syft_ext.plans.ir import Plan
+from syft_ext.plans.sandbox.process import PlanExecutor
 from syft_ext.plans.sandbox.sandbox import PlanSandbox
 from syft_ext.plans.training.training_plan import TrainingPlan
 
@@ -17,13 +19,7 @@ __all__ = ["SandboxedPlan", "SandboxedPlans", "complete"]
 
 
 class SandboxedPlan(TrainingPlan):
-    """A training plan whose steps run in ``sandbox``; this process only reads it."""
-
-    sandbox: PlanSandbox
-
-    def run(self, flat: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        named = {each.name: nest(each.tree, flat) for each in self.document.arguments}
-        return tuple(flat_results(self.sandbox.run(self, named)))
+    """A training plan whose steps run in a sandbox of this Worker; this process only reads it."""
 
 
 class SandboxedPlans:
@@ -32,10 +28,22 @@ class SandboxedPlans:
     Args:
         seconds: wall-clock and CPU time of one run.
         memory: bytes that the sandbox may use beyond what torch itself needs.
+        permissive: it goes on without protections that this machine lacks: for development only.
+        limits: what one run of a plan may cost.
+        executor: what runs plans there.
     """
 
-    def __init__(self, *, seconds: float, memory: int) -> None:
-        self._seconds, self._memory = seconds, memory
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        memory: int,
+        permissive: bool = False,
+        limits: Limits | None = None,
+        executor: PlanExecutor = "torch",
+    ) -> None:
+        self._limits, self._executor = limits, executor
+        self._seconds, self._memory, self._permissive = seconds, memory, permissive
         self._lock = threading.Lock()
         self._sandbox: PlanSandbox | None = None
 
@@ -44,7 +52,13 @@ class SandboxedPlans:
         """The sandbox; started at the first use."""
         with self._lock:
             if self._sandbox is None:
-                self._sandbox = PlanSandbox(seconds=self._seconds, memory_bytes=self._memory)
+                self._sandbox = PlanSandbox(
+                    self._limits,
+                    seconds=self._seconds,
+                    memory_bytes=self._memory,
+                    permissive=self._permissive,
+                    executor=self._executor,
+                )
             return self._sandbox
 
     def warm_up(self) -> None:
@@ -58,9 +72,7 @@ class SandboxedPlans:
 
     def load(self, data: bytes) -> SandboxedPlan:
         """Read and check a downloaded plan; its self-test runs in the sandbox. Raises :class:`InvalidPlan`."""
-        plan = SandboxedPlan.loads(data)
-        assert isinstance(plan, SandboxedPlan)
-        plan.sandbox = self.sandbox
+        plan = SandboxedPlan.loads(data, self._limits, sandbox=self.sandbox)
         plan.self_test()  # in the sandbox, which checks what the plan costs before it allocates anything
         return plan
 
@@ -77,6 +89,7 @@ def complete(plan: Plan, given: dict[str, torch.Tensor]) -> list[torch.Tensor]:
 
     Raises :class:`BadRequest` for a name that the plan has not, or an input that has neither.
     """
+    refuse_noise(plan.document)
     names = [item.name for item in plan.inputs]
     unknown = set(given) - set(names)
     if unknown:

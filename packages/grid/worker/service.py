@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
 from grid.concurrency.offload import offload
-from grid.config import WorkerSettings
+from grid.config import WorkerSettings, plan_limits
 from grid.network.load import machine_load
 from grid.node import Context, Download, Node, Service, handles
 from grid.storage.objects.store import DiskObjectStore
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["WorkerService"]
 
 CHUNK = 1 << 20
+#: Callers whose plans run here, each in a process of their own; it is the Domain and the owner, mostly.
+SANDBOXES = 4
 
 
 class WorkerService(Service):
@@ -43,24 +46,31 @@ class WorkerService(Service):
         super().__init__(node)
         self.settings = settings
         self.store = DiskObjectStore(node.db, node.blobs)
-        self._plans: SandboxedPlans | None = None
+        self._plans: OrderedDict[str, SandboxedPlans] = OrderedDict()  # by the caller's id, each apart
         self._lock = threading.Lock()
         self._runs = 0
 
     def stop(self) -> None:
-        if self._plans is not None:
-            self._plans.close()
+        for plans in self._plans.values():
+            plans.close()
 
-    def _sandboxes(self) -> SandboxedPlans:
-        """torch comes into this process with the first object that is handed over, not before."""
+    def _sandboxes(self, caller: str) -> SandboxedPlans:
+        """The sandbox of this caller. torch comes into this process with the first object that is handed over."""
         from grid.worker.sandboxed import SandboxedPlans
 
         with self._lock:
-            if self._plans is None:
-                self._plans = SandboxedPlans(
-                    seconds=self.settings.plan_seconds, memory=self.settings.plan_memory
+            if caller not in self._plans:
+                if len(self._plans) >= SANDBOXES:
+                    self._plans.popitem(last=False)[1].close()
+                self._plans[caller] = SandboxedPlans(
+                    seconds=self.settings.plan_seconds,
+                    executor=self.settings.plan_executor,
+                    memory=self.settings.plan_memory,
+                    permissive=self.node.gate.permissive,
+                    limits=plan_limits(self.settings),
                 )
-            return self._plans
+            self._plans.move_to_end(caller)
+            return self._plans[caller]
 
     # -- objects ------------------------------------------------------------------------------------
 
@@ -149,7 +159,8 @@ class WorkerService(Service):
         if plan_info.kind != "plan":
             raise BadRequest(f"object {plan_info.id} is a {plan_info.kind}, not a plan")
         infos = {name: self._mine(ctx, given.object_id) for name, given in message.inputs.items()}
-        plan = self._load_plan(plan_info)
+        self.node.gate.check()
+        plan = self._load_plan(ctx.principal.id, plan_info)
         from grid.worker.sandboxed import complete
 
         inputs = {name: self._tensor(infos[name], given.tensor) for name, given in message.inputs.items()}
@@ -162,10 +173,10 @@ class WorkerService(Service):
         ]
         return m.RunReply(plan_id=plan.id, outputs=outputs, seconds=time.monotonic() - begun)
 
-    def _load_plan(self, info: ObjectInfo) -> SandboxedPlan:
+    def _load_plan(self, caller: str, info: ObjectInfo) -> SandboxedPlan:
         with self.store.open(info.id) as file:
             data = file.read()
-        return offload(self._sandboxes).load(data)
+        return offload(self._sandboxes, caller).load(data)
 
     def _tensor(self, info: ObjectInfo, name: str) -> torch.Tensor:
         """The tensor that an input refers to, mapped from its file."""
@@ -204,7 +215,7 @@ class WorkerService(Service):
             domain=self.settings.domain,
             objects=len(mine),
             bytes=sum(info.size for info in mine),
-            sandbox=self._plans is not None and self._plans.warm,
+            sandbox=any(plans.warm for plans in self._plans.values()),
             runs=self._runs,
             training=self.node.service(TrainingService).training,
             load=machine_load(),

@@ -1,4 +1,4 @@
-"""Entries of an audit log, each sealed to the one before it; and signed checkpoints.
+"""Entries of an audit log, each sealed to the one before it; signed checkpoints, and signed heads of archives.
 
 An entry's ``hash`` is the BLAKE3 digest of all its fields and of the hash before it, so no entry can be
 changed, moved or taken out without changing all that follow. Whoever can write to the database could change
@@ -20,6 +20,7 @@ from syft_ext.identity import Identity, node_id_of, verify
 __all__ = [
     "DIGESTS_LENGTH",
     "FIELDS",
+    "ArchiveHead",
     "Checkpoint",
     "Entry",
     "digest_of_field",
@@ -100,13 +101,49 @@ class Checkpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def check(self, verify_key: str) -> None:
         """Raise :class:`BadSignature` unless the node with this key signed exactly this."""
-        if node_id_of(verify_key) != self.node_id:
-            raise BadSignature("the checkpoint is of another node")
-        try:
-            signature = bytes.fromhex(self.signature)
-        except ValueError as error:
-            raise BadSignature("the checkpoint's signature is no hex number") from error
-        verify(verify_key, self._signed_part(), signature)
+        _check("checkpoint", self, verify_key, self._signed_part())
+
+
+class ArchiveHead(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A signed statement that ``node_id`` archived its entries ``first`` to ``last`` ``at`` this time.
+
+    A checkpoint does not stand for it: whoever finds one could cut the log there, and say it were archived.
+
+    Attributes:
+        hash: of the entry ``last``; what follows the archive follows that.
+        digest: BLAKE3 of the archive's file, 64 hex digits.
+    """
+
+    node_id: str
+    first: int
+    last: int
+    hash: str
+    digest: str
+    at: float
+    signature: str = ""
+
+    def _signed_part(self) -> bytes:
+        said = [self.node_id, self.first, self.last, self.hash, self.digest, self.at]
+        return b"grid audit archive v1\0" + _pack(said)
+
+    def sign(self, identity: Identity) -> ArchiveHead:
+        """Sign it as the node that it is of; itself, for chaining."""
+        self.signature = identity.sign(self._signed_part()).hex()
+        return self
+
+    def check(self, verify_key: str) -> None:
+        """Raise :class:`BadSignature` unless the node with this key signed exactly this."""
+        _check("archive's head", self, verify_key, self._signed_part())
+
+
+def _check(what: str, statement: Checkpoint | ArchiveHead, verify_key: str, said: bytes) -> None:
+    if node_id_of(verify_key) != statement.node_id:
+        raise BadSignature(f"the {what} is of another node")
+    try:
+        signature = bytes.fromhex(statement.signature)
+    except ValueError as error:
+        raise BadSignature(f"the {what}'s signature is no hex number") from error
+    verify(verify_key, said, signature)
 
 
 def genesis_previous(node_id: str) -> str:

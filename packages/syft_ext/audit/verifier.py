@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from syft_ext.audit.entries import (
     DIGESTS_LENGTH,
     FIELDS,
+    ArchiveHead,
     Checkpoint,
     Entry,
     digest_of_field,
@@ -40,30 +41,57 @@ class Verifier:
 
     Attributes:
         count: entries that were looked at.
+        first: the first that had to be there; what came before is in an archive that was not looked at.
         signed_up_to: sequence number up to which valid checkpoints vouch for the log; -1: none does.
     """
 
     def __init__(self, node_id: str, verify_key: str, checkpoints: Iterable[Checkpoint] = ()) -> None:
-        self.count, self.signed_up_to = 0, -1
+        self.count, self.first, self.signed_up_to = 0, 0, -1
         self._expected = 0
         self._previous: str | None = genesis_previous(node_id)
         self._missing: list[tuple[int, int]] = []  # first and last, inclusive
         self._problems: list[tuple[int, str]] = []
         self._checkpoints: dict[int, list[Checkpoint]] = {}
-        self._verify_key = verify_key
+        self.verify_key = verify_key
         for checkpoint in checkpoints:
             self.add_checkpoint(checkpoint)
 
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Must come before the entry that it is about, or right after it."""
         try:
-            checkpoint.check(self._verify_key)
+            checkpoint.check(self.verify_key)
         except GridError:
             self._say(checkpoint.seq, f"checkpoint of entry {checkpoint.seq}: its signature does not verify")
             return
         self._checkpoints.setdefault(checkpoint.seq, []).append(checkpoint)
         if checkpoint.seq == self._expected - 1 and self._previous is not None:
             self._check_signed(checkpoint.seq, self._previous)
+
+    def begin_after(self, archive: ArchiveHead, *, why: str = "") -> None:
+        """What comes now follows an archive whose entries are not looked at, which is wrong if there is a ``why``.
+
+        The archive must begin where the log has come to, unless nothing was looked at yet.
+        """
+        try:
+            archive.check(self.verify_key)
+        except GridError:
+            why = "the signature of its head does not verify"
+        span = f"entries {archive.first} to {archive.last}"
+        if why:
+            self._say(archive.first, f"the archive of {span}: {why}")
+        if self._expected and archive.first != self._expected:
+            self._say(archive.first, f"the archive of {span} does not follow entry {self._expected - 1}")
+        if archive.last >= self._expected:
+            if not self.count:
+                self.first = archive.last + 1
+            self._expected, self._previous = archive.last + 1, archive.hash
+            self._check_signed(archive.last, archive.hash)
+
+    def check_archive(self, archive: ArchiveHead) -> None:
+        """All entries of the archive were added just now: they must end with what its head says."""
+        span = f"entries {archive.first} to {archive.last}"
+        if (archive.last + 1, archive.hash) != (self._expected, self._previous):
+            self._say(archive.last, f"the archive of {span} does not end with the entry that was signed")
 
     def add(self, entry: Entry) -> None:
         """The next entry as it stands in the log."""

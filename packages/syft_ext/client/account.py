@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.listing import Listing
+from syft_ext.client.people import Sessions
+from syft_ext.client.quotas import amount
 from syft_ext.display.prompt import given_or_asked
 from syft_ext.display.table import Table, fields_table, when
+from syft_ext.errors import NotFound
 from syft_ext.identity import Identity
 from syft_ext.messages.accounts import ChangeEmail, ChangePassword, GetMe, RevokeSessions, UserView
 from syft_ext.messages.own_account import (
-    AccountSessionList,
-    AccountSessionView,
     ConfirmTotp,
-    EndAccountSession,
     EnrolTotp,
     KeyList,
     KeyView,
-    ListAccountSessions,
     ListKeys,
     RecoveryCodes,
     RegisterKey,
@@ -27,6 +26,8 @@ from syft_ext.messages.own_account import (
     TotpSecret,
     key_proof,
 )
+from syft_ext.messages.quotas import MyQuotas, QuotaUse, QuotaView
+from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
@@ -75,6 +76,15 @@ class Me:
     def totp(self) -> bool:
         """Whether your login asks for a one-time code."""
         return self.view.totp
+
+    @property
+    def quotas(self) -> list[QuotaUse]:
+        """How much you may keep here, and how much you do, asked now; only Domains keep something for users."""
+        try:
+            view: QuotaView = self.client.call(MyQuotas())
+        except NotFound:
+            return []
+        return view.quotas
 
     @property
     def keys(self) -> Keys:
@@ -130,6 +140,7 @@ class Me:
             ("groups", self.groups),
             ("may", [flag.removeprefix("can_").replace("_", " ") for flag in self.flags]),
             ("one-time codes", "yes" if self.totp else "no"),
+            *((each.name.replace("_", " "), _used(each)) for each in self.quotas),
             ("id", self.id),
         ]
         return fields_table(f"You at {self.client.name}", fields)
@@ -139,6 +150,10 @@ class Me:
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
+
+
+def _used(quota: QuotaUse) -> str:
+    return f"{amount(quota.name, quota.used)} of {amount(quota.name, quota.limit)}"
 
 
 class TotpEnrolment:
@@ -164,7 +179,7 @@ class TotpEnrolment:
         return fields_table("One-time codes", fields, "confirm(code) puts them to use")
 
     def __repr__(self) -> str:
-        return f"secret {self.secret}\n{self.uri}\nconfirm(code) puts the codes to use"
+        return readable(f"secret {self.secret}\n{self.uri}\nconfirm(code) puts the codes to use", lines=True)
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -198,7 +213,7 @@ class Keys(Listing[KeyView]):
 
     def remove(self, verify_key: str) -> None:
         """Forget one of your keys; the sessions that are bound to it end."""
-        self.client.call(RemoveKey(verify_key=verify_key))
+        self.client.call(RemoveKey(verify_key=self[verify_key].verify_key))
 
     def key(self, item: KeyView) -> tuple[str, ...]:
         return (item.verify_key, item.name)
@@ -206,25 +221,3 @@ class Keys(Listing[KeyView]):
     def row(self, item: KeyView) -> tuple[Any, ...]:
         good, added, used = when(item.expires_at), when(item.added_at), when(item.used_at)
         return (item.verify_key, item.name, added, used, good, "yes" if item.current else "")
-
-
-class Sessions(Listing[AccountSessionView]):
-    """Your logins that are still good."""
-
-    title = "Sessions"
-    headings = ("id", "since", "until", "from", "key", "this one")
-
-    def _fetch(self) -> list[AccountSessionView]:
-        reply: AccountSessionList = self.client.call(ListAccountSessions())
-        return reply.sessions
-
-    def end(self, session_id: str) -> None:
-        """End one of your logins, this one too; its key is forgotten, unless another login uses it."""
-        self.client.call(EndAccountSession(session_id=session_id))
-
-    def key(self, item: AccountSessionView) -> tuple[str, ...]:
-        return (item.id,)
-
-    def row(self, item: AccountSessionView) -> tuple[Any, ...]:
-        since, until = when(item.created_at), when(item.expires_at)
-        return (item.id, since, until, item.remote, item.verify_key[:16], "yes" if item.current else "")

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from syft_ext.audit.export import VerificationReport, verify_export
 from syft_ext.client.listing import Listing
-from syft_ext.client.transfer import download
+from syft_ext.client.transfer import download, save
 from syft_ext.display.table import when
 from syft_ext.messages.audit import (
+    AuditArchive,
     AuditEntries,
     AuditEntry,
     AuditReport,
+    ExportArchive,
     ExportAudit,
+    ListArchives,
     ListAudit,
     VerifyAudit,
 )
@@ -29,7 +32,7 @@ _PAGE = 1000
 class Audit(Listing[AuditEntry]):
     """The audit log, the newest entry first; a subscript is a position, or an entry's number as text.
 
-    ``client.audit`` shows the newest 1,000; :meth:`search` finds others.
+    ``client.audit`` shows the newest 1,000; :meth:`search` finds others. Neither looks into :meth:`archives`.
     """
 
     title = "Audit log"
@@ -85,11 +88,32 @@ class Audit(Listing[AuditEntry]):
         report: AuditReport = self.client.call(VerifyAudit(), timeout=600.0)
         return report
 
-    def export(self, path: str | Path) -> VerificationReport:
-        """Write the whole log to ``path`` as JSON Lines, and verify the file here, against the node's key."""
+    def archives(self) -> list[AuditArchive]:
+        """The archives that hold the log's older entries, in their order."""
+        found: list[AuditArchive] = []
+        while True:
+            page = self.client.call(ListArchives(offset=len(found), limit=_PAGE)).archives
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    def export(self, path: str | Path, *, archives: str | Path | None = None) -> VerificationReport:
+        """Write the log to ``path`` as JSON Lines, and verify the file here, against the node's key.
+
+        Args:
+            archives: a folder into which the archives of older entries are written too, each as
+                ``FIRST-LAST.jsonl.gz``; those that are there are not fetched again. Without it they are not
+                looked at: the file begins with the signed head of the last one.
+        """
         _, content = download(self.client, ExportAudit(), "audit log")
         Path(path).write_bytes(content)
-        return verify_export(path, verify_key=self.client.verify_key)
+        if archives is not None:
+            Path(archives).mkdir(parents=True, exist_ok=True)
+            for each in self.archives():
+                file = Path(archives) / f"{each.first:012d}-{each.last:012d}.jsonl.gz"
+                if not file.exists():
+                    save(self.client, ExportArchive(first=each.first), file, file.name)
+        return verify_export(path, verify_key=self.client.verify_key, archives=archives)
 
     def key(self, item: AuditEntry) -> tuple[str, ...]:
         return (str(item.seq),)

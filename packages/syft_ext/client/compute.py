@@ -31,9 +31,9 @@ class ComputeSessions(Listing[ComputeSessionView]):
 
     def close(self, session_id: str = "") -> None:
         """End one by its id, or without one all of them."""
-        for view in self._fetch():
-            if session_id in ("", view.session_id):
-                self.client.call(CloseComputeSession(session_id=view.session_id))
+        views = self._fetch()
+        for view in [self.choose(views, session_id)] if session_id else views:
+            self.client.call(CloseComputeSession(session_id=view.session_id))
 
     def key(self, item: ComputeSessionView) -> tuple[str, ...]:
         return (item.session_id,)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from syft_ext.client.listing import Listing
-from syft_ext.display.table import when
+from syft_ext.client.people import Users
+from syft_ext.display.table import Table, short_ids, when
 from syft_ext.messages.grants import CreateGrant, GrantList, GrantView, ListGrants, RevokeGrant
 from syft_ext.messages.vocabulary import Scope
 
@@ -47,11 +48,12 @@ class Grants(Listing[GrantView]):
         """Allow a user to read an object of yours, or to have statistics of it.
 
         Args:
+            user_id: their id; whoever may list users can name them by e-mail address.
             expires_in: seconds. uses: downloads, or analyses. max_output_bytes: of one download.
         """
         message = CreateGrant(
             object_id=object_id,
-            user_id=user_id,
+            user_id=Users(self.client).id_of(user_id),
             scope=scope,
             expires_in=expires_in,
             uses=uses,
@@ -62,11 +64,24 @@ class Grants(Listing[GrantView]):
 
     def revoke(self, grant_id: str) -> GrantView:
         """End it: the very next operation that rests on it is refused."""
-        grant: GrantView = self.client.call(RevokeGrant(grant_id=grant_id))
+        grant: GrantView = self.client.call(RevokeGrant(grant_id=self.id_of(grant_id)))
         return grant
 
     def key(self, item: GrantView) -> tuple[str, ...]:
         return (item.id,)
+
+    def table(self, items: list[GrantView] | None = None) -> Table:
+        """With e-mail addresses in the place of ids, as far as you may know them."""
+        found = self.all() if items is None else items
+        known = Users(self.client).addresses() if found else {}
+        rows = [
+            [
+                known.get(cell, short_ids(cell)) if heading in self.shortened else cell
+                for heading, cell in cells
+            ]
+            for cells in (zip(self.headings, self.row(item), strict=True) for item in found)
+        ]
+        return Table(f"{self.title} at {self.client.name}", self.headings, rows)
 
     def row(self, item: GrantView) -> tuple[Any, ...]:
         expires = "" if item.expires_at is None else when(item.expires_at)

@@ -24,8 +24,11 @@ from syft_ext.messages.accounts import (
     SignUp,
     UserView,
 )
+from syft_ext.messages.contents import ContentsView, GetContents
 from syft_ext.messages.dashboard import GetDashboard
+from syft_ext.messages.installation import AcknowledgeRestore, GetRestore, RestoreView
 from syft_ext.profile.credentials import SavedLogin
+from syft_ext.readable import readable
 from syft_ext.transport import Connection, IncomingFrame
 from syft_ext.transport.base import Buffers
 
@@ -57,8 +60,8 @@ class NodeClient:
 
     @property
     def name(self) -> str:
-        """What its owner called the node, as of the last :attr:`metadata`."""
-        return self._metadata.name
+        """What its owner called the node, as of the last :attr:`metadata`; readable."""
+        return readable(self._metadata.name)
 
     @property
     def id(self) -> str:
@@ -96,6 +99,25 @@ class NodeClient:
         """Make yourself an account, where the node's settings allow it; then log in."""
         user: UserView = self.call(SignUp(email=email, password=password))
         return user
+
+    # -- what it keeps ------------------------------------------------------------------------------
+
+    @property
+    def restore(self) -> RestoreView:
+        """Whether the node's database was restored, and what acknowledging that would change."""
+        view: RestoreView = self.call(GetRestore())
+        return view
+
+    def acknowledge_restore(self) -> RestoreView:
+        """Go on with a database that was restored. What was spent since it was copied stays spent."""
+        view: RestoreView = self.call(AcknowledgeRestore())
+        return view
+
+    @property
+    def contents(self) -> ContentsView:
+        """Which of the node's contents are damaged and what that affects, and how much waits to be gone."""
+        view: ContentsView = self.call(GetContents())
+        return view
 
     # -- people -------------------------------------------------------------------------------------
 
@@ -201,7 +223,7 @@ class NodeClient:
         return fields_table(f"{self.kind.capitalize()} {self.name}", fields)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} at {self.address}>"
+        return readable(f"<{type(self).__name__} {self.name!r} at {self.address}>")
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

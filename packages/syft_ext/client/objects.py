@@ -21,6 +21,7 @@ from syft_ext.messages.objects import (
     ObjectView,
     UpdateObject,
 )
+from syft_ext.readable import readable
 from syft_ext.store.content import decode, kind_of
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class RemoteObject(Requestable):
 
     def __repr__(self) -> str:
         what = f"{self.view.dtype}{self.view.shape}" if self.view.dtype else self.view.kind
-        return f"<RemoteObject {what} at {self.client.name}, id {self.id}>"
+        return readable(f"<RemoteObject {what} at {self.client.name}, id {self.id}>")
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -146,7 +147,7 @@ class Objects(Collection[RemoteObject]):
 
     def describe(self, object_id: str) -> RemoteObject:
         """The object without its content."""
-        return RemoteObject(self.client, self.client.call(DescribeObject(object_id=object_id)))
+        return RemoteObject(self.client, self.client.call(DescribeObject(object_id=self.id_of(object_id))))
 
     def get(self, object_id: str) -> Any:
         """Download an object's content."""
@@ -158,7 +159,7 @@ class Objects(Collection[RemoteObject]):
 
     def delete(self, object_id: str) -> None:
         """As :meth:`RemoteObject.delete`, by id."""
-        self.client.call(DeleteObject(object_id=object_id))
+        self.client.call(DeleteObject(object_id=self.id_of(object_id)))
 
     def key(self, item: RemoteObject) -> tuple[str, ...]:
         return (item.id,)

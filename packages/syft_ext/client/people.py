@@ -7,6 +7,8 @@ from typing import Any
 
 from syft_ext.client.listing import Listing
 from syft_ext.display.table import when
+from syft_ext.errors import Forbidden, NotFound
+from syft_ext.ids import is_id
 from syft_ext.messages.accounts import (
     CreateGroup,
     CreateRole,
@@ -37,12 +39,14 @@ from syft_ext.messages.accounts import (
 from syft_ext.messages.own_account import (
     AccountSessionList,
     AccountSessionView,
+    EndAccountSession,
     EndAccountSessionOf,
+    ListAccountSessions,
     ListAccountSessionsOf,
 )
 from syft_ext.messages.permissions import FLAGS
 
-__all__ = ["Groups", "Roles", "Users"]
+__all__ = ["Groups", "Roles", "Sessions", "Users"]
 
 _PAGE = 1000
 
@@ -70,8 +74,8 @@ class Users(Listing[UserView]):
                 return users
 
     def get(self, user_id: str) -> UserView:
-        """By the whole id; ``users["anna@example.org"]`` finds by e-mail too."""
-        user: UserView = self.client.call(GetUser(user_id=user_id))
+        """By id, how that begins, or e-mail address."""
+        user: UserView = self.client.call(GetUser(user_id=self.id_of(user_id)))
         return user
 
     def create(
@@ -84,29 +88,42 @@ class Users(Listing[UserView]):
 
     def update(self, user_id: str, **changes: Any) -> UserView:
         """Change ``email``, ``password``, ``role``, ``groups`` or ``disabled`` of somebody else."""
-        user: UserView = self.client.call(UpdateUser(user_id=user_id, **changes))
+        user: UserView = self.client.call(UpdateUser(user_id=self.id_of(user_id), **changes))
         return user
 
     def delete(self, user_id: str) -> None:
         """Delete somebody else's account; what they own stays. The owner's cannot be deleted."""
-        self.client.call(DeleteUser(user_id=user_id))
+        self.client.call(DeleteUser(user_id=self.id_of(user_id)))
 
     def revoke(self, user_id: str) -> None:
         """End all sessions of a user and forget all their keys."""
-        self.client.call(RevokeUser(user_id=user_id))
+        self.client.call(RevokeUser(user_id=self.id_of(user_id)))
 
     def reset_totp(self, user_id: str) -> None:
         """Forget a user's one-time codes, because they lost their device; their sessions and keys end."""
-        self.client.call(ResetTotp(user_id=user_id))
+        self.client.call(ResetTotp(user_id=self.id_of(user_id)))
 
     def sessions(self, user_id: str) -> list[AccountSessionView]:
         """A user's logins that are still good."""
-        reply: AccountSessionList = self.client.call(ListAccountSessionsOf(user_id=user_id))
+        reply: AccountSessionList = self.client.call(ListAccountSessionsOf(user_id=self.id_of(user_id)))
         return reply.sessions
 
     def end_session(self, user_id: str, session_id: str) -> None:
         """End a session of somebody who has no power that you lack."""
+        user_id = self.id_of(user_id)
+        if not is_id(session_id):
+            session_id = Sessions(self.client).choose(self.sessions(user_id), session_id).id
         self.client.call(EndAccountSessionOf(user_id=user_id, session_id=session_id))
+
+    def addresses(self) -> dict[str, str]:
+        """The e-mail addresses of users by their ids: what may stand in a table instead of an id. Of who may not
+        list users only their own."""
+        session = self.client.session
+        own = {} if session is None else {session.user_id: session.email}
+        try:
+            return own | {user.id: user.email for user in self}
+        except (Forbidden, NotFound):  # they may not, or the node has no accounts
+            return own
 
     def key(self, item: UserView) -> tuple[str, ...]:
         return (item.id, item.email)
@@ -164,8 +181,8 @@ class Groups(Listing[GroupView]):
         return reply.groups
 
     def get(self, group_id: str) -> GroupView:
-        """By the whole id; ``groups["study"]`` finds by name too."""
-        group: GroupView = self.client.call(GetGroup(group_id=group_id))
+        """By id, how that begins, or name."""
+        group: GroupView = self.client.call(GetGroup(group_id=self.id_of(group_id)))
         return group
 
     def create(self, name: str, users: Sequence[str] = (), *, flags: Sequence[Flag] = ()) -> GroupView:
@@ -183,7 +200,7 @@ class Groups(Listing[GroupView]):
     ) -> GroupView:
         """Change what is not None. It acts at everybody's next call."""
         message = UpdateGroup(
-            group_id=group_id,
+            group_id=self.id_of(group_id),
             name=name,
             users=None if users is None else list(users),
             flags=None if flags is None else list(flags),
@@ -193,13 +210,35 @@ class Groups(Listing[GroupView]):
 
     def delete(self, group_id: str) -> None:
         """Delete it; its users stay, and lose what it permitted."""
-        self.client.call(DeleteGroup(group_id=group_id))
+        self.client.call(DeleteGroup(group_id=self.id_of(group_id)))
 
     def key(self, item: GroupView) -> tuple[str, ...]:
         return (item.id, item.name)
 
     def row(self, item: GroupView) -> tuple[Any, ...]:
         return (item.name, len(item.users), _words(item.flags), item.id)
+
+
+class Sessions(Listing[AccountSessionView]):
+    """Your logins that are still good."""
+
+    title = "Sessions"
+    headings = ("id", "since", "until", "from", "key", "this one")
+
+    def _fetch(self) -> list[AccountSessionView]:
+        reply: AccountSessionList = self.client.call(ListAccountSessions())
+        return reply.sessions
+
+    def end(self, session_id: str) -> None:
+        """End one of your logins, this one too; its key is forgotten, unless another login uses it."""
+        self.client.call(EndAccountSession(session_id=self.id_of(session_id)))
+
+    def key(self, item: AccountSessionView) -> tuple[str, ...]:
+        return (item.id,)
+
+    def row(self, item: AccountSessionView) -> tuple[Any, ...]:
+        since, until = when(item.created_at), when(item.expires_at)
+        return (item.id, since, until, item.remote, item.verify_key[:16], "yes" if item.current else "")
 
 
 def _words(flags: Iterable[str]) -> list[str]:

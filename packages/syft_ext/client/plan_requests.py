@@ -13,12 +13,16 @@ from syft_ext.messages.plan_facts import PlanCost, PlanInput, PlanOutput
 from syft_ext.messages.plan_requests import (
     CreatePlanRequest,
     DownloadPlan,
+    PlanInfluence,
     PlanReview,
     PlanRun,
     ReviewPlan,
     RunPlanRequest,
+    TryPlan,
 )
 from syft_ext.messages.requests import RequestView
+from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
@@ -46,11 +50,11 @@ class PlanUnderReview:
 
     def text(self) -> str:
         """Every operation, in order, with what goes in and what comes out."""
-        return self.review.text
+        return readable(self.review.text, lines=True)
 
     def diff(self) -> str:
         """How it differs from the earlier plan on the same data (``review.earlier``); "" if it does not."""
-        return self.review.diff
+        return readable(self.review.diff, lines=True)
 
     @property
     def cost(self) -> PlanCost | None:
@@ -67,6 +71,12 @@ class PlanUnderReview:
         """What would leave the Domain, with types and shapes."""
         return self.review.facts.outputs
 
+    def influence(self) -> PlanInfluence:
+        """What its results answer when single mock rows change: an aid to see copies of rows at a glance, and no
+        proof. For those who decide on the request; runs the plan some hundred times at the Domain."""
+        found: PlanInfluence = self.client.call(TryPlan(request_id=self.request_id))
+        return found
+
     def load(self) -> Plan:
         """The plan itself, checked: to try it on a mock."""
         from syft_ext.plans.ir import Plan
@@ -76,13 +86,18 @@ class PlanUnderReview:
 
     def __repr__(self) -> str:
         facts = self.review.facts
-        lines = [self.text(), f"costs: {facts.cost or 'not yours to know'}"]
+        lines = [f"costs: {facts.cost or 'not yours to know'}"]
+        if facts.shared is not None:
+            lines.append(str(facts.shared))
         if facts.problem:
             lines.append(f"does not fit: {facts.problem}")
         lines += ["is given:", *(f"  {described(each)}" for each in self.inputs)]
         if self.review.earlier:
-            lines += [f"compared with request {self.review.earlier}:", self.diff() or "  the same plan"]
-        return "\n".join(lines)
+            lines.append(f"compared with request {self.review.earlier}:")
+        shown = [self.text(), *map(readable, lines)]
+        if self.review.earlier:
+            shown.append(self.diff() or "  the same plan")
+        return "\n".join(shown)
 
     def _repr_html_(self) -> str:
         # The font is said here: Jupyter's own style sheet gives a <pre> of ours that of running text.
@@ -111,6 +126,7 @@ def create_plan_request(
     inputs: Mapping[str, Any],
     reason: str,
     values: Mapping[str, Any],
+    shared: SharedTerms | None = None,
 ) -> RequestView:
     """See :meth:`syft_ext.client.requests.Requests.create_plan`."""
     from syft_ext.plans.ir import Plan
@@ -121,7 +137,7 @@ def create_plan_request(
     given = [text for name, what in inputs.items() for text in _given(plan, name, what)]
     sent = {leaf: tensor for name, value in values.items() for leaf, tensor in _values(plan, name, value)}
     pieces = [data, *([encode_tensors(sent)] if sent else [])]
-    message = CreatePlanRequest(inputs=given, plan_size=len(data), reason=reason)
+    message = CreatePlanRequest(inputs=given, plan_size=len(data), reason=reason, shared=shared)
     view: RequestView = upload(client, message, pieces, "plan")
     return view
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from syft_ext.client.people import Users
 from syft_ext.display.table import Table, fields_table
 from syft_ext.errors import BadRequest
 from syft_ext.messages.budget import BudgetList, BudgetView, GetBudget, GrantBudget, ListBudgets
+from syft_ext.messages.misfits import misfit_in_words
 from syft_ext.messages.policy import GetPolicy, PolicyView, SetPolicy, SitePolicy
+from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
@@ -35,15 +38,21 @@ class Policy:
 
         Raises :class:`BadRequest` for a field that there is not, and for a value that makes no sense.
         """
-        values = {**msgspec.structs.asdict(self.get().policy), **changes}
-        return self.replace(values)
+        return self._set(self.planned(changes))
 
     def replace(self, values: dict[str, Any]) -> PolicyView:
         """Set the policy as a whole: what is not among ``values`` has its default."""
+        return self._set(self.planned(values, replace=True))
+
+    def planned(self, values: dict[str, Any], *, replace: bool = False) -> SitePolicy:
+        """What :meth:`set` (or :meth:`replace`) would make of the policy; nothing is changed."""
+        kept = {} if replace else msgspec.structs.asdict(self.get().policy)
         try:
-            policy = msgspec.convert(values, SitePolicy)
+            return msgspec.convert({**kept, **values}, SitePolicy)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"this is no policy: {error}") from error
+            raise BadRequest(f"this is no policy: {misfit_in_words(error, SitePolicy)}") from error
+
+    def _set(self, policy: SitePolicy) -> PolicyView:
         view: PolicyView = self.client.call(SetPolicy(policy=policy))
         return view
 
@@ -77,9 +86,11 @@ class Budgets:
 
     def grant(self, user_id: str, epsilon: float) -> BudgetView:
         """Let a user spend ``epsilon`` in all, with what they have spent already. Nobody grants themselves any."""
-        view: BudgetView = self.client.call(GrantBudget(user_id=user_id, granted=epsilon))
+        view: BudgetView = self.client.call(
+            GrantBudget(user_id=Users(self.client).id_of(user_id), granted=epsilon)
+        )
         return view
 
     def __repr__(self) -> str:
         own = self.get()
-        return f"privacy budget at {self.client.name}: ε {own.left:g} left of {own.granted:g}"
+        return readable(f"privacy budget at {self.client.name}: ε {own.left:g} left of {own.granted:g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from syft_ext.client.listing import Listing
@@ -29,7 +30,14 @@ __all__ = ["DataRequest", "Requests"]
 
 _PAGE = 1000
 _WAIT = 30.0
-_ASKS = {"compute": "compute on", "statistics": "have statistics of", "plan": "run the plan"}
+_STEP = 78  # characters that a table shows of a cell without cutting it
+_ASKS = {
+    "compute": "compute on",
+    "statistics": "have statistics of",
+    "plan": "run the plan",
+    "training": "run the training",
+    "intersection": "find out what another Domain's table has in common with",
+}
 
 
 class DataRequest:
@@ -146,6 +154,17 @@ class DataRequest:
             ("decisions", said),
             ("made", when(view.created_at)),
         ]
+        if view.computed:
+            steps = [line for step in view.computed.splitlines() for line in wrap(step, _STEP)]
+            fields += [
+                ("" if at else "computed as", line) for at, line in enumerate(steps)
+            ]  # whole, on any screen
+        if view.intersection is not None:
+            facts = view.intersection
+            terms = [f"party {facts.party} is this Domain", *wrap(str(facts.terms), _STEP)]
+            fields += [("agreement", facts.agreement)]
+            fields += [("" if at else "terms", line) for at, line in enumerate(terms)]
+            fields += [("problem", facts.problem)] if facts.problem else []
         if view.plan is not None:
             fields += [("plan", view.plan.plan_id), ("cost", view.plan.cost or "not yours to know")]
             fields += [("given", [described(each) for each in view.plan.inputs if each.object_id])]
@@ -238,8 +257,8 @@ class Requests(Listing[DataRequest]):
         self.rules.clear()
 
     def get(self, request_id: str) -> DataRequest:
-        """By the whole id. Raises :class:`~syft_ext.errors.NotFound`."""
-        return DataRequest(self.client, self.client.call(m.GetRequest(request_id=request_id)))
+        """By id, or how it begins. Raises :class:`~syft_ext.errors.NotFound`."""
+        return DataRequest(self.client, self.client.call(m.GetRequest(request_id=self.id_of(request_id))))
 
     def key(self, item: DataRequest) -> tuple[str, ...]:
         return (item.id,)

@@ -8,6 +8,7 @@ import msgspec
 
 from syft_ext.client.listing import Listing
 from syft_ext.errors import BadRequest
+from syft_ext.messages.misfits import misfit_in_words
 from syft_ext.messages.rules import ClearRules, CreateRule, DeleteRule, ListRules, RuleList, RuleView
 
 __all__ = ["Rules"]
@@ -35,13 +36,13 @@ class Rules(Listing[RuleView]):
         try:
             message = msgspec.convert({"action": action, **fields}, CreateRule)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"this is no rule: {error}") from error
+            raise BadRequest(f"this is no rule: {misfit_in_words(error, CreateRule)}") from error
         rule: RuleView = self.client.call(message)
         return rule
 
     def delete(self, rule_id: str) -> None:
         """End a rule; what it approved stays."""
-        self.client.call(DeleteRule(rule_id=rule_id))
+        self.client.call(DeleteRule(rule_id=self.id_of(rule_id)))
 
     def clear(self) -> None:
         """End all of your rules."""

@@ -1,21 +1,23 @@
-"""Following a training live: one long poll after the other, drawn where somebody looks."""
+"""Following a training live: one long poll after the other, drawn where somebody looks, in lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from syft_ext.client.caller import Caller
 from syft_ext.client.metrics import ENDED, METRIC_HEADINGS, Metrics, metric_row
+from syft_ext.display.line import announce
 from syft_ext.display.progress import stage, surface
 from syft_ext.display.table import Table
-from syft_ext.errors import DeadlineExceeded, Unavailable
+from syft_ext.errors import DeadlineExceeded, Unauthenticated, Unavailable
 from syft_ext.messages.federated import EventsReply, ProcessView, WatchProcess
+from syft_ext.profile.credentials import load
 from syft_ext.transport.backoff import Backoff
 
-__all__ = ["watch"]
+__all__ = ["Screen", "screen", "watch"]
 
 POLL = 25.0
 SHOWN = 15  # the latest cycles
@@ -47,16 +49,19 @@ class Screen(Protocol):
         """Show ``table`` in place of the last one."""
 
 
-def watch(training: Watched, *, timeout: float | None = None) -> Metrics:
+def watch(
+    training: Watched, *, timeout: float | None = None, say: Callable[[str], object] = announce
+) -> Metrics:
     """See :meth:`syft_ext.client.trainings.Training.watch`."""
     deadline = None if timeout is None else time.monotonic() + timeout
     backoff = Backoff()
     after, metrics = 0, Metrics([])
-    with _screen() as screen:
+    session = SessionKeeper(training.client)
+    with screen(say) as shown:
         while True:
             try:
                 metrics = training.metrics()
-                screen.show(progress_table(training.view, metrics))
+                shown.show(progress_table(training.view, metrics, waited_for(training.view)))
                 if training.view.status in ENDED or (deadline and time.monotonic() >= deadline):
                     return metrics
                 after = _next(training, after, deadline)
@@ -64,7 +69,14 @@ def watch(training: Watched, *, timeout: float | None = None) -> Metrics:
             except (Unavailable, DeadlineExceeded) as error:
                 if deadline and time.monotonic() >= deadline:
                     raise
-                screen.show(progress_table(training.view, metrics, f"{error.detail}; trying again"))
+                shown.show(progress_table(training.view, metrics, f"{error.detail}; trying again"))
+                time.sleep(backoff.next_delay())
+            except Unauthenticated as error:
+                if not session.over(error):
+                    continue
+                if deadline and time.monotonic() >= deadline:
+                    raise
+                shown.show(progress_table(training.view, metrics, f"{error.detail}; it goes on then"))
                 time.sleep(backoff.next_delay())
 
 
@@ -86,8 +98,52 @@ def progress_table(view: ProcessView, metrics: Metrics, note: str = "") -> Table
     return Table(title, METRIC_HEADINGS, [metric_row(cycle) for cycle in metrics[-SHOWN:]], note)
 
 
+def waited_for(view: ProcessView) -> str:
+    """Whom a training waits for, in a line; "" where for nobody."""
+    if view.status == "waiting":
+        return f"waits for the Domain's reviewers (request {view.review.request_id})"
+    if view.status == "paused":
+        return f"paused{view.reason and ': ' + view.reason}"
+    if view.status in ENDED or view.cycle_status not in ("open", "collecting"):
+        return ""
+    if view.admitted < view.min_workers:
+        more = view.min_workers - view.admitted
+        return f"waits for {more} more participant{'s' if more > 1 else ''}: a cycle needs {view.min_workers}"
+    left = view.admitted - view.reported
+    if left <= 0:
+        return ""
+    return f"waits for {', '.join(view.missing) or f'the reports of {left} of {view.admitted} participants'}"
+
+
+class SessionKeeper:
+    """What goes on when a session ends while somebody watches: their key still says who they are, for a while;
+    after that, whenever they log in again."""
+
+    def __init__(self, client: Caller) -> None:
+        self._client = client
+
+    def over(self, error: Unauthenticated) -> bool:
+        """Take another way in; True where there is none, and somebody has to log in first.
+
+        Raises ``error`` again where nobody was logged in.
+        """
+        session, connection = self._client.session, self._client.connection
+        if session is None:
+            raise error
+        newer = load(session.address)
+        if newer is not None and not newer.expired and newer.token != session.token:
+            self._client.session, connection.token = newer, newer.token
+            return False
+        if connection.token:
+            connection.token = ""  # the node knows the key of who logged in with it
+            return False
+        return True
+
+
 @contextmanager
-def _screen() -> Iterator[Screen]:
+def screen(say: Callable[[str], object]) -> Iterator[Screen]:
+    """Where a table that changes is shown: drawn anew in a terminal or notebook; elsewhere ``say`` is given a line
+    for what has changed. Its first column is a number, its second a status."""
     where = surface()
     if where == "notebook":
         yield _Notebook()
@@ -99,7 +155,7 @@ def _screen() -> Iterator[Screen]:
             with Live(refresh_per_second=8) as live:
                 yield _Terminal(live)
         else:
-            yield _Nowhere()
+            yield _Lines(say)
 
 
 class _Terminal:
@@ -132,6 +188,23 @@ class _Notebook:
             self._handle.update(table)
 
 
-class _Nowhere:
+class _Lines:
+    """A line for what has changed: progress, and each cycle that closed."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+        self._last, self._told = "", 0
+
     def show(self, table: Table) -> None:
-        """Nobody looks."""
+        closed = [
+            row for row in table.rows if row[1] not in ("open", "collecting", "aggregating", "applying")
+        ]
+        for row in closed:
+            if int(row[0]) > self._told:
+                self._told = int(row[0])
+                named = zip(table.headings, row, strict=True)
+                self._say(", ".join(f"{name} {cell}" for name, cell in named if cell not in ("", "–")))
+        line = "; ".join(filter(None, (table.title, table.note)))
+        if line != self._last:
+            self._last = line
+            self._say(line)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from syft_ext.readable import readable
+
 __all__ = ["stage", "surface", "track"]
 
 Advance = Callable[[int], object]
@@ -46,7 +48,7 @@ def track(label: str, total: int | None, *, unit: Literal["B", ""] = "") -> Iter
         total: how much there is to do, in ``unit``; None: not known.
         unit: "B" for bytes, "" for a count.
     """
-    where = surface()
+    label, where = readable(label), surface()
     if where == "notebook":
         with _notebook(label, total, unit) as advance:
             yield advance

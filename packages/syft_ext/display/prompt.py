@@ -1,4 +1,4 @@
-"""Asking the user for a secret, where somebody can answer: in a notebook or at a terminal."""
+"""Asking the user, where somebody can answer: in a notebook or at a terminal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ from getpass import getpass
 from syft_ext.display.progress import surface
 from syft_ext.errors import BadRequest
 
-__all__ = ["ask", "given_or_asked"]
+__all__ = ["agreed", "ask", "given_or_asked"]
 
 
 def ask(label: str) -> str | None:
     """What the user types, unseen; None where nobody can be asked."""
+    return getpass(f"{label}: ") if _answers() else None
+
+
+def agreed(question: str) -> bool:
+    """Whether the user types "yes"; False where nobody can be asked."""
+    if not _answers():
+        return False
+    try:
+        return input(f'{question} Type "yes" to agree: ').strip().lower() == "yes"
+    except (EOFError, NotImplementedError):  # a notebook that somebody else runs
+        return False
+
+
+def _answers() -> bool:
     where = surface()
     try:
-        interactive = where == "notebook" or (where == "terminal" and sys.stdin.isatty())
+        return where == "notebook" or (where == "terminal" and sys.stdin.isatty())
     except ValueError:  # closed
-        interactive = False
-    return getpass(f"{label}: ") if interactive else None
+        return False
 
 
 def given_or_asked(value: str, label: str, argument: str) -> str:

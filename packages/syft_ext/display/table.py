@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from syft_ext.display.layout import laid_out, terminal_width, wrapped
+from syft_ext.readable import readable
 from syft_ext.units import scaled
 
-__all__ = ["Table", "ago", "fields_table", "short_ids", "size", "when"]
+__all__ = ["Table", "ago", "cell_text", "fields_table", "short_ids", "size", "when"]
 
 _STYLE = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"
 _SHORT = 32  # ids, moments, names: legible only on one line
@@ -20,9 +22,10 @@ _ID = re.compile(r"\b[0-9a-f]{32}(?:[0-9a-f]{32})?\b")
 
 
 class Table:
-    """Rows under headings. Cells are shown with :func:`str` and escaped.
+    """Rows under headings. Cells are shown with :func:`str`, readable and escaped, titles and notes too.
 
-    A column with nothing in any row is not shown. In a terminal, where lines do not wrap, long cells are cut.
+    A column with nothing in any row is not shown. In a terminal cells are wrapped to its width; in text that goes
+    elsewhere, where a row is a line, long ones are cut.
 
     Args:
         title: one line above the table.
@@ -32,8 +35,8 @@ class Table:
     def __init__(
         self, title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], note: str = ""
     ) -> None:
-        self.title, self.note = title, note
-        self.headings = list(headings)
+        self.title, self.note = _text(title), _text(note)
+        self.headings = [_text(heading) for heading in headings]
         self._whole = [[_text(value) for value in row] for row in rows]
         self.rows = [[_cut(cell, _MAX_CELL) for cell in row] for row in self._whole]
 
@@ -43,15 +46,15 @@ class Table:
         return [i for i in columns if not self.rows or any(row[i] for row in self.rows)]
 
     def __repr__(self) -> str:
-        lines = [[line[i] for i in self._filled()] for line in (self.headings, *self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        ]
+        width = terminal_width()
+        rows = self.rows if width is None else self._whole
+        lines = [[line[i] for i in self._filled()] for line in (self.headings, *rows)]
+        text = laid_out(lines, width)
         if not any(self.headings):
             text = text[1:]
-        return "\n".join([self.title, *(text or ["(none)"]), *([self.note] if self.note else [])])
+        above = [self.title] if width is None else wrapped(self.title, width)
+        below = [] if not self.note else [self.note] if width is None else wrapped(self.note, width)
+        return "\n".join([*above, *(text or ["(none)"]), *below])
 
     def _repr_html_(self) -> str:
         columns = self._filled()
@@ -87,7 +90,12 @@ def _text(value: Any) -> str:
         return f"{value:.0f}" if whole else f"{value:.4g}"
     if isinstance(value, list | tuple | set | frozenset):
         value = ", ".join(str(item) for item in value)
-    return " ".join(str(value).split())
+    return readable(" ".join(str(value).split()))
+
+
+def cell_text(value: Any) -> str:
+    """As a cell shows it: numbers with four digits, None as a dash."""
+    return _text(value)
 
 
 def _cut(text: str, most: int) -> str:

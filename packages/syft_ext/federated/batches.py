@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 
-from syft_ext.errors import InvalidConfig, InvalidPlan, InvalidTensors
+from syft_ext.errors import VALUES, InvalidConfig, InvalidPlan, InvalidTensors
+from syft_ext.federated.inputs.columns import lost_in_single
+from syft_ext.federated.privacy_book import PrivacyBook
 from syft_ext.plans import Plan
 from syft_ext.plans.checking.binding import const_tensor
+from syft_ext.plans.checking.noise import drawn_noise
 from syft_ext.plans.graph.document import Input
 from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.graph.expr import format_expr
+from syft_ext.plans.training.agreement import batch_bounds, check_names, placed
 from syft_ext.plans.training.parameters import Parameters
-from syft_ext.plans.training.training_plan import TrainingPlan
+from syft_ext.plans.training.private_steps import (
+    check_private_steps,
+    noise_multiplier_of,
+    takes_noise,
+)
+from syft_ext.plans.training.training_plan import Account, TrainingPlan
+from syft_ext.privacy.renyi import GaussianAccount
 
 __all__ = ["LocalTraining", "PlanTrainer", "training_plan_of"]
+
+logger = logging.getLogger(__name__)
 
 #: Input role → the output role whose values it takes in the next step.
 CARRIED = ("param", "buffer", "state")
@@ -30,6 +46,10 @@ class LocalTraining(Protocol):
     client_config: dict[str, Any]
 
     @property
+    def hides_failures(self) -> bool:
+        """Whether nobody may hear that the plan failed on what the data hold."""
+
+    @property
     def cycle(self) -> int:
         """Number of the cycle, from 1."""
 
@@ -41,30 +61,118 @@ class PlanTrainer:
     """Runs a training plan over ``x`` and ``y``; an instance is a ``train`` callable for ``FLJob.run``.
 
     From ``client_config``: ``batch_size`` (default: all samples at once), ``epochs`` (default 1),
-    ``max_updates`` (default: no limit), ``shuffle`` (default true), and the value of every further input of
-    the plan by its name (``lr``, …). Integer targets become one-hot where the plan wants that.
+    ``max_updates`` (default: no limit), ``shuffle`` (default true), ``drop_last`` (default false: the last
+    batch of an epoch may be shorter), and the value of every option of the plan by its name (``lr``, …); another
+    name is refused. Class numbers become one-hot where the plan takes two columns or more; nothing else is
+    reshaped, and no value is rounded to a whole number.
 
     Args:
         x, y: samples and targets, shapes ``[N, …]``.
         seed: of the shuffling, together with the cycle's number; None: not reproducible.
+        book: where plans that take noise are counted, and limited; None: in this trainer alone.
+        site: who trains, a key say: random draws of the plan (a seed that it takes, for dropout) are different at
+            each site and in each cycle and step, and the same whenever the same site trains the same cycle again.
+
+    Attributes:
+        privacy: what plans that take noise told of any row so far: all that the book has of the data, or in the
+            cycles that this trained.
     """
 
-    def __init__(self, x: torch.Tensor, y: torch.Tensor, *, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        *,
+        seed: int | None = None,
+        site: str = "",
+        book: PrivacyBook | None = None,
+    ) -> None:
         if len(x) != len(y) or not len(x):
             raise InvalidTensors(f"{len(x)} samples and {len(y)} targets: as many of both are needed")
-        self.x, self.y, self.seed = x, y, seed
+        self.x, self.y, self.seed, self.site = x, y, seed, site
         self._fitted: tuple[str, torch.Tensor, torch.Tensor] | None = None
+        self._book = book
+        self.privacy = GaussianAccount() if book is None else book.account
+        self._tried: set[tuple[str, str]] = set()
 
     def __call__(self, job: LocalTraining) -> list[torch.Tensor]:
-        """Train from ``job.model``; the updated parameters. Tells progress after every step."""
+        """Train from ``job.model``; the updated parameters. Tells progress after every step.
+
+        Where the job hides failures, a plan that fails on the values has learned nothing, and the model comes back
+        as it was.
+        """
         plan = training_plan_of(job.plans)
+        check_names({name: each.document for name, each in job.plans.items()}, job.client_config)
         inputs = _Inputs(plan, job.model, job.client_config)
-        x, y = self._fit(plan, inputs)
-        batches = list(self._batches(job.client_config, inputs.batch_size, job.cycle))
-        for number, rows in enumerate(batches):
-            inputs.step(x[rows], y[rows], number + self._seed(job.cycle))
-            job.emit_progress(len(batches))
+        batches = list(self._batches(job.client_config, batch_bounds(plan.document), job.cycle))
+        if plan.account is not None:
+            self._announce(plan.account, batches, len(self.x))
+        if takes_noise(plan.document):
+            self._account(plan, inputs, batches, job.client_config)
+        untouched = [tensor.clone() for tensor in job.model] if job.hides_failures else []
+        try:
+            x, y = self._fit(plan, inputs)
+            self._steps(job, inputs, batches, x, y)
+        except InvalidPlan as error:
+            if not job.hides_failures or error.extra.get("reason") != VALUES:
+                raise
+            logger.warning("reported as having learned nothing: %s", error.detail)
+            return untouched
         return inputs.model()
+
+    def _account(
+        self,
+        plan: TrainingPlan,
+        inputs: _Inputs,
+        batches: Sequence[torch.Tensor | slice],
+        config: dict[str, Any],
+    ) -> None:
+        """Count, before anything runs, what the steps tell of the row that is in most of them.
+
+        Batches do not depend on what is in the rows, so that a step tells of a row what its noise lets it, and
+        steps without the row tell nothing of it. Nothing is gained by sampling: who draws batches is no secret.
+        Raises :class:`InvalidPlan` for a plan whose noise does not cover a row, and
+        :class:`~syft_ext.errors.Forbidden` where the owner's budget has too little left.
+        """
+        multiplier = noise_multiplier_of(plan.document, config)
+        tried = plan.id, repr(sorted(config.items()))  # any option may change what noise and rows do
+        if tried not in self._tried:
+            own = {inputs.data[0]: self.x, inputs.target[0]: self.y}
+            check_private_steps(plan, inputs.settled(), multiplier, rows=own)
+            self._tried.add(tried)
+        uses = torch.zeros(len(self.x), dtype=torch.int64)
+        for rows in batches:
+            uses[rows] += 1
+        if self._book is None:
+            self.privacy.compose(multiplier, int(uses.max()))
+        else:
+            self.privacy = self._book.charge(multiplier, int(uses.max()))
+        if plan.account is not None:
+            plan.account.privacy = self.privacy
+        logger.info("of each row, with this cycle: epsilon %.4g at delta 1e-6", self.privacy.epsilon(1e-6))
+
+    @staticmethod
+    def _announce(account: Account, batches: Sequence[torch.Tensor | slice], count: int) -> None:
+        used = torch.zeros(count, dtype=torch.bool)
+        for rows in batches:
+            used[rows] = True
+        account.planned = int(used.sum())
+
+    def _steps(
+        self,
+        job: LocalTraining,
+        inputs: _Inputs,
+        batches: Sequence[torch.Tensor | slice],
+        x: torch.Tensor,
+        y: torch.Tensor,
+    ) -> None:
+        chains, seed = _Chains(len(batches)), self._draws(job.cycle)
+        for numbers in chains:
+            chosen = [(x[batches[number]], y[batches[number]], number + seed) for number in numbers]
+            chains.bytes = sum(part.nbytes for part in chosen[0][:2])
+            inputs.steps(chosen)
+            for _ in numbers:
+                job.emit_progress(len(batches))
 
     def _fit(self, plan: TrainingPlan, inputs: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         """The data as the plan wants them; converted once, not in every cycle."""
@@ -75,24 +183,49 @@ class PlanTrainer:
     def _seed(self, cycle: int) -> int:
         return (self.seed or 0) * 1_000_003 + cycle * 10_007
 
+    def _draws(self, cycle: int) -> int:
+        """The seed of the plan's first step in this cycle; the next steps have those that follow."""
+        text = f"{self.site}/{0 if self.seed is None else self.seed}/{cycle}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
     def _batches(
-        self, config: dict[str, Any], fixed: int | None, cycle: int
+        self, config: dict[str, Any], bounds: tuple[int, int] | None, cycle: int
     ) -> Iterator[torch.Tensor | slice]:
-        """The rows of every batch of this cycle."""
+        """The rows of every batch of this cycle; ``bounds``: how many the plan takes at least and at most."""
         count = len(self.x)
-        size = fixed or _positive(config, "batch_size", count)
+        low, high = bounds or (1, count)
+        fixed = low == high and low > 1
+        size = low if fixed else _positive(config, "batch_size", count)
         limit = _positive(config, "max_updates", 0) or math.inf
-        if size >= count and not fixed:
+        drop = bool(config.get("drop_last", fixed))
+        self._check_size(size, low, high, drop)
+        if size >= count:
             rows: Iterator[torch.Tensor | slice] = iter([slice(None)] * _positive(config, "epochs", 1))
         else:
-            rows = self._drawn(config, size, bool(fixed), cycle)
+            rows = self._drawn(config, size, drop, cycle)
         for number, batch in enumerate(rows):
             if number >= limit:
                 return
             yield batch
 
+    def _check_size(self, size: int, low: int, high: int, drop: bool) -> None:
+        count = len(self.x)
+        rows = f"exactly {low}" if low == high else f"{low} to {high}"
+        if count < low or (drop and count < size):
+            wanted = rows if count < low else f"exactly {size}"
+            raise InvalidTensors(f"the plan takes batches of {wanted}, there are {count} samples")
+        if not low <= min(size, count) <= high:
+            raise InvalidTensors(
+                f"the plan takes batches of {rows}, and batch_size makes them {min(size, count)}"
+            )
+        if size < count and 0 < count % size < low and not drop:
+            raise InvalidTensors(
+                f"the plan takes batches of {rows}, and the last one has {count % size} of {count} samples: "
+                "drop_last in client_config leaves them out"
+            )
+
     def _drawn(
-        self, config: dict[str, Any], size: int, only_full: bool, cycle: int
+        self, config: dict[str, Any], size: int, drop: bool, cycle: int
     ) -> Iterator[torch.Tensor | slice]:
         generator = torch.Generator()
         if self.seed is None:
@@ -100,15 +233,40 @@ class PlanTrainer:
         else:
             generator.manual_seed(self._seed(cycle))
         count = len(self.x)
-        if only_full and size > count:
-            raise InvalidTensors(f"the plan takes batches of exactly {size}, there are {count} samples")
         for _ in range(_positive(config, "epochs", 1)):
             order = torch.randperm(count, generator=generator)
             if not config.get("shuffle", True):
                 order = torch.arange(count)
-            stop = count - count % size if only_full else count
+            stop = count - count % size if drop else count
             for start in range(0, stop, size):
                 yield order[start : start + size]
+
+
+class _Chains:
+    """How many steps go to the plan's process at once: as many as take a quarter of a second together.
+
+    Attributes:
+        bytes: of one batch; all batches of a chain are there at the same time.
+    """
+
+    SECONDS = 0.25
+    LONGEST = 64
+    LARGEST = 32 << 20
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[range]:
+        done, length = 0, 1
+        while done < self._count:
+            numbers = range(done, min(done + length, self._count))
+            begun = time.monotonic()
+            yield numbers
+            pace = (time.monotonic() - begun) / len(numbers)
+            done = numbers.stop
+            room = self.LARGEST // max(self.bytes, 1)
+            length = max(1, min(2 * length, self.LONGEST, room, int(self.SECONDS / max(pace, 1e-6))))
 
 
 def training_plan_of(plans: dict[str, Plan]) -> TrainingPlan:
@@ -142,50 +300,64 @@ class _Inputs:
         self.plan = plan
         self.data = _only(plan, "data")
         self.target = _only(plan, "target")
-        first = self.data[1].shape[0] if self.data[1].shape else None
-        self.batch_size: int | None = first if isinstance(first, int) else None
         self.values: list[torch.Tensor | None] = [_default(item) for item in plan.inputs]
         self._configure(config)
-        self._model_roles = self._place(model)
+        self._places = self._place(model)
+        self._carried = self._carry()
+        taken = {output for output, _ in self._carried}
+        self._wanted = [index for index in range(len(plan.outputs)) if index not in taken]
 
     def _configure(self, config: dict[str, Any]) -> None:
         for index, item in enumerate(self.plan.inputs):
-            if item.role == "hyper" and item.name in config and item.name != "batch_size":
+            if item.role in ("hyper", "count") and item.name in config and item.name != "batch_size":
                 self.values[index] = _scalar(item, config[item.name])
 
     def _where(self, *roles: str) -> list[int]:
         return [index for index, item in enumerate(self.plan.inputs) if item.role in roles]
 
-    def _place(self, model: list[torch.Tensor]) -> tuple[str, ...]:
-        """Put the model's tensors where they belong: parameters, or parameters and buffers in order."""
-        for roles in (("param",), ("param", "buffer")):
-            places = self._where(*roles)
-            if len(places) == len(model):
-                for index, tensor in zip(places, model, strict=True):
-                    self.values[index] = tensor
-                return roles
-        raise InvalidPlan(
-            f"the plan takes {len(self._where('param'))} parameters and {len(self._where('buffer'))} buffers, "
-            f"the model has {len(model)} tensors"
-        )
+    def _place(self, model: list[torch.Tensor]) -> list[int]:
+        """Put the model's tensors where they belong: which inputs those are, in the model's order."""
+        places = placed(self.plan.document, len(model))
+        for index, tensor in zip(places, model, strict=True):
+            self.values[index] = tensor
+        return places
 
     def fit(self, role: str, values: torch.Tensor) -> torch.Tensor:
-        """Local data as the plan wants them: its dtype, and one-hot where it wants classes as columns."""
+        """Local data as the plan takes them: in its dtype, where that keeps every value; class numbers one-hot
+        where it takes two columns or more. Raises :class:`InvalidTensors` for another shape."""
         item = (self.data if role == "data" else self.target)[1]
         dtype = DTYPES[item.dtype]
-        if values.ndim == len(item.shape) - 1 and not values.is_floating_point() and role == "target":
-            classes = item.shape[-1]
-            if not isinstance(classes, int):
-                raise InvalidTensors(f"how many classes {item.name} has, the plan does not say")
-            values = torch.nn.functional.one_hot(values.long(), classes)
-        return values.to(dtype)
+        classes = _classes(item) if values.ndim == len(item.shape) - 1 else 0
+        if role == "target" and classes >= 2 and not values.is_floating_point():
+            labels = values.long()
+            if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+                raise InvalidPlan(
+                    f"the plan takes targets from 0 to {classes - 1}, and there are others", reason=VALUES
+                )
+            values = torch.nn.functional.one_hot(labels, classes)
+        _check_shape(item, values)
+        return _converted(item, values, dtype)
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> None:
+    def steps(self, batches: Sequence[tuple[torch.Tensor, torch.Tensor, int]]) -> None:
+        """One step after the other on x, y and a seed; what one returned, the next one takes."""
+        chain = [self._flat(*batch) for batch in batches]
+        for flat in chain[1:]:
+            for output, place in self._carried:
+                flat[place] = output
+        results = self.plan.run_chain(chain, self._wanted)
+        for flat, result in zip(chain, results, strict=True):
+            self.plan.step(flat, result)
+        for output, place in self._carried:
+            self.values[place] = results[-1][output]
+
+    def _flat(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> list[torch.Tensor | int]:
         values = self.values
         values[self.data[0]], values[self.target[0]] = x, y
         for index, item in enumerate(self.plan.inputs):
             if item.name == "batch_size" and item.role in ("hyper", "count"):
                 values[index] = _scalar(item, len(x))
+            elif item.role == "noise":
+                values[index] = drawn_noise(item)
             elif item.role == "seed":
                 values[index] = _scalar(item, seed)
         missing = [item.name for item, value in zip(self.plan.inputs, values, strict=True) if value is None]
@@ -193,25 +365,32 @@ class _Inputs:
             raise InvalidConfig(
                 f"client_config: the plan needs {missing[0]}, which has no default", field=missing[0]
             )
-        flat = [value for value in values if value is not None]
-        results = self.plan.run(flat)
-        self.plan.step(flat, results)
-        self._carry(results)
+        return [value for value in values if value is not None]
 
-    def _carry(self, results: tuple[torch.Tensor, ...]) -> None:
+    def settled(self) -> dict[int, torch.Tensor]:
+        """By place, what is not drawn or taken of the rows: the model, options and states."""
+        return {
+            index: value
+            for index, (item, value) in enumerate(zip(self.plan.inputs, self.values, strict=True))
+            if value is not None and item.role not in ("data", "target", "seed", "noise")
+        }
+
+    def _carry(self) -> list[tuple[int, int]]:
+        """Output → the input that takes it in the next step."""
+        pairs = []
         for role in CARRIED:
-            found = [r for o, r in zip(self.plan.outputs, results, strict=True) if o.role == role]
+            found = [index for index, item in enumerate(self.plan.outputs) if item.role == role]
             places = self._where(role)
             if found and len(found) != len(places):
                 raise InvalidPlan(
                     f"the plan takes {len(places)} inputs of role {role} and returns {len(found)}"
                 )
-            for index, tensor in zip(places, found, strict=False):
-                self.values[index] = tensor
+            pairs += list(zip(found, places, strict=False))
+        return pairs
 
     def model(self) -> list[torch.Tensor]:
         """The model's tensors as they are now, in the model's order."""
-        return [value for i in self._where(*self._model_roles) if (value := self.values[i]) is not None]
+        return [value for i in self._places if (value := self.values[i]) is not None]
 
 
 def _default(item: Input) -> torch.Tensor | None:
@@ -221,6 +400,49 @@ def _default(item: Input) -> torch.Tensor | None:
     if item.role == "state" and all(isinstance(size, int) for size in item.shape):
         return torch.zeros(item.shape, dtype=DTYPES[item.dtype])
     return None
+
+
+def _classes(item: Input) -> int:
+    """How many classes a target has as columns, if those are classes; 0 where that number is not fixed."""
+    return item.shape[-1] if item.shape and isinstance(item.shape[-1], int) else 0
+
+
+def _check_shape(item: Input, values: torch.Tensor) -> None:
+    wanted = ["N", *(format_expr(size) for size in item.shape[1:])]
+    fits = values.ndim == len(item.shape) and all(
+        not isinstance(size, int) or size == found
+        for size, found in zip(item.shape[1:], values.shape[1:], strict=True)
+    )
+    if fits:
+        return
+    remedy = ""
+    if wanted[1:] == ["1"] and values.ndim == 1:
+        remedy = f": hand over {item.name}.reshape(-1, 1), or let the plan take one number a row"
+    elif len(wanted) == 1 and values.ndim == 2 and values.shape[1] == 1:
+        remedy = f": hand over {item.name}.reshape(-1), or let the plan take one column"
+    raise InvalidTensors(
+        f"{item.name}: the plan takes [{', '.join(wanted)}], the data are "
+        f"[{', '.join(['N', *map(str, values.shape[1:])])}]{remedy}"
+    )
+
+
+def _converted(item: Input, values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """In ``dtype``; a fraction for whole numbers, or a number that is too large, is refused and not rounded."""
+    made = values.to(dtype)
+    if values.is_floating_point() and dtype.is_floating_point:
+        exact = bool((made.isfinite() | ~values.isfinite()).all())
+        if values.dtype is torch.float64 and dtype is torch.float32 and len(values):
+            lost = torch.from_numpy(lost_in_single(values.detach().cpu().numpy()))
+            exact = exact and not bool((lost & values.cpu().isfinite()).any())
+    else:
+        exact = bool((made.to(values.dtype) == values).all())
+    if not exact:
+        raise InvalidPlan(
+            f"{item.name}: the plan takes {item.dtype}, which does not hold all values of the data "
+            f"({str(values.dtype).removeprefix('torch.')}) as they are",
+            reason=VALUES,
+        )
+    return made
 
 
 def _only(plan: Plan, role: str) -> tuple[int, Input]:

@@ -10,7 +10,7 @@ from typing import Any
 from syft_ext.display.table import Table, fields_table
 from syft_ext.errors import BadRequest
 
-__all__ = ["EVENTS", "Listeners", "Progress", "RunSummary"]
+__all__ = ["EVENTS", "Listeners", "Progress", "RunSummary", "Sent"]
 
 #: Event → arguments of its listeners after the job.
 EVENTS = {
@@ -19,6 +19,7 @@ EVENTS = {
     "error": "(error)",
     "cycle_started": "(cycle)",
     "progress": "(progress: Progress)",
+    "reported": "(sent: Sent)",
     "finished": "(summary: RunSummary)",
 }
 
@@ -41,6 +42,16 @@ class Progress:
     accuracy: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the Domain was told of a cycle beside the report, None where nothing, once it had accepted that."""
+
+    cycle: int
+    samples: int | None
+    loss: float | None
+    accuracy: float | None
+
+
 @dataclass(slots=True)
 class RunSummary:
     """What became of a run.
@@ -51,7 +62,7 @@ class RunSummary:
         failures: assignments given back after an error in the local training.
         samples: samples trained on, over all cycles.
         loss, accuracy: of the last cycle.
-        reason: "over" (the training has ended), "max-cycles" or "stopped".
+        reason: "over" (the training has ended), "max-cycles", "max-reports" (of the client's bounds) or "stopped".
     """
 
     cycles: int = 0
@@ -65,6 +76,7 @@ class RunSummary:
     def table(self) -> Table:
         """The run in a few lines, without what it has nothing to say of."""
         ended = {"over": "the training is over", "max-cycles": "as many cycles as asked for"}
+        ended["max-reports"] = "as many reports as the bounds allow"
         fields = [
             ("cycles reported", self.cycles),
             ("missed", self.missed),

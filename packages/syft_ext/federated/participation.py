@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any, Generic, Protocol, TypeVar
 
 from syft_ext.display.progress import track
-from syft_ext.errors import Conflict, Forbidden, GridError, NotFound
+from syft_ext.errors import Conflict, Forbidden, GridError, NotAgreed, NotFound
 from syft_ext.federated.events import RunSummary
 from syft_ext.federated.retry import Persistence, Stopped
 from syft_ext.federated.session import WorkerSession
@@ -65,6 +65,12 @@ class RunnableJob(Protocol):
     def give_back(self, reason: str) -> None:
         """Tell the Domain that the open assignment comes to nothing."""
 
+    def give_back_after(self, error: BaseException) -> None:
+        """As :meth:`give_back`, after an error of which the Domain is told no more than it may know."""
+
+    def conceal(self, error: BaseException) -> bool:
+        """Report that nothing was learned where nobody may hear of ``error``; whether that was so."""
+
     def emit(self, event: str, *args: Any) -> None:
         """Tell the listeners of ``event``."""
 
@@ -76,10 +82,16 @@ Job = TypeVar("Job", bound=RunnableJob)
 
 
 class Participation(Generic[Job]):
-    """The loop of one run. ``summary`` counts what came of it."""
+    """The loop of one run. ``summary`` counts what came of it; ``prepare`` is called before it asks for a part."""
 
-    def __init__(self, job: Job, train: Callable[[Job], Any] | None, max_cycles: int | None) -> None:
-        self.job, self.train, self.max_cycles = job, train, max_cycles
+    def __init__(
+        self,
+        job: Job,
+        train: Callable[[Job], Any] | None,
+        max_cycles: int | None,
+        prepare: Callable[[Job], None] | None = None,
+    ) -> None:
+        self.job, self.train, self.max_cycles, self.prepare = job, train, max_cycles, prepare
         self.summary = RunSummary()
         self._persistence = Persistence(job.session, job.stopped)
         self._failures = Backoff(base=1.0, stop=job.stopped)
@@ -92,6 +104,10 @@ class Participation(Generic[Job]):
                 self._one_cycle()
         except Stopped:
             self.summary.reason = "stopped"
+        except NotAgreed as error:
+            if error.extra.get("reason") != "max-reports":
+                raise
+            self.summary.reason = "max-reports"
         finally:
             self._bar.close()
             # Also on an error or on Ctrl-C: nobody shall wait for a worker that is gone.
@@ -103,6 +119,8 @@ class Participation(Generic[Job]):
         if self.job.stopped.is_set():
             raise Stopped
         self._persistence.call(self.job.authenticate)
+        if self.prepare is not None:
+            self.prepare(self.job)
         reply = self._wait_for_cycle()
         if reply is None:
             return
@@ -141,22 +159,34 @@ class Participation(Generic[Job]):
             return self._persistence.call(lambda: session.check_in(key, WAIT))
 
     def _train_and_report(self) -> None:
+        try:
+            self._train()
+        except LOST as error:
+            self._missed(error)
+        except Stopped:
+            raise
+        except NotAgreed as error:  # no other cycle of this training is agreed to either
+            self.job.give_back_after(error)
+            raise
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._count()
+
+    def _train(self) -> None:
+        """Have somebody train, and report; under noise it is nobody's business what the plan fails on, or that
+        there are too few rows."""
         job = self.job
         try:
             job.announce()
             params = self.train(job) if self.train is not None else None
             if params is not None and not job.reported:
                 job.report(params)
-            if not job.reported:
-                raise GridError("the training ended without a report")
-        except LOST as error:
-            self._missed(error)
-        except Stopped:
-            raise
-        except Exception as error:
-            self._failed(error)
-        else:
-            self._count()
+        except GridError as error:  # which of them, conceal() decides
+            if not job.conceal(error):
+                raise
+        if not job.reported:
+            raise GridError("the training ended without a report")
 
     def _count(self) -> None:
         account, summary = self.job.account, self.summary
@@ -177,7 +207,7 @@ class Participation(Generic[Job]):
     def _failed(self, error: Exception) -> None:
         """Give the assignment back; go on if somebody listens, but not for ever."""
         self.summary.failures += 1
-        self.job.give_back(f"{type(error).__name__}: {error}")
+        self.job.give_back_after(error)
         self.job.emit_error(error)
         if self._failures.failures + 1 >= MAX_FAILURES:
             raise error

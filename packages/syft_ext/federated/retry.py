@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from syft_ext.errors import (
+    ContentDamaged,
     DeadlineExceeded,
     ExpiredMessage,
     GridError,
@@ -24,8 +25,8 @@ __all__ = ["Persistence", "Stopped"]
 
 T = TypeVar("T")
 
-#: The node is down, busy or restarting: waiting helps.
-PASSING = (Unavailable, DeadlineExceeded, TooManyRequests)
+#: The node is down, busy or restarting, or its owner has to put a content back: waiting helps.
+PASSING = (ContentDamaged, Unavailable, DeadlineExceeded, TooManyRequests)
 #: Waiting may help: the message was caught by a restart, or the node stumbled. Not for ever.
 DOUBTFUL = (ExpiredMessage, InternalError, InvalidEnvelope)
 DOUBTS = 5

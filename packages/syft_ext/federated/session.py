@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from syft_ext.errors import DeadlineExceeded, GridError, InvalidEnvelope, Unavailable
@@ -15,10 +16,11 @@ from syft_ext.federated.speed import Speeds, measure
 from syft_ext.identity import Identity
 from syft_ext.messages import Message
 from syft_ext.messages.federated import AuthenticateWorker, CheckIn, CheckInReply, WorkerView
+from syft_ext.messages.training_reviews import WorkerBounds
 from syft_ext.profile.known_nodes import meet
 from syft_ext.transport import Connection, Transport, WebSocketTransport, open_transport
 from syft_ext.transport.address import NodeAddress
-from syft_ext.transport.base import Buffers
+from syft_ext.transport.base import Buffers, Path
 
 __all__ = ["WorkerSession", "WorkerTransports"]
 
@@ -47,6 +49,12 @@ class WorkerTransports:
         self._push: Transport | None = None
         self._node_key = ""
         self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """How the node is reached; nothing is said before it was."""
+        bulk = self._bulk
+        return bulk.path if bulk is not None else Path(taken="", failed={})
 
     def bulk(self, token: str) -> Connection:
         """For everything but waiting. Holds the node to the key that is pinned for its address."""
@@ -95,25 +103,55 @@ class WorkerTransports:
 class WorkerSession:
     """One worker in one training.
 
+    Args:
+        login: the token of the account that takes part, asked for at each authentication; "" without one.
+
     Attributes:
+        device: tells it apart from other workers with the same key.
+        bounds: what its owner lets out at most, as it is declared to the Domain; None: nothing is declared.
         worker: what the Domain answered to the authentication; None before it.
         speeds: measured when the training asks for it.
     """
 
-    def __init__(self, transports: WorkerTransports, name: str, version: str, auth_token: str) -> None:
+    def __init__(
+        self,
+        transports: WorkerTransports,
+        name: str,
+        version: str,
+        auth_token: str,
+        *,
+        device: str = "",
+        login: Callable[[], str] = lambda: "",
+        bounds: WorkerBounds | None = None,
+    ) -> None:
         self.transports, self.name, self.version = transports, name, version
-        self.auth_token = auth_token
+        self.auth_token, self.device, self.bounds = auth_token, device, bounds
+        self._login = login
         self.worker: WorkerView | None = None
         self.speeds: Speeds | None = None
 
     def authenticate(self) -> WorkerView:
         """Join the training, or get a fresh token: the same key keeps the same worker id."""
         message = AuthenticateWorker(
-            model_name=self.name, model_version=self.version, auth_token=self.auth_token
+            model_name=self.name,
+            model_version=self.version,
+            auth_token=self.auth_token,
+            device=self.device,
+            bounds=self.bounds,
         )
-        worker: WorkerView = self.transports.bulk("").call(message)
+        worker: WorkerView = self.transports.bulk(self._login()).call(message)
         self.worker = worker
         return worker
+
+    @property
+    def process_id(self) -> str:
+        """The id of the training; joins it first."""
+        return (self.worker or self.authenticate()).process_id
+
+    @property
+    def node_key(self) -> str:
+        """The Domain's key, that every answer is held to."""
+        return self.transports.bulk("").node_key
 
     def _token(self) -> str:
         return (self.worker or self.authenticate()).token
@@ -123,7 +161,7 @@ class WorkerSession:
         token = self._token()
         if self.worker is not None and self.worker.requires_speed_test and self.speeds is None:
             self.speeds = measure(self.transports.bulk(token))
-        message = CheckIn(idempotency_key=idempotency_key, wait=wait)
+        message = CheckIn(idempotency_key=idempotency_key, wait=wait, heartbeats=True)
         if self.speeds is not None:
             message.ping, message.download, message.upload = (
                 self.speeds.ping,

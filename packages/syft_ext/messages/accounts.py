@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from syft_ext.messages.fields import Id, Limit, Name, Offset, Words
-from syft_ext.messages.operation import Empty, Message, Reply, operation
+from syft_ext.messages.operation import COLUMNS_BODY, Empty, Message, Reply, operation
 from syft_ext.messages.permissions import ANYONE, USER, flag
 
 _TEXT = r"^[^\x00]*$"
@@ -34,6 +34,7 @@ Flag = Literal[
     "can_edit_roles",
     "can_manage_infrastructure",
     "can_upload_data",
+    "can_host_trainings",
 ]
 Flags = Annotated[list[Flag], msgspec.Meta(max_length=64)]
 
@@ -87,7 +88,7 @@ class LoginReply(Reply):
 
 
 class RoleView(Reply):
-    """A role and its seven flags. ``seed`` roles came with the node: not renamed, not deleted."""
+    """A role and its flags. ``seed`` roles came with the node: not renamed, not deleted."""
 
     id: int
     name: str
@@ -99,6 +100,7 @@ class RoleView(Reply):
     can_edit_roles: bool
     can_manage_infrastructure: bool
     can_upload_data: bool
+    can_host_trainings: bool = False
 
 
 class RoleList(Reply):
@@ -334,6 +336,7 @@ class CreateRole(Message):
     can_edit_roles: bool = False
     can_manage_infrastructure: bool = False
     can_upload_data: bool = False
+    can_host_trainings: bool = False
 
 
 @operation("roles.list", rest="GET /roles", reply=RoleList, permission=_TRIAGE)
@@ -365,6 +368,7 @@ class UpdateRole(Message):
     can_edit_roles: bool | None = None
     can_manage_infrastructure: bool | None = None
     can_upload_data: bool | None = None
+    can_host_trainings: bool | None = None
 
 
 @operation("roles.delete", rest="DELETE /roles/{role_id}", permission=_ROLES)
@@ -377,7 +381,14 @@ class DeleteRole(Message):
 # -- groups --------------------------------------------------------------------------------------------
 
 
-@operation("groups.create", rest="POST /groups", reply=GroupView, permission=_GROUPS, status=201)
+@operation(
+    "groups.create",
+    rest="POST /groups",
+    reply=GroupView,
+    permission=_GROUPS,
+    status=201,
+    max_fields=COLUMNS_BODY,
+)
 class CreateGroup(Message):
     """Make a group of users (ids). Its ``flags``, which must be among your own, become theirs at once."""
 
@@ -398,7 +409,13 @@ class GetGroup(Message):
     group_id: Id
 
 
-@operation("groups.update", rest="PUT /groups/{group_id}", reply=GroupView, permission=_GROUPS)
+@operation(
+    "groups.update",
+    rest="PUT /groups/{group_id}",
+    reply=GroupView,
+    permission=_GROUPS,
+    max_fields=COLUMNS_BODY,
+)
 class UpdateGroup(Message):
     """Change a group's name, who belongs to it, or what it permits; what is None stays. It acts at once.
 

@@ -6,16 +6,20 @@ from typing import Annotated, Any
 
 import msgspec
 
-from syft_ext.messages.fields import Limit
+from syft_ext.messages.fields import Limit, Offset
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import flag
 
 __all__ = [
+    "AuditArchive",
+    "AuditArchives",
     "AuditEntries",
     "AuditEntry",
     "AuditExport",
     "AuditReport",
+    "ExportArchive",
     "ExportAudit",
+    "ListArchives",
     "ListAudit",
     "VerifyAudit",
 ]
@@ -52,24 +56,53 @@ class AuditEntry(Reply):
 
 
 class AuditEntries(Reply):
-    """``more``: there are older entries that match; ask again with ``before`` the last one's ``seq``."""
+    """``more``: there are older entries that match; ask again with ``before`` the last one's ``seq``.
+
+    ``archived_up_to``: entries up to this one are in archives, and were not looked through; -1: none is.
+    """
 
     entries: list[AuditEntry]
     more: bool
+    archived_up_to: int = -1
 
 
 class AuditReport(Reply):
     """What a verification found: ``problems`` names each; none for an intact log.
 
     Attributes:
-        entries: how many there are.
+        entries: how many there are, those in archives among them.
         signed_up_to: the last entry that a signed checkpoint vouches for.
+        archives: how many archives there are; all were read through.
     """
 
     intact: bool
     entries: int
     signed_up_to: int
     problems: list[str]
+    archives: int = 0
+
+
+class AuditArchive(Reply):
+    """Entries ``first`` to ``last``, which are in the database no longer.
+
+    Attributes:
+        at: when they were archived, seconds since the epoch.
+        size: bytes of the compressed file. digest: its BLAKE3, 64 hex digits.
+        hash: of the entry ``last``.
+    """
+
+    first: int
+    last: int
+    at: float
+    size: int
+    digest: str
+    hash: str
+
+
+class AuditArchives(Reply):
+    """A page of archives, in the order of their entries."""
+
+    archives: list[AuditArchive]
 
 
 class AuditExport(Reply):
@@ -110,4 +143,28 @@ class VerifyAudit(Message):
 
 @operation("audit.export", rest="GET /audit/export", reply=AuditExport, permission=_TAKE, downloads=True)
 class ExportAudit(Message):
-    """Download the whole log as JSON Lines with signed checkpoints: it can be verified without the node."""
+    """Download the log as JSON Lines with signed checkpoints: it can be verified without the node.
+
+    Entries in archives are not among them: the file begins with the signed head of the last archive.
+    """
+
+
+@operation("audit.archives", rest="GET /audit/archives", reply=AuditArchives, permission=_READ)
+class ListArchives(Message):
+    """Archives of the audit log: where its older entries are."""
+
+    limit: Limit = 100
+    offset: Offset = 0
+
+
+@operation(
+    "audit.export_archive",
+    rest="GET /audit/archives/{first}",
+    reply=AuditExport,
+    permission=_TAKE,
+    downloads=True,
+)
+class ExportArchive(Message):
+    """Download the archive that begins with entry ``first``: an export of its entries, compressed with gzip."""
+
+    first: Seq

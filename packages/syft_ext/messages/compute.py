@@ -5,7 +5,8 @@ environment. Values are named by numbers that the client chooses, counting up. A
 that what may be done with it is decided once: its *sources* are the union of the sources of everything that
 it was computed from (static single assignment; in-place operations are the client's to rewrite). Operations
 are those of the plans' op set (:mod:`syft_ext.plans.graph.ops`), their arguments written as in a plan
-(:mod:`syft_ext.plans.graph.document`): ``["r", value]``, ``["l", …]``, ``["d", dtype]``, literals.
+(:mod:`syft_ext.plans.graph.document`), and those on encrypted values (``he.…``, :mod:`syft_ext.encrypted.forms`):
+``["r", value]``, ``["l", …]``, ``["d", dtype]``, literals.
 
 Batches of actions run in the order of their numbers; nobody waits for an answer between them. An action that
 is refused (no permission, operands that do not fit, a limit) poisons its results: what depends on them fails
@@ -52,11 +53,15 @@ __all__ = [
 ]
 
 Value = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+#: Bytes of one batch of actions.
+MAX_ACTIONS = 4 << 20
 Values = Annotated[list[Value], msgspec.Meta(max_length=4096)]
 Shape = Annotated[list[Size], msgspec.Meta(max_length=16)]
-Dtype = Annotated[str, msgspec.Meta(max_length=8)]  # as plans write it: f32, i64, b …
-PlanId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-EnvironmentId = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
+Dtype = Annotated[
+    str, msgspec.Meta(max_length=16)
+]  # as plans write it (f32, i64, b …), or what bytes are: he.context …
+PlanId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+EnvironmentId = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$(?!\n)")]
 
 
 class Load(msgspec.Struct, tag="load", array_like=True, forbid_unknown_fields=True):
@@ -159,11 +164,13 @@ class TensorLayout(msgspec.Struct, kw_only=True):
 
 
 class ContentLayout(Reply):
-    """Which tensors an object holds. ``kind`` is the object's."""
+    """Which tensors an object holds. ``kind`` is the object's; ``form``: of an encrypted value, what is
+    known of it (:class:`syft_ext.encrypted.forms.Form`)."""
 
     object_id: str
     kind: str
     tensors: list[TensorLayout]
+    form: dict[str, Any] = {}
 
 
 class ValueAccess(Reply):
@@ -208,6 +215,7 @@ class DescribeContent(Message):
     reply=RanActions,
     permission=USER,
     uploads=True,
+    max_bulk=MAX_ACTIONS,
 )
 class RunActions(Message):
     """Run actions in order.
@@ -219,7 +227,7 @@ class RunActions(Message):
 
     session_id: Id
     first: Size
-    actions: Annotated[bytes, msgspec.Meta(max_length=4 << 20)]
+    actions: Annotated[bytes, msgspec.Meta(max_length=MAX_ACTIONS)]
 
 
 @operation(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from syft_ext.messages.fields import Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
-from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.operation import COLUMNS_BODY, Message, Reply, operation
 from syft_ext.messages.permissions import NODE, USER, flag
 from syft_ext.messages.vocabulary import (
     Field,
@@ -37,8 +37,10 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         shape: of one entry; empty for a scalar.
         unit: physical unit, if it has one.
-        low, high: bounds that the owner vouches for (a statistic with noise clips values to them); both or none.
+        low, high: bounds that the owner vouches for (guarded statistics cut values off there); both or none.
         categories: what the numbers 0, 1, … stand for, where they stand for words.
+        rows_per_person: above 0, the column's numbers say who a row is about; guarded statistics protect a person,
+            and count so many rows of each at most.
     """
 
     name: Name
@@ -49,6 +51,7 @@ class Column(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     low: float | None = None
     high: float | None = None
     categories: Annotated[list[Note], msgspec.Meta(max_length=10_000)] = []
+    rows_per_person: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -199,7 +202,14 @@ class PublishedResults(SearchResults):
 # -- datasets ------------------------------------------------------------------------------------------
 
 
-@operation("datasets.create", rest="POST /datasets", reply=DatasetView, permission=_UPLOAD, status=201)
+@operation(
+    "datasets.create",
+    rest="POST /datasets",
+    reply=DatasetView,
+    permission=_UPLOAD,
+    status=201,
+    max_fields=COLUMNS_BODY,
+)
 @wire_order("name", "description", "tags", "subjects", "assets")
 class CreateDataset(Publication, Message, kw_only=True):
     """Describe data of yours, so that others find it. It gives nobody access to the private data.
@@ -243,7 +253,13 @@ class GetMock(Message):
     asset: Name
 
 
-@operation("datasets.update", rest="PATCH /datasets/{dataset_id}", reply=DatasetView, permission=USER)
+@operation(
+    "datasets.update",
+    rest="PATCH /datasets/{dataset_id}",
+    reply=DatasetView,
+    permission=USER,
+    max_fields=COLUMNS_BODY,
+)
 class UpdateDataset(Message):
     """Change a dataset of yours; what is None stays. Lists are replaced whole.
 
@@ -278,6 +294,7 @@ class DeleteDataset(Message):
     rest="PATCH /datasets/{dataset_id}/assets/{asset}",
     reply=DatasetView,
     permission=USER,
+    max_fields=COLUMNS_BODY,
 )
 class UpdateAsset(Message):
     """Change an asset of a dataset of yours; what is None stays. Another ``object_id`` is a new version.
@@ -311,6 +328,12 @@ class PublishStatistics(Message):
 
     The node computes them now, under the site's policy; they are of this version of the content. Whoever sees
     the schema sees them, in views and in search. Columns are named as ``statistics.describe`` names them.
+
+    Of a guarded table they carry noise, and are charged to its ledger like those of any user.
+
+    Attributes:
+        exact: of a guarded table, publish exact numbers, on its owner's word: what is guaranteed of its statistics
+            does not hold for them. Of one version only, ever: those of two tell the rows between them.
     """
 
     dataset_id: Id
@@ -319,6 +342,7 @@ class PublishStatistics(Message):
         dict[Name, Annotated[list[ColumnStatistic], msgspec.Meta(max_length=8)]],
         msgspec.Meta(max_length=1000),
     ]
+    exact: bool = False
 
 
 @operation(

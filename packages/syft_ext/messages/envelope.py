@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import blake3
 import msgspec
@@ -22,10 +22,29 @@ from syft_ext.errors import GridError, InvalidEnvelope, Problem, TooLarge, from_
 from syft_ext.identity import Identity, verify
 from syft_ext.messages.operation import Message, Reply, operation_of
 
-__all__ = ["MAX_ENVELOPE", "Envelope", "digest_of", "frame_head", "open_frame", "seal_reply", "seal_request"]
+__all__ = [
+    "ANY_NODE",
+    "MAX_ENVELOPE",
+    "OPENING",
+    "Envelope",
+    "Opening",
+    "PartEnvelope",
+    "digest_of",
+    "frame_head",
+    "open_frame",
+    "part_of",
+    "read_opening",
+    "seal_part",
+    "seal_reply",
+    "seal_request",
+]
 
 MAGIC = b"GRD1"
 MAX_ENVELOPE = 8 << 20
+#: Recipient of the one message that may be for whoever receives it: ``node.metadata``, which asks who that is.
+ANY_NODE = "*"
+#: Bytes of an envelope in which sender, recipient and operation stand.
+OPENING = 512
 _PREFIX = struct.Struct(">4sI")
 _CONTEXT = b"grid envelope v2\0"
 _encode = msgspec.msgpack.Encoder().encode
@@ -38,7 +57,7 @@ class Envelope(msgspec.Struct, array_like=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         sender: verify key of the sender, hex.
-        recipient: id of the node it is for; empty means "whoever receives it".
+        recipient: id of the node it is for, and for no other; ``ANY_NODE`` to ask who is there.
         operation: name of the operation; a failed reply carries ``"error"``.
         body: msgpack of the message, the reply, or a :class:`~syft_ext.errors.Problem`.
         nonce: 16 random bytes; a reply repeats the nonce of its request in ``in_reply_to``.
@@ -78,6 +97,27 @@ class Envelope(msgspec.Struct, array_like=True, kw_only=True, forbid_unknown_fie
         return _decode(self.body, reply_type)
 
 
+class PartEnvelope(Envelope, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """An envelope about a part of a download: what a line that dropped did not bring is asked for again.
+
+    Attributes:
+        start, stop: of a request: which bytes are wanted, ``stop`` not among them; the node may give fewer. Of a
+            reply: which ones follow.
+        total: bytes of the whole, in a reply.
+        whole: BLAKE3 digest of the whole, 64 hex digits. A request that names one is refused where it is another
+            by now; "" takes what there is.
+    """
+
+    start: int
+    stop: int
+    total: int = 0
+    whole: str = ""
+
+
+_PART = 0x90 + len(PartEnvelope.__struct_fields__)
+"""How the msgpack of a :class:`PartEnvelope` begins: an array of so many."""
+
+
 def _decode(data: bytes | memoryview, kind: type[Any]) -> Any:
     try:
         return msgspec.msgpack.decode(data, type=kind)
@@ -99,11 +139,14 @@ def seal_request(
     message: Message,
     *,
     now: float,
-    recipient: str = "",
+    recipient: str,
     token: str = "",
     payload: Buffers = (),
 ) -> Envelope:
-    """A signed envelope around ``message``; ``payload`` is sent after it and covered by the signature."""
+    """A signed envelope around ``message`` for the node ``recipient``.
+
+    ``payload`` is sent after it and covered by the signature.
+    """
     size, digest = digest_of(payload) if payload else (0, b"")
     return Envelope(
         sender=identity.verify_key,
@@ -142,6 +185,35 @@ def seal_reply(
     ).sign(identity)
 
 
+def part_of(request: Envelope, identity: Identity, start: int, stop: int, whole: str) -> PartEnvelope:
+    """The request for a part of what ``request`` asks for, signed anew."""
+    fields = {name: getattr(request, name) for name in Envelope.__struct_fields__}
+    fields["nonce"], fields["signature"] = secrets.token_bytes(16), b""
+    part = PartEnvelope(**fields, start=start, stop=stop, whole=whole)
+    part.sign(identity)
+    return part
+
+
+def seal_part(
+    identity: Identity,
+    request: PartEnvelope,
+    reply: Reply,
+    pieces: Buffers,
+    *,
+    now: float,
+    total: int,
+    whole: str,
+) -> PartEnvelope:
+    """The node's signed answer that brings ``pieces``, which begin where ``request`` says."""
+    size, digest = digest_of(pieces)
+    sealed = seal_reply(identity, request, reply, now=now, payload_size=size, payload_digest=digest)
+    fields = {name: getattr(sealed, name) for name in Envelope.__struct_fields__}
+    fields["signature"] = b""
+    part = PartEnvelope(**fields, start=request.start, stop=request.start + size, total=total, whole=whole)
+    part.sign(identity)
+    return part
+
+
 def frame_head(envelope: Envelope) -> bytes:
     """Prefix and envelope: what precedes the payload on the wire."""
     data = _encode(envelope)
@@ -162,10 +234,43 @@ def envelope_size(prefix: bytes | memoryview) -> int:
 
 def decode_envelope(data: bytes | memoryview) -> Envelope:
     """Read an envelope; its signature is not checked yet."""
-    envelope: Envelope = _decode(data, Envelope)
+    is_part = len(data) > 0 and data[0] == _PART
+    envelope: Envelope = _decode(data, PartEnvelope if is_part else Envelope)
     if len(envelope.nonce) != 16 or len(envelope.sender) != 64:
         raise InvalidEnvelope("nonce or sender of the wrong length")
     return envelope
+
+
+class Opening(NamedTuple):
+    """What an envelope begins with. Nothing of it is verified."""
+
+    sender: str
+    recipient: str
+    operation: str
+
+
+def read_opening(data: bytes | memoryview) -> Opening | None:
+    """The beginning of an envelope of which the first :data:`OPENING` bytes came; None if that is no envelope."""
+    view = memoryview(data)
+    at = {0xDC: 3, 0xDD: 5}.get(view[0], 1) if view else 0
+    texts = []
+    try:
+        for _ in Opening._fields:
+            kind = view[at]
+            if 0xA0 <= kind <= 0xBF:
+                start, size = at + 1, kind & 0x1F
+            elif kind in (0xD9, 0xDA):
+                start = at + 2 + (kind == 0xDA)
+                size = int.from_bytes(view[at + 1 : start], "big")
+            else:
+                return None
+            at = start + size
+            if at > len(view):
+                return None
+            texts.append(bytes(view[start:at]).decode())
+    except (IndexError, UnicodeDecodeError):
+        return None
+    return Opening(*texts)
 
 
 def open_frame(frame: bytes | memoryview) -> tuple[Envelope, memoryview]:

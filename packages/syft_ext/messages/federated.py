@@ -6,25 +6,22 @@ a task in the federated compute server; a cycle is an iteration there, an assign
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from syft_ext.messages.operation import Empty, Message, Reply, operation
+from syft_ext.messages.fields import AnyDigest, Note
+from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import ANYONE, USER, WORKER
+from syft_ext.messages.policy import CyclePolicy
+from syft_ext.messages.training_inputs import TrainingInputs
+from syft_ext.messages.training_reviews import TrainingReview, WorkerBounds
 
-ProcessStatus = Literal["created", "running", "paused", "completed", "cancelled", "failed"]
+ProcessStatus = Literal["created", "waiting", "running", "paused", "completed", "cancelled", "failed"]
+#: Bytes of all plans and protocols of a training.
+MAX_PLANS = 8 << 20
 _KEY = {"request_key": "Grid-Request-Key"}
-
-
-class CyclePolicy(msgspec.Struct, kw_only=True, frozen=True):
-    """What the site's policy demands of a cycle, whatever the training does itself; see
-    :class:`syft_ext.messages.policy.SitePolicy`. These stood when the cycle was opened."""
-
-    min_participants: int = 1
-    clip_norm: float | None = None
-    noise_multiplier: float | None = None
-    min_rows: int = 1
+_ONE = "/federated/processes/{process_id}"
 
 
 class ProcessView(Reply):
@@ -38,6 +35,13 @@ class ProcessView(Reply):
         aggregator: the strategy that makes the next model of the reports; "averaging_plan": the hosted plan.
         aggregator_parameters: what is set of the strategy, its defaults included.
         policy: what the site demands of the current cycle; None: nothing.
+        review: whose word it runs on, or waits for.
+        readers: e-mail addresses of those whom its host gave it to read.
+        waits_for: a fault that passes by itself (a full disk), that its cycle waits for; "" where there is none.
+        inputs: what it takes of its participants' data; None: nothing is declared.
+        aside, aside_names: worker id → why it takes no part for now; its name, for who manages the Domain.
+        min_workers: how many reports a cycle needs.
+        missing: who has yet to report in this cycle, for who manages the Domain: e-mail addresses, Workers' names.
     """
 
     process_id: str
@@ -62,6 +66,14 @@ class ProcessView(Reply):
     aggregator: str = "mean"
     aggregator_parameters: dict[str, Any] = {}
     policy: CyclePolicy | None = None
+    review: TrainingReview = TrainingReview()
+    readers: list[str] = []
+    waits_for: str = ""
+    inputs: TrainingInputs | None = None
+    aside: dict[str, str] = {}
+    aside_names: dict[str, str] = {}
+    min_workers: int = 0
+    missing: list[str] = []
 
 
 class ProcessList(Reply):
@@ -71,8 +83,7 @@ class ProcessList(Reply):
 
 
 class CycleMetrics(Reply):
-    """One cycle's outcome, and the site's demands that it was under. Means are weighted by samples where
-    reports say how many they had."""
+    """One cycle's outcome, and the site's demands on it. Means are weighted by samples where reports say them."""
 
     cycle: int
     status: str
@@ -96,7 +107,9 @@ class MetricsReply(Reply):
 
 
 class Event(Reply):
-    """One transition, as the history keeps it. ``entity`` is process (the training), cycle or assignment."""
+    """One transition, as the history keeps it. ``entity`` is process (the training), cycle or assignment.
+
+    Under noise, what an assignment came to, and why, is for the Domain's managers; others read "ended"."""
 
     seq: int
     at: float
@@ -145,14 +158,17 @@ class CheckInReply(Reply):
     """The answer to a check-in.
 
     Attributes:
-        status: "accepted" or "rejected".
-        reason: when rejected: full, resting, too-slow, not-selected, waiting-for-workers, paused, or over.
+        reason: when rejected: full, resting, too-slow, not-selected, waiting-for-workers, paused, in-review,
+            not-accepted, own-training, or over.
         retry_after: seconds after which another check-in makes sense; None when the training is over.
         request_key: the secret of this assignment; model, plans and report need it.
-        checkpoint, model_digest: which model this cycle starts from.
+        cycle_id: the Domain's, for this cycle. checkpoint, model_digest: which model it starts from.
         plans, protocols: name → id.
         report_format, report_options: what the report must look like, fixed when the training was hosted.
         deadline: until when the report must have arrived, seconds since the epoch.
+        definition: the digest of what the training is (:mod:`syft_ext.messages.training_reviews`).
+        policy: what the site demands of this cycle; None: nothing.
+        heartbeat: seconds between two heartbeats of a worker that said it sends them; 0: the Domain knows none.
     """
 
     status: Literal["accepted", "rejected"]
@@ -161,6 +177,7 @@ class CheckInReply(Reply):
     assignment_id: str = ""
     request_key: str = ""
     cycle: int = 0
+    cycle_id: str = ""
     num_cycles: int = 0
     checkpoint: int = 0
     model_digest: str = ""
@@ -171,6 +188,9 @@ class CheckInReply(Reply):
     report_format: str = "plain"
     report_options: dict[str, Any] = {}
     deadline: float = 0.0
+    definition: str = ""
+    policy: CyclePolicy | None = None
+    heartbeat: float = 0.0
 
 
 class BlobView(Reply):
@@ -181,25 +201,31 @@ class BlobView(Reply):
 
 
 class ReportReply(Reply):
-    """The report is stored and counted. ``cycle_status`` is the cycle's state right after it."""
+    """The report is stored and counted. ``cycle_status`` is the cycle's state right after it; ``samples``: what it
+    weighs where it said more than the site's policy lets one report weigh, else None."""
 
     assignment_id: str
     cycle: int
     reported: int
     cycle_status: str
+    samples: int | None = None
 
 
-# -- task management -----------------------------------------------------------------------------------
-
-
-@operation("federated.host", rest="POST /federated/processes", reply=ProcessView, permission=USER, status=201)
+@operation(
+    "federated.host",
+    rest="POST /federated/processes",
+    reply=ProcessView,
+    permission=USER,
+    status=201,
+    max_bulk=MAX_PLANS,
+)
 class HostTraining(Message):
     """Register a training: plans and configurations. It begins when its model is uploaded.
 
     Plans are the bytes of serialized plans (base64 in JSON). ``averaging_plan`` None means the strategy that
     ``server_config["aggregator"]`` names, by default the weighted mean; it is a name, or
     ``{"name": "fedadam", "parameters": {"learning_rate": 0.01}}``. ``client_config`` and ``server_config`` are
-    those of the paper's listing 6.
+    those of the paper's listing 6. ``inputs`` declares what it takes of its participants' data.
     """
 
     name: str
@@ -209,6 +235,7 @@ class HostTraining(Message):
     averaging_plan: bytes | None = None
     client_config: dict[str, Any] = {}
     server_config: dict[str, Any] = {}
+    inputs: TrainingInputs | None = None
 
 
 @operation(
@@ -219,14 +246,21 @@ class HostTraining(Message):
     uploads=True,
 )
 class UploadModel(Message):
-    """Upload the initial model (a tensor file) of a training that you host; its first cycle opens."""
+    """Upload the initial model (a tensor file) of a training that you host.
+
+    Its definition is complete then: its first cycle opens, or it waits for the word of this Domain's reviewers,
+    who are told ``reason``; see ``review`` in the answer. ``digest``: the model came in parts before
+    (``federated.send_model_part``).
+    """
 
     process_id: str
+    reason: Note = ""
+    digest: AnyDigest = ""
 
 
 @operation("federated.list", rest="GET /federated/processes", reply=ProcessList, permission=USER)
 class ListProcesses(Message):
-    """All trainings, newest first; ``name`` and ``version`` narrow it down."""
+    """The trainings that you may read, newest first; ``name`` and ``version`` narrow it down."""
 
     name: str = ""
     version: str = ""
@@ -239,46 +273,38 @@ class GetProcess(Message):
     process_id: str
 
 
-@operation(
-    "federated.pause", rest="POST /federated/processes/{process_id}/pause", reply=ProcessView, permission=USER
-)
+@operation("federated.pause", rest=f"POST {_ONE}/pause", reply=ProcessView, permission=USER)
 class PauseProcess(Message):
-    """Stop handing out assignments; reports already assigned are still taken. Owner of the training only."""
+    """Stop handing out assignments; reports already assigned are still taken. Its host may, and managers."""
 
     process_id: str
 
 
-@operation(
-    "federated.resume",
-    rest="POST /federated/processes/{process_id}/resume",
-    reply=ProcessView,
-    permission=USER,
-)
+@operation("federated.resume", rest=f"POST {_ONE}/resume", reply=ProcessView, permission=USER)
 class ResumeProcess(Message):
-    """Go on with a paused training. Owner of the training only."""
+    """Go on with a paused training, or take up one that failed: from its last good checkpoint, in a new cycle. Its
+    host may, and whoever manages this Domain."""
 
     process_id: str
 
 
-@operation(
-    "federated.cancel",
-    rest="POST /federated/processes/{process_id}/cancel",
-    reply=ProcessView,
-    permission=USER,
-)
+@operation("federated.cancel", rest=f"POST {_ONE}/cancel", reply=ProcessView, permission=USER)
 class CancelProcess(Message):
-    """End a training for good; its checkpoints stay. Owner of the training only."""
+    """End a training for good; what its cycles made stays. Its host may, and whoever manages this Domain."""
 
     process_id: str
     reason: str = ""
 
 
-@operation(
-    "federated.history",
-    rest="GET /federated/processes/{process_id}/history",
-    reply=EventsReply,
-    permission=USER,
-)
+@operation("federated.discard", rest=f"DELETE {_ONE}/models", reply=ProcessView, permission=USER)
+class DiscardModels(Message):
+    """Remove plans and models of a training that has ended, for room; its history stays. Its host may, and whoever
+    manages this Domain."""
+
+    process_id: str
+
+
+@operation("federated.history", rest=f"GET {_ONE}/history", reply=EventsReply, permission=USER)
 class ProcessHistory(Message):
     """The transitions of a training, its cycles and assignments, in order."""
 
@@ -287,9 +313,7 @@ class ProcessHistory(Message):
     limit: int = 1000
 
 
-@operation(
-    "federated.watch", rest="GET /federated/processes/{process_id}/events", reply=EventsReply, permission=USER
-)
+@operation("federated.watch", rest=f"GET {_ONE}/events", reply=EventsReply, permission=USER)
 class WatchProcess(Message):
     """Wait at most ``timeout`` seconds for transitions after ``after``; answers at once if there are any."""
 
@@ -298,12 +322,7 @@ class WatchProcess(Message):
     timeout: float = 25.0
 
 
-@operation(
-    "federated.metrics",
-    rest="GET /federated/processes/{process_id}/metrics",
-    reply=MetricsReply,
-    permission=USER,
-)
+@operation("federated.metrics", rest=f"GET {_ONE}/metrics", reply=MetricsReply, permission=USER)
 class ProcessMetrics(Message):
     """Loss, accuracy, samples and participants of every cycle."""
 
@@ -325,9 +344,6 @@ class RetrieveModel(Message):
     checkpoint: str = "latest"
 
 
-# -- a worker's part -----------------------------------------------------------------------------------
-
-
 @operation(
     "federated.authenticate",
     rest="POST /federated/workers",
@@ -339,12 +355,14 @@ class RetrieveModel(Message):
 class AuthenticateWorker(Message):
     """Join a training as a worker; ``auth_token`` satisfies the authentication that its host configured.
 
-    A worker that signs its messages keeps its worker id when it authenticates again with the same key.
-    """
+    A worker that signs keeps its worker id when it comes again with the same key and ``device``, which tells those
+    of one account apart. ``bounds``: what its owner lets out at most."""
 
     model_name: str
     model_version: str
     auth_token: str = ""
+    device: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    bounds: WorkerBounds | None = None
 
 
 @operation(
@@ -388,6 +406,8 @@ class CheckIn(Message):
         ping: milliseconds; download, upload: kilobytes (1,000 bytes) per second. Needed when the training
             sets minimum speeds.
         wait: hold the answer for up to so many seconds until a cycle can take this worker.
+        heartbeats: this worker will send ``federated.heartbeat``. It keeps its slot for as long as it does, and
+            loses it after three that did not come; without, it has the training's ``assignment_timeout``.
     """
 
     idempotency_key: str = ""
@@ -395,6 +415,7 @@ class CheckIn(Message):
     download: float | None = None
     upload: float | None = None
     wait: float = 0.0
+    heartbeats: bool = False
 
 
 @operation(
@@ -407,10 +428,12 @@ class CheckIn(Message):
     audited=False,
 )
 class GetModel(Message):
-    """Download the model that the cycle of this assignment starts from (a tensor file)."""
+    """Download the model that this assignment starts from (a tensor file). ``moving``: the bytes of what is no
+    constant, one tensor after the other as they lie in it; the reply's digest is that of the whole file."""
 
     assignment_id: str
     request_key: str
+    moving: bool = False
 
 
 @operation(
@@ -465,6 +488,7 @@ class Report(Message):
             minus trained, as in PyGrid, "params" are the trained parameters themselves.
         samples: how many samples it was trained on: the weight in the mean.
         loss, accuracy: local metrics of this part.
+        digest: the report came in parts before (``federated.send_report_part``), and this is what it is.
     """
 
     assignment_id: str
@@ -473,19 +497,4 @@ class Report(Message):
     samples: int | None = None
     loss: float | None = None
     accuracy: float | None = None
-
-
-@operation(
-    "federated.report_failure",
-    rest="POST /federated/assignments/{assignment_id}/failure",
-    reply=Empty,
-    permission=WORKER,
-    headers=_KEY,
-    audited=False,
-)
-class ReportFailure(Message):
-    """Give an assignment back: the worker cannot finish it. Its slot is free again."""
-
-    assignment_id: str
-    request_key: str
-    reason: str = ""
+    digest: AnyDigest = ""

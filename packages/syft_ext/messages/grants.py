@@ -70,7 +70,7 @@ class CreateGrant(Message):
 class ListGrants(Message):
     """The grants that you have or may decide on; only those on ``object_id``, if it is given."""
 
-    object_id: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")] = ""
+    object_id: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$(?!\n)")] = ""
     limit: Limit = 100
     offset: Offset = 0
 

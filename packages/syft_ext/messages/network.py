@@ -20,16 +20,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from syft_ext.messages.operation import Message, Reply, operation
-from syft_ext.messages.permissions import NODE, SIGNED, USER, flag
+from syft_ext.messages.permissions import ANYONE, NODE, SIGNED, USER, flag
 from syft_ext.messages.vocabulary import SearchOptions
 from syft_ext.messages.wire_order import wire_order
+
+LINE = "line:"
+"""Stands for the address of a node that nobody can connect to: it keeps a line open to the one that it asked."""
 
 AssociationStatus = Literal["pending", "accepted", "denied", "revoked"]
 NodeStatus = Literal["online", "busy", "offline"]
 Challenge = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Address = Annotated[str, msgspec.Meta(max_length=512)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,15}\Z")]
+Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,15}$(?!\n)")]
 Note = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _Deadline = Annotated[float, msgspec.Meta(gt=0, le=60)]
@@ -150,6 +153,11 @@ class SearchReply(Reply):
     seconds: float
 
 
+def shown_address(address: str) -> str:
+    """The address of a node as users are told it: "" where nobody can connect to it."""
+    return "" if address == LINE else address
+
+
 # -- the requester's admin -----------------------------------------------------------------------------
 
 
@@ -239,7 +247,8 @@ class DenyAssociation(Message):
     permission=SIGNED,
 )
 class ReceiveAssociation(Message):
-    """First step of the handshake: who I am, where I can be reached ("" when nobody can), my challenge."""
+    """First step of the handshake: who I am, where I can be reached, my challenge. The address is "" when nobody
+    can reach me, and :data:`LINE` when you can, over the line that I keep: it is there before the second step."""
 
     kind: Kind
     name: Name
@@ -255,7 +264,8 @@ class ReceiveAssociation(Message):
     permission=SIGNED,
 )
 class ConfirmAssociation(Message):
-    """Second step: my signature over both challenges. The hub calls my address back before it answers."""
+    """Second step: my signature over both challenges. The hub calls my address back before it answers, or finds
+    the line that I keep."""
 
     handshake_id: str
     proof: bytes
@@ -309,12 +319,50 @@ class Heartbeat(Message):
     counts: Annotated[dict[str, Count], msgspec.Meta(max_length=32)] = {}
 
 
+@operation("associations.open_tunnel", rest="POST /associations/tunnels", permission=NODE, audited=False)
+class OpenTunnel(Message):
+    """A caller is there: connect to me at ``/tunnel/<name>``, for what it seals to you.
+
+    Attributes:
+        name: 64 hex digits, good for one connection.
+        remote: the network that the caller comes from, as the hub says: a caller counts for that, and for the hub.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    remote: Annotated[str, msgspec.Meta(max_length=64)]
+
+
 # -- the Network's users -------------------------------------------------------------------------------
 
 
 @operation("network.domains", rest="GET /network/domains", reply=DomainList, permission=USER)
 class ListDomains(Message):
     """The Domains of this Network and how they are."""
+
+
+class DomainLocation(Reply):
+    """Where a Domain is. ``address`` is "" for one that nobody can connect to but through this Network."""
+
+    name: str
+    verify_key: str
+    address: str
+
+
+@operation(
+    "network.locate",
+    rest="GET /network/locations/{domain}",
+    reply=DomainLocation,
+    permission=ANYONE,
+    audited=False,
+)
+class LocateDomain(Message):
+    """Where the Domain is that has this verify key, or this name. Whoever knows either may ask, as they may be
+    carried there.
+
+    Refused as ambiguous for a name that several have.
+    """
+
+    domain: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 @operation("network.search", rest="GET /network/search", reply=SearchReply, permission=USER)

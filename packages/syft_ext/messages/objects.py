@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from syft_ext.messages.fields import Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
-from syft_ext.messages.operation import Message, Reply, operation
+from syft_ext.messages.fields import AnyDigest, Description, Id, Limit, Name, Note, Offset, Size, Tags, Words
+from syft_ext.messages.operation import COLUMNS_BODY, Message, Reply, operation
 from syft_ext.messages.permissions import USER, flag
-from syft_ext.messages.vocabulary import Subjects
+from syft_ext.messages.vocabulary import Subjects, TableOptions
 
 _UPLOAD = flag("can_upload_data")
 
@@ -157,14 +157,14 @@ class BeginUpload(Message):
     """
 
     size: Size
-    digest: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    digest: AnyDigest = ""
 
 
 @operation("uploads.list", rest="GET /uploads", reply=UploadList, permission=_UPLOAD)
 class ListUploads(Message):
     """Your unfinished uploads; with ``digest`` those of that content, so that another process can go on."""
 
-    digest: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    digest: AnyDigest = ""
 
 
 @operation(
@@ -212,12 +212,34 @@ class FinishUpload(Message):
     finders: Subjects = []
 
 
+class ColumnReading(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is said of a column of a file for its conversion.
+
+    Attributes:
+        categories: the words that its numbers 0, 1, … stand for. Other text is refused.
+        unit: of times: what they are counted in (s, ms, µs, ns, min, h, d); µs by default.
+        low, high: bounds, both or none: what lies outside is refused.
+        dtype: another type than its values have of themselves (int64, float64, bool): what does not fit is
+            refused, floats are rounded.
+        format: how its times are written, as of ``strptime``. timezone: of times that name none ("Europe/Berlin").
+    """
+
+    categories: Annotated[list[Note], msgspec.Meta(max_length=10_000)] = []
+    unit: Note = ""
+    low: float | None = None
+    high: float | None = None
+    dtype: Note = ""
+    format: Note = ""
+    timezone: Note = ""
+
+
 @operation(
     "uploads.convert",
     rest="POST /uploads/{upload_id}/table",
     reply=ObjectView,
     permission=_UPLOAD,
     status=201,
+    max_fields=COLUMNS_BODY,
 )
 class ConvertUpload(Message):
     """Make a complete upload of yours, a CSV, Parquet or .npy file, an object of kind tensors (tensor for .npy).
@@ -227,7 +249,9 @@ class ConvertUpload(Message):
 
     Attributes:
         columns: only these, in this order; empty: all.
-        categories: column → the words that its numbers 0, 1, … stand for. Other text is refused.
+        schema: what is said of columns.
+        options: how the text of a CSV is written.
+        categories: column → the words that its numbers 0, 1, … stand for: short for ``schema``.
         The other fields are those of :class:`PutObject`.
     """
 
@@ -242,6 +266,8 @@ class ConvertUpload(Message):
     searchable: bool = False
     readers: Subjects = []
     finders: Subjects = []
+    schema: Annotated[dict[Name, ColumnReading], msgspec.Meta(max_length=10_000)] = {}
+    options: TableOptions = TableOptions()
 
 
 @operation("uploads.abort", rest="DELETE /uploads/{upload_id}", permission=_UPLOAD)

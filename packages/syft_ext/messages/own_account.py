@@ -16,7 +16,7 @@ from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER, flag
 
 Label = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00]*$")]
-VerifyKey = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+VerifyKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 _USERS = flag("can_create_users")
 

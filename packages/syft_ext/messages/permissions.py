@@ -9,7 +9,7 @@ __all__ = ["ANYONE", "FLAGS", "NODE", "SIGNED", "USER", "WORKER", "Permission", 
 
 Kind = Literal["anyone", "signed", "user", "flag", "worker", "node", "node_or_flag"]
 
-#: The permission flags of a role (PyGrid 0.5).
+#: The permission flags of a role: those of PyGrid 0.5, and who may host trainings that nobody reviews.
 FLAGS = (
     "can_triage_requests",
     "can_edit_settings",
@@ -18,6 +18,7 @@ FLAGS = (
     "can_edit_roles",
     "can_manage_infrastructure",
     "can_upload_data",
+    "can_host_trainings",
 )
 
 

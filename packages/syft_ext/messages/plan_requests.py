@@ -9,13 +9,23 @@ import msgspec
 from syft_ext.messages.fields import Description, Id, Note, Size, Tags
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER
-from syft_ext.messages.plan_facts import PlanFacts, PlanOutput
+from syft_ext.messages.plan_facts import PlanFacts, PlanOutput, TrialOfRows
 from syft_ext.messages.requests import RequestView
+from syft_ext.messages.shared_terms import SharedTerms
 
-__all__ = ["CreatePlanRequest", "DownloadPlan", "PlanReview", "PlanRun", "ReviewPlan", "RunPlanRequest"]
+__all__ = [
+    "CreatePlanRequest",
+    "DownloadPlan",
+    "PlanInfluence",
+    "PlanReview",
+    "PlanRun",
+    "ReviewPlan",
+    "RunPlanRequest",
+    "TryPlan",
+]
 
 Given = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}=[0-9a-f]{32}(:[^\x00]{0,255})?$")
+    str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}=[0-9a-f]{32}(:[^\x00]{0,255})?$(?!\n)")
 ]
 """``input=object_id``, or ``input=object_id:tensor`` for one of several tensors of the object."""
 
@@ -35,6 +45,18 @@ class PlanReview(Reply):
     text: str
     earlier: str
     diff: str
+
+
+class PlanInfluence(Reply):
+    """What a plan's results answer to single mock rows: an aid, and no proof. ``trials``: one for each number of
+    rows that the inputs have."""
+
+    request_id: str
+    plan_id: str
+    trials: list[TrialOfRows]
+
+    def __str__(self) -> str:
+        return "\n".join(str(trial) for trial in self.trials) or "no input has rows"
 
 
 class PlanRun(Reply):
@@ -66,16 +88,28 @@ class CreatePlanRequest(Message):
     The payload is the plan's bytes (``plan_size`` of them; 0: all), then a tensor file with values for inputs
     that no object is given to; what neither names takes the plan's default. The owner of each object's data,
     or reviewers, must approve.
+
+    ``shared``: it is to be computed on shares, with other Domains, under these terms; ``inputs`` are then those
+    that the terms take from this one.
     """
 
     inputs: Annotated[list[Given], msgspec.Meta(min_length=1, max_length=4096)]
     plan_size: Size = 0
     reason: Note = ""
+    shared: SharedTerms | None = None
 
 
 @operation("requests.review", rest="GET /requests/{request_id}/review", reply=PlanReview, permission=USER)
 class ReviewPlan(Message):
     """The text, inputs, cost and difference of a plan that is asked to run; to its author and reviewers."""
+
+    request_id: Id
+
+
+@operation("requests.try", rest="GET /requests/{request_id}/influence", reply=PlanInfluence, permission=USER)
+class TryPlan(Message):
+    """Run a plan that is asked for on mock rows, change single ones, and see what its results answer; for those
+    who decide on it, since the mocks are made from the owners' schema."""
 
     request_id: Id
 

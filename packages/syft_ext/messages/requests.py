@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from syft_ext.messages.fields import Id, Limit, Note, Offset, Size
+from syft_ext.messages.intersection_terms import IntersectionFacts
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import USER
 from syft_ext.messages.plan_facts import PlanFacts
+from syft_ext.messages.training_reviews import TrainingFacts
 from syft_ext.messages.vocabulary import RequestOptions
 from syft_ext.messages.wire_order import wire_order
 
@@ -47,13 +49,16 @@ class RequestView(Reply):
     """A request.
 
     Attributes:
-        kind: permission, plan or budget.
+        kind: permission, plan, budget, training or intersection.
         state: pending, approved, denied, withdrawn, or revoked (after it was approved).
         object: what its author was shown of it: dataset and asset, or the object's description.
         objects: all whose owners have to agree (several only where a plan has several inputs).
         needed: how many different reviewers must approve it, for each of the objects.
         grant_id: what came of it, when it was approved: the (first) grant.
-        plan: what is to run. epsilon: the budget asked for. given: what was added to it.
+        computed: how the object was computed here, step by step from what it was loaded from, for those who
+            decide; "" where nobody computed it.
+        plan, training, intersection: what is to run.
+        epsilon: the budget asked for. given: what was added to it.
     """
 
     id: str
@@ -71,8 +76,11 @@ class RequestView(Reply):
     kind: str = "permission"
     objects: list[str] = []
     plan: PlanFacts | None = None
+    training: TrainingFacts | None = None
     epsilon: float | None = None
     given: float | None = None
+    computed: str = ""
+    intersection: IntersectionFacts | None = None
 
 
 class RequestList(Reply):

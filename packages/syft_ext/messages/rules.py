@@ -14,8 +14,8 @@ from syft_ext.messages.vocabulary import Scope
 
 __all__ = ["ClearRules", "CreateRule", "DeleteRule", "ListRules", "RuleList", "RuleView"]
 
-_MaybeId = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
-_PlanId = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]
+_MaybeId = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$(?!\n)")]
+_PlanId = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)")]
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86_400)]
 _Times = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 _Elements = Annotated[int, msgspec.Meta(ge=1, le=1 << 60)]
@@ -69,12 +69,15 @@ class CreateRule(Message):
     What one rule denies is denied.
 
     Attributes:
-        kind, scope: permission, plan or budget; read, compute or statistics. "" is any.
+        kind, scope: permission, plan, budget or training; read, compute or statistics. "" is any; but only a rule
+            of kind training accepts trainings.
         object_id, dataset_id, tags: of what is asked for: this object, an asset of this dataset, an object or
             dataset with all of these tags. A rule that accepts speaks of a request only when all its objects are
             meant, one that denies when any is. What was computed is meant by what it was computed from, whatever
             tags it was given; a rule on statistics alone accepts none of it.
-        user_id, group_id: who asks. plan_id: the digest of the plan.
+        user_id, group_id: who asks. plan_id: the digest of the plan; of a training: of its definition, or of its
+            content (``TrainingFacts.content``: all of it but name and version). A rule that denies may name one of
+            its plans; for one that accepts a plan is not enough: configurations and model decide what it does.
         lifetime: seconds after which the rule is over.
         times: how many requests it answers. elements: how many elements it may give away in all (of the object
             asked for, bytes where it has no shape; of a plan's results).
@@ -82,7 +85,7 @@ class CreateRule(Message):
     """
 
     action: Literal["accept", "deny"]
-    kind: Literal["", "permission", "plan", "budget"] = ""
+    kind: Literal["", "permission", "plan", "budget", "training"] = ""
     scope: Literal["", Scope] = ""
     object_id: _MaybeId = ""
     dataset_id: _MaybeId = ""

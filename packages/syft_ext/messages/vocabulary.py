@@ -20,8 +20,12 @@ __all__ = [
     "SCOPES",
     "AnyKind",
     "ColumnMetadata",
+    "Decimal",
+    "Delimiter",
+    "Encoding",
     "Field",
     "Kind",
+    "Missing",
     "MockOptions",
     "Publication",
     "RequestOptions",
@@ -32,6 +36,8 @@ __all__ = [
     "Seed",
     "Subject",
     "Subjects",
+    "TableOptions",
+    "Thousands",
     "Visibility",
     "terms_of",
 ]
@@ -58,7 +64,7 @@ PUBLISHED: tuple[Field, ...] = (
     "versions",
 )
 
-Subject = Annotated[str, msgspec.Meta(pattern=r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$")]
+Subject = Annotated[str, msgspec.Meta(pattern=r"^(\*|[0-9a-f]{32}|group:[0-9a-f]{32})$(?!\n)")]
 Subjects = Annotated[Sequence[Subject], msgspec.Meta(max_length=1000)]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="How many entries the mock has.")]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32, description="The same seed makes the same mock.")]
@@ -147,7 +153,45 @@ class Publication(msgspec.Struct, kw_only=True):
 
 
 ColumnMetadata = Mapping[str, Mapping[str, Any]]
-"""What the owner says of columns: name → unit, description, low and high, categories."""
+"""What the owner says of columns: name → unit, description, low and high, categories; and, for their reading only,
+dtype, format and timezone."""
+
+
+Encoding = Annotated[
+    str,
+    msgspec.Meta(max_length=40, description="Of a CSV's text: utf-8, latin-1, cp1252, utf-16 or another."),
+]
+Delimiter = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=3,
+        description='What separates a CSV\'s columns ("tab" is one); unless told, comma or semicolon by header.',
+    ),
+]
+Decimal = Annotated[Literal[".", ","], msgspec.Meta(description="What stands before the decimals in a CSV.")]
+Thousands = Annotated[
+    Literal["", ",", ".", " ", "'"],
+    msgspec.Meta(description="What separates thousands in a CSV; unless told, nothing may."),
+]
+Missing = Annotated[
+    Sequence[Annotated[str, msgspec.Meta(max_length=100)]],
+    msgspec.Meta(max_length=100, description="Further text that stands for a missing value in a CSV."),
+]
+
+
+class TableOptions(msgspec.Struct, kw_only=True, frozen=True):
+    """How a file of text (CSV) is written, where it is not as usual: told, and never guessed."""
+
+    encoding: Encoding = "utf-8"
+    delimiter: Delimiter = ""
+    decimal: Decimal = "."
+    thousands: Thousands = ""
+    missing: Missing = ()
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing is told."""
+        return not self.missing and msgspec.structs.replace(self, missing=()) == TableOptions()
 
 
 class MockOptions(msgspec.Struct):

@@ -13,10 +13,13 @@ import msgspec
 from syft_ext.messages.fields import Description, Id, Name, Words
 from syft_ext.messages.operation import Message, Reply, operation
 from syft_ext.messages.permissions import SIGNED, flag, node_or
+from syft_ext.messages.plan_facts import TrialOfRows
+from syft_ext.messages.training_reviews import DefinitionFacts, TrainingReview, WorkerBounds
 
 _CONTROL = node_or("can_manage_infrastructure")
 _OWNER = flag("can_manage_infrastructure")
 
+DigestPrefix = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,64}$(?!\n)")]
 TensorName = Annotated[str, msgspec.Meta(max_length=255)]
 
 
@@ -77,13 +80,18 @@ class RunReply(Reply):
 
 
 class OpenTraining(Reply):
-    """A training that workers can join, with what a worker must know to decide."""
+    """A training that workers can join, with what a worker must know to decide. ``plans``, ``protocols``:
+    name → digest; ``review``: whose word it runs on."""
 
     name: str
     version: str
     status: str
     authentication: bool
     created_at: float
+    process_id: str = ""
+    plans: dict[str, str] = {}
+    protocols: dict[str, str] = {}
+    review: TrainingReview = TrainingReview()
 
 
 class OpenTrainings(Reply):
@@ -94,30 +102,99 @@ class OpenTrainings(Reply):
 
 
 class SeenTrainingView(Reply):
-    """A training as the Worker's owner sees it.
+    """A training as the Worker's owner sees it. What they decide is decided for its ``digest``: another definition
+    under the same name is another training.
 
     Attributes:
+        digest: of its definition (:func:`syft_ext.messages.training_reviews.definition_digest`).
+        review: whose word it runs on at the Domain, as the Domain says.
         decision: waiting (for the owner), approved, or denied.
-        state: idle, joined, over, or failed.
+        decided_by: "owner" (of this Worker), or those whose word this Worker takes; "" while it waits.
+        state: idle, joined, over, failed, spent (it has had all the reports that the bounds allow), or unfit (this
+            Worker's data are not what it takes: ``last_error`` says why; it is tried again when they change).
         reports: reports of this Worker that the Domain accepted.
     """
 
     name: str
     version: str
     decision: Literal["waiting", "approved", "denied"]
-    state: Literal["idle", "joined", "over", "failed"]
+    state: Literal["idle", "joined", "over", "failed", "spent", "unfit"]
     reports: int
     last_cycle: int
     last_loss: float | None
     last_error: str
     seen_at: float
     updated_at: float
+    digest: str = ""
+    review: TrainingReview = TrainingReview()
+    decided_by: str = ""
 
 
 class SeenTrainingList(Reply):
-    """The trainings that the Worker has seen at its Domain, and what became of each."""
+    """The trainings that the Worker has seen at its Domain, and what became of each; ``bounds``: what leaves the
+    Worker at most, whatever a training does; ``apart``: why it takes part in nothing now, "" where it does."""
 
     trainings: list[SeenTrainingView]
+    bounds: WorkerBounds = WorkerBounds()
+    apart: str = ""
+
+
+class OfferedPlan(msgspec.Struct, kw_only=True):
+    """A plan of a training, as its reviewer reads it. ``cost`` is that of one run, ``results`` what one run
+    returns."""
+
+    name: str
+    digest: str
+    text: str
+    cost: str
+    results: list[str]
+
+
+class TrainingTrial(msgspec.Struct, kw_only=True):
+    """What came of a few steps on made-up rows of the form of the owner's data.
+
+    Attributes:
+        rows, steps: made-up rows, and steps taken over them.
+        seconds: that took, in the sandbox.
+        loss, accuracy: as the plan states them.
+        norm: L2 norm of the difference to the model; ``bounded``: of what the bounds would let out of it.
+        influence: of each plan, which of its results answer to single rows of these: an aid, and no proof.
+        problem: why it could not be run; then nothing else of this is there.
+    """
+
+    rows: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    loss: float | None = None
+    accuracy: float | None = None
+    norm: float = 0.0
+    bounded: float = 0.0
+    influence: dict[str, TrialOfRows] = {}
+    problem: str = ""
+
+
+class OfferView(Reply):
+    """All that a Worker's owner can know of a training before they decide.
+
+    Attributes:
+        training: what is known of it so far.
+        definition: everything that is fixed of it; its digest was computed here.
+        plans: what would run.
+        leaves: what a report contains at most, in words, after this Worker's bounds.
+        earlier: the version that ``difference`` compares with: the one that was approved last; "" without one.
+        difference: a unified diff of definition and plans.
+        trial: None where none was asked for.
+        data: how this Worker's data compare with what it takes: what does not match, or what to know of them.
+    """
+
+    training: SeenTrainingView
+    definition: DefinitionFacts
+    plans: list[OfferedPlan]
+    leaves: list[str]
+    earlier: str = ""
+    difference: str = ""
+    trial: TrainingTrial | None = None
+    data: list[str] = []
 
 
 # -- load, run, save -----------------------------------------------------------------------------------
@@ -208,10 +285,27 @@ class ListSeenTrainings(Message):
     """The trainings that this Worker has seen at its Domain, and what became of each."""
 
 
+@operation("worker.review", rest="GET /worker/trainings/review", reply=OfferView, permission=_OWNER)
+class ReviewOffer(Message):
+    """Read a training that this Worker has seen: its plans, what a report contains, how it differs from the
+    version approved before, and what it does with made-up rows of the form of the owner's data
+    (``trial``)."""
+
+    name: Name
+    version: Name
+    digest: DigestPrefix = ""
+    trial: bool = True
+
+
 @operation("worker.decide", rest="POST /worker/trainings", reply=SeenTrainingView, permission=_OWNER)
 class DecideTraining(Message):
-    """Approve or deny that this Worker takes part in a training. Denying ends its part, soon."""
+    """Approve or deny that this Worker takes part in a training. Denying ends its part, soon.
+
+    It is decided for one definition: where several of that name and version were seen, ``digest`` (or how it
+    begins) says which.
+    """
 
     name: Name
     version: Name
     decision: Literal["approved", "denied"]
+    digest: DigestPrefix = ""

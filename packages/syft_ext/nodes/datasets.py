@@ -11,7 +11,9 @@ from syft_ext.client.objects import Objects
 from syft_ext.client.requestable import Requestable
 from syft_ext.client.transfer import download, save
 from syft_ext.display.table import Table, fields_table, size, when
+from syft_ext.dp.columns import ColumnOf
 from syft_ext.errors import NotFound
+from syft_ext.ids import is_id
 from syft_ext.messages.datasets import (
     AssetView,
     Column,
@@ -29,9 +31,19 @@ from syft_ext.messages.datasets import (
 )
 from syft_ext.messages.objects import GetObject
 from syft_ext.messages.parameters import parameters_of
-from syft_ext.messages.vocabulary import ColumnMetadata, MockOptions
+from syft_ext.messages.vocabulary import (
+    ColumnMetadata,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Missing,
+    MockOptions,
+    TableOptions,
+    Thousands,
+)
 from syft_ext.nodes.found import to_be_asked_for
-from syft_ext.nodes.registration import GENERATE, NewDataset, Provisional, generated
+from syft_ext.nodes.registration import GENERATE, NewDataset, Provisional, checked_text, generated
+from syft_ext.readable import readable
 from syft_ext.store.content import decode
 
 if TYPE_CHECKING:
@@ -40,6 +52,19 @@ if TYPE_CHECKING:
 __all__ = ["GENERATE", "Dataset", "DatasetAsset", "Datasets"]
 
 PAGE = 1000
+_TEXT = TableOptions()
+
+
+class MockTable(dict[str, Any]):
+    """A mock of several columns by name, with what is published of them.
+
+    Attributes:
+        columns: the schema: words, units and ranges of the real data, which made-up numbers need not have.
+    """
+
+    def __init__(self, values: Mapping[str, Any], columns: Sequence[Column]) -> None:
+        super().__init__(values)
+        self.columns = list(columns)
 
 
 class DatasetAsset(Requestable):
@@ -59,14 +84,21 @@ class DatasetAsset(Requestable):
         return self.view.object_id
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the private tensor. None of a table, and where it is not published."""
+        return None if self.view.shape is None else tuple(self.view.shape)
+
+    @property
     def mock(self) -> Any:
-        """Download the mock: made-up data of the same form. Raises NotFound when there is none."""
+        """Download the mock: made-up data of the same form, of a table a :class:`MockTable`. Raises NotFound when
+        there is none."""
         if not self.view.has_mock:
             raise NotFound(f"{self._dataset.name}/{self.name} has no mock")
         message = GetMock(dataset_id=self._dataset.id, asset=self.name)
         view: MockView
         view, content = download(self.client, message, f"mock of {self.name}")
-        return decode(view.kind, memoryview(content))
+        found = decode(view.kind, memoryview(content))
+        return MockTable(found, self.view.columns) if isinstance(found, dict) else found
 
     @property
     def data(self) -> Any:
@@ -116,30 +148,39 @@ class DatasetAsset(Requestable):
         schema: ColumnMetadata | None = None,
         columns: Sequence[str] | None = None,
         delete_old: bool = False,
+        encoding: Encoding = _TEXT.encoding,
+        delimiter: Delimiter = _TEXT.delimiter,
+        decimal: Decimal = _TEXT.decimal,
+        thousands: Thousands = _TEXT.thousands,
+        missing: Missing = _TEXT.missing,
     ) -> DatasetAsset:
         """Put other content in its place (a new version), or another mock, or change what is said of it.
 
         Args:
-            data, mock, schema, columns: as of :meth:`Datasets.create`. What the schema said of columns is kept
-                unless ``schema`` says otherwise.
+            data, mock, schema, columns, encoding, delimiter, decimal, thousands, missing: as of
+                :meth:`Datasets.create`. What the schema said of columns is kept unless ``schema`` says otherwise.
             note: what is new in this version.
             delete_old: delete the content that this replaces. Otherwise it stays for whoever was given it.
         """
-        from syft_ext.nodes.asset_content import open_content  # needs numpy
+        from syft_ext.nodes.asset_content import open_content, text_of  # needs numpy
 
+        given = {"encoding": encoding, "delimiter": delimiter, "decimal": decimal}
+        text = checked_text({**given, "thousands": thousands, "missing": missing})
         label, generate = f"{self._dataset.name}/{self.name}", generated(mock)
         metadata = _metadata(self.view) if schema is None else schema
         changes: dict[str, Any] = {"note": note, "delete_old": delete_old, "description": description}
         with Provisional(self.client) as made:
             if data is not None:
-                content = open_content(data, metadata, label, columns)
+                content = open_content(data, metadata, label, columns, text)
                 changes |= {"object_id": made.upload(content, label), "columns": content.columns}
+                if content.notes and description is None:
+                    changes["description"] = "; ".join(content.notes)
             elif schema is not None:
                 changes["columns"] = [
                     _with(column, schema.get(column.name, {})) for column in self.view.columns
                 ]
             if mock is not None and not generate:
-                stand_in = open_content(mock, metadata, f"mock of {label}", None)
+                stand_in = open_content(mock, metadata, f"mock of {label}", None, text_of(mock, text))
                 changes["mock_id"] = made.upload(stand_in, f"mock of {label}")
             message = UpdateAsset(dataset_id=self._dataset.id, asset=self.name, **changes)
             self._take(self.client.call(message, timeout=600.0))
@@ -152,20 +193,30 @@ class DatasetAsset(Requestable):
         message = MakeMock(dataset_id=self._dataset.id, asset=self.name, rows=options.rows, seed=options.seed)
         return self._take(self.client.call(message))
 
-    def publish_statistics(self, statistics: Mapping[str, Sequence[str]] | Sequence[str]) -> DatasetAsset:
+    def publish_statistics(
+        self, statistics: Mapping[str, Sequence[str]] | Sequence[str], *, exact: bool = False
+    ) -> DatasetAsset:
         """Let everybody who sees the schema see these statistics; they replace what was published before.
 
         Args:
-            statistics: column → some of count, missing, sum, mean, variance, std, min, max; a list: of every
-                column of numbers; ``{}``: none any more.
+            statistics: column → some of count, missing, sum, mean, variance, std, min, max (of words: count and
+                missing); a list: of every column of numbers, and what there is of it of words; ``{}``: none any
+                more. Of a guarded table they carry noise, and are charged to its ledger.
+            exact: of a guarded table, exact numbers, on your word: what is guaranteed of its statistics does not
+                hold for them. Of one version only, ever.
         """
         if not isinstance(statistics, Mapping):
-            single = [column.name for column in self.view.columns if not column.shape]
-            statistics = {name: list(statistics) for name in single}
+            of_words = [name for name in statistics if name in ("count", "missing")]
+            statistics = {
+                column.name: of_words if column.categories else list(statistics)
+                for column in self.view.columns
+                if not column.shape
+            }
         message = PublishStatistics(
             dataset_id=self._dataset.id,
             asset=self.name,
             statistics={name: list(each) for name, each in statistics.items()},  # type: ignore[arg-type]
+            exact=exact,
         )
         return self._take(self.client.call(message, timeout=600.0))
 
@@ -183,6 +234,11 @@ class DatasetAsset(Requestable):
         with to_be_asked_for(self.name, "compute"):
             return pointer(self.client, self.object_id, environment)
 
+    def column(self, name: str) -> ColumnOf:
+        """One of its columns, to ask private queries of."""
+        client = self.client
+        return ColumnOf(lambda: client, client.id, client.name, self.object_id, name)
+
     def table(self) -> Table:
         """Its columns as the schema has them, with published statistics."""
         view = self.view
@@ -193,7 +249,7 @@ class DatasetAsset(Requestable):
                 "×".join(map(str, column.shape)) or "scalar",
                 column.unit,
                 "" if column.low is None else f"{_number(column.low)} to {_number(column.high)}",
-                column.description or _words(column.categories),
+                "; ".join(filter(None, [column.description, _words(column.categories)])),
                 [f"{name} {_number(value)}" for name, value in view.statistics.get(column.name, {}).items()],
             )
             for column in view.columns
@@ -202,6 +258,7 @@ class DatasetAsset(Requestable):
         count = f"{view.rows:,} rows, " if view.rows is not None else ""
         title = f"{self._dataset.name}/{self.name}: {form}{count}{size(view.size or 0)}"
         note = "a mock can be downloaded: .mock" if view.has_mock else ""
+        note = "; ".join(filter(None, [view.description, note]))
         if (view.version or 1) > 1:
             note = "; ".join(filter(None, [note, f"version {view.version}: .versions"]))
         headings = ("column", "type", "shape", "unit", "range", "description", "statistics")
@@ -250,6 +307,9 @@ class Dataset:
         names = ", ".join(view.name for view in self.view.assets)
         raise NotFound(f"dataset {self.name!r} has no asset {name!r}; it has: {names or 'none'}")
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return [view.name for view in self.view.assets]
+
     def update(self, **changes: Any) -> Dataset:
         """Change name, description, tags, subjects, visibility, published or viewers."""
         self.view = self.client.call(UpdateDataset(dataset_id=self.id, **changes))
@@ -280,7 +340,8 @@ class Dataset:
         return fields_table(f"Dataset {view.name} at {self.client.name}", fields)
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.name!r} at {self.client.name}, {len(self.view.assets)} assets, id {self.id}>"
+        count = len(self.view.assets)
+        return readable(f"<Dataset {self.name!r} at {self.client.name}, {count} assets, id {self.id}>")
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -302,11 +363,19 @@ class Datasets(Collection[Dataset]):
                 return [Dataset(self.client, view) for view in found]
 
     def get(self, dataset_id: str) -> Dataset:
-        """By id, or by exact name (the newest of that name)."""
-        reply: DatasetList = self.client.call(ListDatasets(name=dataset_id, limit=1))
-        if reply.datasets:
-            return Dataset(self.client, reply.datasets[0])
-        return Dataset(self.client, self.client.call(GetDataset(dataset_id=dataset_id)))
+        """By id, by exact name, or by how an id begins.
+
+        Raises :class:`NotFound`, and :class:`~syft_ext.errors.Ambiguous` where several have the name.
+        """
+        if is_id(dataset_id):
+            return Dataset(self.client, self.client.call(GetDataset(dataset_id=dataset_id)))
+        reply: DatasetList = self.client.call(ListDatasets(name=dataset_id, limit=PAGE))
+        named = [Dataset(self.client, view) for view in reply.datasets]
+        return self.choose(named or self.all(), dataset_id)
+
+    def __getitem__(self, which: int | str) -> Dataset:
+        """By position, or as :meth:`get`."""
+        return self.get(which) if isinstance(which, str) else self.all()[which]
 
     @parameters_of(NewDataset)
     def create(self, new: NewDataset) -> Dataset:
@@ -323,8 +392,17 @@ class Datasets(Collection[Dataset]):
             mock: made-up data of the same form, which others may download, for several assets by name;
                 "generate": the Domain makes one for each, from the schema alone.
             schema: what there is to say of columns: name → ``{"unit": …, "description": …, "low": …, "high": …,
-                "categories": […]}``. A column of text needs its categories, whose numbers are then kept.
+                "categories": […]}``. A column of text needs its categories, whose numbers are then kept; a
+                categorical has its own. What lies outside of bounds or categories is refused, with its row. Times
+                are counts since 1970 of the ``unit`` (µs, s, d, …); ``timezone`` says where those without a zone
+                were taken, ``format`` how a CSV writes them (as of ``strptime``). ``dtype``: another type than
+                int64, float64 or bool.
             columns: only these columns (of files and frames).
+            encoding, delimiter, decimal, thousands, missing: how a CSV is written, where it is not in UTF-8 with
+                decimal points; nothing of this is guessed.
+            person: the column of numbers that says who a row is about, where several rows can be about one person:
+                guarded statistics then protect persons, not rows. rows_per_person: how many rows of each person
+                count, at most; the noise grows with it.
             statistics: what everybody may see who sees the schema: see :meth:`DatasetAsset.publish_statistics`.
                 Needs a single asset.
 
@@ -352,6 +430,10 @@ class Datasets(Collection[Dataset]):
     def key(self, item: Dataset) -> tuple[str, ...]:
         return (item.id, item.name)
 
+    def told_apart(self, item: Dataset) -> str:
+        owner = f"of {item.view.owner}, " if item.view.owner else ""
+        return f"{owner}{when(item.view.updated_at)}"
+
     def row(self, item: Dataset) -> tuple[Any, ...]:
         return (item.name, item.description, item.tags, [view.name for view in item.view.assets], item.id)
 
@@ -362,8 +444,11 @@ def _metadata(view: AssetView) -> dict[str, dict[str, Any]]:
 
 
 def _about(column: Column) -> dict[str, Any]:
-    names = ("unit", "description", "low", "high", "categories")
-    return {name: value for name in names if (value := getattr(column, name)) not in ("", None, [])}
+    names = ("unit", "description", "low", "high", "categories", "rows_per_person")
+    about = {name: value for name in names if (value := getattr(column, name)) not in ("", None, [])}
+    if not column.rows_per_person:
+        del about["rows_per_person"]
+    return about
 
 
 def _with(column: Column, metadata: Mapping[str, Any]) -> Column:
@@ -371,7 +456,7 @@ def _with(column: Column, metadata: Mapping[str, Any]) -> Column:
 
 
 def _words(categories: Sequence[str]) -> str:
-    return ", ".join(f"{place} {word}" for place, word in enumerate(categories))
+    return ", ".join(f"{place} {word or '(missing)'}" for place, word in enumerate(categories))
 
 
 def _number(value: float | None) -> str:

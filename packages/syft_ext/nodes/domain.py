@@ -10,20 +10,35 @@ from syft_ext.client.grants import Grants
 from syft_ext.client.node_client import NodeClient
 from syft_ext.client.objects import Objects
 from syft_ext.client.policy import Budgets, Policy
+from syft_ext.client.quotas import Quotas
 from syft_ext.client.requests import Requests
 from syft_ext.client.trainings import Trainings
+from syft_ext.dp.domain_queries import DomainQueries
+from syft_ext.encrypted.sending import use_sender
 from syft_ext.messages.datasets import SearchQuery, SearchResults
 from syft_ext.messages.parameters import checked, parameters_of
+from syft_ext.nodes.confidential import Confidential
 from syft_ext.nodes.datasets import Datasets
 from syft_ext.nodes.environments import Environments
 from syft_ext.nodes.found import Hit, SearchHits, Source
 from syft_ext.nodes.kinds import client_of
+from syft_ext.statistics.ledgers import Ledgers
 
 if TYPE_CHECKING:
     from syft_ext.pointers.location import Location
+    from syft_ext.statistics.price import AnalysisPrice
     from syft_ext.statistics.result import Analysis
 
 __all__ = ["DomainClient"]
+
+
+def _send_encrypted(value: Any, target: Any, **options: Any) -> Any:
+    from syft_ext.pointers.sending import send
+
+    return send(value, target, **options)
+
+
+use_sender(_send_encrypted)
 
 
 @client_of("domain")
@@ -66,9 +81,29 @@ class DomainClient(NodeClient):
         return Policy(self)
 
     @property
+    def confidential(self) -> Confidential:
+        """Confidential trainings: policies, rounds, receipts."""
+        return Confidential(self)
+
+    @property
     def budget(self) -> Budgets:
         """What noisy statistics may cost you, and others."""
         return Budgets(self)
+
+    @property
+    def ledger(self) -> Ledgers:
+        """What statistics of your tables told of their rows, and may tell: ``ledger[asset]``."""
+        return Ledgers(self)
+
+    @property
+    def dp(self) -> DomainQueries:
+        """Private queries: ``dp.BoundedMean(epsilon=0.5).quick_result(asset, "age")``."""
+        return DomainQueries(self)
+
+    @property
+    def quotas(self) -> Quotas:
+        """How much you may keep here, and others."""
+        return Quotas(self)
 
     @property
     def compute(self) -> ComputeSessions:
@@ -104,3 +139,9 @@ class DomainClient(NodeClient):
         from syft_ext.statistics.analyze import analyze
 
         return analyze(tables, statistics, **options)
+
+    def price(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> AnalysisPrice:
+        """What :meth:`analyze` would cost, asked so: see :func:`syft_ext.statistics.price.price`."""
+        from syft_ext.statistics.price import price
+
+        return price(tables, statistics, **options)

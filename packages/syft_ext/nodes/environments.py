@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from syft_ext.client.listing import Listing
 from syft_ext.display.table import Table, ago, fields_table, size, when
-from syft_ext.errors import BadRequest, DeadlineExceeded, Unavailable
+from syft_ext.errors import BadRequest, DeadlineExceeded, Forbidden, NotFound, Unavailable
+from syft_ext.ids import is_id
 from syft_ext.messages import environments as m
+from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +144,8 @@ class Environment:
         return fields_table(f"Compute environment at {self.client.name}", fields)
 
     def __repr__(self) -> str:
-        return f"<Environment {self.view.instance_type} {self.state} at {self.client.name}, id {self.id}>"
+        what = f"{self.view.instance_type} {self.state}"
+        return readable(f"<Environment {what} at {self.client.name}, id {self.id}>")
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -203,14 +206,30 @@ class Environments(Listing[Environment]):
         return environment.wait(timeout) if wait else environment
 
     def get(self, environment_id: str) -> Environment:
-        """By the whole id. Raises :class:`~syft_ext.errors.NotFound` for what you may not see."""
-        view = self.client.call(m.GetEnvironment(environment_id=environment_id))
+        """By id, how it begins, or whose it is. Raises :class:`~syft_ext.errors.NotFound`, also for what you may
+        not see."""
+        view = self.client.call(m.GetEnvironment(environment_id=self._id(environment_id)))
         return Environment(self.client, view)
 
     def destroy(self, environment_id: str) -> Environment:
         """End it, with all sessions in it. It may be "destroying" still when this returns."""
-        view = self.client.call(m.DestroyEnvironment(environment_id=environment_id), timeout=60.0)
+        view = self.client.call(m.DestroyEnvironment(environment_id=self._id(environment_id)), timeout=60.0)
         return Environment(self.client, view)
+
+    def _id(self, which: str) -> str:
+        """Of one that runs, if one is called so; else of one that ran."""
+        if is_id(which):
+            return which
+        try:
+            return self.choose(self._mine_or_all(), which).id
+        except NotFound:
+            return self.choose(self._mine_or_all(include_failed=True, include_destroyed=True), which).id
+
+    def _mine_or_all(self, **wider: bool) -> list[Environment]:
+        try:
+            return self.find(include_all=True, **wider)
+        except Forbidden:
+            return self.find(**wider)
 
     def key(self, item: Environment) -> tuple[str, ...]:
         return (item.id, item.view.user)

@@ -9,9 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from syft_ext.client.caller import Caller, DomainCaller
 from syft_ext.client.requestable import Requestable
 from syft_ext.display.table import Table, fields_table, size
+from syft_ext.dp.columns import ColumnOf
 from syft_ext.errors import BadRequest, Forbidden, NotFound
 from syft_ext.messages.datasets import SearchEntry
 from syft_ext.messages.vocabulary import Scope
+from syft_ext.readable import readable
 
 __all__ = ["DomainConnector", "FoundAsset", "Hit", "SearchHits", "Source", "to_be_asked_for"]
 
@@ -107,13 +109,18 @@ class FoundAsset(Requestable, Generic[Client]):
     def _object_to_request(self, reason: str) -> tuple[Caller, str]:
         return self.client, self.object_id
 
+    def column(self, name: str) -> ColumnOf:
+        """One of its columns, to ask private queries of."""
+        source = self.source
+        return ColumnOf(lambda: self.client, source.domain_id, source.name, self.object_id, name)
+
     def pointer(self) -> Any:
         """A pointer to it, to compute with where it is, if its owner lets you."""
         with to_be_asked_for(self.name, "compute"):
             return self.client.pointer(self.object_id)
 
     def __repr__(self) -> str:
-        return f"<FoundAsset {self.name!r} at {self.source.name}: {', '.join(self.columns) or '?'}>"
+        return readable(f"<FoundAsset {self.name!r} at {self.source.name}: {', '.join(self.columns) or '?'}>")
 
 
 class Hit(Requestable, Generic[Client]):
@@ -183,6 +190,9 @@ class Hit(Requestable, Generic[Client]):
                 return asset
         raise KeyError(name)
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return [str(asset.item["name"]) for asset in self.assets if asset.item.get("name")]
+
     def _object_to_request(self, reason: str) -> tuple[Caller, str]:
         """Where it is one asset; of several, ``hit["name"].request(…)`` asks for one."""
         return self._only()._object_to_request(reason)
@@ -215,7 +225,7 @@ class Hit(Requestable, Generic[Client]):
         return fields_table(f"{self.kind.capitalize()} {self.name}", [*fields, ("id", self.id)])
 
     def __repr__(self) -> str:
-        return f"<Hit {self.kind} {self.name!r} at {self.domain_name}>"
+        return readable(f"<Hit {self.kind} {self.name!r} at {self.domain_name}>")
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from syft_ext.client.node_client import NodeClient
 from syft_ext.display.prompt import ask
 from syft_ext.errors import GridError, TotpRequired
@@ -40,7 +42,8 @@ def login(
         totp: the code of your authenticator app, or a recovery code, if your account asks for one. When it
             is not given, a terminal or notebook asks you for it.
         save: keep the session for later processes too (a file that only you can read), as ``grid login``.
-        ca_file: a private certificate authority, if the node uses one.
+        ca_file: a private certificate authority, if the node uses one; kept with the session. By default that of
+            ``$GRID_CA_FILE``.
         transport: how to reach the node, if not by its address (in-process, for instance).
 
     Returns:
@@ -54,7 +57,16 @@ def login(
     """
     address = NodeAddress.parse(url)
     connection, metadata = join(address, user_identity(), ca_file=ca_file, transport=transport)
-    return enter(connection, str(address), email, password, totp=totp, save=save, metadata=metadata)
+    return enter(
+        connection,
+        str(address),
+        email,
+        password,
+        totp=totp,
+        save=save,
+        metadata=metadata,
+        ca_file=str(Path(ca_file).absolute()) if ca_file else "",
+    )
 
 
 def enter(
@@ -66,6 +78,7 @@ def enter(
     totp: str = "",
     save: bool = False,
     metadata: NodeMetadata | None = None,
+    ca_file: str = "",
 ) -> NodeClient:
     """The client for ``connection``, logged in unless ``email`` is empty; remembers the session."""
     metadata = metadata or connection.metadata()
@@ -82,6 +95,7 @@ def enter(
         node_name=metadata.name,
         node_kind=metadata.kind,
         user_id=reply.user.id,
+        ca_file=ca_file,
     )
     credentials.save(session, keep=save)
     return _client(connection, metadata, session)
@@ -123,7 +137,9 @@ def logout(url: str, *, transport: Transport | None = None) -> None:
         return
     try:
         if not session.expired:
-            connection, _ = join(address, user_identity(), transport=transport)
+            connection, _ = join(
+                address, user_identity(), ca_file=session.ca_file or None, transport=transport
+            )
             connection.token = session.token
             connection.call(Logout(), timeout=10.0)
             connection.close()
@@ -159,7 +175,9 @@ def open_session(
     Raises :class:`~syft_ext.errors.NotLoggedIn` when there are none, or they have expired.
     """
     session = credentials.require(address)
-    connection, metadata = join(address, user_identity(), ca_file=ca_file, transport=transport)
+    connection, metadata = join(
+        address, user_identity(), ca_file=ca_file or session.ca_file or None, transport=transport
+    )
     connection.token = session.token
     return connection, metadata
 

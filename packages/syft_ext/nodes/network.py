@@ -22,10 +22,12 @@ from syft_ext.nodes.kinds import client_of
 from syft_ext.nodes.login import connect, enter, login
 from syft_ext.profile import credentials
 from syft_ext.profile.credentials import SavedLogin
-from syft_ext.transport import Connection
+from syft_ext.transport import Connection, Transport, open_transport
 from syft_ext.transport.address import NodeAddress
+from syft_ext.transport.relayed.relay import relay_address
 
 if TYPE_CHECKING:
+    from syft_ext.statistics.price import AnalysisPrice
     from syft_ext.statistics.result import Analysis
 
 __all__ = ["Domains", "FoundAsset", "Hit", "NetworkClient", "NetworkSearchResults"]
@@ -84,6 +86,10 @@ class Domains(Collection[DomainView]):
     title = "Domains"
     headings = ("name", "status", "address", "has", "last seen", "id")
 
+    def __init__(self, network: NetworkClient) -> None:
+        super().__init__(network)
+        self._network = network
+
     def all(self) -> list[DomainView]:
         reply: DomainList = self.client.call(ListDomains())
         return reply.domains
@@ -93,11 +99,12 @@ class Domains(Collection[DomainView]):
         return self[domain_id]
 
     def key(self, item: DomainView) -> tuple[str, ...]:
-        return (item.domain_id, item.address, item.name)
+        return (item.domain_id, self._network.address_of(item), item.name)
 
     def row(self, item: DomainView) -> tuple[Any, ...]:
         has = [f"{count} {what}" for what, count in item.counts.items()]
-        return (item.name, item.status, item.address, has, when(item.last_seen), item.domain_id)
+        address = self._network.address_of(item)
+        return (item.name, item.status, address, has, when(item.last_seen), item.domain_id)
 
 
 @client_of("network")
@@ -107,11 +114,16 @@ class NetworkClient(NodeClient):
     def __init__(self, connection: Connection, metadata: NodeMetadata, session: SavedLogin | None) -> None:
         super().__init__(connection, metadata, session)
         self._clients: dict[str, DomainClient] = {}
+        self._transports: dict[str, Transport] = {}  # by the Domain's key
 
     @property
     def domains(self) -> Domains:
         """The Domains that this Network accepted, and how they are."""
         return Domains(self)
+
+    def address_of(self, domain: DomainView) -> str:
+        """Where users reach a Domain: its own address, or the way through this Network if it has none."""
+        return str(NodeAddress.parse(domain.address)) if domain.address else _relayed(self, domain)
 
     @parameters_of(SearchNetwork)
     def search(self, query: SearchNetwork) -> NetworkSearchResults:
@@ -137,8 +149,8 @@ class NetworkClient(NodeClient):
     ) -> DomainClient:
         """A client of one of the Domains, through this Network, or directly.
 
-        Messages through the Network are signed by you for the Domain, and its answers by the Domain for
-        you: the Network can read them, and cannot change them.
+        What goes through the Network is sealed to the Domain's key, and signed by you for the Domain, its answers
+        by the Domain for you: the Network sees that you talk, not what about, and cannot change it.
 
         Args:
             domain: its name, id, address or view.
@@ -146,6 +158,8 @@ class NetworkClient(NodeClient):
             direct: talk to the Domain's own address, without the Network in between.
         """
         view = domain if isinstance(domain, DomainView) else self.domains[domain]
+        if direct and not view.address:
+            raise BadRequest(f"nobody can connect to {view.name} but through this Network")
         if direct:
             if not NodeAddress.parse(view.address).public:
                 raise BadRequest(f"{view.address} says nothing outside the machine of {view.name}")
@@ -157,16 +171,17 @@ class NetworkClient(NodeClient):
         return client
 
     def _through(self, view: DomainView, email: str, password: str, totp: str) -> NodeClient:
-        return enter(self._carried(view), _address(view), email, password, totp=totp)
+        return enter(self._carried(view), self.address_of(view), email, password, totp=totp)
 
     def _carried(self, view: DomainView) -> Connection:
-        return Connection(
-            self.connection.transport,
-            self.connection.identity,
-            node_key=view.verify_key,
-            recipient=view.domain_id,
-            relay_key=self.connection.node_key,
-        )
+        transport = self._transports.get(view.verify_key)
+        if transport is None:
+            transport = open_transport(_relayed(self, view), ca_file=self._ca_file())
+            self._transports[view.verify_key] = transport
+        return Connection(transport, self.connection.identity, node_key=view.verify_key)
+
+    def _ca_file(self) -> str | None:
+        return self.session.ca_file or None if self.session is not None else None
 
     def logged_in(self, domain_id: str) -> DomainClient:
         """A client of a Domain through this Network, with your earlier login there, however that was made.
@@ -178,7 +193,7 @@ class NetworkClient(NodeClient):
             view = self.domains[domain_id]
             mine = [each for each in credentials.list_sessions() if each.node_id == domain_id]
             valid = next((each for each in mine if not each.expired), None)
-            session = valid or credentials.require(_address(view))
+            session = valid or credentials.require(self.address_of(view))
             connection = self._carried(view)
             connection.token = session.token
             client = DomainClient(connection, connection.metadata(), session)
@@ -194,6 +209,12 @@ class NetworkClient(NodeClient):
 
         return analyze(tables, statistics, **options)
 
+    def price(self, tables: Any, statistics: str | Sequence[str], **options: Any) -> AnalysisPrice:
+        """What :meth:`analyze` would cost, asked so: see :func:`syft_ext.statistics.price.price`."""
+        from syft_ext.statistics.price import price
 
-def _address(view: DomainView) -> str:
-    return str(NodeAddress.parse(view.address)) if view.address else view.domain_id
+        return price(tables, statistics, **options)
+
+
+def _relayed(network: NetworkClient, view: DomainView) -> str:
+    return relay_address(NodeAddress.parse(network.connection.address).http, view.verify_key)

@@ -7,21 +7,37 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from syft_ext.client.objects import Objects
 from syft_ext.errors import BadRequest, GridError
 from syft_ext.messages.datasets import Asset, CreateDataset, DatasetView, DeleteDataset
+from syft_ext.messages.misfits import misfit_in_words
 from syft_ext.messages.parameters import checked
-from syft_ext.messages.vocabulary import ColumnMetadata, MockOptions, Publication, Rows, Seed
+from syft_ext.messages.vocabulary import (
+    ColumnMetadata,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Missing,
+    MockOptions,
+    Publication,
+    Rows,
+    Seed,
+    TableOptions,
+    Thousands,
+)
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.sources.content import PartsContent
 
-__all__ = ["GENERATE", "NewDataset", "Provisional", "generated"]
+__all__ = ["GENERATE", "NewDataset", "Provisional", "checked_text", "generated"]
 
 GENERATE = "generate"
 """As a mock: let the Domain make one from the schema."""
 _MOCK = MockOptions()
+_TEXT = TableOptions()
 
 
 def generated(mock: Any) -> bool:
@@ -34,8 +50,15 @@ class _Contents(Publication, kw_only=True):
     schema: ColumnMetadata | None = None
     columns: Sequence[str] | None = None
     statistics: Mapping[str, Sequence[str]] | Sequence[str] = ()
+    person: str = ""
+    rows_per_person: int = 0
     mock_rows: Rows = _MOCK.rows
     mock_seed: Seed = _MOCK.seed
+    encoding: Encoding = _TEXT.encoding
+    delimiter: Delimiter = _TEXT.delimiter
+    decimal: Decimal = _TEXT.decimal
+    thousands: Thousands = _TEXT.thousands
+    missing: Missing = _TEXT.missing
 
 
 class NewDataset(_Contents):
@@ -58,15 +81,36 @@ class NewDataset(_Contents):
             raise BadRequest(f"mock: by name, as the data are: {', '.join(parts)}")
         if self.statistics and len(parts) != 1:
             raise BadRequest("statistics: of several assets, publish them one by one")
-        schema = self.schema or {}
+        schema = self._said()
+        options = checked_text({name: getattr(self, name) for name in TableOptions.__struct_fields__})
         contents = {
-            part: open_asset(self.name, part, parts.get(part), mocks.get(part), schema, self.columns)
+            part: open_asset(self.name, part, parts.get(part), mocks.get(part), schema, self.columns, options)
             for part in parts or mocks
         }
         known = {column.name for content, _ in contents.values() for column in content.columns}
         if not set(schema) <= known:
             raise BadRequest(f"schema: the columns are {', '.join(sorted(known))}")
         return contents
+
+    def _said(self) -> ColumnMetadata:
+        """The schema, with whom the rows belong to."""
+        schema = {name: dict(said) for name, said in (self.schema or {}).items()}
+        if bool(self.person) != bool(self.rows_per_person):
+            raise BadRequest(
+                "person and rows_per_person go together: the column that says who a row is about, and how many "
+                f"rows of each person count at most; {'rows_per_person' if self.person else 'person'} is missing"
+            )
+        if self.person:
+            schema.setdefault(self.person, {})["rows_per_person"] = self.rows_per_person
+        return schema
+
+
+def checked_text(given: Mapping[str, Any]) -> TableOptions:
+    """How text is written. Raises :class:`BadRequest` for what it cannot be."""
+    try:
+        return msgspec.convert(given, TableOptions)
+    except msgspec.ValidationError as error:
+        raise BadRequest(misfit_in_words(error, TableOptions)) from error
 
 
 def _parts(value: Any) -> Mapping[str, Any]:
@@ -114,7 +158,8 @@ class Provisional:
     def _asset(self, label: str, part: str, content: PartsContent, stand_in: PartsContent | None) -> Asset:
         data = self.upload(content, label)
         mock = None if stand_in is None else self.upload(stand_in, f"mock of {label}")
-        return Asset(name=part, object_id=data, mock_id=mock, columns=content.columns)
+        notes = "; ".join(content.notes)
+        return Asset(name=part, object_id=data, mock_id=mock, columns=content.columns, description=notes)
 
 
 def _quietly(delete: Callable[[], Any]) -> None:

@@ -22,28 +22,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from syft_ext.plans.graph.document import MEDIA_TYPE
     from syft_ext.plans.graph.limits import Cost, Limits
-    from syft_ext.plans.graph.values import ROOT_CLIENT, Int, List
+    from syft_ext.plans.graph.values import (
+        ROOT_CLIENT,
+        Batch,
+        Buffer,
+        Int,
+        List,
+        Noise,
+        Option,
+        Param,
+        Seed,
+        State,
+        Target,
+    )
     from syft_ext.plans.ir import Plan
     from syft_ext.plans.sandbox.process import SandboxProcess
     from syft_ext.plans.sandbox.sandbox import PlanSandbox
     from syft_ext.plans.tracing import optim
     from syft_ext.plans.tracing.decorator import make_plan, trace
     from syft_ext.plans.tracing.decorator import make_plan as plan
-    from syft_ext.plans.tracing.errors import TraceError
+    from syft_ext.plans.tracing.errors import TraceError, TraceWarning
     from syft_ext.plans.tracing.module import Module, set_remote_model_params
 
 __all__ = [
     "MEDIA_TYPE",
     "ROOT_CLIENT",
+    "Batch",
+    "Buffer",
     "Cost",
     "Int",
     "Limits",
     "List",
     "Module",
+    "Noise",
+    "Option",
+    "Param",
     "Plan",
     "PlanSandbox",
     "SandboxProcess",
+    "Seed",
+    "State",
+    "Target",
     "TraceError",
+    "TraceWarning",
     "make_plan",
     "optim",
     "plan",
@@ -59,8 +80,20 @@ _HOMES = {
     "tracing.module": ("Module", "set_remote_model_params"),
     "sandbox.sandbox": ("PlanSandbox",),
     "sandbox.process": ("SandboxProcess",),
-    "tracing.errors": ("TraceError",),
-    "graph.values": ("ROOT_CLIENT", "Int", "List"),
+    "tracing.errors": ("TraceError", "TraceWarning"),
+    "graph.values": (
+        "ROOT_CLIENT",
+        "Batch",
+        "Buffer",
+        "Int",
+        "List",
+        "Noise",
+        "Option",
+        "Param",
+        "Seed",
+        "State",
+        "Target",
+    ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

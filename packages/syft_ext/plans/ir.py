@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from blake3 import blake3
 
+from syft_ext.display.line import announce
 from syft_ext.errors import InvalidPlan
 from syft_ext.plans.checking import selftest
 from syft_ext.plans.checking.binding import nest
@@ -17,7 +18,10 @@ from syft_ext.plans.checking.validate import validate
 from syft_ext.plans.graph.document import Document, Input, Output, decode, encode
 from syft_ext.plans.graph.limits import Cost, Limits
 from syft_ext.plans.graph.text import as_html, as_text, describe_symbols
+from syft_ext.plans.onnx.export import export
 from syft_ext.plans.running.run import Executor
+from syft_ext.plans.sandbox.tensors import LoadedPlan, TensorSandbox, shared_sandbox
+from syft_ext.readable import readable
 
 __all__ = ["Plan"]
 
@@ -31,26 +35,71 @@ class Plan:
     :meth:`loads`. Neither reading nor checking runs code or allocates a tensor of the plan. Call it like the
     function it was traced from; arguments that are left out take the defaults the plan recorded.
 
+    A plan that was traced here runs in this process; one that was read runs in a sandbox, for it is somebody
+    else's: a process that can do nothing but compute.
+
     ``id`` is the BLAKE3 digest of the canonical bytes, in hex. ``limits`` is what one run may cost.
+    ``sandbox`` is where it runs: True is the one that this process shares, False this process itself.
+    ``guessed``: of a plan that was traced here, argument → role, where that was guessed from its name.
     """
 
-    def __init__(self, document: Document, limits: Limits | None = None) -> None:
+    def __init__(
+        self, document: Document, limits: Limits | None = None, *, sandbox: TensorSandbox | bool = False
+    ) -> None:
         validate(document)
         self.document = document
         self.limits = limits or Limits()
+        self.sandbox = sandbox
         self._executor = Executor(self.id, document, self.limits)
+        self.guessed: Mapping[str, str] = {}
 
     # --- bytes ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def loads(cls, data: bytes | bytearray | memoryview, limits: Limits | None = None) -> Plan:
-        """Read a plan. Raises :class:`InvalidPlan`, or :class:`TooLarge` above ``limits.max_plan_bytes``."""
+    def loads(
+        cls,
+        data: bytes | bytearray | memoryview,
+        limits: Limits | None = None,
+        *,
+        sandbox: TensorSandbox | bool = True,
+    ) -> Self:
+        """Read a plan. Raises :class:`InvalidPlan`, or :class:`TooLarge` above ``limits.max_plan_bytes``.
+
+        Args:
+            sandbox: where it will run: a sandbox of yours, or the one that this process shares (True, and started
+                at the first run). False: in this process, with its rights; that is said in a line of output.
+        """
+        limits = limits or Limits()
+        plan = cls(decode(bytes(data), limits.max_plan_bytes), limits, sandbox=sandbox)
+        if sandbox is False:
+            announce(
+                f"sandbox=False: plan {plan.id[:12]} of others will run in this process, with all its rights"
+            )
+        return plan
+
+    @classmethod
+    def read(cls, data: bytes | bytearray | memoryview, limits: Limits | None = None) -> Self:
+        """As :meth:`loads`, to run in this process: for processes that are confined themselves."""
         limits = limits or Limits()
         return cls(decode(bytes(data), limits.max_plan_bytes), limits)
 
     def dumps(self) -> bytes:
         """The plan's canonical bytes (``application/vnd.grid.plan``)."""
         return self._bytes
+
+    def to_onnx(self, **sizes: int) -> bytes:
+        """The plan as an ONNX model (opset 18) for one size of each symbol, e.g. ``plan.to_onnx(B=64)``; a symbol
+        left out takes its size from the self-test. Inputs and outputs have the plan's names.
+
+        For runtimes elsewhere. Nothing here reads a model: consent is to the plan, and whoever runs its ONNX
+        derives it themselves. Needs the extra ``onnx``; where onnxruntime is installed, it has passed the plan's
+        self-test.
+
+        Raises :class:`~syft_ext.errors.Unsupported`, naming the operation or type, for what ONNX cannot say
+        exactly, :class:`InvalidPlan` as :meth:`check`.
+        """
+        self.check(None, **sizes)
+        return export(self.document, self._bound(sizes), self.limits)
 
     @cached_property
     def _bytes(self) -> bytes:
@@ -115,6 +164,9 @@ class Plan:
         ``sizes`` binds symbols, e.g. ``B=64``; a symbol left out takes its size from the self-test. Raises
         :class:`InvalidPlan` when an operation refuses its operands or a limit would be passed.
         """
+        return checked(self.id, self.document, self._bound(sizes), limits or self.limits).cost
+
+    def _bound(self, sizes: Mapping[str, int]) -> dict[str, int]:
         unknown = set(sizes) - set(self.document.symbols)
         if unknown:
             raise InvalidPlan(f"the plan has no symbol {min(unknown)}")
@@ -122,8 +174,7 @@ class Plan:
             low, high = self.document.symbols[name]
             if not low <= size <= high:
                 raise InvalidPlan(f"{name} = {size} is outside [{low}, {high}]")
-        binding = {**self.document.selftest.symbols, **sizes}
-        return checked(self.id, self.document, binding, limits or self.limits).cost
+        return {**self.document.selftest.symbols, **sizes}
 
     def cost(self, **sizes: int) -> Cost:
         """Operations, FLOP and bytes of one run, e.g. ``plan.cost(B=64)``."""
@@ -132,7 +183,7 @@ class Plan:
     # --- running -------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run on this machine, in this process; with pointers among the arguments, where they point.
+        """Run on this machine (see :class:`Plan`); with pointers among the arguments, where they point.
 
         Results have the structure the function returned.
         """
@@ -154,8 +205,39 @@ class Plan:
         return self._executor.binder.bind(flat)
 
     def run(self, flat: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Flat inputs to flat outputs, both in plan order. Inputs are never written to."""
-        return self._executor.run(flat)
+        """Flat inputs to flat outputs, both in plan order. Inputs are never written to.
+
+        Raises :class:`InvalidPlan`; in a sandbox also :class:`DeadlineExceeded`, and :class:`Unconfined` on a
+        machine that cannot confine it.
+        """
+        if self.sandbox is False:
+            return self._executor.run(flat)
+        self.bind(flat)  # says what does not fit in the words of the plan
+        return self._where().run_flat(self.loaded(), flat)
+
+    def run_chain(
+        self, steps: Sequence[Sequence[torch.Tensor | int]], wanted: Sequence[int]
+    ) -> list[list[torch.Tensor | None]]:
+        """Run once for each of ``steps``: flat inputs, where a number is that result of the step before.
+
+        Of all steps but the last only the ``wanted`` results come back, None stands for the others. Raises as
+        :meth:`run`; what earlier steps gave is lost then.
+        """
+        if self.sandbox is not False:
+            return self._where().run_chain(self.loaded(), steps, wanted)
+        found: list[list[torch.Tensor | None]] = []
+        results: tuple[torch.Tensor, ...] = ()
+        for step in steps:
+            results = self._executor.run([results[each] if isinstance(each, int) else each for each in step])
+            found.append([result if position in wanted else None for position, result in enumerate(results)])
+        return [*found[:-1], list(results)]
+
+    def _where(self) -> TensorSandbox:
+        return shared_sandbox() if isinstance(self.sandbox, bool) else self.sandbox
+
+    def loaded(self, limits: Limits | None = None) -> LoadedPlan:
+        """This plan as sandboxes take it, with other ``limits`` if they are given."""
+        return LoadedPlan(self._bytes, self.id, self.document, limits or self.limits)
 
     def nest(self, results: Sequence[torch.Tensor]) -> Any:
         """Flat outputs in the structure that the traced function returned."""
@@ -174,7 +256,7 @@ class Plan:
     def __repr__(self) -> str:
         arguments = ", ".join(argument.name for argument in self.document.arguments)
         sizes = describe_symbols(self.document)
-        return (
+        return readable(
             f"<Plan {self.name}({arguments}) {self.kind}, {len(self.document.nodes)} operations"
             f"{', ' + sizes if sizes else ''}, id {self.id[:12]}>"
         )

@@ -128,6 +128,5 @@ class Stored:
 
 def _cannot_write(name: str) -> Exception:
     return Unsupported(
-        f"a view made by {name} cannot be changed in place remotely.\n"
-        "  Instead: make a new tensor of it, x = torch.where(condition, new, x) for instance"
-    )
+        f"a view made by {name} cannot be changed in place remotely.",
+    ).noted("Instead: make a new tensor of it, x = torch.where(condition, new, x) for instance")

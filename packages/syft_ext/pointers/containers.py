@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -179,6 +179,9 @@ class RemoteDict(RemoteContainer):
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._parts)
+
     def keys(self) -> KeysView[str]:
         return self._parts.keys()
 
@@ -218,6 +221,10 @@ class RemoteTable(RemoteDict):
     def __getitem__(self, name: str | Sequence[str]) -> Any:
         if isinstance(name, str):
             return super().__getitem__(name)
+        if not isinstance(name, Iterable):
+            raise TypeError(
+                "a table is taken by columns: table['age'][5], table[['age', 'bmi']][5], matrix()[5]"
+            )
         return self.matrix(name)
 
     def matrix(

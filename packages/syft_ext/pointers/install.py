@@ -7,11 +7,47 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from itertools import dropwhile, islice
+from types import ModuleType
 from typing import Any
 
 from syft_ext.plans.tracing.sender import use_sender
 
 __all__ = ["install"]
+
+
+class _AfterTorch(MetaPathFinder):
+    """Calls :func:`install` once torch is imported, whenever that is."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of the others' making, for torch alone; when its module has run, the methods are there."""
+        if fullname != "torch":
+            return None
+        # Only those behind this one: those before it were asked, and one of them may be this finder once more, of
+        # this package imported anew; the two would ask each other for ever.
+        for finder in islice(dropwhile(lambda each: each is not self, sys.meta_path), 1, None):
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                _follow(spec)
+                return spec
+        return None
+
+
+def _follow(spec: ModuleSpec) -> None:
+    loader = spec.loader
+    if loader is None:
+        return
+    run = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        run(module)
+        install()
+
+    loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader
 
 
 def _send(
@@ -31,11 +67,13 @@ def _get(self: Any, request_block: bool = False, timeout_secs: float = 600.0, re
 
 
 def install() -> None:
-    """Give torch's classes the methods, if torch is loaded. May be called often."""
+    """Give torch's classes the methods, now or when torch is imported. May be called often."""
     use_sender(_send)
     torch = sys.modules.get("torch")
     nn = sys.modules.get("torch.nn")
     if torch is None or nn is None or not hasattr(torch, "Tensor") or not hasattr(nn, "Module"):
+        if not any(isinstance(finder, _AfterTorch) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _AfterTorch())
         return
     for owner, name, method in (
         (torch.Tensor, "send", _send),

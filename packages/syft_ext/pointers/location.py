@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from syft_ext.errors import BadRequest, GridError, TooManyRequests
+from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
@@ -63,9 +64,8 @@ class Location:
         try:
             return RemoteSession(self.client, self.environment)
         except TooManyRequests as error:
-            raise TooManyRequests(
-                f"{error.detail}.\n  Instead: domain.compute shows them, domain.compute.close() ends them",
-                **error.extra,
+            raise TooManyRequests(f"{error.detail}.", **error.extra).noted(
+                "Instead: domain.compute shows them, domain.compute.close() ends them"
             ) from error
 
     def barrier(self) -> None:
@@ -87,7 +87,7 @@ class Location:
         return hash((self.id, self.client.id))
 
     def __repr__(self) -> str:
-        return f"<Location {self.name}, id {self.id}>"
+        return readable(f"<Location {self.name}, id {self.id}>")
 
 
 _open: weakref.WeakSet[RemoteSession] = weakref.WeakSet()

@@ -17,7 +17,7 @@ from syft_ext.errors import GridError
 from syft_ext.messages.compute import Action, Drop, Put
 from syft_ext.pointers.call_sites import CallSite, call_site
 
-__all__ = ["Batch", "Outbox"]
+__all__ = ["ActionBatch", "Outbox"]
 
 LINGER = 0.002  # seconds that the first action waits for company
 BATCH = 2048  # actions that are sent without waiting for an answer
@@ -28,7 +28,7 @@ _DROPS = 4096  # values in one Drop
 
 
 @dataclass(slots=True)
-class Batch:
+class ActionBatch:
     """Actions that are sent together. ``first`` is the number of the first; ``pieces`` the payload."""
 
     first: int
@@ -151,7 +151,7 @@ class Outbox:
                 return True
             return False
 
-    def take(self, idle: float) -> Batch | None:
+    def take(self, idle: float) -> ActionBatch | None:
         """The next batch, when it should go; None when nothing came for ``idle`` seconds, or at the end: the
         thread that asked is counted out then."""
         deadline = time.monotonic() + idle
@@ -179,8 +179,8 @@ class Outbox:
             return True
         return not self._in_flight and time.monotonic() >= self._since + LINGER
 
-    def _cut(self) -> Batch:
-        batch = Batch(self._taken)
+    def _cut(self) -> ActionBatch:
+        batch = ActionBatch(self._taken)
         taken = 0
         while self._waiting and (taken < BATCH_BYTES or not batch.actions) and len(batch.actions) < 2 * BATCH:
             action, data, size = self._waiting.popleft()
@@ -198,7 +198,7 @@ class Outbox:
         self._changed.notify_all()
         return batch
 
-    def sent(self, batch: Batch) -> None:
+    def sent(self, batch: ActionBatch) -> None:
         """A batch has run."""
         with self._changed:
             self._in_flight -= 1

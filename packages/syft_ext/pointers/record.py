@@ -28,6 +28,7 @@ from syft_ext.pointers.dispatch_context import current, depth, factories_at
 from syft_ext.pointers.routes import Order, Route, add_choice
 from syft_ext.pointers.shapes import results_of
 from syft_ext.pointers.tensor import RemoteTensor, wrap
+from syft_ext.tensors import raw_bytes
 
 if TYPE_CHECKING:
     from syft_ext.pointers.session import RemoteSession
@@ -54,7 +55,7 @@ def refuse(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         hint = "an operation that gives a new tensor, x = f(x) for x.f_(), without out="
     else:
         hint = hint_for_op(name)
-    raise Unsupported(f"{name} cannot run remotely\n  Instead: {hint}", op=name)
+    raise Unsupported(f"{name} cannot run remotely", op=name).noted(f"Instead: {hint}")
 
 
 def needs_value(tensor: Any, what: str = "") -> GridError:
@@ -62,8 +63,8 @@ def needs_value(tensor: Any, what: str = "") -> GridError:
     line = line_at(call_site())
     name = tensor.location.name if hasattr(tensor, "location") else "another place"
     what = what or "needs the value of a tensor"
-    return Unsupported(
-        f"{line} {what} that is at {name}\n  Instead: {_GET}", file=line.file, line=line.number
+    return Unsupported(f"{line} {what} that is at {name}", file=line.file, line=line.number).noted(
+        f"Instead: {_GET}"
     )
 
 
@@ -156,9 +157,8 @@ def _apart(one: RemoteSession, other: RemoteSession) -> GridError:
     if names[0] == names[1]:
         return GridError(f"the operands are in two sessions at {names[0]}: values do not move between them")
     return GridError(
-        f"the operands are in two places, {names[0]} and {names[1]}: values do not move between them.\n"
-        "  Instead: .get() what may leave, and combine it here"
-    )
+        f"the operands are in two places, {names[0]} and {names[1]}: values do not move between them."
+    ).noted("Instead: .get() what may leave, and combine it here")
 
 
 class Encoded:
@@ -237,10 +237,9 @@ def put(session: RemoteSession, tensor: torch.Tensor) -> RemoteTensor:
         raise Unsupported(f"a {tensor.layout} tensor of {tensor.dtype} cannot be sent; dense real ones can")
     with torch._C.DisableTorchFunctionSubclass():
         # A copy: the caller may write to the tensor before the queue is sent.
-        flat = tensor.detach().cpu().contiguous().clone().reshape(-1)
-        raw = flat.view(torch.uint8) if flat.numel() else torch.empty(0, dtype=torch.uint8)
+        raw = raw_bytes(tensor.detach().cpu().contiguous().clone())
         meta = meta_of(tensor.detach().contiguous())
-        data = memoryview(raw.numpy().data) if flat.numel() else memoryview(b"")
+        data = memoryview(raw.numpy().data) if raw.numel() else memoryview(b"")
     shape = list(tensor.shape)
     (handle,) = session.record(1, lambda out: Put(out=out[0], dtype=dtype, shape=shape, offset=0), data)
     return wrap(session, handle, meta)
@@ -250,14 +249,12 @@ def bring_along(session: RemoteSession, tensor: torch.Tensor) -> RemoteTensor:
     """A local operand of a remote operation, sent along. Raises :class:`GridError` if it should be sent first."""
     if tensor.requires_grad and torch.is_grad_enabled():
         raise GridError(
-            f"a tensor that is here and needs a gradient meets values at {session.client.name}.\n"
-            "  Instead: send it there first (model.send(data.location)), or use torch.no_grad()"
-        )
+            f"a tensor that is here and needs a gradient meets values at {session.client.name}."
+        ).noted("Instead: send it there first (model.send(data.location)), or use torch.no_grad()")
     size = tensor.numel() * tensor.element_size()
     if size > LARGEST:
         raise TooLarge(
-            f"a local tensor of {size / 1e6:,.0f} MB meets values at {session.client.name}.\n"
-            "  Instead: send it there once, x = x.send(data.location)",
+            f"a local tensor of {size / 1e6:,.0f} MB meets values at {session.client.name}.",
             limit=LARGEST,
-        )
+        ).noted("Instead: send it there once, x = x.send(data.location)")
     return put(session, tensor)

@@ -76,8 +76,8 @@ def _index_put(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
         if len(indices) > 1 or values.numel() != 1 or accumulate:
             raise Unsupported(
                 "writing several values through a boolean mask: how many there are depends on values that are "
-                "elsewhere\n  Instead: x = torch.where(mask, new, x)"
-            )
+                "elsewhere"
+            ).noted("Instead: x = torch.where(mask, new, x)")
         shape = [*mask.shape, *[1] * (target.dim() - mask.dim())]
         mask = (
             dispatch(aten.view.default, [mask, shape], {})

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from syft_ext.encrypted.context import EncryptionKeys, PublicContext
+from syft_ext.encrypted.values import Encrypted
 from syft_ext.errors import BadRequest
 from syft_ext.pointers import fetching
 from syft_ext.pointers import operations as operations  # what is sent can be computed with
 from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable, is_table
+from syft_ext.pointers.encrypted.values import EncryptedPointer, put_context, put_encrypted
 from syft_ext.pointers.location import target_of
 from syft_ext.pointers.modules import send_module
 from syft_ext.pointers.record import put
@@ -38,11 +41,16 @@ def send(
         BadRequest: something that is no number.
     """
     location = target_of(target)
+    if isinstance(value, EncryptionKeys):
+        value.send()
     if isinstance(value, torch.nn.Module):
         return send_module(value, location)
     pointer = _send(value, location.session)
     if tags or description or searchable:
         fields = {"tags": list(tags), "description": description, "searchable": searchable}
+        if isinstance(pointer, EncryptedPointer):
+            pointer.keep(**fields)
+            return pointer
         fetching.keep(pointer, **fields)
     return pointer
 
@@ -50,6 +58,10 @@ def send(
 def _send(value: Any, session: RemoteSession) -> Any:
     if isinstance(value, RemoteTensor):
         return value.send()
+    if isinstance(value, PublicContext):
+        return put_context(session, value)
+    if isinstance(value, Encrypted):
+        return put_encrypted(session, value)
     if isinstance(value, torch.Tensor):
         return _leaf(value, put(session, value))
     if isinstance(value, bool | int | float):

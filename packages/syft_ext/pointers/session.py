@@ -32,7 +32,7 @@ from syft_ext.messages import compute as m
 from syft_ext.messages.objects import ObjectView
 from syft_ext.pointers.call_sites import CallSite, line_at
 from syft_ext.pointers.cells import Handle
-from syft_ext.pointers.outbox import Batch, Outbox
+from syft_ext.pointers.outbox import ActionBatch, Outbox
 from syft_ext.profile import credentials
 from syft_ext.tensors import decode_tensors
 
@@ -72,6 +72,7 @@ class RemoteSession:
         self._call_sites: dict[int, CallSite] = {}  # of the actions that failed
         self._told: set[int] = set()
         self._plans: set[str] = set()
+        self.contexts: dict[str, Handle] = {}  # public contexts that were sent here, by digest
         self._ending = weakref.finalize(self, _end, client.connection, self.id)
         self._ending.atexit = False  # then the locations close what is open
 
@@ -240,12 +241,11 @@ class RemoteSession:
 
     def _explained(self, failure: m.Failure) -> GridError:
         line = line_at(self._call_sites.get(failure.action) or self.outbox.call_sites.get(failure.action))
-        detail = failure.detail
         extra: dict[str, Any] = {"action": failure.action}
         if line.number:
-            detail = f"{detail}\n  recorded by {line}"
             extra |= {"file": line.file, "line": line.number}
-        return from_problem(Problem(code=failure.code, detail=detail, extra=extra))
+        error = from_problem(Problem(code=failure.code, detail=failure.detail, extra=extra))
+        return error.noted(f"recorded by {line}") if line.number else error
 
     def _lost(self, error: GridError) -> GridError:
         lost = SessionLost(
@@ -266,7 +266,7 @@ class RemoteSession:
         while (batch := self.outbox.take(IDLE)) is not None:
             self._send(batch)
 
-    def _send(self, batch: Batch) -> None:
+    def _send(self, batch: ActionBatch) -> None:
         message = m.RunActions(session_id=self.id, first=batch.first, actions=_ENCODER.encode(batch.actions))
         try:
             reply: m.RanActions = self._insist(message, batch)
@@ -275,7 +275,7 @@ class RemoteSession:
             self._lost(error)
         except GridError as error:
             over = "the session cannot go on after that: send and load the data again"
-            self.outbox.fail(type(error)(f"{error.detail}\n  {over}", **error.extra))
+            self.outbox.fail(type(error)(error.detail, **error.extra).noted(over))
             self._ending()
         except Exception as error:  # whoever waits must hear of it
             self.outbox.fail(GridError(f"what was recorded cannot be sent: {error!r}"))
@@ -283,7 +283,7 @@ class RemoteSession:
         finally:
             self.outbox.sent(batch)
 
-    def _insist(self, message: m.RunActions, batch: Batch) -> Any:
+    def _insist(self, message: m.RunActions, batch: ActionBatch) -> Any:
         """Send; what came twice does not run twice, so a broken line is no reason to give up at once."""
         failures, patience = 0, time.monotonic() + RELOGIN
         while True:

@@ -12,7 +12,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 
-from syft_ext.plans.graph.guards import GUARDS
+from syft_ext.plans.graph.ops import ALLOWED
+from syft_ext.plans.preconditions.announce import announce
 from syft_ext.pointers.cells import Meta, meta_of
 
 __all__ = ["results_of"]
@@ -46,12 +47,17 @@ def _propagate(
     with _lock, _disable_current_modes(), FakeTensorMode(), torch.no_grad(), _quiet():
         fake_args = [_fake(argument) for argument in args]
         fake_kwargs = {name: _fake(argument) for name, argument in kwargs.items()}
-        guard = GUARDS.get(str(op))
-        if guard is not None:
-            guard(*fake_args, **fake_kwargs)
-        result = op(*fake_args, **fake_kwargs)
-    results = [result] if isinstance(result, torch.Tensor) else list(result)
-    return tuple(None if one is None else meta_of(one) for one in results)
+        results = _results(op, fake_args, fake_kwargs)
+        return tuple(None if one is None else meta_of(one) for one in results)
+
+
+def _results(
+    op: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Sequence[torch.Tensor | None]:
+    if str(op) in ALLOWED:
+        return announce(str(op), args, kwargs).results  # refused here as it would be there
+    result = op(*args, **kwargs)  # a form of an operation of the op set, in place or as a view
+    return [result] if isinstance(result, torch.Tensor) else list(result)
 
 
 @contextlib.contextmanager

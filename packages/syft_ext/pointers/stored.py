@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from syft_ext.encrypted.frames import KINDS as ENCRYPTED_KINDS
 from syft_ext.errors import Unsupported
 from syft_ext.messages.compute import ContentLayout, DescribeContent, Load, TensorLayout
 from syft_ext.plans.graph.dtypes import DTYPES
 from syft_ext.pointers import operations as operations  # what is loaded can be computed with
 from syft_ext.pointers.cells import Cell, Meta, Stored, meta_of
 from syft_ext.pointers.containers import RemoteDict, RemoteList, RemoteTable
+from syft_ext.pointers.encrypted.values import load_encrypted
 from syft_ext.pointers.install import install
 from syft_ext.pointers.location import location_of
 from syft_ext.pointers.tensor import RemoteTensor
@@ -36,6 +38,8 @@ def pointer(client: Caller, object_id: str, environment: str = "") -> Any:
     """
     layout: ContentLayout = client.call(DescribeContent(object_id=object_id))
     session = location_of(client, environment).session
+    if layout.kind in ENCRYPTED_KINDS:
+        return load_encrypted(session, layout)
     tensors = {item.name: _load(session, object_id, item) for item in layout.tensors}
     if not tensors:
         raise Unsupported(f"the object holds {layout.kind}, no tensors", kind=layout.kind)
@@ -54,7 +58,9 @@ def pointer(client: Caller, object_id: str, environment: str = "") -> Any:
 def _load(session: RemoteSession, object_id: str, item: TensorLayout) -> RemoteTensor:
     (handle,) = session.record(1, lambda out: Load(out=out[0], object_id=object_id, name=item.name))
     alone = Stored(object_id, handle.number, loaded=True) if not item.name else None
-    return RemoteTensor(session, Cell(handle, _meta(item)), alone)
+    tensor = RemoteTensor(session, Cell(handle, _meta(item)), alone)
+    tensor._column = (object_id, item.name or "0", handle)
+    return tensor
 
 
 def _meta(item: TensorLayout) -> Meta:

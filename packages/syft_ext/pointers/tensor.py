@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from syft_ext.client.requestable import Requestable
-from syft_ext.errors import GridError
+from syft_ext.errors import BadRequest, GridError
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.pointers import fetching
 from syft_ext.pointers.cells import Cell, Handle, Meta, Stored
 from syft_ext.pointers.location import Location, location_of
 from syft_ext.pointers.routes import FUNCTIONS, dispatch
+from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
+    from syft_ext.dp.tensors import PrivateTensor
     from syft_ext.messages.compute import ValueAccess
     from syft_ext.pointers.session import RemoteSession
 
@@ -38,6 +40,8 @@ class RemoteTensor(Requestable, torch.Tensor):
     _session: RemoteSession
     _cell: Cell | None
     _stored: Stored | None
+    _column: tuple[str, str, Handle] | None = None
+    """Object and column that it was loaded from, and the value that it was then."""
 
     @staticmethod
     def __new__(cls, session: RemoteSession, cell: Cell, stored: Stored | None = None) -> RemoteTensor:
@@ -88,6 +92,24 @@ class RemoteTensor(Requestable, torch.Tensor):
         if stored is not None:
             return stored.object_id
         return f"{self._session.id}/{self.cell.now().number}"
+
+    def stored_column(self) -> tuple[Caller, str, str]:
+        """The Domain's client, and object and name of the stored column that this is.
+
+        Raises :class:`~syft_ext.errors.BadRequest` for what was computed or changed: of that a Domain knows no
+        bounds.
+        """
+        if self._column is None or self.cell.now() is not self._column[2] or self.dim() != 1:
+            raise BadRequest("this is no column of a stored table: it was computed, changed, or is no vector")
+        return self._session.client, self._column[0], self._column[1]
+
+    def annotate(
+        self, lower: float | None = None, upper: float | None = None, subjects: str = ""
+    ) -> PrivateTensor:
+        """A private tensor of this stored column: see :func:`syft_ext.dp.tensors.annotate`."""
+        from syft_ext.dp.tensors import annotate
+
+        return annotate(self, lower, upper, subjects)
 
     def leaves(self) -> list[RemoteTensor]:
         """Itself: what containers have several of."""
@@ -145,7 +167,7 @@ class RemoteTensor(Requestable, torch.Tensor):
             return "<RemoteTensor, fetched>"
         gradient = ", requires_grad" if self.requires_grad else ""
         form = f"{dtype_name(self.dtype)}{list(self.shape)}"
-        return f"<RemoteTensor {form} at {self.location.name}{gradient}, id {self.id_at_location}>"
+        return readable(f"<RemoteTensor {form} at {self.location.name}{gradient}, id {self.id_at_location}>")
 
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>"

@@ -25,6 +25,7 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         address: ``http(s)://host:port``.
         token: the node's token; it is good for messages signed with this user's key.
+        ca_file: the private certificate authority that the login named; "" for none.
     """
 
     address: str
@@ -35,6 +36,7 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
     node_name: str
     node_kind: str
     user_id: str = ""
+    ca_file: str = ""
 
     @property
     def expired(self) -> bool:

@@ -16,7 +16,7 @@ import platformdirs
 from syft_ext.errors import BadRequest
 from syft_ext.identity import Identity
 
-__all__ = ["locked", "read_json", "user_home", "user_identity", "write_private"]
+__all__ = ["locked", "read_json", "settled", "user_home", "user_identity", "write_private"]
 
 T = TypeVar("T")
 
@@ -55,6 +55,15 @@ def read_json(path: Path, kind: type[T], empty: T) -> T:
         return empty
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadRequest(f"{path.name} in your Grid folder is damaged ({error}); move it away") from error
+
+
+def settled(folder: Path) -> None:
+    """Have the names in ``folder`` on disk, with what was replaced in it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

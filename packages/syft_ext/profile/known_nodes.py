@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from syft_ext.errors import BadSignature
+from syft_ext.errors import BadSignature, GridError
 from syft_ext.messages import NodeMetadata
 from syft_ext.profile.home import locked, read_json, user_home, write_private
 from syft_ext.transport import Connection
+from syft_ext.transport.address import NodeAddress
 
 __all__ = ["KnownNode", "forget_node", "known_nodes", "meet"]
 
@@ -25,8 +26,19 @@ _FILE = "known_nodes.json"
 
 
 def known_nodes() -> dict[str, KnownNode]:
-    """Address → node."""
-    return read_json(user_home() / _FILE, dict[str, KnownNode], {})
+    """Address → node. Of two spellings of one address, which earlier versions kept apart, the first counts."""
+    kept = read_json(user_home() / _FILE, dict[str, KnownNode], {})
+    nodes: dict[str, KnownNode] = {}
+    for address, node in kept.items():  # as they were met: when that was, the nodes say
+        nodes.setdefault(_normal(address), node)
+    return nodes
+
+
+def _normal(address: str) -> str:
+    try:
+        return str(NodeAddress.parse(address))
+    except GridError:  # of a transport that is not installed now
+        return address
 
 
 def forget_node(address: str) -> bool:
@@ -34,7 +46,7 @@ def forget_node(address: str) -> bool:
     path = user_home() / _FILE
     with locked(path):
         nodes = known_nodes()
-        if nodes.pop(address, None) is None:
+        if nodes.pop(_normal(address), None) is None:
             return False
         write_private(path, msgspec.json.format(msgspec.json.encode(nodes)))
     return True

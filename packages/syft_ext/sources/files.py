@@ -27,8 +27,10 @@ class OpenFile:
         return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     @classmethod
-    def unnamed(cls, directory: Path) -> OpenFile:
-        """A file without a name: the kernel removes it with the process."""
+    def unnamed(cls, directory: Path | None) -> OpenFile:
+        """A file without a name: the kernel removes it with the process. Without a directory, one in memory."""
+        if directory is None:
+            return cls(os.memfd_create("spool"))
         with tempfile.TemporaryFile(dir=directory) as file:
             return cls(os.dup(file.fileno()))
 

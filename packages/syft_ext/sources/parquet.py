@@ -2,105 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from syft_ext.errors import BadRequest, Unsupported
 from syft_ext.messages.vocabulary import ColumnMetadata
+from syft_ext.sources.arrow import ArrowColumns, cells_of_arrow, counted_cells, words_of
 from syft_ext.sources.content import PartsContent
-from syft_ext.sources.parts import NOT_NUMBERS, code_of_dtype, codes, metadata_of
-from syft_ext.sources.spool import PlannedColumn, Spool
+from syft_ext.sources.rule.cells import CellsProblem
+from syft_ext.sources.rule.columns import ColumnRule
+from syft_ext.sources.rule.problems import Problems
+from syft_ext.sources.table import ROWS, Stretch, spooled_table
 
-__all__ = ["read_parquet"]
-
-ROWS = 1 << 16
+__all__ = ["parquet_names", "read_parquet"]
 
 
 def read_parquet(
-    path: Path, metadata: ColumnMetadata, *, columns: Sequence[str] | None, spool: Path
+    path: Path, metadata: ColumnMetadata, *, columns: Sequence[str] | None, spool: Path | None
 ) -> PartsContent:
-    """The flat columns of numbers, truth values, named categories, and lists of a fixed length of numbers.
+    """The flat columns, and lists of a fixed length of numbers.
 
-    Whole numbers with gaps become float64 with NaN. Raises :class:`Unsupported`, naming the extra, without
-    pyarrow, and :class:`BadRequest` for a column that is no numbers.
+    Raises :class:`Unsupported`, naming the extra, without pyarrow, and :class:`BadRequest` naming what is wrong
+    with each column.
     """
+    pyarrow = _pyarrow()
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return spooled_table(_Parquet(path, file), metadata, columns, spool)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise BadRequest(f"{path.name}: {error}") from error
+
+
+def parquet_names(path: Path) -> list[str]:
+    """The names of its columns."""
+    pyarrow = _pyarrow()
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return ArrowColumns(file.schema_arrow, file.metadata.num_rows).names
+    except (pyarrow.ArrowException, OSError) as error:
+        raise BadRequest(f"{path.name}: {error}") from error
+
+
+def _pyarrow() -> Any:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise Unsupported('reading Parquet needs pyarrow: pip install "grid-platform[data]"') from error
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            return _convert(file, path, metadata, columns, spool)
-    except pyarrow.ArrowException as error:
-        raise BadRequest(f"{path.name}: {error}") from error
+    return pyarrow
 
 
-def _convert(
-    file: Any, path: Path, metadata: ColumnMetadata, columns: Sequence[str] | None, spool: Path
-) -> PartsContent:
-    fields = {field.name: field for field in file.schema_arrow}
-    for name in columns or ():
-        if name not in fields:
-            raise BadRequest(f"{path.name} has no column {name!r}; there are: {', '.join(list(fields)[:20])}")
-    names = list(fields) if columns is None else list(columns)
-    planned = [_planned_column(file, path, fields[name], metadata_of(metadata, name)) for name in names]
-    written = Spool(planned, file.metadata.num_rows, spool)
-    for index, column in enumerate(planned):
-        first = 0
-        for array in _arrays(file, column.name):
-            where = f"{path.name}, column {column.name!r}"
-            written.write(index, first, _numbers(array, column, where, first))
-            first += len(array)
-    return written.content(path.name)
+class _Parquet:
+    def __init__(self, path: Path, file: Any) -> None:
+        self.where, self._file, self._path = path.name, file, path
+        leaves = [file.schema.column(place) for place in range(len(file.schema))]
+        self._int96 = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
+        self._columns = ArrowColumns(file.schema_arrow, file.metadata.num_rows)
+        self.names, self.notes = self._columns.names, self._columns.notes
+
+    def declared(self, place: int) -> Sequence[str]:
+        return () if self.names[place] in self._columns.counted else words_of(self._arrays(self.names[place]))
+
+    def keeps(self, place: int) -> str:
+        return ""
+
+    def _arrays(self, name: str) -> Iterator[Any]:
+        if not self._file.metadata.num_rows:
+            yield _empty(self._file.schema_arrow.field(name).type)
+            return
+        if name in self._int96:
+            yield from self._times(name)
+            return
+        for batch in self._file.iter_batches(batch_size=ROWS, columns=[name]):
+            # Asked for "a", pyarrow also gives "a.b".
+            yield batch.column(batch.schema.names.index(name))
+
+    def _times(self, name: str) -> Iterator[Any]:
+        """Of INT96, which has nanoseconds over all years: pyarrow's int64 of nanoseconds runs over beyond 2262,
+        and its microseconds drop the rest. Both together are exact, or it is refused."""
+        import pyarrow
+
+        with pyarrow.parquet.ParquetFile(self._path, coerce_int96_timestamp_unit="us") as coarse:
+            batches = [file.iter_batches(batch_size=ROWS, columns=[name]) for file in (self._file, coarse)]
+            for fine, micro in zip(*batches, strict=True):
+                found = micro.column(0)
+                counts = [
+                    each.column(0).cast(pyarrow.int64()).fill_null(0).to_numpy() for each in (fine, micro)
+                ]
+                if (counts[0] != counts[1] * 1000).any():  # which runs over as the other does
+                    found = fine.column(0)
+                    if (np.abs(counts[1].astype(np.float64)) * 1000 >= 2.0**63).any():
+                        raise BadRequest(
+                            f"{self.where}, column {name!r}: too far from 1970 beside times in nanoseconds"
+                        )
+                yield found
+
+    def stretches(self, columns: Mapping[int, ColumnRule], problems: Problems) -> Iterator[Stretch]:
+        for place, column in columns.items():
+            first, counted = 0, self._columns.counted.get(self.names[place])
+            if counted is not None:
+                for first in range(0, len(counted), ROWS):
+                    yield Stretch(place, first, counted_cells(counted[first : first + ROWS]))
+                continue
+            for array in self._arrays(self.names[place]):
+                if column.name in problems:
+                    break
+                try:
+                    yield Stretch(place, first, cells_of_arrow(array))
+                except CellsProblem as problem:
+                    yield Stretch(place, first, problem)
+                first += len(array)
 
 
-def _arrays(file: Any, name: str) -> Iterator[Any]:
-    for batch in file.iter_batches(batch_size=ROWS, columns=[name]):
-        yield batch.column(0)
-
-
-def _planned_column(file: Any, path: Path, field: Any, metadata: Any) -> PlannedColumn:
-    import pyarrow.types as kinds
-
-    kind: Any = field.type
-    shape: tuple[int, ...] = ()
-    where = f"{path.name}, column {field.name!r}"
-    if metadata.get("categories"):
-        return PlannedColumn(field.name, "I64", metadata=metadata)
-    if kinds.is_fixed_size_list(kind):
-        kind, shape = kind.value_type, (kind.list_size,)
-    if kinds.is_decimal(kind):
-        return PlannedColumn(field.name, "F64", shape, metadata)
-    if not (kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind)):
-        raise BadRequest(f"{where}: {field.type} is {NOT_NUMBERS}")
-    gaps = any(array.null_count for array in _arrays(file, field.name))
-    if gaps and shape:
-        raise BadRequest(f"{where}: a list is missing")
-    if gaps and not kinds.is_floating(kind):
-        return PlannedColumn(field.name, "F64", shape, metadata)
-    code = "BOOL" if kinds.is_boolean(kind) else code_of_dtype(np.dtype(kind.to_pandas_dtype()), where)
-    return PlannedColumn(field.name, code, shape, metadata)
-
-
-def _numbers(array: Any, column: PlannedColumn, where: str, first: int) -> NDArray[Any]:
+def _empty(kind: Any) -> Any:
     import pyarrow
-    import pyarrow.types as kinds
 
-    categories = (column.metadata or {}).get("categories")
-    if categories:
-        return codes(array.to_pylist(), categories, where, first)
-    if column.shape:
-        array = array.flatten()
-        if array.null_count:
-            raise BadRequest(f"{where}: a number in a list is missing")
-    if kinds.is_boolean(array.type) and column.dtype == "F64":
-        array = array.cast(pyarrow.int8())
-    if kinds.is_decimal(array.type):
-        array = array.cast(pyarrow.float64())
-    numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return numbers
+    return pyarrow.array([], type=kind)

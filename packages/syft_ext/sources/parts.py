@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,7 @@ from syft_ext.messages.vocabulary import ColumnMetadata
 from syft_ext.sources.files import OpenFile
 from syft_ext.tensors import DTYPES
 
-__all__ = [
-    "NUMPY",
-    "Part",
-    "array_part",
-    "code_of_dtype",
-    "codes",
-    "metadata_of",
-    "raw_part",
-]
+__all__ = ["NUMPY", "Part", "metadata_of", "raw_part"]
 
 Rows = Callable[[int, int], NDArray[Any]]
 
@@ -41,20 +34,6 @@ NUMPY = {
     "U8": "u1",
     "BOOL": "?",
 }
-#: numpy's kind and size → the narrowest number of the format that holds all its values.
-_CODES = {
-    "f8": "F64",
-    "f4": "F32",
-    "f2": "F16",
-    "i8": "I64",
-    "i4": "I32",
-    "i2": "I16",
-    "i1": "I8",
-    "u1": "U8",
-    "u2": "I32",
-    "u4": "I64",
-    "b1": "BOOL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +41,7 @@ class Part:
     """Attributes:
     dtype: as in the format ("F32"). shape: the first dimension counts rows; empty for a single number.
     rows: rows ``first`` to ``stop`` (exclusive) as numbers of that type; of a single number, row 0.
-    metadata: what its owner says of it.
+    metadata: what its schema says of it beyond its form. found: what of this its values tell of themselves.
     """
 
     name: str
@@ -70,6 +49,7 @@ class Part:
     shape: tuple[int, ...]
     rows: Rows
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -80,9 +60,8 @@ class Part:
         """The bytes from ``start`` on, about a megabyte at a time (one row, where that is more)."""
         if start >= self.nbytes:
             return
-        count = self.shape[0] if self.shape else 1
+        count, step = self.shape[0] if self.shape else 1, self.step
         width = self.nbytes // count
-        step = max(1, BLOCK // width)
         first, skip = divmod(start, width)
         for row in range(first, count, step):
             values = self.rows(row, min(row + step, count))
@@ -91,6 +70,16 @@ class Part:
                 raise BadRequest(f"{self.name or 'data'}: rows {row} and following have another shape")
             yield raw.data[skip:]
             skip = 0
+
+    @property
+    def step(self) -> int:
+        """How many rows are read at a time."""
+        count = self.shape[0] if self.shape else 1
+        return max(1, BLOCK * count // max(1, self.nbytes))
+
+    def called(self, name: str, metadata: Mapping[str, Any]) -> Part:
+        """The same numbers under another name, with what is said of them."""
+        return replace(self, name=name, metadata=metadata)
 
     def described(self, unnamed: str) -> Column:
         """Its column of a schema, called ``unnamed`` where it has no name. Raises :class:`BadRequest`."""
@@ -102,6 +91,10 @@ class Part:
                 **self.metadata,
             )
         except (TypeError, ValueError) as error:
+            known = [name for name in Column.__struct_fields__ if name not in ("name", "shape")]
+            if unknown := [name for name in self.metadata if name not in known]:
+                told = f"there is no {unknown[0]!r}; there are: {', '.join(known)}"
+                raise BadRequest(f"schema of {self.name or unnamed}: {told}") from error
             raise BadRequest(f"schema of {self.name or unnamed}: {error}") from error
 
     def without_rows(self) -> Part:
@@ -116,37 +109,6 @@ def metadata_of(metadata: ColumnMetadata, name: str) -> Mapping[str, Any]:
     return metadata.get(name, {})
 
 
-def code_of_dtype(dtype: np.dtype[Any], name: str) -> str:
-    """The format's type for numpy's; raises :class:`BadRequest` for what are no numbers that it holds."""
-    code = _CODES.get(f"{dtype.kind}{dtype.itemsize}")
-    if code is None:
-        raise BadRequest(f"{name}: {dtype} is not numbers that can be kept; encode it as numbers first")
-    return code
-
-
-def array_part(name: str, array: Any, metadata: Mapping[str, Any], where: str) -> Part:
-    """A part of whatever has ``dtype``, ``shape`` and slices as a numpy array has (a memory map, too)."""
-    if array.dtype.kind in "OUST" and metadata.get("categories"):
-        values = array.reshape(-1) if array.ndim != 1 else array
-        return Part(
-            name,
-            "I64",
-            (len(values),),
-            lambda i, j: codes(values[i:j].tolist(), metadata["categories"], where, i),
-            metadata,
-        )
-    if array.dtype.kind == "O":  # pandas' nullable numbers
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise BadRequest(f"{where}: {NOT_NUMBERS}") from None
-    if array.dtype.kind in "UST":
-        raise BadRequest(f"{where}: {NOT_NUMBERS}")
-    code = code_of_dtype(array.dtype, where)
-    flat = array.reshape(1) if array.ndim == 0 else array
-    return Part(name, code, tuple(array.shape), lambda i, j: flat[i:j], metadata)
-
-
 def raw_part(
     name: str,
     file: OpenFile,
@@ -155,6 +117,7 @@ def raw_part(
     shape: tuple[int, ...],
     metadata: Mapping[str, Any],
     code: str,
+    found: Mapping[str, Any] = MappingProxyType({}),
 ) -> Part:
     """A part that lies in a file, row after row, as numbers of the type ``stored``."""
     width = math.prod(shape[1:])
@@ -164,32 +127,4 @@ def raw_part(
         data = file.read(count, offset + first * width * stored.itemsize, name or "data")
         return np.frombuffer(data, dtype=stored)
 
-    return Part(name, code, shape, rows, metadata)
-
-
-NOT_NUMBERS = (
-    "not numbers; encode it as numbers first, or name the column's categories in the schema "
-    '({"categories": ["first", "second", …]})'
-)
-
-
-def codes(values: Sequence[Any], categories: Sequence[str], where: str, first: int = 0) -> NDArray[np.int64]:
-    """The places of texts among the named categories; what is missing is the category "", if there is one.
-
-    ``first``: the number of the first row, for the error that names one.
-    """
-    places = {str(name): place for place, name in enumerate(categories)}
-    if len(places) != len(categories):
-        raise BadRequest(f"{where}: a category is named twice")
-    try:
-        return np.fromiter((places[_text(value)] for value in values), dtype=np.int64, count=len(values))
-    except KeyError as error:
-        row = next(i for i, value in enumerate(values) if _text(value) not in places)
-        raise BadRequest(
-            f"{where}, row {first + row + 1}: {str(error.args[0])[:80]!r} is not among its categories"
-        ) from None
-
-
-def _text(value: Any) -> str:
-    missing = value is None or isinstance(value, float) or type(value).__name__ == "NAType"  # NaN, pandas' NA
-    return "" if missing else str(value)
+    return Part(name, code, shape, rows, metadata, found)

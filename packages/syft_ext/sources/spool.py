@@ -29,6 +29,7 @@ class PlannedColumn:
     dtype: str
     shape: tuple[int, ...] = ()
     metadata: Mapping[str, Any] | None = None
+    found: Mapping[str, Any] | None = None
 
     @property
     def width(self) -> int:
@@ -40,13 +41,13 @@ class Spool:
     """Room for ``rows`` rows of these columns.
 
     Args:
-        directory: on a real disk: /tmp may be memory.
+        directory: on a real disk: /tmp may be memory. None: in memory.
 
     Raises :class:`Unavailable` when the disk has no room, :class:`TooLarge` when the file system (or the limit of
     this process) takes no such file.
     """
 
-    def __init__(self, columns: Sequence[PlannedColumn], rows: int, directory: Path) -> None:
+    def __init__(self, columns: Sequence[PlannedColumn], rows: int, directory: Path | None) -> None:
         self._file = OpenFile.unnamed(directory)
         self.columns, self._rows = list(columns), rows
         self._offsets, size = [], 0
@@ -69,9 +70,9 @@ class Spool:
         data = np.ascontiguousarray(values, dtype=NUMPY[column.dtype]).reshape(-1).view(np.uint8).data
         self._file.write(data, self._offsets[index] + first * column.width)
 
-    def content(self, name: str) -> PartsContent:
+    def content(self, name: str, notes: Sequence[str] = ()) -> PartsContent:
         """What was written, to be read."""
-        return PartsContent("tensors", [self._part(index) for index in range(len(self.columns))], name)
+        return PartsContent("tensors", [self._part(index) for index in range(len(self.columns))], name, notes)
 
     def _part(self, index: int) -> Part:
         column = self.columns[index]
@@ -83,4 +84,5 @@ class Spool:
             (self._rows, *column.shape),
             column.metadata or {},
             column.dtype,
+            column.found or {},
         )

@@ -9,7 +9,9 @@ from typing import Any, get_args
 
 from syft_ext.errors import BadRequest
 from syft_ext.messages.statistics import MAX_BINS, Begin, Bins, Statistic
+from syft_ext.statistics.agreement import Agreement
 from syft_ext.statistics.sites import Site
+from syft_ext.statistics.term_names import TermNames
 
 __all__ = ["TABULAR", "AnalysisSpec", "spec_of"]
 
@@ -26,6 +28,8 @@ class AnalysisSpec:
     bins: number of bins or edges, by column.
     range: least and largest value of histograms, by column; None: found in the data or the schemas.
     ddof: variances are divided by the number of values less this.
+    precision: how many times the units of guarded tables are paid, for noise of so much less variance.
+    strict: whether numbers that lack a part are refused.
     """
 
     statistics: list[Any]
@@ -36,69 +40,63 @@ class AnalysisSpec:
     range: Any
     target: str
     ddof: int
+    precision: int
+    strict: bool = False
 
-    def choose_columns(self, sites: Sequence[Site]) -> list[str]:
-        """The columns, all of which every table must have; without any named, those that all have."""
-        views = [{column.name for column in site.view.columns} for site in sites]
-        taken = {*self.by, self.target}
-        common = [
-            column.name
-            for column in sites[0].view.columns
-            if column.name not in taken and all(column.name in view for view in views)
-        ]
-        chosen = common if self.columns is None else self.columns
-        wanted = [*chosen, *self.by, *([self.target] if self.target else [])]
-        for site, view in zip(sites, views, strict=True):
-            for name in wanted:
-                if name not in view:
-                    known = ", ".join(sorted(view)[:20])
-                    raise BadRequest(
-                        f"{site.domain}: {site.name} has no column {name!r}; it has: {known}", column=name
-                    )
-        if not chosen:
-            raise BadRequest("the tables have no columns in common")
-        return chosen
-
-    def histograms(self, sites: Sequence[Site], columns: Sequence[str]) -> list[Bins]:
-        """The bins that are known before the data are asked for their extremes.
-
-        Where a site's policy does not let extremes out, the bounds that the owners gave take their place.
-        """
+    def histograms(self, agreement: Agreement, site: Site) -> list[Bins]:
+        """The bins that are known before the sites are asked for extremes, or for the ends of their grids; of
+        words, one for each of the site's own numbers."""
         if "histogram" not in self.statistics:
             return []
-        guarded = any(site.view.min_rows > 1 or site.view.epsilon is not None for site in sites)
         found = []
-        for name in columns:
+        for name in agreement.columns:
+            if (words := agreement.words.get(name)) is not None:
+                if isinstance(self.bins, Mapping) and name in self.bins:
+                    raise BadRequest(f"{name!r} holds words: each is a bin of its own", column=name)
+                many = len(words.places(site))
+                found.append(Bins(column=name, edges=[place - 0.5 for place in range(many + 1)]))
+                continue
             bins, limits = _of(self.bins, name), _of(self.range, name)
             if not isinstance(bins, int):
                 found.append(Bins(column=name, edges=[float(edge) for edge in bins]))
             elif limits is not None:
                 low, high = limits
                 found.append(Bins(column=name, low=float(low), high=float(high), count=bins))
-            elif guarded:
-                low, high = _bounds(sites, name)
-                found.append(Bins(column=name, low=low, high=high, count=bins))
         return found
 
     def found_bins(self, name: str, low: float, high: float) -> Bins:
-        """Bins between the extremes that were found, as numpy chooses them."""
+        """Bins between the extremes that were found, as numpy chooses them; around a value that does not vary."""
+        many = _of(self.bins, name)
         if math.isnan(low):  # no values
             low, high = 0.0, 1.0
-        elif low == high:
-            low, high = low - 0.5, high + 0.5
         if not (math.isfinite(low) and math.isfinite(high)):
             raise BadRequest(f"{name!r} holds infinities; give the range of its histogram", column=name)
-        return Bins(column=name, low=low, high=high, count=_of(self.bins, name))
+        if not math.isfinite((high - low) * many):
+            raise BadRequest(
+                f"the values of {name!r} lie too far apart: give the range of its histogram", column=name
+            )
+        # Doubles near a large value lie far apart: edges have to differ.
+        least = 4 * many * math.ulp(max(abs(low), abs(high)))
+        if low == high:
+            half = max(0.5, least)
+            low, high = low - half, high + half
+        elif high - low < least:
+            middle = low + (high - low) / 2
+            low, high = min(low, middle - least), max(high, middle + least)
+        return Bins(column=name, low=low, high=high, count=many)
 
-    def begin(self, site: Site, columns: list[str], histograms: list[Bins]) -> Begin:
-        """What one site is asked first."""
+    def begin(self, site: Site, agreement: Agreement, terms: TermNames, *, dry: bool = False) -> Begin:
+        """What one site is asked first; ``dry``: only what it would cost."""
         return Begin(
             object_id=site.object_id,
             statistics=self.statistics,
-            columns=columns,
+            columns=agreement.columns,
             by=self.by,
-            histograms=histograms,
+            histograms=self.histograms(agreement, site),
             target=self.target,
+            precision=self.precision,
+            dry=dry,
+            levels=terms.levels(site),
         )
 
 
@@ -111,6 +109,8 @@ def spec_of(
     limits: Any,
     target: str,
     ddof: int,
+    precision: int,
+    strict: bool = False,
 ) -> AnalysisSpec:
     """Raises :class:`BadRequest` for what can be seen to be wrong before any table is known."""
     names = list(dict.fromkeys(_names(statistics)))
@@ -122,6 +122,8 @@ def spec_of(
     quantiles = [q] if isinstance(q, int | float) else list(q)
     if not quantiles or not all(isinstance(each, int | float) and 0 <= each <= 1 for each in quantiles):
         raise BadRequest("quantiles are numbers from 0 to 1")
+    if not (isinstance(precision, int) and 1 <= precision <= 100):
+        raise BadRequest("precision is a whole number from 1 to 100")
     for each in bins.values() if isinstance(bins, Mapping) else [bins]:
         _check_bins(each)
     for each in limits.values() if isinstance(limits, Mapping) else [limits]:
@@ -135,6 +137,8 @@ def spec_of(
         range=limits,
         target=target,
         ddof=ddof,
+        precision=precision,
+        strict=strict,
     )
 
 
@@ -175,17 +179,3 @@ def _of(given: Any, name: str) -> Any:
     if not isinstance(given, Mapping):
         return given
     return given.get(name, 10 if any(isinstance(each, int) for each in given.values()) else None)
-
-
-def _bounds(sites: Sequence[Site], name: str) -> tuple[float, float]:
-    lows, highs = [], []
-    for site in sites:
-        column = next(each for each in site.view.columns if each.name == name)
-        if column.low is None or column.high is None:
-            raise BadRequest(
-                f"{site.domain} does not tell the extremes of {name!r}; give the range of its histogram",
-                column=name,
-            )
-        lows.append(column.low)
-        highs.append(column.high)
-    return min(lows), max(highs)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STEPS", "key_of", "keys_of", "value_of"]
+__all__ = ["STEPS", "key_of", "keys_of", "value_of", "values_of"]
 
 _SIGN = np.uint64(1 << 63)
 
@@ -38,3 +38,9 @@ def value_of(key: int) -> float:
     bits = key ^ (1 << 63) if key >> 63 else key ^ ((1 << 64) - 1)
     value: Any = np.array([bits], dtype=np.uint64).view(np.float64)[0]
     return float(value)
+
+
+def values_of(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """As :func:`value_of`, of many; NaN at places that no number has."""
+    flips = np.where(keys >> np.uint64(63), _SIGN, np.uint64((1 << 64) - 1))
+    return (keys ^ flips).view(np.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +34,22 @@ class Wanted:
 
 
 def find_values(
-    sites: Sites, wanted: Sequence[Wanted], at: Mapping[int, Any]
+    sites: Sites, wanted: Sequence[Wanted], at: Mapping[tuple[int, str], Mapping[int, int]]
 ) -> dict[tuple[str, int], dict[int, float]]:
     """The values by column and group, and by rank.
 
     Args:
-        at: by ``id(site)``, which groups (of those that ``Wanted`` numbers) the site's own groups are.
+        at: by ``id(site)`` and column, which of the site's own groups answer for the groups that ``Wanted``
+        numbers.
     """
     searches = [
         (each.column, each.group, RankSearch.between(rank, each.least, each.most, each.resolution))
         for each in wanted
         for rank in each.ranks
     ]
-    places = {key: {int(group): place for place, group in enumerate(groups)} for key, groups in at.items()}
     while running := [entry for entry in searches if entry[2].value is None]:
         queries = list(dict.fromkeys((column, group, *search.query) for column, group, search in running))
-        counts = _round(sites, queries[:_QUERIES], places)
+        counts = _round(sites, queries[:_QUERIES], at)
         for column, group, search in running:
             found = counts.get((column, group, *search.query))
             if found is not None:
@@ -63,19 +62,19 @@ def find_values(
 
 
 def _round(
-    sites: Sites, queries: Sequence[_Asked], places: Mapping[int, Mapping[int, int]]
+    sites: Sites, queries: Sequence[_Asked], places: Mapping[tuple[int, str], Mapping[int, int]]
 ) -> dict[_Asked, NDArray[np.int64]]:
     """How many values are in each range, over all sites, by query."""
     sums = {query: np.zeros(query[-1], dtype=np.int64) for query in queries}
 
     def mine(site: Site) -> list[_Asked]:
-        return [query for query in queries if query[1] in places[id(site)]]
+        return [query for query in queries if query[1] in places[id(site), query[0]]]
 
     def ask(site: Site) -> Continue | None:
         ranks = [
             RankQuery(
                 column=column,
-                group=places[id(site)][group],
+                group=places[id(site), column][group],
                 start=start - (1 << 63),
                 shift=shift,
                 bins=bins,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from syft_ext.errors import BadRequest, DeadlineExceeded, GridError
 from syft_ext.messages import Message
 from syft_ext.messages.statistics import DescribeTable, Partials, TableView
+from syft_ext.statistics.partial import Lack
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
 
-__all__ = ["Missing", "Site", "SiteLost", "Sites", "site_of"]
+__all__ = ["Missing", "Site", "SiteLost", "Sites", "listed", "site_of"]
 
 Missing = Literal["error", "skip"]
 
@@ -26,23 +27,35 @@ class SiteLost(Exception):
 
 @dataclass(slots=True)
 class Site:
-    """One table, and the client by which one asks its Domain.
+    """One table, and how one asks its Domain.
 
     Attributes:
+        connect: the client of its Domain. What a search found may have to be connected to first, which takes as
+            long as its Domain does: only whoever waits for that Domain's answer calls it.
+        domain_id, domain: id and name of the Domain.
         view: its columns and rules, once it was described.
         begun: its first answer.
+        alone: whether no other table of this analysis is at its Domain.
     """
 
-    client: Caller
+    connect: Callable[[], Caller]
+    domain_id: str
+    domain: str
     object_id: str
     name: str
     view: TableView = field(default_factory=lambda: TableView(columns=[], min_rows=1, epsilon=None))
     begun: Partials = field(default_factory=Partials)
+    alone: bool = True
 
     @property
-    def domain(self) -> str:
-        """The name of the Domain that has the table."""
-        return self.client.name
+    def label(self) -> str:
+        """What tells it from the other tables of the analysis."""
+        return self.domain if self.alone else f"{self.domain}/{self.name}"
+
+
+def listed(tables: Any) -> list[Any]:
+    """The tables that somebody names: one, or several."""
+    return list(tables) if isinstance(tables, Iterable) and not hasattr(tables, "client") else [tables]
 
 
 def site_of(table: Any) -> Site:
@@ -54,9 +67,14 @@ def site_of(table: Any) -> Site:
             raise BadRequest(f"dataset {table.name!r} has several tables ({names}): name one of them")
         (table,) = assets
     object_id = getattr(table, "object_id", "") or getattr(table, "id", "")
-    if not object_id or not hasattr(table, "client"):
+    source = getattr(table, "source", None)
+    if not object_id or (source is None and not hasattr(table, "client")):
         raise BadRequest(f"a table is an asset of a dataset, not a {type(table).__name__}")
-    return Site(table.client, object_id, getattr(table, "name", "") or object_id[:8])
+    name = getattr(table, "name", "") or object_id[:8]
+    if source is not None:
+        return Site(lambda: table.client, source.domain_id, source.name, object_id, name)
+    client: Caller = table.client
+    return Site(lambda: client, client.id, client.name, object_id, name)
 
 
 class Sites:
@@ -65,7 +83,7 @@ class Sites:
     Args:
         timeout: seconds for everything together.
         missing: "error": what one Domain refuses or does not answer is raised, and names it; "skip": it is
-            left out, with all of its tables, and ``notes`` says so.
+            left out, with all of its tables, and ``notes`` and ``lacks`` say so.
     """
 
     def __init__(self, tables: Iterable[Any], *, timeout: float, missing: Missing) -> None:
@@ -74,9 +92,13 @@ class Sites:
         self.sites = [site_of(table) for table in tables]
         if not self.sites:
             raise BadRequest("no tables to analyze")
-        if len({(site.client.id, site.object_id) for site in self.sites}) != len(self.sites):
+        if len({(site.domain_id, site.object_id) for site in self.sites}) != len(self.sites):
             raise BadRequest("a table is named twice")
+        domains = [site.domain_id for site in self.sites]
+        for site in self.sites:
+            site.alone = domains.count(site.domain_id) == 1
         self.notes: list[str] = []
+        self.lacks: list[Lack] = []
         self._skip = missing == "skip"
         self._timeout, self._deadline = timeout, time.monotonic() + timeout
 
@@ -90,9 +112,10 @@ class Sites:
         asked = [(site, made) for site in self.sites if (made := message(site)) is not None]
         by_domain: dict[str, list[tuple[Site, Message]]] = {}
         for site, made in asked:
-            by_domain.setdefault(site.client.id, []).append((site, made))
+            by_domain.setdefault(site.domain_id, []).append((site, made))
         replies: dict[int, Any] = {}
         errors: dict[str, Exception] = {}
+        late: dict[str, Exception] = {}
         until = self._end_of_round()
         threads = []
         for domain, calls in by_domain.items():
@@ -102,10 +125,12 @@ class Sites:
         for (domain, calls), thread in zip(by_domain.items(), threads, strict=True):
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
-                errors[domain] = _named(calls[0][0], self._late())
-        if errors:
-            self._leave_out(errors)
-        return [(site, replies[id(site)]) for site, _ in asked if site.client.id not in errors]
+                late[domain] = _named(calls[0][0], self._late())
+        # Who is late may still write into these: what counts is how they are now.
+        failed = {**errors.copy(), **late}
+        if failed:
+            self._leave_out(failed)
+        return [(site, replies[id(site)]) for site, _ in asked if site.domain_id not in failed]
 
     def again(self, message: Callable[[Site], Message | None]) -> list[tuple[Site, Any]]:
         """As :meth:`ask`, in a further round: raises :class:`SiteLost` when somebody is left out."""
@@ -133,7 +158,7 @@ class Sites:
             try:
                 if left <= 0:
                     raise self._late()
-                replies[id(site)] = site.client.call(message, timeout=left)
+                replies[id(site)] = site.connect().call(message, timeout=left)
             except GridError as error:
                 errors[domain] = _named(site, error)
                 return
@@ -149,7 +174,12 @@ class Sites:
             # What was asked wrongly is wrong everywhere.
             if not self._skip or not isinstance(error, GridError) or isinstance(error, BadRequest):
                 raise error
-        self.sites = [site for site in self.sites if site.client.id not in errors]
+        for site in self.sites:
+            why_not = errors.get(site.domain_id)
+            if isinstance(why_not, GridError):
+                why = why_not.detail.removeprefix(f"{site.domain}: ")
+                self.lacks.append(Lack(site.domain, site.name, f"left out: {why}"))
+        self.sites = [site for site in self.sites if site.domain_id not in errors]
         self.notes += [f"left out: {error}" for error in errors.values()]
         if not self.sites:
             raise next(iter(errors.values()))

@@ -12,6 +12,8 @@ bool       ``bool``                        one byte, 0 or 1
 str        ``str``                         UTF-8
 bytes      ``bytes``                       itself
 plan       ``bytes`` (kind="plan")         itself: what :mod:`syft_ext.plans` writes
+he.…       ``bytes`` (with their kind)     itself: a frame of :mod:`syft_ext.encrypted.frames`
+matched    nobody has it as a value        tensor file: the rows of an intersection that a Domain keeps
 =========  ==============================  ===========================================================
 
 Tensor files are those of :mod:`syft_ext.tensors`.
@@ -24,6 +26,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union, cast
 
+from syft_ext.encrypted.frames import KINDS as ENCRYPTED_KINDS
+from syft_ext.encrypted.frames import check_frame
 from syft_ext.errors import BadRequest, InvalidTensors, TooLarge
 from syft_ext.tensors import MAX_HEADER, Layout, decode_tensors, iter_tensors
 
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "ENCRYPTED_KINDS",
     "KINDS",
+    "MATCHED",
     "TENSOR_KINDS",
     "Data",
     "check_layout",
@@ -47,7 +53,10 @@ Data: TypeAlias = Union[
 ]
 
 TENSOR_KINDS = frozenset({"tensor", "tensors", "list"})
-KINDS = TENSOR_KINDS | {"int", "float", "bool", "str", "bytes", "plan"}
+KINDS = TENSOR_KINDS | {"int", "float", "bool", "str", "bytes", "plan"} | ENCRYPTED_KINDS
+MATCHED = "matched"
+"""No kind that anybody puts anywhere or gets: Domains make such objects."""
+_OF_BYTES = ENCRYPTED_KINDS | {"plan"}
 _SCALARS = {bool: "bool", int: "int", float: "float", str: "str", bytes: "bytes"}
 
 
@@ -73,7 +82,7 @@ def kind_of(data: object) -> str:
 def check_data(data: Data, kind: str) -> None:
     """Raise :class:`BadRequest` unless :func:`encode` can write ``data`` as ``kind``."""
     expected = kind_of(data)
-    if kind != expected and (kind, expected) != ("plan", "bytes"):
+    if kind != expected and not (expected == "bytes" and kind in _OF_BYTES):
         raise BadRequest(f"data of kind {expected} cannot be stored as {kind[:32]!r}")
     if kind in TENSOR_KINDS:
         header = next(iter_tensors(_named(data)))
@@ -81,6 +90,8 @@ def check_data(data: Data, kind: str) -> None:
             raise TooLarge("the names and shapes of the tensors take too much room", limit=MAX_HEADER)
     elif kind == "str":
         next(encode(data, kind))
+    elif kind in ENCRYPTED_KINDS and isinstance(data, bytes):
+        check_frame(kind, memoryview(data))
 
 
 def encode(data: Data, kind: str) -> Iterator[memoryview]:
@@ -132,6 +143,9 @@ def decode(kind: str, content: memoryview) -> Data:
         if kind == "tensor":
             return tensors[""]
         return list(tensors.values()) if kind == "list" else tensors
+    if kind in ENCRYPTED_KINDS:
+        check_frame(kind, content)
+        return bytes(content)
     return _decode_value(kind, bytes(content))
 
 

@@ -6,11 +6,11 @@ import time
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from syft_ext.errors import BadRequest
 from syft_ext.ids import check_id
-from syft_ext.store.content import KINDS, Data, check_data, encode, is_tensor, kind_of
+from syft_ext.store.content import KINDS, MATCHED, Data, check_data, encode, is_tensor, kind_of
 from syft_ext.store.permissions import check_keys
 
 __all__ = ["Data", "ObjectInfo", "StorableObject", "described", "fold", "searchable"]
@@ -28,6 +28,7 @@ class _Described:
     owner: str | None = None
     kind: str = ""
     created_at: float = field(default_factory=time.time)
+    _made_here: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -37,7 +38,7 @@ class _Described:
         check_texts(self.description, self.tags)
         if self.owner is not None and len(self.owner) > 64:
             raise BadRequest("an owner is a verify key")
-        if self.kind not in KINDS:
+        if self.kind not in KINDS | self._made_here:
             raise BadRequest("there is no such kind of object", kind=self.kind[:32])
 
 
@@ -58,6 +59,7 @@ class ObjectInfo(_Described):
     size: int = 0
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
+    _made_here: ClassVar[frozenset[str]] = frozenset({MATCHED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from syft_ext.errors import BadRequest
 from syft_ext.transport import registry
@@ -13,6 +13,12 @@ __all__ = ["NodeAddress"]
 
 _WEB = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _WEBSOCKET = {"http": "ws", "https": "wss"}
+#: Addresses of nodes behind a Network, and how that is spoken to.
+_CARRIED = {
+    "grid+webrtc": "https",
+    **{f"{way}+{web}": web for way in ("grid", "webrtc", "relay") for web in ("http", "https")},
+}
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _REST = re.compile(r"([^/?#@]*)(/[^?#]*)?(?:\?([^#]+))?")
 
 
@@ -55,6 +61,8 @@ class NodeAddress:
         path = "" if path == "/" and authority else path
         if not authority and not path:
             raise _not_one(text)
+        if scheme in _CARRIED:
+            scheme, authority, path = _carried(scheme, authority, path)
         return cls(scheme, authority.lower(), path, query)
 
     @property
@@ -71,7 +79,7 @@ class NodeAddress:
     @property
     def secure(self) -> bool:
         """Whether it says TLS."""
-        return self.scheme in ("https", "wss")
+        return self.scheme in ("wss", "grid+webrtc") or self.scheme.endswith("https")
 
     @property
     def websocket(self) -> bool:
@@ -101,6 +109,16 @@ class NodeAddress:
     def __str__(self) -> str:
         """The name of the node in files and messages: one for the web, whichever way leads there."""
         return self.http if self.web else self.url
+
+
+def _carried(scheme: str, authority: str, path: str) -> tuple[str, str, str]:
+    """The one way to write a node behind a Network: what is known of it (its key, a session) is kept by that."""
+    web = _CARRIED[scheme]
+    scheme = "grid+https" if scheme == "grid+webrtc" else scheme
+    name = unquote(path.removeprefix("/"))
+    name = name.lower() if _KEY.fullmatch(name) else name
+    path = "/" + quote(name, safe="") if name else ""
+    return scheme, authority.removesuffix({"http": ":80", "https": ":443"}[web]), path
 
 
 def _web_authority(rest: str, text: str) -> str:

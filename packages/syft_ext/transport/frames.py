@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from syft_ext.errors import InvalidEnvelope
-from syft_ext.messages.envelope import Envelope, decode_envelope, envelope_size
+from syft_ext.messages.envelope import OPENING, Envelope, decode_envelope, envelope_size
 from syft_ext.transport.payload import PayloadReader
 
 __all__ = ["PREFIX", "FrameSource", "PieceReader", "WholeFrame", "read_head", "read_whole"]
@@ -78,13 +78,20 @@ class WholeFrame(PieceReader):
         self.size = len(frame)
 
 
-def read_head(read: Read) -> tuple[Envelope, int]:
+def read_head(
+    read: Read, before: Callable[[int, bytes | memoryview], None] = lambda size, beginning: None
+) -> tuple[Envelope, int]:
     """The envelope (unverified) at the beginning of a frame, and how many bytes were read for it.
 
-    Raises :class:`~syft_ext.errors.InvalidEnvelope`, :class:`~syft_ext.errors.TooLarge`, and what ``read`` does.
+    ``before`` gets its size and its first bytes (:data:`~syft_ext.messages.envelope.OPENING`), and raises if the
+    rest must not be read. Raises :class:`~syft_ext.errors.InvalidEnvelope`,
+    :class:`~syft_ext.errors.TooLarge`, and what ``read`` does.
     """
     size = envelope_size(_exactly(read, PREFIX))
-    return decode_envelope(_exactly(read, size)), PREFIX + size
+    beginning = _exactly(read, min(size, OPENING))
+    before(size, beginning)
+    rest = _exactly(read, size - len(beginning)) if size > len(beginning) else b""
+    return decode_envelope(b"".join((beginning, rest)) if rest else beginning), PREFIX + size
 
 
 def read_whole(source: FrameSource) -> tuple[Envelope, PayloadReader]:
@@ -98,9 +105,13 @@ def read_whole(source: FrameSource) -> tuple[Envelope, PayloadReader]:
 
 def _exactly(read: Read, count: int) -> bytes | memoryview:
     data = read(count)
-    while len(data) < count:
-        more = read(count - len(data))
+    if len(data) == count:
+        return data
+    pieces, missing = [data], count - len(data)
+    while missing:
+        more = read(missing)
         if not more:
             raise InvalidEnvelope("truncated frame")
-        data = bytes(data) + more
-    return data
+        pieces.append(more)
+        missing -= len(more)
+    return b"".join(pieces)

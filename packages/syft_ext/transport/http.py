@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 from syft_ext.errors import DeadlineExceeded, InvalidEnvelope, Unavailable
 from syft_ext.messages.envelope import Envelope, decode_envelope, envelope_size, frame_head
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
+from syft_ext.transport.dialing import Dial
 from syft_ext.transport.http_connection import HTTPConnection, HTTPResponse, MalformedResponse
 from syft_ext.transport.payload import PayloadReader
+from syft_ext.transport.proxies import environment_dial
+from syft_ext.transport.reasons import reason_of, tls_context
 
 __all__ = ["MEDIA_TYPE", "HTTPTransport"]
 
@@ -21,19 +24,33 @@ SMALL = 64 << 10
 PIECE = 1 << 20
 _PREFIX = 8
 
+#: What a node that stops, or a proxy before one that is not there, answers (RFC 9110, 15.6): it passes.
+_PASSING = frozenset({502, 503, 504})
+
 
 class HTTPTransport(Transport):
     """``address`` is ``http://host:port`` or ``https://host:port``; ``ca_file`` is a private CA, if any.
 
-    At most ``connections`` are kept open while nobody uses them.
+    At most ``connections`` are kept open while nobody uses them. ``dial`` opens sockets; by default they are
+    opened as the environment says (:mod:`syft_ext.transport.proxies`).
     """
 
     public = True
+    streams = True
 
-    def __init__(self, address: str, *, ca_file: str | None = None, connections: int = 16) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        ca_file: str | None = None,
+        connections: int = 16,
+        dial: Dial | None = None,
+    ) -> None:
         self.address = address.rstrip("/")
-        self._context = ssl.create_default_context(cafile=ca_file) if address.startswith("https") else None
-        self._keep = connections
+        self._secure = address.startswith("https")
+        self._context = tls_context(ca_file) if self._secure else None
+        self._keep, self._dial = connections, dial or environment_dial(secure=self._secure)
+        self._used: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._idle: list[HTTPConnection] = []  # appending and popping are atomic
         self._closed = False
 
@@ -53,7 +70,8 @@ class HTTPTransport(Transport):
     def exchange(
         self, envelope: Envelope, payload: Pieces = (), *, timeout: float | None = None
     ) -> IncomingFrame:
-        connection = self._idle_connection() or self._connect(timeout)
+        idle = self._idle_connection()
+        connection = idle or self._connect(timeout)
         try:
             frame = self._exchange(connection, envelope, payload, timeout)
         except TimeoutError as error:
@@ -61,7 +79,9 @@ class HTTPTransport(Transport):
             raise DeadlineExceeded(f"{self.address} did not answer in time") from error
         except (MalformedResponse, OSError) as error:
             connection.close()
-            raise Unavailable(f"{self.address} cannot be reached: {type(error).__name__}") from error
+            # Of a connection that has carried answers nobody asks whether it should have spoken TLS.
+            reason = self._reason(error) if idle is None else "it hung up before it answered"
+            raise Unavailable(f"{self.address} cannot be reached: {reason}") from error
         except BaseException:
             connection.close()
             raise
@@ -82,9 +102,17 @@ class HTTPTransport(Transport):
         try:
             host, port, _ = self._target
             limit = min(CONNECT_TIMEOUT, timeout or CONNECT_TIMEOUT)
-            return HTTPConnection(host, port, self._context, limit)
+            connection = HTTPConnection(host, port, self._context, limit, self._dial)
         except (OSError, ValueError) as error:  # ValueError: not the name of any host
-            raise Unavailable(f"{self.address} cannot be reached") from error
+            raise Unavailable(f"{self.address} cannot be reached: {self._reason(error)}") from error
+        self._used.add(connection)
+        return connection
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, MalformedResponse):  # TLS's alert among them
+            hint = "" if self._secure else "; one with TLS does so: it is reached by https://"
+            return f"it does not answer in HTTP ({error}){hint}"
+        return reason_of(error, secure=self._secure)
 
     def _exchange(
         self, connection: HTTPConnection, envelope: Envelope, payload: Pieces, timeout: float | None
@@ -95,6 +123,10 @@ class HTTPTransport(Transport):
             head, payload = b"".join((head, *payload)), ()
         response = connection.exchange(head, _bounded(payload), timeout)
         if response.headers.get(b"content-type") != MEDIA_TYPE.encode():
+            if response.status in _PASSING:
+                raise Unavailable(
+                    f"{self.address} answers HTTP {response.status} for now, without a signed message"
+                )
             raise InvalidEnvelope(f"{self.address} answered HTTP {response.status} without a signed message")
         return self._incoming(connection, response)
 
@@ -134,6 +166,12 @@ class HTTPTransport(Transport):
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+    def abort(self) -> None:
+        """Close everything: whoever waits for an answer is told that the node cannot be reached."""
+        self.close()
+        for connection in list(self._used):
+            connection.abort()
 
 
 def _exactly(response: HTTPResponse, count: int) -> bytes:

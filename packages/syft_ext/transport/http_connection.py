@@ -12,6 +12,8 @@ import ssl
 import time
 from collections.abc import Iterable
 
+from syft_ext.transport.dialing import Dial
+
 __all__ = ["HTTPConnection", "HTTPResponse", "MalformedResponse"]
 
 Buffer = bytes | bytearray | memoryview
@@ -22,16 +24,27 @@ PIECE = 256 << 10  # at most so much room is made for what may come
 
 
 class MalformedResponse(Exception):
-    """What came back is not HTTP/1.1, or ended early."""
+    """What came back is not HTTP/1.1 or 1.0, or ended early."""
 
 
 class HTTPConnection:
-    """Connects at once; raises OSError (TLS's errors are some), or UnicodeError for an impossible name."""
+    """Connects at once; raises OSError (TLS's errors are some), or UnicodeError for an impossible name.
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None, timeout: float) -> None:
-        self._socket: socket.socket = socket.create_connection((host, port), timeout)
+    ``dial`` opens the socket; what it raises passes through.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None,
+        timeout: float,
+        dial: Dial,
+    ) -> None:
+        self._socket = dial(host, port, timeout)
         self._buffer = b""  # received and not read yet
         try:
+            self._socket.settimeout(timeout)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is not None:
                 self._socket = context.wrap_socket(self._socket, server_hostname=host)
@@ -67,6 +80,8 @@ class HTTPConnection:
         status, headers = 100, dict[bytes, bytes]()
         while status < 200:  # interim answers
             status, headers = _parse(self._head(deadline))
+            if deadline is not None and time.monotonic() > deadline:  # interim answers without an end
+                raise TimeoutError("the answer did not begin in time")
         self._socket.settimeout(timeout)
         return HTTPResponse(self, status, headers)
 
@@ -104,6 +119,11 @@ class HTTPConnection:
 
     def close(self) -> None:
         self._socket.close()
+
+    def abort(self) -> None:
+        """End it while another thread uses it, which then sees that the peer hung up."""
+        with contextlib.suppress(OSError):  # not connected any more
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def __del__(self) -> None:
         """An answer that nobody read to its end, a transport that nobody closed: the socket goes with them."""
@@ -166,10 +186,16 @@ class HTTPResponse:
 def _parse(head: bytes) -> tuple[int, dict[bytes, bytes]]:
     first, *lines = head.split(b"\r\n")
     version, _, rest = first.partition(b" ")
-    if version != b"HTTP/1.1" or not rest[:3].isdigit():
+    if version not in (b"HTTP/1.1", b"HTTP/1.0") or not rest[:3].isdigit():
         raise MalformedResponse("not an answer in HTTP/1.1")
     headers = {}
     for line in lines:
         name, _, value = line.partition(b":")
         headers[name.lower()] = value.strip()
+    if (
+        version == b"HTTP/1.0"
+    ):  # an endpoint of others, or a proxy: it knows no chunks, and keeps nothing open
+        if b"transfer-encoding" in headers:
+            raise MalformedResponse("an answer in HTTP/1.0 has no transfer coding")
+        headers[b"connection"] = b"close"
     return int(rest[:3]), headers

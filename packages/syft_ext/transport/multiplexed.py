@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from syft_ext.errors import DeadlineExceeded, GridError, InvalidEnvelope, Unavailable
 from syft_ext.messages.envelope import Envelope, frame_head, open_frame
 from syft_ext.transport.base import IncomingFrame, Pieces, Transport
-from syft_ext.transport.frames import read_whole
+from syft_ext.transport.frames import Piece, read_whole
 from syft_ext.transport.payload import PayloadReader
 from syft_ext.transport.pipe import MessagePipe
 from syft_ext.transport.streams import StreamConnection
 
-__all__ = ["MultiplexedTransport"]
+__all__ = ["MultiplexedTransport", "SegmentedFrames"]
 
 
 class MultiplexedTransport(Transport):
@@ -33,21 +33,29 @@ class MultiplexedTransport(Transport):
         self.address = address
         self._open_pipe = open_pipe
         self._lock = threading.Lock()
-        self._line: _WholeFrames | _SegmentedFrames | None = None
+        self._line: _WholeFrames | SegmentedFrames | None = None
 
     def exchange(
         self, envelope: Envelope, payload: Pieces = (), *, timeout: float | None = None
     ) -> IncomingFrame:
         return self._connected().exchange(envelope, payload, timeout)
 
-    def _connected(self) -> _WholeFrames | _SegmentedFrames:
+    def _connected(self) -> _WholeFrames | SegmentedFrames:
         with self._lock:
             if self._line is None or self._line.ended:
                 pipe = self._open_pipe()
-                kind = _WholeFrames if pipe.max_message is None else _SegmentedFrames
+                kind = _WholeFrames if pipe.max_message is None else SegmentedFrames
                 self._line = kind(pipe, self.address)
                 threading.Thread(target=self._line.run, daemon=True).start()
             return self._line
+
+    def is_broken(self) -> bool:
+        line = self._line
+        return line is not None and line.ended
+
+    def is_unintroduced(self) -> bool:
+        line = self._line
+        return line is None or line.ended or not line.introduced
 
     def close(self) -> None:
         with self._lock:
@@ -68,22 +76,30 @@ class _WholeFrames:
     def __init__(self, pipe: MessagePipe, address: str) -> None:
         self._pipe, self._address = pipe, address
         self._pending: dict[bytes, _PendingAnswer] = {}
-        self.ended = False
+        self.ended = self.introduced = False
 
     def exchange(self, envelope: Envelope, payload: Pieces, timeout: float | None) -> IncomingFrame:
         pending = self._pending[envelope.nonce] = _PendingAnswer()
         try:
             if self.ended:
                 raise Unavailable(f"{self._address} hung up")
-            self._pipe.send(itertools.chain((frame_head(envelope),), payload))
+            self._send(itertools.chain((frame_head(envelope),), payload))
             if not pending.done.wait(timeout):
                 raise DeadlineExceeded(f"{self._address} did not answer in time")
         finally:
             self._pending.pop(envelope.nonce, None)
         if pending.frame is None:
-            raise Unavailable(f"{self._address} hung up")
+            raise getattr(self._pipe, "failure", None) or Unavailable(f"{self._address} hung up")
         reply, data = pending.frame
+        self.introduced = self.introduced or reply.operation != "error"
         return IncomingFrame(reply, PayloadReader.of(data, reply.payload_digest))
+
+    def _send(self, message: Iterable[Piece]) -> None:
+        try:
+            self._pipe.send(message)
+        except Unavailable:
+            self.ended = True  # whoever reads may learn it later than the next call comes
+            raise
 
     def run(self) -> None:
         try:
@@ -108,8 +124,10 @@ class _WholeFrames:
         self._pipe.close()
 
 
-class _SegmentedFrames:
-    """A connection on which frames travel in segments."""
+class SegmentedFrames:
+    """A connection on which frames travel in segments: of none is more held than its window."""
+
+    introduced = True
 
     def __init__(self, pipe: MessagePipe, address: str) -> None:
         self._connection = StreamConnection(pipe, address, asks=True)

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 
 import blake3
 
-from syft_ext.errors import BadRequest
+from syft_ext.errors import BadRequest, DeadlineExceeded, Unavailable
 
 __all__ = ["PayloadReader"]
 
 CHUNK = 1 << 20
+
+
+def _hung_up(_count: int) -> bytes:
+    return b""
 
 
 class PayloadReader:
@@ -30,14 +34,21 @@ class PayloadReader:
         size: int | None,
         digest: bytes = b"",
         into: Callable[[memoryview], int] | None = None,
+        hold: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """``into``: reads to where it is told, as far as there is room, and returns how many bytes it read."""
-        self._read, self._into = read, into
+        """
+        Args:
+            into: reads to where it is told, as far as there is room, and returns how many bytes it read.
+            hold: told of bytes that are about to be kept in memory; raises when there is no room for them.
+        """
+        self._read, self._into, self._hold = read, into, hold
         self._digest = digest
         self._hasher = blake3.blake3() if digest else None
         self.size = size
         self.remaining = size
         self._finished = size == 0
+        self._again: Callable[[int], bytes] | None = None
+        self._rest = memoryview(b"")
 
     @classmethod
     def of(cls, data: bytes | memoryview, digest: bytes = b"") -> PayloadReader:
@@ -52,17 +63,40 @@ class PayloadReader:
 
         return cls(read, len(view), digest)
 
+    def go_on_with(self, again: Callable[[int], bytes]) -> None:
+        """Where the line drops, read on with ``again``: called with an offset, it gives some bytes from there.
+
+        Nothing that came is read twice, and the digest is that of the whole.
+        """
+        assert self.size is not None
+        self._again = again
+
+    def _next(self, count: int) -> bytes | memoryview:
+        if self._again is None:
+            return self._read(count)
+        assert self.size is not None and self.remaining is not None
+        try:
+            if piece := self._read(count):
+                return piece
+        except (Unavailable, DeadlineExceeded):
+            pass
+        self._read = _hung_up  # that line brings nothing any more
+        if not self._rest:
+            self._rest = memoryview(self._again(self.size - self.remaining))
+        piece, self._rest = self._rest[:count], self._rest[count:]
+        return piece
+
     def read(self, count: int = CHUNK) -> bytes | memoryview:
         """Up to ``count`` bytes; empty at the end."""
         if self._finished:
             return b""
-        piece = self._read(self._wanted(count))
+        piece = self._next(self._wanted(count))
         self._took(piece)
         return piece
 
     def readinto(self, room: memoryview) -> int:
         """As :meth:`read`, into ``room``; returns the number of bytes, 0 at the end."""
-        if self._into is None:
+        if self._into is None or self._again is not None:
             piece = self.read(len(room))
             room[: len(piece)] = piece
             return len(piece)
@@ -103,10 +137,12 @@ class PayloadReader:
         if self.size is None:
             data = bytearray()
             for piece in self:
+                self._hold(len(piece))
                 data += piece
                 if limit is not None and len(data) > limit:
                     raise TooLarge("payload too large", limit=limit)
             return data
+        self._hold(self.size)
         data, position = bytearray(self.size), 0
         for piece in self:
             data[position : position + len(piece)] = piece

@@ -6,9 +6,15 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Protocol
 
-__all__ = ["CloseCode", "MessagePipe"]
+__all__ = ["LOG_IN_FIRST", "WINDOW", "CloseCode", "MessagePipe"]
 
 Piece = bytes | bytearray | memoryview
+
+
+WINDOW = 256 << 10
+
+#: What a node says when it ends a connection (1009): so large a message it takes only from those it knows.
+LOG_IN_FIRST = "log in first: of strangers only small messages are taken"
 
 
 class CloseCode(IntEnum):
@@ -28,6 +34,9 @@ class MessagePipe(Protocol):
     Attributes:
         max_message: bytes that a message may have; None when it may be as large as a frame. Both ends must
             say the same: frames travel whole, or in segments (:mod:`syft_ext.transport.segments`).
+        window: bytes of a frame in segments that may be under way, where a pipe has another than
+            :data:`WINDOW`; both ends must say the same.
+        streams: exchanges in segments that may be under way, where a pipe has fewer than others.
     """
 
     @property

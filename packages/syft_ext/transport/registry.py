@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Protocol
 
 from syft_ext.errors import BadRequest, InvalidConfig, Unsupported
+from syft_ext.installed import entry_points_of
 from syft_ext.transport.base import Transport
+from syft_ext.transport.dialing import Dial
+from syft_ext.transport.plain import warn_if_plain
 
 __all__ = [
     "GROUP",
@@ -33,7 +37,8 @@ GROUP = "grid.transports"
 class TransportFactory(Protocol):
     """Makes the transport for an address, without connecting yet. ``ca_file`` is a private CA, if any.
 
-    Its attribute ``public``, where it has one, is that of :class:`~syft_ext.transport.base.Transport`.
+    Its attribute ``public``, where it has one, is that of :class:`~syft_ext.transport.base.Transport`; if that is
+    true, it takes ``dial`` too (:class:`~syft_ext.transport.dialing.Dial`).
     """
 
     def __call__(self, address: str, *, ca_file: str | None = None) -> Transport: ...
@@ -42,9 +47,16 @@ class TransportFactory(Protocol):
 _BUILT_IN = {
     scheme: EntryPoint(scheme, f"syft_ext.transport.{place}", GROUP)
     for scheme, place in (
+        ("grid+http", "ways.transport:WaysTransport"),
+        ("grid+https", "ways.transport:WaysTransport"),
+        ("grid+webrtc", "ways.transport:WaysTransport"),
         ("http", "http:HTTPTransport"),
         ("https", "http:HTTPTransport"),
         ("local", "local:open_local"),
+        ("relay+http", "relayed.relay:RelayTransport"),
+        ("relay+https", "relayed.relay:RelayTransport"),
+        ("webrtc+http", "webrtc.transport:WebRTCTransport"),
+        ("webrtc+https", "webrtc.transport:WebRTCTransport"),
         ("ws", "websocket:WebSocketTransport"),
         ("wss", "websocket:WebSocketTransport"),
     )
@@ -90,8 +102,13 @@ def is_public(scheme: str) -> bool:
     return bool(getattr(_factory(scheme), "public", False))
 
 
-def open_transport(address: str, *, ca_file: str | None = None) -> Transport:
+def open_transport(address: str, *, ca_file: str | None = None, dial: Dial | None = None) -> Transport:
     """The transport that the scheme of ``address`` names; ``host:port`` alone is HTTP.
+
+    Plain http to another machine is warned of (:mod:`syft_ext.transport.plain`).
+
+    Args:
+        dial: opens all its sockets; only what :func:`is_public` can be told so.
 
     Raises :class:`~syft_ext.errors.BadRequest` for a scheme that nobody knows, and
     :class:`~syft_ext.errors.Unsupported` when its transport needs a package that is not installed.
@@ -99,7 +116,14 @@ def open_transport(address: str, *, ca_file: str | None = None) -> Transport:
     scheme, separator, _ = address.partition("://")
     if not separator:
         scheme, address = "http", f"http://{address}"
-    return _factory(scheme)(address, ca_file=ca_file)
+    warn_if_plain(address)
+    factory = _factory(scheme)
+    if dial is None:
+        return factory(address, ca_file=ca_file)
+    if not getattr(factory, "public", False):
+        raise Unsupported(f"{scheme}:// opens its own connections; nobody can decide whereto")
+    dialled: Callable[..., Transport] = factory
+    return dialled(address, ca_file=ca_file, dial=dial)
 
 
 def _factory(scheme: str) -> TransportFactory:
@@ -113,7 +137,7 @@ def _factory(scheme: str) -> TransportFactory:
 def _installed() -> dict[str, EntryPoint]:
     """What installed packages offer; looked up once, and only for a scheme that is not built in."""
     found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points_of(GROUP):
         before = found.get(entry.name)
         if before is not None and before.value != entry.value:
             raise InvalidConfig(f"two packages offer {entry.name}://: {before.value} and {entry.value}")

@@ -21,11 +21,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from syft_ext.transport.pipe import CloseCode
+from syft_ext.transport.pipe import WINDOW, CloseCode
 
 __all__ = [
     "MAX_MESSAGE",
-    "WINDOW",
     "ConnectionClosed",
     "CreditReceived",
     "DataReceived",
@@ -37,7 +36,6 @@ __all__ = [
     "StreamReset",
 ]
 
-WINDOW = 256 << 10
 #: What every data channel carries in one message (RFC 8831, section 6.6).
 MAX_MESSAGE = 16 << 10
 _HEAD = struct.Struct(">BI")

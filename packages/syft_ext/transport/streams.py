@@ -10,7 +10,7 @@ from typing import Protocol
 
 from syft_ext.errors import BadRequest, DeadlineExceeded, GridError, Unavailable
 from syft_ext.transport.frames import PieceReader
-from syft_ext.transport.pipe import CloseCode, MessagePipe
+from syft_ext.transport.pipe import WINDOW, CloseCode, MessagePipe
 from syft_ext.transport.segments import (
     ConnectionClosed,
     CreditReceived,
@@ -62,7 +62,7 @@ class StreamConnection:
     Args:
         peer: what the other end is called in errors.
         asks: whether this end begins exchanges.
-        max_streams: exchanges that the other end may have under way.
+        max_streams: exchanges that the other end may have under way, where the pipe does not say less.
         on_open: what to do with an exchange that the other end began; called by :meth:`run`, must not wait.
         memory: what the bytes that came, and that nobody has read yet, are counted against.
     """
@@ -80,7 +80,12 @@ class StreamConnection:
         if pipe.max_message is None:
             raise ValueError("this pipe carries whole frames")
         self._pipe, self._peer, self._asks = pipe, peer, asks
-        self._segments = Segments(asks=asks, max_message=pipe.max_message, max_streams=max_streams)
+        self._segments = Segments(
+            asks=asks,
+            max_message=pipe.max_message,
+            max_streams=min(max_streams, getattr(pipe, "streams", max_streams)),
+            window=getattr(pipe, "window", WINDOW),
+        )
         self._on_open, self._memory = on_open, memory
         self._exchanges: dict[int, StreamExchange] = {}
         self._lock = threading.Lock()  # the segments and the exchanges; never held while the network is slow
@@ -198,7 +203,7 @@ class StreamConnection:
                 exchange = self._exchanges[stream] = StreamExchange(stream, self._lock)
                 message = self._segments.open(stream, size, first)
             with self._ending_with_errors(exchange):
-                self._pipe.send([message])
+                self._send(message)
         with self._ending_with_errors(exchange):
             self._send_rest(exchange, source, size - len(first), timeout)
             with self._lock:
@@ -224,11 +229,19 @@ class StreamConnection:
                 raise Unavailable(exchange.failure)
             message = self._segments.open(exchange.stream, size, first)
             self._drop_if_over(exchange)
-        self._pipe.send([message])
+        self._send(message)
         self._send_rest(exchange, source, size - len(first), timeout)
 
     def _first(self, source: PieceReader, size: int) -> bytes | memoryview:
         return _taken(source, min(size, self._segments.first_room))
+
+    def _send(self, message: Piece) -> None:
+        try:
+            self._pipe.send([message])
+        except Unavailable as error:
+            with self._lock:  # whoever reads may learn it later than the next exchange begins
+                self._end(error.detail)
+            raise
 
     def _send_rest(
         self, exchange: StreamExchange, source: PieceReader, left: int, timeout: float | None
@@ -243,7 +256,7 @@ class StreamConnection:
                     return  # its answer has begun meanwhile
                 message = self._segments.data(exchange.stream, piece)
                 self._drop_if_over(exchange)
-            self._pipe.send([message])
+            self._send(message)
             left -= len(piece)
 
     def _room(self, exchange: StreamExchange, timeout: float | None) -> int:
@@ -290,7 +303,7 @@ class StreamConnection:
             self._fail(exchange, f"the exchange ended{_because(code, reason)}")
         if message is not None and not self.ended:
             with contextlib.suppress(GridError):
-                self._pipe.send([message])
+                self._send(message)
 
 
 class StreamReader:

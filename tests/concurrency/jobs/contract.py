@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from grid.concurrency.jobs import ATTEMPTS, JobQueue, pause_after
-from syft_ext.errors import BadRequest, NotFound, Unavailable, Unsupported
+from grid.concurrency.passing import LONGEST
+from syft_ext.errors import BadRequest, InternalError, NotFound, Unavailable, Unsupported
 
 __all__ = ["JobQueueContract"]
 
@@ -46,7 +48,7 @@ class Gate:
             self.most = max(self.most, self.inside)
             self.order.append(args.get("n", 0))
         self.entered.release()
-        assert self.open.wait(20)
+        assert self.open.wait(60)
         with self._lock:
             self.inside -= 1
 
@@ -138,7 +140,7 @@ class JobQueueContract(ABC):
         queue.handle("x", gate)
         for n in range(4):
             queue.submit("x", {"n": n}, key="k")
-        assert gate.entered.acquire(timeout=20)
+        assert gate.entered.acquire(timeout=240)
         assert not gate.entered.acquire(timeout=0.1)
         gate.open.set()
         assert queue.drain()
@@ -150,7 +152,7 @@ class JobQueueContract(ABC):
         for key in ("a", "b", ""):
             queue.submit("x", {}, key=key)
         for _ in range(3):
-            assert gate.entered.acquire(timeout=20)
+            assert gate.entered.acquire(timeout=240)
         gate.open.set()
         assert queue.drain() and gate.most == 3
 
@@ -169,7 +171,7 @@ class JobQueueContract(ABC):
         queue.handle("x", gate)
         queue.handle("y", other)
         first = queue.submit("x", {"n": 1}, key="k", idempotency_key="i")
-        assert gate.entered.acquire(timeout=20)
+        assert gate.entered.acquire(timeout=240)
         waiting = queue.submit("x", {"n": 2}, key="k", idempotency_key="j")
         assert queue.submit("x", {"n": 3}, key="k", idempotency_key="i") == first, "it is run now"
         assert queue.submit("x", {"n": 3}, key="k", idempotency_key="j") == waiting, "it waits"
@@ -189,7 +191,7 @@ class JobQueueContract(ABC):
     # -- what fails ---------------------------------------------------------------------------------
 
     def test_what_fails_is_tried_again_after_growing_pauses(self, queue: JobQueue) -> None:
-        handler = Flaky(Unavailable("busy"), RuntimeError("worse"))
+        handler = Flaky(InternalError("stumbled"), RuntimeError("worse"))
         queue.handle("x", handler)
         job_id = queue.submit("x", {"n": 1}, key="k", idempotency_key="i")
         assert queue.drain() and len(handler.calls) == 1
@@ -204,7 +206,7 @@ class JobQueueContract(ABC):
         assert queue.dead_letters() == []
 
     def test_what_fails_too_often_is_kept_and_can_be_tried_anew(self, queue: JobQueue) -> None:
-        handler = Flaky(*[Unavailable(f"down {n}") for n in range(ATTEMPTS + 1)])
+        handler = Flaky(*[InternalError(f"down {n}") for n in range(ATTEMPTS + 1)])
         queue.handle("x", handler)
         job_id = queue.submit("x", {"n": 1}, key="k", idempotency_key="i")
         for attempts in range(1, ATTEMPTS + 1):
@@ -222,6 +224,18 @@ class JobQueueContract(ABC):
         self.pass_time(queue, pause_after(1) + 0.1)
         assert len(handler.calls) == ATTEMPTS + 2
         assert queue.submit("x", {"n": 3}, idempotency_key="i") != job_id
+
+    @pytest.mark.parametrize(
+        "error", [Unavailable("down"), OSError(errno.ENOSPC, "No space left on device"), ConnectionError()]
+    )
+    def test_what_passes_is_tried_until_it_is_over(self, queue: JobQueue, error: Exception) -> None:
+        handler = Flaky(*[error] * (3 * ATTEMPTS))
+        queue.handle("x", handler)
+        queue.submit("x", {})
+        for _ in range(3 * ATTEMPTS):
+            self.pass_time(queue, LONGEST + 0.1)
+        assert queue.drain() and len(handler.calls) == 3 * ATTEMPTS + 1
+        assert queue.dead_letters() == []
 
     @pytest.mark.parametrize("error", [BadRequest("no such thing"), Unsupported("never")])
     def test_what_cannot_succeed_is_not_tried_again(self, queue: JobQueue, error: Exception) -> None:
@@ -268,13 +282,13 @@ class JobQueueContract(ABC):
         queue.start()
         for n in range(2):
             queue.submit("x", {"n": n}, key="k")
-        assert gate.entered.acquire(timeout=20)
+        assert gate.entered.acquire(timeout=240)
         stopping = threading.Thread(target=queue.stop)
         stopping.start()
         stopping.join(0.1)
         assert stopping.is_alive(), "one job still runs"
         gate.open.set()
-        stopping.join(20)
+        stopping.join(60)
         assert not stopping.is_alive() and gate.inside == 0
         queue.submit("x", {"n": 2})
         assert not gate.entered.acquire(timeout=0.1)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import select
 
-from grid.access.tables import PolicyRow
 from grid.aggregation.base import Contribution
 from grid.aggregation.clipped import ClippedMean
 from grid.aggregation.tensor_file import TensorFile
+from grid.federated.state import tables as t
 from grid.privacy.mechanisms.registry import vector_mechanism
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
 from syft_ext.errors import BadRequest, InvalidConfig
-from syft_ext.messages.federated import CyclePolicy
-from syft_ext.messages.policy import SitePolicy
+from syft_ext.messages.policy import CyclePolicy
+from syft_ext.messages.training_reviews import WorkerBounds
 from syft_ext.tensors import encode_tensors
-from tests.federated.driver import Driver
+from tests.federated.driver import SECRET, Driver
+from tests.open_site import open_site
 
 Tensors = Mapping[str, Any]
 MODEL = {
@@ -32,10 +35,12 @@ MODEL = {
 }
 
 
+OPENED = CyclePolicy(participation="open")
+CLIPPED = CyclePolicy(participation="open", clip_norm=1.0)
+
+
 def set_policy(driver: Driver, **fields: Any) -> None:
-    document = msgspec.to_builtins(SitePolicy(**fields))
-    with driver.pipeline.store.database.transaction() as session:
-        session.merge(PolicyRow(id=1, document=document, changed_at=0.0, changed_by="owner"))
+    open_site(driver.pipeline.store.database, **fields)
 
 
 def ones(value: float) -> dict[str, Any]:
@@ -65,27 +70,28 @@ CONFIG = {"max_diffs": 2, "max_workers": 4}
 
 def test_contributions_are_clipped_from_the_next_cycle_on(driver: Driver) -> None:
     driver.host(CONFIG, model=MODEL)
-    assert driver.view.policy is None
+    assert driver.view.policy == OPENED
     first, second = driver.join(), driver.join()
     set_policy(driver, clip_norm=1.0)
     for part in (first, second):
         driver.report(part, ones(10.0))  # of a cycle that was open before
     driver.completed(1)
     assert np.allclose(moved(driver, 2)["w"], 10.0)
-    assert driver.view.policy == CyclePolicy(clip_norm=1.0)
+    assert driver.view.policy == CLIPPED
     cycle(driver, ones(10.0), ones(0.0))  # clipped to norm 1, and nothing: the mean's norm is a half
     by = moved(driver, 3)
-    assert norm({"w": by["w"]}) == pytest.approx(0.5 * np.sqrt(6 / 10), rel=0.01)  # six of ten equal numbers
+    # Six of the nine parameters, equal ones; the counter is none, and stays.
+    assert norm({"w": by["w"]}) == pytest.approx(0.5 * np.sqrt(6 / 9), rel=0.01) and not by["n"].any()
     views = driver.pipeline.views
     definition = driver.pipeline.definitions.get(driver.process_id)
     assert [views.checkpoint(definition, n).policy for n in (1, 2, 3)] == [
         None,
-        None,
-        CyclePolicy(clip_norm=1.0),
+        OPENED,
+        CLIPPED,
     ]
     assert [each.policy for each in views.metrics(driver.process_id)][:2] == [
-        None,
-        CyclePolicy(clip_norm=1.0),
+        OPENED,
+        CLIPPED,
     ]
 
 
@@ -111,6 +117,71 @@ def test_noise_of_the_demanded_size_is_added_once(driver: Driver) -> None:
     again = driver.model(3)["w"] - noise
     correlation = float((again * noise).mean() / (again.std() * noise.std()))
     assert abs(correlation) < 5 / 300  # drawn anew
+
+
+def test_what_reports_say_beside_the_model_does_not_get_around_the_noise(driver: Driver) -> None:
+    """A loss is a number that the plan makes of the data: a row of it, if it likes."""
+    facts = {"samples": 50, "loss": 37.25, "accuracy": 0.5}
+    set_policy(driver, clip_norm=1.0, noise_multiplier=1.0, min_rows=10)
+    driver.host(CONFIG, model=MODEL)
+    cycle(driver, ones(0.0), ones(0.0), **facts)
+    set_policy(driver, clip_norm=1.0, min_rows=10)
+    cycle(driver, ones(0.0), ones(0.0), **facts)  # opened before
+    cycle(driver, ones(0.0), ones(0.0), **facts)
+    with driver.pipeline.store.database.read() as session:
+        kept = session.scalars(select(t.Assignment.loss).where(t.Assignment.loss.is_not(None))).all()
+    assert kept == [37.25, 37.25]
+    found = driver.pipeline.views.metrics(driver.process_id)[:3]
+    assert [(each.samples, each.loss, each.accuracy) for each in found] == [
+        (0, None, None),
+        (0, None, None),
+        (100, 37.25, 0.5),
+    ]
+    part = driver.join()
+    with pytest.raises(BadRequest, match="finite"):  # they are checked as ever
+        driver.report(part, ones(0.0), samples=50, loss=float("nan"))
+
+
+def test_a_round_that_is_made_again_has_the_same_noise(sqlite_template: Path, tmp_path: Path) -> None:
+    """Every database here begins from nothing, as one that was restored does: ids are drawn anew, reports come in
+    another order. The same round of the same reports is the same model to the last bit; others have other noise.
+    """
+    model = {"w": np.zeros(5000, np.float32)}
+    reports = [{"w": np.random.default_rng(n).normal(size=5000).astype(np.float32)} for n in range(3)]
+
+    def noise(name: str, *given: int, secret: bytes = SECRET, version: str = "1.0", **policy: Any) -> Any:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copyfile(sqlite_template, folder / "node.db")
+        database = Database(f"sqlite:///{folder / 'node.db'}")
+        driver = Driver(database, FileBlobStore(folder / "blobs"), secret=secret)
+        driver.pipeline.start()
+        try:
+            set_policy(driver, **{"clip_norm": 1.0, "noise_multiplier": 1.0, **policy})
+            config = {"max_diffs": len(given), "max_workers": 4, "num_cycles": 2}
+            driver.host(config, model=model, version=version)
+            cycle(driver, *(reports[n] for n in given))
+            first = driver.model(2)["w"]
+            if name == "again":
+                cycle(driver, *(reports[n] for n in given))
+                assert abs(np.corrcoef(first, driver.model(3)["w"] - first)[0, 1]) < 0.1
+            return first
+        finally:
+            driver.pipeline.stop()
+            database.close()
+
+    once = noise("once", 0, 1)
+    np.testing.assert_array_equal(noise("again", 1, 0), once)
+    others = [
+        noise("fewer", 0),
+        noise("another", 0, 2),
+        noise("more", 0, 1, 2),
+        noise("version", 0, 1, version="2.0"),
+        noise("rule", 0, 1, noise_multiplier=1.5),
+        noise("secret", 0, 1, secret=b"another node's secret"),
+    ]
+    for other in others:
+        assert abs(np.corrcoef(once, other)[0, 1]) < 0.1
 
 
 def test_too_few_participants_release_nothing(manual: Driver, clock: ManualClock) -> None:
@@ -186,8 +257,8 @@ def test_a_cycle_keeps_its_policy_through_a_restart(
     try:
         again.report(again.join(), ones(10.0))
         again.completed(1)
-        assert norm({"w": moved(again, 2)["w"]}) == pytest.approx(np.sqrt(6 / 10), rel=0.01)
-        assert again.view.policy is None  # of the cycle that was opened since
+        assert norm({"w": moved(again, 2)["w"]}) == pytest.approx(np.sqrt(6 / 9), rel=0.01)
+        assert again.view.policy == OPENED  # of the cycle that was opened since
     finally:
         again.pipeline.stop()
 
@@ -215,3 +286,59 @@ def test_the_sum_is_exact_in_float64_whatever_the_order_of_the_tensors() -> None
         assert values.dtype == np.float32  # what the model updater takes for both dtypes
         assert np.allclose(values, wanted.astype(np.float32).ravel(), rtol=1e-6, atol=0)
     assert (result.count, result.scale) == (3, 1.0)
+
+
+# -- what single assignments come to, under noise
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_report_that_is_not_finite_is_taken_as_nothing_where_there_is_noise(
+    driver: Driver, odd: float
+) -> None:
+    """A Worker without bounds of its own sends it: refused, it would tell one exact bit of a row."""
+    set_policy(driver, clip_norm=1.0, noise_multiplier=1.0)
+    driver.host(CONFIG, model=MODEL)
+    bad = ones(0.0)
+    bad["w"][1, 2] = odd
+    for whole in (True, False):  # in memory, or to a file while it comes
+        parts = [driver.join(), driver.join()]
+        body = encode_tensors({name: torch.from_numpy(np.asarray(value)) for name, value in bad.items()})
+        driver.report(parts[0], bad, **({} if whole else {"body": [body]}), loss=odd)
+        driver.report(parts[1], ones(0.0))
+        done = driver.completed(1 if whole else 2)
+        assert all(np.isfinite(np.asarray(each, np.float64)).all() for each in driver.model().values())
+        assert [each.rejected for each in driver.pipeline.views.metrics(done.process_id)][:2] == [0, 0]
+
+
+def test_why_a_worker_failed_is_for_managers_where_there_is_noise(manual: Driver) -> None:
+    driver, secret = manual, "ZeroDivisionError"
+    for demands in ({}, {"clip_norm": 1.0, "noise_multiplier": 1.0}):
+        set_policy(driver, **demands)
+        driver.host(CONFIG, model=MODEL, version=f"1.{len(demands)}")
+        worker, part = driver.join()
+        assert (part.policy and part.policy.noise_multiplier) == demands.get("noise_multiplier")
+        driver.pipeline.collector.give_up(part.assignment_id, worker, part.request_key, secret)
+        views = driver.pipeline.views
+        known = views.events(driver.process_id).events
+        shown = views.without_outcomes(views.events(driver.process_id)).events
+        last = (known[-1].after, known[-1].detail)
+        assert last == ("failed-by-worker", {"reason": secret})
+        hidden = (shown[-1].after, shown[-1].detail)
+        assert hidden == (("ended", {}) if demands else last)
+        assert shown[:-1] == known[:-1]
+
+
+@pytest.mark.parametrize("whose", ["site", "worker"])
+def test_a_row_does_not_leave_as_a_loss_where_reports_are_clipped(driver: Driver, whose: str) -> None:
+    set_policy(driver, **({"clip_norm": 1.0} if whose == "site" else {}))
+    driver.host({"max_diffs": 1, "max_workers": 1}, model=MODEL)
+    definition = driver.pipeline.definitions.get(driver.process_id)
+    bounds = WorkerBounds(clip_norm=1.0) if whose == "worker" else None
+    worker = driver.pipeline.assignments.authenticate(definition, None, key="k", bounds=bounds)
+    driver.report((worker, driver.check_in(worker)), ones(0.0), loss=0.8251673, accuracy=1.7e300, samples=7)
+    driver.completed(1)
+    events = driver.pipeline.views.events(driver.process_id).events
+    assert [each.detail for each in events if each.after == "reported"] == [{"samples": 7}]
+    if whose == "site":  # else whoever declared the bound has rounded it themselves
+        found = driver.pipeline.views.metrics(driver.process_id)[0]
+        assert (found.loss, found.accuracy) == (0.8252, 1e6)

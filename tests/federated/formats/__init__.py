@@ -1,1 +1,1 @@
-"""What every report format must do, and two that come from outside the tree: sealed ones, and masked ones."""
+"""What every report format must do, and two that come from outside the tree: locked ones, and masked ones."""

@@ -16,10 +16,10 @@ COHORT = 3
 
 ENTRY_POINTS = """
 [grid.report_formats]
-sealed = tests.federated.formats.sealed:SealedFormat
+locked = tests.federated.formats.sealed:SealedFormat
 masked = tests.federated.formats.masked:MaskedFormat
 [syft_ext.report_encoders]
-sealed = tests.federated.formats.sealed:SealedEncoder
+locked = tests.federated.formats.sealed:SealedEncoder
 masked = tests.federated.formats.masked:MaskedEncoder
 """
 

@@ -14,6 +14,7 @@ from grid.federated.intake.format import ReportFormat
 from grid.federated.intake.registry import FORMATS
 from grid.federated.state import tables as t
 from grid.storage.blobs.files import FileBlobStore
+from grid.storage.objects.checked import CheckedContents
 from syft_ext.errors import BadRequest, Conflict, InvalidConfig, InvalidTensors, TooLarge
 from syft_ext.federated.formats import encoder_of
 from tests.federated.formats.home import Home
@@ -131,18 +132,21 @@ class FormatContract:
     ) -> None:
         monkeypatch.setattr(home.pipeline.garbage, "_collect", lambda digests, cold: None)
         process_id, blobs = self.host(home), home.pipeline.store.blobs
-        assert isinstance(blobs, FileBlobStore)
+        assert isinstance(blobs, CheckedContents) and isinstance(blobs.inner, FileBlobStore)
+        assert blobs.unsynced is not None
         unsynced: list[object] = []
-        store = blobs.store_unsynced
-        monkeypatch.setattr(blobs, "store_unsynced", lambda made: unsynced.append(made) or store(made))
+        store = blobs.unsynced.store_unsynced
+        monkeypatch.setattr(
+            blobs.unsynced, "store_unsynced", lambda made: unsynced.append(made) or store(made)
+        )
         home.cycle(self.changes(5))
         home.until(process_id, 1)
         digest = home.model().digest
         assert len(unsynced) == (1 if self.format.repeatable else 0), "used before it is durable, or not"
         if self.format.repeatable:
             home.stop()
-            blobs.path(digest).chmod(0o600)
-            blobs.path(digest).unlink()
+            blobs.inner.path(digest).chmod(0o600)
+            blobs.inner.path(digest).unlink()
             home.start()
             assert home.pipeline.store.blobs.exists(digest)
         assert self.close_to(home.model(), self.changes(5))

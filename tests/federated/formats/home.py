@@ -11,13 +11,13 @@ import torch
 
 import syft_ext as sy
 from apps.assembly import open_node
-from grid.access.tables import PolicyRow
 from grid.federated.pipeline import TrainingPipeline
 from grid.federated.service import FederatedService
 from grid.web.testing import ServedNode
 from syft_ext.federated.formats import EncodedReport, encoder_of
 from syft_ext.messages.federated import Report, ReportReply
 from syft_ext.plans.training.parameters import Parameters
+from tests.open_site import open_site
 from tests.sdk.live import SERVICES, log_in, serve
 
 __all__ = ["Home", "Part"]
@@ -56,8 +56,7 @@ class Home:
         return self.served.node.service(FederatedService).pipeline
 
     def set_policy(self, **fields: Any) -> None:
-        with self.pipeline.store.database.transaction() as session:
-            session.merge(PolicyRow(id=1, document=fields, changed_at=0.0, changed_by="owner"))
+        open_site(self.pipeline.store.database, **fields)
 
     # -- trainings ----------------------------------------------------------------------------------
 

@@ -54,16 +54,16 @@ class MaskedFormat(ReportFormat):
 
 class _ExactSize:
     def __init__(self, size: int) -> None:
-        self._wanted, self._size = size, 0
+        self.limit, self._size = size, 0
 
     def feed(self, chunk: memoryview) -> None:
         self._size += len(chunk)
-        if self._size > self._wanted:
-            raise TooLarge(f"a masked report of {self._size} bytes", limit=self._wanted)
+        if self._size > self.limit:
+            raise TooLarge(f"a masked report of {self._size} bytes", limit=self.limit)
 
     def finish(self) -> None:
-        if self._size != self._wanted:
-            raise InvalidTensors(f"a masked report of {self._size} bytes, it has {self._wanted}")
+        if self._size != self.limit:
+            raise InvalidTensors(f"a masked report of {self._size} bytes, it has {self.limit}")
 
     def check(self, file: memoryview) -> None:
         """There is nothing to look at."""

@@ -41,7 +41,7 @@ def _tag(key: bytes, assignment_id: str, sealed: bytes | memoryview) -> bytes:
 
 
 class SealedFormat(ReportFormat):
-    name = "sealed"
+    name = "locked"
     streams = False
 
     def check_training(self, server: ServerConfig) -> None:
@@ -62,13 +62,13 @@ class _Sizes:
     """All that can be seen of a sealed report: that it is whole, and not too large."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._size, self._head = limit, 0, b""
+        self.limit, self._size, self._head = limit, 0, b""
 
     def feed(self, chunk: memoryview) -> None:
         self._head += bytes(chunk[: 8 - len(self._head)])
         self._size += len(chunk)
-        if self._size > self._limit:
-            raise TooLarge(f"a sealed report of {self._size} bytes", limit=self._limit)
+        if self._size > self.limit:
+            raise TooLarge(f"a sealed report of {self._size} bytes", limit=self.limit)
 
     def finish(self) -> None:
         if len(self._head) < 8 or self._size != HEAD + struct.unpack("<Q", self._head)[0] + TAG:
@@ -100,7 +100,7 @@ class _Opening(ReportReader):
 
 
 class SealedEncoder(ReportEncoder):
-    name = "sealed"
+    name = "locked"
 
     def check(self, options: Mapping[str, Any]) -> None:
         if options.get("key_host") not in KEY_HOSTS:

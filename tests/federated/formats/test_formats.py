@@ -32,7 +32,7 @@ class TestPlain(FormatContract):
 
 
 class TestSealed(FormatContract):
-    name, options, conceals = "sealed", {"key_host": "host"}, True
+    name, options, conceals = "locked", {"key_host": "host"}, True
 
     def test_the_key_is_not_given_before_the_cohort_is_there(self, home: Home, key_host: KeyHost) -> None:
         """Whoever closes the cycle early can open nothing."""

@@ -39,7 +39,7 @@ class LaterFormat(PlainFormat):
 
 
 def host(home: Home, **server_config: object) -> str:
-    config = {"report_format": "sealed", "report_options": {"key_host": "host"}, "max_diffs": 1}
+    config = {"report_format": "locked", "report_options": {"key_host": "host"}, "max_diffs": 1}
     return home.host(MODEL, **{**config, **server_config})
 
 
@@ -51,7 +51,7 @@ def test_a_node_refuses_to_host_it_and_names_those_it_has(home: Home) -> None:
     with pytest.raises(InvalidConfig, match="no report format 'smoke', there are: plain, ") as caught:
         host(home, report_format="smoke")
     assert caught.value.extra["field"] == "report_format"
-    for known in ("masked", "sealed"):
+    for known in ("masked", "locked"):
         assert known in caught.value.detail
     for wrong in ("", 7, "x" * 65):
         with pytest.raises(InvalidConfig, match="report_format"):
@@ -71,7 +71,7 @@ def test_a_worker_that_does_not_know_it_takes_no_slot(home: Home, monkeypatch: p
     monkeypatch.setattr(ENCODERS, "_group", "nobody.has.it")
     with sy.FLClient(home.served.url) as client:
         for take_part in (lambda: client.new_job("t", "1").run(never), client.new_job("t", "1").start):
-            with pytest.raises(Unsupported, match="no report format 'sealed', there are: plain"):
+            with pytest.raises(Unsupported, match="no report format 'locked', there are: plain"):
                 take_part()
     assert home.pipeline.views.process(process_id).admitted == 0
 
@@ -98,11 +98,11 @@ def test_a_node_that_lost_it_admits_nobody(
     monkeypatch.setattr(FORMATS, "_made", {})
     home.start()
     view = home.pipeline.views.process(process_id)
-    assert (view.status, view.report_format) == ("running", "sealed")  # it can still be seen, and cancelled
+    assert (view.status, view.report_format) == ("running", "locked")  # it can still be seen, and cancelled
     with sy.FLClient(home.served.url) as client:
         session = client.session("t", "1")
         session.authenticate()
-        with pytest.raises(Unavailable, match="no report format 'sealed'"):
+        with pytest.raises(Unavailable, match="no report format 'locked'"):
             session.call(CheckIn(idempotency_key="k"))
     assert home.pipeline.views.process(process_id).admitted == 0
     home.pipeline.tasks.cancel(process_id)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from grid.federated.hosting.authentication import Authenticator
 from grid.federated.hosting.config import ClientConfig, ServerConfig
+from grid.outgoing.endpoints import TrustedEndpoints
 from syft_ext.errors import InvalidConfig, InvalidToken, Unavailable
 
 LISTING_6 = {
@@ -122,7 +123,8 @@ def _pem(key: Any) -> str:
 
 
 def _authenticator(**values: Any) -> Authenticator:
-    return Authenticator(ServerConfig.parse({"authentication": values}).authentication)
+    listed = TrustedEndpoints([values["endpoint"]] if "endpoint" in values else [])
+    return Authenticator(ServerConfig.parse({"authentication": values}).authentication, listed)
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")

@@ -65,7 +65,12 @@ class Training(RuleBasedStateMachine):
         self.status = decision.status
         for effect in decision.effects:
             if effect is training.TrainingEffect.OPEN_CYCLE:
-                assert not self.cycles or self.cycles[-1].status is cycle.CycleStatus.COMPLETED
+                ended = (
+                    cycle.TERMINAL
+                    if event is training.TrainingEvent.RESUME
+                    else {cycle.CycleStatus.COMPLETED}
+                )
+                assert not self.cycles or self.cycles[-1].status in ended
                 self.cycles.append(_Cycle(cycle.initial(self.min_workers), self.cap, self.cap))
             elif effect is training.TrainingEffect.CANCEL_CYCLE:
                 self._cycle(cycle.CycleEvent.CANCEL)
@@ -194,10 +199,10 @@ class Training(RuleBasedStateMachine):
     @rule(event=st.sampled_from([training.TrainingEvent.PAUSE, training.TrainingEvent.RESUME]))
     def pause_or_resume(self, event: training.TrainingEvent) -> None:
         allowed = {
-            training.TrainingEvent.PAUSE: training.TrainingStatus.RUNNING,
-            training.TrainingEvent.RESUME: training.TrainingStatus.PAUSED,
+            training.TrainingEvent.PAUSE: {training.TrainingStatus.RUNNING},
+            training.TrainingEvent.RESUME: {training.TrainingStatus.PAUSED, training.TrainingStatus.FAILED},
         }
-        if self.status is allowed[event]:
+        if self.status in allowed[event]:
             self._process(event)
         else:
             with pytest.raises(Conflict):
@@ -243,6 +248,8 @@ class Training(RuleBasedStateMachine):
     @invariant()
     def terminal_is_terminal(self) -> None:
         status = getattr(self, "status", None)
+        if self.__dict__.get("seen_terminal") is training.TrainingStatus.FAILED and status is not None:
+            self.seen_terminal = None if status not in training.TERMINAL else status  # it was resumed
         if self.__dict__.get("seen_terminal"):
             assert status is self.seen_terminal
         elif status in training.TERMINAL:
@@ -257,8 +264,25 @@ TestTraining.settings = settings(max_examples=100, stateful_step_count=60, deadl
 @pytest.mark.parametrize("status", sorted(training.TERMINAL))
 def test_a_finished_training_takes_no_event(status: training.TrainingStatus) -> None:
     for event in training.TrainingEvent:
+        if (status, event) == (training.TrainingStatus.FAILED, training.TrainingEvent.RESUME):
+            resumed = training.decide(status, event, training.TrainingFacts(0, 0, False))
+            assert resumed.effects == (training.TrainingEffect.OPEN_CYCLE,)
+            continue
         with pytest.raises(Conflict):
             training.decide(status, event, training.TrainingFacts(0, 0, True))
+
+
+@pytest.mark.parametrize("reported", [0, 3])
+def test_what_is_final_never_collects_again(reported: int) -> None:
+    facts = cycle.CycleFacts(4, 2, 1, 9, reported, 0, None, final=True)
+    with pytest.raises(Conflict):
+        cycle.decide(cycle.CycleStatus.AGGREGATING, cycle.CycleEvent.SHORT, facts)
+
+
+@pytest.mark.parametrize(("reported", "status"), [(1, "expired"), (2, "aggregating")])
+def test_a_cycle_whose_time_is_over_is_not_extended(reported: int, status: str) -> None:
+    facts = cycle.CycleFacts(4, 2, 1, 9, reported, 0, None, over=True)
+    assert cycle.decide(cycle.CycleStatus.COLLECTING, cycle.CycleEvent.DEADLINE, facts).status == status
 
 
 @pytest.mark.parametrize("status", sorted(cycle.TERMINAL))

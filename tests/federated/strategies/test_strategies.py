@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from grid.aggregation.strategies.interface import Strategy
 from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from syft_ext.errors import InvalidConfig, Unsupported
 from tests.federated.models import encode
@@ -137,3 +138,19 @@ def test_a_state_of_another_size_than_declared_is_refused(wrong: None) -> None:
     strategy = STRATEGIES.find("broken")
     with pytest.raises(Unsupported, match="another size"):
         one_step(strategy, parse_parameters(strategy, {}), encode(model_of(0)), reports_of(1), None)
+
+    class Larger(type(strategy)):  # type: ignore[misc]
+        def next_state(self, *_: Any) -> Iterator[NDArray[Any]]:
+            yield np.zeros(3)
+            yield np.zeros(1)  # eight bytes too many
+
+    with pytest.raises(Unsupported, match="another size"):
+        one_step(Larger(), parse_parameters(strategy, {}), encode(model_of(0)), reports_of(1), None)
+
+
+def test_a_strategy_that_declares_a_state_and_does_not_make_it_says_so() -> None:
+    class Forgetful(STRATEGIES.find("fedavgm").__class__):  # type: ignore[misc]
+        next_state = Strategy.next_state
+
+    with pytest.raises(NotImplementedError, match="declares a state and does not make it"):
+        Forgetful().next_state(None, None, None, None)

@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from sqlalchemy import delete, select
 
-from grid.access.tables import PolicyRow
 from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.storage.objects.references import sweep
 from grid.storage.sql.database import Database
 from syft_ext.errors import InvalidConfig, Unavailable
-from syft_ext.messages.policy import SitePolicy
 from tests.federated.driver import Driver
 from tests.federated.models import encode, small_model
 from tests.federated.strategies import outside
 from tests.federated.strategies.contract import Model, one_step
+from tests.open_site import open_site
 
 CONFIG = {"num_cycles": 3, "max_diffs": 2, "max_workers": 2}
 DIFFS = [
@@ -88,7 +86,7 @@ def test_a_training_keeps_the_defaults_of_when_it_was_hosted(
         ("median", "aggregator", "there are: mean, fedavgm, fedadam"),
         ({"name": "median"}, "aggregator", "there are: mean, fedavgm, fedadam"),
         ({"parameters": {}}, "aggregator", "required field `name`"),
-        ({"name": "mean", "weights": 1}, "weights", "unknown field"),
+        ({"name": "mean", "weights": 1}, "weights", "no field 'weights'"),
         ({"name": "mean", "parameters": {"momentum": 0.9}}, "aggregator.parameters.momentum", "it has none"),
         (
             {"name": "fedavgm", "parameters": {"beta": 0.9}},
@@ -178,6 +176,8 @@ def test_a_training_that_ends_early_keeps_nothing(driver: Driver, end: str) -> N
         for _ in range(2):
             driver.report(driver.join(), huge)
         assert "not finite" in driver.until(lambda view: view.status == "failed").reason
+        assert states(driver) == [(2, True)], "it may be resumed"
+        driver.pipeline.tasks.discard(driver.process_id)
     assert states(driver) == [(2, False)]
 
 
@@ -204,9 +204,7 @@ def test_the_plain_mean_keeps_nothing(driver: Driver) -> None:
 
 
 def _clip(database: Database, **fields: Any) -> None:
-    document = msgspec.to_builtins(SitePolicy(clip_norm=1.0, **fields))
-    with database.transaction() as session:
-        session.merge(PolicyRow(id=1, document=document, changed_at=0.0, changed_by="owner"))
+    open_site(database, clip_norm=1.0, **fields)
 
 
 def test_under_a_policy_it_gets_the_clipped_mean(driver: Driver) -> None:

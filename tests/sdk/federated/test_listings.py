@@ -63,7 +63,8 @@ def test_the_papers_listings_train_a_model(domain: ServedNode, own_folder: Path)
     log_in(domain.url, save=True)  # once, as with `grid login`: the listings pass no credentials
     address = domain.url.removeprefix("http://")
     assert "hosted <Training 'mnist' '1.0' running" in run("host.py", address, own_folder)
-    output = run("train.py", address, own_folder).splitlines()
+    said, *output = run("train.py", address, own_folder).splitlines()
+    assert "mnist 1.0: runs training_plan" in said and "its host decides at this Domain" in said
     assert output == [*(f"Accepted into cycle {n}!" for n in range(1, CYCLES + 1)), "FL training is done)"]
 
     client = sy.ModelCentricFLClient(address)

@@ -9,7 +9,7 @@ import torch
 
 from syft_ext.errors import InvalidTensors
 from syft_ext.federated import Parameters, StepResult
-from syft_ext.plans.training.parameters import named_parameters, parameter_diff
+from syft_ext.plans.training.parameters import named_parameters, parameter_diff, parameter_pairs
 from syft_ext.tensors import encode_tensors
 
 
@@ -102,3 +102,28 @@ def test_a_difference_of_other_shapes_or_types_is_refused(trained: Any) -> None:
 def test_booleans_cannot_be_averaged() -> None:
     with pytest.raises(InvalidTensors, match="boolean"):
         parameter_diff(Parameters([torch.tensor([True])]), [torch.tensor([False])])
+
+
+def test_a_module_reports_its_buffers_where_the_model_has_them() -> None:
+    module = torch.nn.BatchNorm1d(2)
+    base = Parameters([torch.zeros(2), torch.zeros(2)], ["weight", "running_mean"])
+    pairs = parameter_pairs(base, module_with(module, 3.0))
+    assert {name: after.tolist() for name, (_, after) in pairs.items()} == {
+        "weight": [1.0, 1.0],
+        "running_mean": [3.0, 3.0],
+    }
+
+
+def module_with(module: torch.nn.BatchNorm1d, mean: float) -> torch.nn.Module:
+    assert module.running_mean is not None
+    module.running_mean.fill_(mean)
+    module.register_parameter("bias", None)
+    return module
+
+
+def test_names_that_are_partly_the_models_are_not_taken_by_their_place() -> None:
+    base = Parameters([torch.zeros(2), torch.ones(2)], ["a", "b"])
+    with pytest.raises(InvalidTensors, match="'a' are not given; given are beside them 'c'"):
+        parameter_diff(base, {"b": torch.zeros(2), "c": torch.ones(2)})
+    prefixed = parameter_diff(base, {"module.a": torch.zeros(2), "module.b": torch.ones(2)})
+    assert [tensor.tolist() for tensor in prefixed.values()] == [[0, 0], [0, 0]]

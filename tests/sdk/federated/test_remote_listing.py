@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from argon2 import PasswordHasher
 
-from grid.accounts.service import PASSWORDS
 from tests.pointers.site import PASSWORD, SUE, Site
 from tests.sdk.federated.listings.remote_setting import ROWS, make_model, make_optimizer
 
@@ -22,7 +20,6 @@ LISTINGS = Path(__file__).parent / "listings"
 
 @pytest.fixture
 def sites(tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Site]]:
-    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     sites = [Site(tmp_path / name, name) for name in ("north", "south")]
     for site, rows in zip(sites, (slice(0, 2), slice(2, 4)), strict=True):
         part = {"data": ROWS[0][rows].clone(), "target": ROWS[1][rows].clone()}

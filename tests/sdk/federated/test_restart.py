@@ -83,7 +83,7 @@ def test_workers_survive_kill_9_of_the_domain(phoenix: Phoenix) -> None:
         thread.start()
     for kill in range(3):
         for _ in range(2 * WORKERS):
-            assert trained.acquire(timeout=60)
+            assert trained.acquire(timeout=240)
         time.sleep(0.01 * kill)
         phoenix.kill()
         phoenix.start()
@@ -100,10 +100,94 @@ def test_workers_survive_kill_9_of_the_domain(phoenix: Phoenix) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path) -> None:
-    log_in(phoenix.url)
+def test_a_killed_process_of_a_user_comes_back_to_its_assignment(phoenix: Phoenix, own_folder: Path) -> None:
+    log_in(phoenix.url, save=True)  # for the processes, too
     training = sy.ModelCentricFLClient(phoenix.url).host_federated_training(
-        model=[torch.zeros(1)],
+        model=[torch.zeros(2), torch.zeros(1)],
+        client_plans={"training_plan": least_squares()},
+        client_config={"name": "killed", "version": "1.0"},
+        server_config={"num_cycles": 1, "max_diffs": 1, "max_workers": 1, "cycle_length": 3600},
+    )
+    code = (
+        "import sys, time, syft_ext as sy\n"
+        "def train(job):\n"
+        "    print(job.assignment.assignment_id, flush=True)\n"
+        "    time.sleep(600)\n"
+        "sy.FLClient(sys.argv[1]).new_job('killed', '1.0').run(train)\n"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code, phoenix.url],
+        env={**os.environ, "GRID_USER_HOME": str(own_folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline().startswith("killed 1.0: runs training_plan")
+    assignment = worker.stdout.readline().strip()
+    beside = sy.FLClient(phoenix.url)  # while the first lives, it is another worker
+    worker.kill()
+    worker.communicate(timeout=30)
+    again: list[str] = []
+
+    def train(job: sy.FLJob) -> list[torch.Tensor]:
+        assert job.assignment is not None
+        again.append(job.assignment.assignment_id)
+        return job.model
+
+    with sy.FLClient(phoenix.url) as client:
+        assert client.device != beside.device
+        assert client.new_job("killed", "1.0").run(train).cycles == 1
+    assert again == [assignment]
+    after = [event.after for event in training.history() if event.entity == "assignment"]
+    assert after == ["assigned", "reported", "included"]
+    beside.close()
+
+
+@pytest.mark.slow
+def test_an_upload_goes_on_after_kill_9_of_the_domain(phoenix: Phoenix) -> None:
+    client = log_in(phoenix.url)
+    values = torch.randn(12_000_000)
+    outcome: list[BaseException | None] = []
+
+    def create() -> None:
+        try:
+            client.datasets.create("large", {"data": values})
+            outcome.append(None)
+        except sy.GridError as error:
+            outcome.append(error)
+
+    def arrived() -> dict[str, int]:
+        found = (phoenix.home / "blobs" / "uploads").glob("*")
+        return {file.name: file.stat().st_size for file in found if file.is_file()}
+
+    uploading = threading.Thread(target=create, daemon=True)
+    uploading.start()
+    deadline = time.monotonic() + 60
+    while not any(size > 4 << 20 for size in arrived().values()):
+        assert time.monotonic() < deadline and uploading.is_alive(), outcome
+        time.sleep(0.001)
+    phoenix.kill()
+    names = set(arrived())
+    phoenix.start()
+    for _ in range(2):  # where it was away for longer than a call waits, the same call again goes on
+        while uploading.is_alive():
+            names |= set(arrived())
+            time.sleep(0.001)
+        if outcome[-1] is not None:
+            uploading = threading.Thread(target=create, daemon=True)
+            uploading.start()
+    assert outcome[-1] is None
+    assert len(names) == 1, "nothing was begun anew"
+    assert torch.equal(client.datasets["large"]["data"].data, values)
+    client.datasets["large"].delete()
+    client.close()
+
+
+@pytest.mark.slow
+def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path) -> None:
+    log_in(phoenix.url, save=True)  # for the worker, too
+    training = sy.ModelCentricFLClient(phoenix.url).host_federated_training(
+        model=[torch.zeros(2), torch.zeros(1)],
         client_plans={"training_plan": least_squares()},
         client_config={"name": "interrupted", "version": "1.0"},
         server_config={"num_cycles": 1, "max_diffs": 1, "max_workers": 1, "cycle_length": 3600},
@@ -126,6 +210,7 @@ def test_an_interrupted_worker_frees_its_slot(phoenix: Phoenix, own_folder: Path
         text=True,
     )
     assert worker.stdout is not None
+    assert worker.stdout.readline().startswith("interrupted 1.0: runs training_plan")
     assert worker.stdout.readline() == "training\n"
     worker.send_signal(2)  # Ctrl-C
     _, errors = worker.communicate(timeout=30)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import IPython.display
+import msgspec
 import pytest
 
 import syft_ext.client.watch as watch_module
@@ -16,9 +17,10 @@ from grid.node import Context, Node, Principal, Service, handles
 from grid.node.metadata import MetadataService
 from syft_ext.client.metrics import Metrics
 from syft_ext.client.trainings import Training
-from syft_ext.errors import Conflict, NotFound, Unavailable
+from syft_ext.errors import Conflict, InvalidToken, NotFound, Unavailable
 from syft_ext.messages import federated as m
 from syft_ext.nodes.domain import DomainClient
+from syft_ext.profile.credentials import SavedLogin
 from syft_ext.transport import Connection
 from syft_ext.transport.backoff import Backoff
 from tests.sdk.scripted import BrokenLine, Times
@@ -157,12 +159,19 @@ def client(node: Node, feed: Feed) -> DomainClient:
     return client_of(node)
 
 
-def test_without_a_terminal_watching_is_silent_and_returns_the_metrics(
+def test_without_a_terminal_watching_says_what_changes_and_returns_the_metrics(
     client: DomainClient, feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics = client.trainings["mnist"].watch()
     assert [cycle.loss for cycle in metrics] == [1.0, 0.5, 1 / 3]
-    assert capsys.readouterr() == ("", "")
+    said, errors = capsys.readouterr()
+    first, second, *_, last = said.splitlines()
+    assert errors == ""
+    assert first.startswith(
+        "mnist 1.0: running, 0 of 3 cycles; cycle 1: 2 of 4 reported; waits for the reports of 2"
+    )
+    assert second.startswith("cycle 1, status completed, reports 4 of 4, samples 400, loss 1")
+    assert last == "mnist 1.0: completed, 3 of 3 cycles"
     assert [after for after, _ in feed.waits] == [0, 10, 20]
     assert all(wait == watch_module.POLL for _, wait in feed.waits)
 
@@ -259,3 +268,62 @@ def test_trainings_metrics_and_history_show_themselves(client: DomainClient, fee
     assert [event.seq for event in history] == [1, 2, 3, 4, 5]
     assert "created" in history._repr_html_()
     assert "<table>" in history[:2]._repr_html_() and len(history[:2]) == 2  # a part is shown as the whole
+
+
+def test_watching_outlives_the_session(
+    client: DomainClient, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key goes on for whoever logged in; when that is no good either, a later login does."""
+    monkeypatch.setattr(Backoff, "next_delay", lambda self: 0.001)
+    address = "http://hospital:1"
+    facts = {"email": "ann@x.org", "node_id": "0" * 32, "node_name": "hospital", "node_kind": "domain"}
+    old = SavedLogin(address=address, token="old", expires_at=0.0, **facts)
+    newer = SavedLogin(address=address, token="newer", expires_at=4e9, **facts)
+    client.session, client.connection.token = old, "old"
+    seen: list[str] = []
+    real = client.connection.call
+
+    def call(message: Any, *arguments: Any, **options: Any) -> Any:
+        seen.append(client.connection.token)
+        if client.connection.token == "old" or (client.connection.token == "" and len(seen) < 5):
+            raise InvalidToken("the token has expired; log in again")
+        return real(message, *arguments, **options)
+
+    monkeypatch.setattr(client.connection, "call", call)
+    said: list[str] = []
+    feed.done = 0
+    training = Training(client, feed.view())
+    assert len(training.watch(say=said.append)) == CYCLES
+    assert seen[:2] == ["old", ""] and any("Log in again" in line for line in said)
+    seen.clear()
+    feed.done, feed.status = 0, "running"
+    client.connection.token = "old"
+    monkeypatch.setattr(watch_module, "load", lambda address: newer)
+    client.session = old
+    assert len(Training(client, feed.view()).watch(say=said.append)) == CYCLES
+    assert seen[:2] == ["old", "newer"]
+
+
+def test_nobody_who_was_never_logged_in_is_waited_for(client: DomainClient, feed: Feed) -> None:
+    def call(*arguments: Any, **options: Any) -> Any:
+        raise InvalidToken("no")
+
+    client.connection.call = call  # type: ignore[method-assign]
+    with pytest.raises(InvalidToken):
+        Training(client, feed.view()).watch()
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"status": "waiting"}, "waits for the Domain's reviewers (request )"),
+        ({"admitted": 1, "reported": 0, "min_workers": 3}, "waits for 2 more participants: a cycle needs 3"),
+        ({"admitted": 2, "reported": 0, "min_workers": 3}, "waits for 1 more participant: a cycle needs 3"),
+        ({"admitted": 3, "reported": 2}, "waits for the reports of 1 of 3 participants"),
+        ({"admitted": 3, "reported": 2, "missing": ["ward-3"]}, "waits for ward-3"),
+        ({"admitted": 3, "reported": 3}, ""),
+        ({"status": "completed"}, ""),
+    ],
+)
+def test_who_is_waited_for(feed: Feed, facts: dict[str, Any], line: str) -> None:
+    assert watch_module.waited_for(msgspec.structs.replace(feed.view(), **facts)) == line

@@ -11,10 +11,8 @@ import pandas
 import pytest
 import safetensors.torch
 import torch
-from argon2 import PasswordHasher
 
 import syft_ext as sy
-from grid.accounts.service import PASSWORDS
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.governance.service import SERVICES as GOVERNANCE
@@ -33,7 +31,6 @@ MOCK = pandas.DataFrame({"age": [50], "radius": [10.0]})
 
 @pytest.fixture
 def domain(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    monkeypatch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     services = (MetadataService, *ACCOUNTS, *CATALOGUE, *GOVERNANCE)
     house = House(tmp_path / "home", sqlite_url, clock=SystemClock(), services=services)
     house.set_up()
@@ -93,6 +90,8 @@ def test_several_assets_by_name(owner: sy.DomainClient, scientist: sy.DomainClie
     seen = scientist.datasets.get("xy")
     assert seen["x"].mock.shape == (2, 3)
     assert seen[0].name == "x"
+    with pytest.raises(NotFound, match="no dataset 'nothing' here"):
+        owner.datasets.get("nothing")
     with pytest.raises(NotFound, match="no mock"):
         _ = seen["y"].mock
     with pytest.raises(NotFound, match="it has: x, y"):
@@ -115,8 +114,9 @@ def test_a_mock_alone_when_the_data_stay_with_the_workers(
         (torch.zeros(3, 2), {"mock": torch.zeros(3, 4)}, "other columns"),
         ({"x": torch.zeros(2)}, {"mock": {"z": torch.zeros(2)}}, "by name"),
         (FRAME, {"schema": {"size": {"unit": "mm"}}}, "columns are age, radius"),
-        (pandas.DataFrame({"sex": ["f", "m"]}), {}, "column sex.*encode"),
-        (numpy.array(["2024-01-01"], dtype="datetime64[D]"), {}, "encode"),
+        (pandas.DataFrame({"sex": ["f", "m"]}), {}, "column 'sex', row 1.*encode"),
+        (numpy.array(["2024-01-01"]), {}, "encode"),
+        (FRAME, {"encoding": "latin-1"}, "is no text"),
     ],
 )
 def test_what_cannot_be_registered_is_refused_and_leaves_nothing(
@@ -281,6 +281,10 @@ def test_a_file_with_statistics_and_a_made_up_mock(
     seen = scientist.datasets["visits"]["data"]
     assert seen.statistics == {"age": {"count": 3.0, "mean": pytest.approx(178 / 3)}}
     assert set(seen.mock["sex"].tolist()) == {0, 1} and len(seen.mock["age"]) == 20
+    inputs = sy.declare_inputs(seen.mock, "sex", standardise=True)
+    assert inputs == sy.declare_inputs(seen, "sex", standardise=True)
+    assert inputs.columns == [sy.NumberColumn(name="age", low=0.0, high=120.0, centre=60.0, scale=30.0)]
+    assert inputs.label == sy.CategoryColumn(name="sex", categories=["f", "m"])
     assert "adults" in repr(scientist.datasets["visits"].table())
     assert "mean 59.3333" in repr(seen) and "0 f, 1 m" in repr(seen) and "0 to 120" in repr(seen)
     path = owner.datasets["visits"]["data"].save(tmp_path / "back.safetensors")
@@ -327,3 +331,32 @@ def test_a_hit_leads_to_a_request(owner: sy.DomainClient, scientist: sy.DomainCl
         hit.request("both")
     assert hit["b"].request("one").view.object_id == two["b"].object_id
     assert "biopsies" in repr(scientist.search()) and "radius" in scientist.search("breast")[0]._repr_html_()
+
+
+def test_what_values_mean_stands_in_the_schema_that_others_see(
+    owner: sy.DomainClient, scientist: sy.DomainClient, tmp_path: Path
+) -> None:
+    index = pandas.Index([7, 9, 12])
+    frame = pandas.DataFrame(
+        {
+            "seen": pandas.to_datetime(["2024-07-01 12:00", None, "2024-07-02 08:00"]),
+            "risk": pandas.Categorical(["high", "low", "high"], ["low", "high"]),
+        },
+        index=index,
+    )
+    owner.datasets.create(
+        "visits", frame, schema={"seen": {"timezone": "Europe/Berlin", "unit": "s"}}, mock="generate"
+    )
+    asset = scientist.datasets["visits"]["data"]
+    columns = {column.name: column for column in asset.view.columns}
+    assert columns["seen"].unit == "s since 1970-01-01 00:00 UTC"
+    assert columns["risk"].categories == ["low", "high"]
+    shown = repr(asset)
+    for words in ("since 1970-01-01", "0 low, 1 high", "the index, which has no name, is left out"):
+        assert words in shown, shown
+    assert owner.datasets["visits"]["data"].data["seen"][0] == 1719828000
+    assert set(asset.mock["risk"].tolist()) <= {0, 1}
+    (tmp_path / "more.csv").write_text("seen;risk\n01.07.2025 12:00;low\n;high\n", encoding="latin-1")
+    told = {"seen": {"format": "%d.%m.%Y %H:%M", "unit": "s"}, "risk": {"categories": ["low", "high"]}}
+    mine = owner.datasets["visits"]["data"].update(tmp_path / "more.csv", schema=told, encoding="latin-1")
+    assert mine.view.columns[0].unit == "s since 1970-01-01 00:00 (no time zone)"

@@ -28,12 +28,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_importing_it_loads_neither_torch_nor_a_server_library() -> None:
     code = (
-        "import sys, time; t = time.process_time(); import syft_ext; syft_ext.login; syft_ext.connect;"
-        "s = time.process_time() - t;"
+        "import sys; import syft_ext; syft_ext.login; syft_ext.connect;"
         "heavy = {'torch', 'flask', 'gevent', 'sqlalchemy', 'pandas', 'numpy'} & set(sys.modules);"
-        "print(sorted(heavy), s)"
+        "print(sorted(heavy))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded, seconds = result.stdout.rsplit(" ", 1)
-    assert loaded == "[]"
-    assert float(seconds) < 0.5  # of the processor, 0.2 as a rule; torch alone takes more than a second
+    assert result.stdout == "[]\n"

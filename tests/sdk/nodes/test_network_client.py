@@ -9,25 +9,25 @@ from functools import partial
 import msgspec
 import pytest
 import torch
-from argon2 import PasswordHasher
 
 import syft_ext as sy
 from apps.assembly import open_node
 from grid.accounts.bootstrap import bootstrap_owner
-from grid.accounts.service import PASSWORDS
 from grid.accounts.service import SERVICES as ACCOUNTS
 from grid.catalogue.service import SERVICES as CATALOGUE
 from grid.config import DomainSettings, NetworkSettings
 from grid.network.associations import AssociationService
-from grid.network.forwarding import ForwardingService
 from grid.network.hub import HubService
+from grid.network.line_keeping import LineKeeper
 from grid.network.monitor import MonitorService, NetworkMonitorService
+from grid.network.relaying import LineService, RelayService
 from grid.network.requester import RequesterService
 from grid.network.search import NetworkSearchService
 from grid.node.metadata import MetadataService
 from grid.web.testing import ServedNode
 from syft_ext.errors import BadRequest, NotFound, Unauthenticated
 from syft_ext.messages.network import RequestAssociation
+from syft_ext.transport.relayed.relay import relay_address
 
 PASSWORD = "correct horse"
 EMAIL = "ann@lab.org"
@@ -55,7 +55,8 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
             associations,
             partial(HubService, settings=settings),
             NetworkMonitorService,
-            partial(ForwardingService, settings=settings),
+            LineService,
+            partial(RelayService, settings=settings),
             partial(NetworkSearchService, deadline=5.0),
         ],
     )
@@ -69,12 +70,12 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
             *CATALOGUE,
             associations,
             partial(HubService, settings=DomainSettings()),
+            LineKeeper,
             partial(RequesterService, interval=1.0),
             MonitorService,
         ],
     )
     patch = pytest.MonkeyPatch()
-    patch.setattr(PASSWORDS, "hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     patch.setenv("GRID_USER_HOME", str(root / "owner"))
     for node in (network, domain):
         bootstrap_owner(node, EMAIL, PASSWORD)
@@ -128,8 +129,8 @@ def test_a_hit_leads_to_its_domain(network: sy.NetworkClient, region: Region, di
     assert domain.datasets["biopsies"]["data"].mock.tolist() == [0, 0]
     assert torch.equal(domain.store.put(torch.ones(1000)).get(), torch.ones(1000))
     assert domain.address == region.domain.url
-    through = region.network.url if not direct else region.domain.url
-    assert domain.connection.address == through
+    through = relay_address(region.network.url, region.domain.node.identity.verify_key)
+    assert domain.connection.address == (region.domain.url if direct else through)
 
 
 def test_without_an_account_at_the_domain_there_is_only_what_is_public(network: sy.NetworkClient) -> None:

@@ -75,8 +75,8 @@ def owner(transport: _FailingTransport) -> sy.DomainClient:
     ("create", "steps"),
     [
         (_two_assets_with_mocks, 5),
-        (_with_statistics_and_a_made_mock, 6),
-        (_several_made_mocks, 7),
+        (_with_statistics_and_a_made_mock, 5),
+        (_several_made_mocks, 6),
     ],
 )
 @pytest.mark.parametrize("error", [Unavailable("the line broke"), KeyboardInterrupt()])
@@ -118,6 +118,26 @@ def test_what_the_domain_would_refuse_is_refused_before_anything_is_sent(
     with pytest.raises(BadRequest, match=next(iter(options))):
         owner.datasets.create("d", torch.ones(3), **options)
     assert transport.left == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"), [({"person": "patient"}, "rows_per_person"), ({"rows_per_person": 2}, "person")]
+)
+def test_who_names_persons_is_told_what_is_missing(
+    owner: sy.DomainClient, options: dict[str, Any], missing: str
+) -> None:
+    with pytest.raises(BadRequest, match=f"; {missing} is missing"):
+        owner.datasets.create("d", {"patient": [1, 2]}, **options)
+
+
+def test_an_asset_of_one_tensor_says_its_shape_to_a_secret(owner: sy.DomainClient) -> None:
+    tensor = owner.datasets.create("d", torch.ones(3, 2))["data"]
+    table = owner.datasets.create("t", {"data": {"age": [1, 2]}})["data"]
+    assert tensor.shape == (3, 2) and table.shape is None
+    session = sy.LocalSession()
+    assert sy.MPCTensor(secret=(owner, tensor), session=session, bound=1.0).shape == (3, 2)
+    with pytest.raises(BadRequest, match=r"shape=\["):
+        sy.MPCTensor(secret=(owner, table), session=session, bound=1.0)
 
 
 def test_an_option_that_there_is_not_is_a_type_error(owner: sy.DomainClient) -> None:

@@ -105,7 +105,7 @@ def test_the_same_table_from_every_source(make: Callable[[Path], Any], tmp_path:
     assert left == set(), "what was written on the way has no name"
 
 
-@pytest.mark.parametrize("make", [csv_file, parquet, npz, polars_frame, categorical, mapping])
+@pytest.mark.parametrize("make", [csv_file, parquet, npz, polars_frame, mapping])
 def test_text_without_categories_is_refused_everywhere(make: Callable[[Path], Any], tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="categories"):
         whole(read(make(tmp_path), tmp_path, {}))
@@ -154,7 +154,7 @@ def test_whole_numbers_of_a_csv_stay_whole_over_many_stretches(
 BAD_CSVS = {
     "": "must name the columns",
     "a,a\n1,2": "must name the columns",
-    "a,b\n1\n": "line 2 or after: 1 of 2 columns",
+    "a,b\n1\n": r"row 1 \(line 2\): 1 of 2 columns",
     "a,b\n1,2\n3,x\n": r"column 'b', row 2 \(line 3\): 'x' is not numbers",
     "a\n1_0\n": "'1_0' is not numbers",
     'a\n"1\n': "unexpected end",
@@ -201,7 +201,7 @@ def test_pickles_and_other_things_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes((b"\x08" + bytes(7)) + b"{}      " + b"more")
     with pytest.raises(BadRequest, match="not as long"):
         read(tmp_path / "cut.safetensors", tmp_path, {})
-    for value in (torch.zeros(2, dtype=torch.complex64), np.array(["x"]), np.array(["2024-01-01"], "M8[D]")):
+    for value in (torch.zeros(2, dtype=torch.complex64), np.array(["x"]), np.array([1j])):
         with pytest.raises(BadRequest):
             read(value, tmp_path, {})
     with pytest.raises(BadRequest, match="collect"):

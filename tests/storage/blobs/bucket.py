@@ -9,11 +9,13 @@ it died; who deletes gives up when it took so long that its own notice may be ig
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, unquote
@@ -45,12 +47,17 @@ def open_url(url: SplitResult, *, make: bool) -> BucketStore:
 
 
 class Bucket:
-    """Objects under keys, in a plain directory. Each method is one request to an object store."""
+    """Objects under keys, in a plain directory. Each method is one request to an object store.
+
+    A list is consistent, as those of object stores are: what reads a directory while others make and remove files
+    in it may find neither the old one nor the new one. So changes come one at a time, and none while one lists.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._uploads = root / ".incoming"  # what a request has sent so far; no object
         self._uploads.mkdir(parents=True, exist_ok=True)
+        self._turns = self._uploads / "turns"
 
     def put(self, key: str, chunks: Iterable[bytes | memoryview], *, if_absent: bool = False) -> bool:
         """Make a whole object, or nothing; whether it was made (``if_absent``: not in place of another)."""
@@ -63,11 +70,12 @@ class Bucket:
         while True:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                if if_absent:
-                    os.link(incoming, path)
-                    incoming.unlink()
-                else:
-                    incoming.rename(path)
+                with self._turn(fcntl.LOCK_EX):
+                    if if_absent:
+                        os.link(incoming, path)
+                        incoming.unlink()
+                    else:
+                        incoming.rename(path)
                 return True
             except FileExistsError:
                 incoming.unlink()
@@ -90,19 +98,30 @@ class Bucket:
             raise NotFound("there is no such content") from None
 
     def delete(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        with self._turn(fcntl.LOCK_EX):
+            (self.root / key).unlink(missing_ok=True)
 
     def list(self, prefix: str) -> list[str]:
         """Keys below ``prefix`` (a folder), sorted."""
-        found = (self.root / prefix).rglob("*")
-        return sorted(str(path.relative_to(self.root)) for path in found if path.is_file())
+        with self._turn(fcntl.LOCK_SH):
+            found = (self.root / prefix).rglob("*")
+            return sorted(str(path.relative_to(self.root)) for path in found if path.is_file())
+
+    @contextmanager
+    def _turn(self, kind: int) -> Iterator[None]:
+        with self._turns.open("ab") as file:
+            fcntl.flock(file, kind)
+            yield
 
 
 class Lease:
     """Says that a content is in use, for as long as this object is."""
 
-    def __init__(self, bucket: Bucket, prefix: str, lifetime: float) -> None:
+    def __init__(
+        self, bucket: Bucket, prefix: str, lifetime: float, clock: Callable[[], float] = time.time
+    ) -> None:
         self._bucket, self._key, self._lifetime = bucket, f"{prefix}/{new_id()}", lifetime
+        self._clock = clock
         self._guard = threading.Lock()
         self.closed = False
         self.renew()
@@ -110,7 +129,7 @@ class Lease:
     def renew(self) -> None:
         with self._guard:
             if not self.closed:
-                self._bucket.put(self._key, [repr(time.time() + self._lifetime).encode()])
+                self._bucket.put(self._key, [repr(self._clock() + self._lifetime).encode()])
 
     def close(self) -> None:
         with self._guard:
@@ -124,8 +143,18 @@ class Lease:
 
 
 class BucketStore(BlobStore):
-    def __init__(self, bucket: Bucket, lifetime: float = LIFETIME) -> None:
-        self.bucket, self._lifetime = bucket, lifetime
+    """``renewal``: seconds after which leases are renewed; None: after a third of their lifetime."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        lifetime: float = LIFETIME,
+        *,
+        renewal: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.bucket, self._lifetime, self._clock = bucket, lifetime, clock
+        self._renewal = lifetime / 3 if renewal is None else renewal
         self._leases: WeakSet[Lease] = WeakSet()
         self._renewing = False
         self._guard = threading.Lock()
@@ -134,7 +163,7 @@ class BucketStore(BlobStore):
     # -- leases -------------------------------------------------------------------------------------
 
     def lease(self, prefix: str) -> Lease:
-        lease = Lease(self.bucket, prefix, self._lifetime)
+        lease = Lease(self.bucket, prefix, self._lifetime, self._clock)
         with self._guard:
             self._leases.add(lease)
             start, self._renewing = not self._renewing, True
@@ -144,7 +173,7 @@ class BucketStore(BlobStore):
 
     def _renew(self) -> None:
         while True:
-            time.sleep(self._lifetime / 3)
+            time.sleep(self._renewal)
             with self._guard:
                 leases = list(self._leases)
                 if not leases:
@@ -157,7 +186,7 @@ class BucketStore(BlobStore):
     def is_live(self, key: str) -> bool:
         """Whether the lease or notice under ``key`` counts."""
         try:
-            return float(self.bucket.get(key)) > time.time()
+            return float(self.bucket.get(key)) > self._clock()
         except NotFound:
             return False
 
@@ -231,8 +260,9 @@ class BucketStore(BlobStore):
         confirm: Callable[[list[str]], Collection[str]],
         *,
         recycle: bool = False,
+        unknown: bool = False,
     ) -> int:
-        begun, until = time.monotonic(), repr(time.time() + self._lifetime).encode()
+        begun, until = time.monotonic(), repr(self._clock() + self._lifetime).encode()
         notices: dict[str, str] = {}
         try:
             for digest in digests:

@@ -26,7 +26,11 @@ def names(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(
     chunks=st.lists(st.binary(max_size=100) | st.integers(0, 300).map(lambda n: b"x" * n * 1024), max_size=6)
 )
@@ -42,7 +46,11 @@ def test_what_is_written_is_what_is_read(blobs: FileBlobStore, chunks: list[byte
     assert (blobs.contents / blob.digest).stat().st_mode & 0o077 == 0, "only its owner can read it"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(
     chunks=st.lists(st.binary(max_size=50) | st.integers(0, 900).map(lambda n: b"y" * n * 1024), max_size=6),
     announced=st.integers(0, 3 << 20) | st.none(),
@@ -206,15 +214,17 @@ def test_a_mapping_outlives_deletion_and_is_private(blobs: FileBlobStore) -> Non
 
 
 def test_a_tensor_is_read_without_copying_it(blobs: FileBlobStore) -> None:
-    def anonymous() -> int:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("RssAnon:")[1].split()[0])
-
-    digest = blobs.put([encode_tensors({"w": torch.ones(16 << 20)})]).digest
-    before = anonymous()
+    digest = blobs.put([encode_tensors({"w": torch.ones(1 << 20)})]).digest
     tensor = decode_tensors(blobs.map(digest))["w"]
-    assert tensor.sum() == 16 << 20  # all pages are touched
-    assert anonymous() - before < 8 << 10, "kB; a copy would take 65,536"
+    assert tensor.sum() == 1 << 20  # all pages are touched
+    first, last = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes - 1
+    (found,) = [
+        line
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if int(line.split("-")[0], 16) <= first < int(line.split("-")[1].split()[0], 16)
+    ]
+    assert last < int(found.split("-")[1].split()[0], 16)
+    assert found.endswith(digest), "its memory is the file's"
 
 
 def test_leftovers_are_swept_at_start_and_living_writers_are_not(blobs: FileBlobStore) -> None:
@@ -335,7 +345,7 @@ def test_nothing_is_deleted_any_more_when_the_disk_has_failed(
     with monkeypatch.context() as patch:
         patch.setattr(os, sync, fail)
         blobs.store_unsynced(b"a model").release()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "is not durable" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.001)
     with pytest.raises(Unavailable, match="disk failed"):
@@ -402,7 +412,7 @@ blobs.put([b"after"])
 
 def test_a_file_size_limit_is_a_clear_error(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL, str(tmp_path), str(3 << 20)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("the node's disk is full EFBIG\n", "")
 
 
@@ -421,7 +431,7 @@ def tiny_disk(tmp_path: Path) -> Path:
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tiny_disk: Path) -> None:
     try:
         command = [sys.executable, "-c", FULL, str(tiny_disk), "0"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert (done.stdout, done.stderr) == ("the node's disk is full ENOSPC\n", "")
     finally:
         subprocess.run(["umount", str(tiny_disk)], check=True)
@@ -455,7 +465,7 @@ blob = blobs.put(chunk for _ in range(300))
 print(blob.size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=240, check=True
     )
     size, grown = map(int, done.stdout.split())
     assert size == 300 << 20 and grown < 16 << 10, "kB"

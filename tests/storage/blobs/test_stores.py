@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -79,13 +80,18 @@ import sys, time
 from pathlib import Path
 from syft_ext.ids import new_id
 from tests.storage.blobs.bucket import Bucket, BucketStore
-store = BucketStore(Bucket(Path(sys.argv[1])), lifetime=3.0)
+store = BucketStore(Bucket(Path(sys.argv[1])), lifetime=600.0, renewal=0.1)
 blob = store.put([b"abc"])
 writer = store.create()
 writer.write(bytes(3 << 20))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
+
+
+def ends(store: BucketStore, leases: Sequence[str]) -> list[float]:
+    """When they are over, by the clock."""
+    return [float(store.bucket.get(key)) for key in leases]
 
 
 def test_a_lease_lasts_as_long_as_its_process(tmp_path: Path) -> None:
@@ -96,20 +102,21 @@ def test_a_lease_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-        store = BucketStore(Bucket(tmp_path), lifetime=3.0)
+        now = [time.time()]
+        store = BucketStore(Bucket(tmp_path), clock=lambda: now[0])
         (digest,) = store.digests()
-        until = time.monotonic() + 7.0
-        while time.monotonic() < until:
-            assert not store.delete(digest) and store.sweep() == 0
-            time.sleep(0.2)
+        leases = store.bucket.list("leases") + store.bucket.list("writers")
+        first = ends(store, leases)
+        assert len(first) == 2, "of the content, and of what is being written"
+        while min(ends(store, leases)) <= max(first):
+            time.sleep(0.05)
+        now[0] = max(first)  # as they were made they are over
+        assert not store.delete(digest) and store.sweep() == 0
         holder.kill()
         holder.wait()
-        deleted = swept = 0
-        while not (deleted and swept):  # the content it held, and what it was writing
-            deleted += store.delete(digest)
-            swept += store.sweep()
-            assert time.monotonic() < until + 30, "its leases never lapsed"
-            time.sleep(0.1)
+        assert not store.delete(digest) and store.sweep() == 0, "nobody knows yet that it is dead"
+        now[0] = max(ends(store, leases))
+        assert store.delete(digest) and store.sweep() == 1, "the content it held, and what it was writing"
         assert store.bucket.list("parts") == []
     finally:
         holder.kill()
@@ -121,8 +128,8 @@ def test_a_lease_lasts_as_long_as_its_process(tmp_path: Path) -> None:
 def test_a_notice_of_a_dead_process_lapses(tmp_path: Path) -> None:
     store = BucketStore(Bucket(tmp_path), lifetime=0.5)
     digest = store.put([b"abc"]).digest
-    store.bucket.put(f"deleting/{digest}/{new_id()}", [repr(time.time() + 0.5).encode()])
     begun = time.monotonic()
+    store.bucket.put(f"deleting/{digest}/{new_id()}", [repr(time.time() + 0.5).encode()])
     with store.hold(digest) as blob:
         assert blob.size == 3 and time.monotonic() - begun > 0.3, "it waited"
     assert store.delete(digest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,8 @@ import torch
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.objects.store import DiskObjectStore
 from grid.storage.sql.database import Database
+from syft_ext.encrypted.forms import Form
+from syft_ext.encrypted.frames import frame
 from syft_ext.errors import BadRequest, InvalidTensors, NotFound, TooLarge
 from syft_ext.ids import new_id
 from syft_ext.store import VERIFYALL, MemoryStore, ObjectInfo, ObjectStore, StorableObject
@@ -367,3 +371,19 @@ def test_unknown_fields_of_info_are_found_from_the_content(store: ObjectStore) -
     found = store.put_stream(claimed, [content])
     assert (found.size, found.dtype, found.shape) == (len(content), "float32", (2, 3))
     assert replace(claimed, size=found.size, dtype="float32", shape=(2, 3)) == store.info(claimed.id)
+
+
+def test_a_large_encrypted_value_is_looked_through_piece_by_piece(sqlite_url: str, tmp_path: Path) -> None:
+    form = Form(
+        layout="vector", parameters="add4096", context="0" * 64, shape=[2048 * 400], bound=1.0
+    ).check()
+    database = Database(sqlite_url)
+    store = DiskObjectStore(database, FileBlobStore(tmp_path / "blobs"))
+    info = ObjectInfo(id=new_id(), kind="he.ckks", description="")
+    tracemalloc.start()
+    try:
+        kept = store.put_stream(info, frame(form, itertools.repeat(b"", form.ciphertexts)))
+        assert tracemalloc.get_traced_memory()[1] < kept.size / 4
+    finally:
+        tracemalloc.stop()
+        database.close()

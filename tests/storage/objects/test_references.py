@@ -120,6 +120,22 @@ def test_the_sweep_finds_what_crashes_left(database: Database, blobs: FileBlobSt
     assert sweep(database, blobs) == 1 and set(blobs.digests()) == {kept}
 
 
+def test_what_somebody_held_when_it_was_dropped_waits_like_all_that_is(
+    database: Database, blobs: FileBlobStore
+) -> None:
+    """What no row tells of waits whatever its size: nobody makes theirs look so by reading it meanwhile."""
+    blobs.quarantine.grace, blobs.quarantine.most = 100.0, 1000
+    upload, digest = refer(database, blobs, b"read while it is dropped")
+    with blobs.open(digest, hold=True):
+        unrefer(database, upload)
+        assert collect(database, blobs, [digest], owner="x") == 0
+    with blobs.put([b"a file without a row"]) as orphan:
+        pass
+    assert sweep(database, blobs) == 2
+    whys = {each.name: each.why for each in blobs.quarantine.listed()}
+    assert whys == {digest: "dropped", orphan.digest: "unknown"}
+
+
 def test_writers_and_a_sweeper_race(database: Database, blobs: FileBlobStore) -> None:
     """No row ever refers to a content that is gone, on either engine."""
     errors: list[BaseException] = []

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from grid.storage.blobs.files import FileBlobStore
 from grid.storage.objects.references import sweep
+from grid.storage.objects.tables import UploadRow
 from grid.storage.objects.uploads import Uploads
 from grid.storage.sql.database import Database
 from syft_ext.clock import ManualClock
@@ -26,7 +29,17 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def uploads(database: Database, blobs: FileBlobStore, clock: ManualClock) -> Uploads:
-    return Uploads(database, blobs, clock, max_size=2_000_000, quota=4_000_000, max_uploads=3, lifetime=100.0)
+    def admit(session: Session, owner: str) -> None:
+        mine = select(func.count(), func.coalesce(func.sum(UploadRow.size), 0)).where(
+            UploadRow.owner == owner
+        )
+        number, size = session.execute(mine).one()
+        if number > 3:
+            raise TooManyRequests("more than 3 uploads")
+        if size > 4_000_000:
+            raise TooLarge("more than 4 MB of uploads")
+
+    return Uploads(database, blobs, clock, max_size=2_000_000, admit=admit, lifetime=100.0)
 
 
 def partial_files(blobs: FileBlobStore) -> list[Path]:

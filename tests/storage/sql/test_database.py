@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from grid.storage.objects.tables import BlobRow, ObjectRow
-from grid.storage.sql import wal
+from grid.storage.sql import engines, pace, wal
 from grid.storage.sql.database import Database
 from grid.storage.sql.dialect import table_of
 from grid.storage.sql.engines import parse_url
+from grid.storage.sql.postgresql import TimedConnection
 from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.errors import InvalidConfig, Unavailable
+from tests.storage.sql.mute_proxy import MuteProxy
 
 BLOBS = table_of(BlobRow)
 INCREMENT = update(BLOBS).where(BLOBS.c.digest == "n" * 64).values(size=BLOBS.c.size + 1)
@@ -112,6 +116,73 @@ def test_a_commit_that_fails_leaves_nothing_and_the_next_one_works(sqlite_url: s
     with db.writing() as connection:
         GROW.run(connection)
     assert current(db) == 1
+    db.close()
+
+
+def test_a_commit_of_a_session_that_fails_does_not_keep_the_database_from_being_written(
+    sqlite_url: str,
+) -> None:
+    db = Database(sqlite_url)
+    start(db)
+    with pytest.raises(IntegrityError), db.transaction() as session:
+        session.execute(INCREMENT)
+        session.execute(text("PRAGMA defer_foreign_keys=ON"))
+        session.execute(NEW_OBJECT.statement, {"blob_digest": "gone"})
+    for _ in range(2):
+        with db.transaction() as session:
+            session.execute(INCREMENT)
+        with db.writing() as connection:
+            GROW.run(connection)
+    assert current(db) == 4
+    db.close()
+
+
+@pytest.mark.parametrize("way", ["transaction", "writing", "query"])
+@pytest.mark.parametrize("step", ["statement", "commit"])
+def test_a_full_disk_is_unavailable_and_then_over(
+    sqlite_url: str, way: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the disk is full at the COMMIT only; and nothing of it stays when there is room again."""
+    db = Database(sqlite_url)
+    start(db)
+    with db.writing() as connection:
+        connection.driver.execute("CREATE TABLE big (content BLOB)")
+    db.ping()
+    pages = db._own_writer().connection.driver_connection.execute("PRAGMA page_count").fetchone()[0]
+    db._own_writer().connection.driver_connection.execute(f"PRAGMA max_page_count={pages}")
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def fails(*_: object) -> None:
+        raise full
+
+    fill = text("INSERT INTO big VALUES (zeroblob(1000000))")
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="disk is full") as caught:
+            if way == "transaction":
+                with db.transaction() as session:
+                    session.execute(INCREMENT)
+                    if step == "statement":
+                        session.execute(fill)
+                    monkeypatch.setattr(db.engine.dialect, "do_commit", fails)
+            elif way == "writing":
+                with db.writing() as connection:
+                    GROW.run(connection)
+                    if step == "statement":
+                        connection.driver.execute(str(fill))
+                    raise full
+            else:
+                with monkeypatch.context() as fault:
+                    fault.setattr(PreparedStatement, "run", fails)
+                    db.query(SIZE)
+        monkeypatch.undo()
+        assert caught.value.extra["reason"] == "ENOSPC"
+    db._own_writer().connection.driver_connection.execute("PRAGMA max_page_count=1000000")
+    with db.transaction() as session:
+        session.execute(INCREMENT)
+    with db.writing() as connection:
+        GROW.run(connection)
+    assert current(db) == 2
     db.close()
 
 
@@ -255,9 +326,7 @@ def test_lost_connections_of_prepared_statements_are_unavailable_and_then_over(p
     with db.reading() as one, db.reading() as two:  # two connections that are idle afterwards
         pids = [PID.run(connection).first().pid for connection in (one, two)]
     terminate(postgresql_url, *pids)
-    with pytest.raises(Unavailable):
-        db.query(SIZE)
-    assert db.query(SIZE).first().size == 0  # the other one was not tried
+    assert db.query(SIZE).first().size == 0  # that they are gone is seen before they are used
     with pytest.raises(Unavailable), db.writing() as connection:
         terminate(postgresql_url, PID.run(connection).first().pid)
         GROW.run(connection)
@@ -286,6 +355,55 @@ def test_a_lost_connection_is_unavailable_and_then_over(postgresql_url: str) -> 
     db.ping()
     assert current(db) == 0
     db.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_says_nothing_is_given_up(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was cut without a word: nobody waits for it for ever, and it is over when the line is back."""
+    monkeypatch.setattr(TimedConnection, "patience", 0.3)
+    monkeypatch.setattr(engines, "CONNECT_SECONDS", 2.0)
+    with MuteProxy(parse_url(postgresql_url)) as proxy:
+        db = Database(proxy.url)
+        start(db)
+        db.query(SIZE)  # two connections: to make another one would take a while
+        proxy.mute()
+        with pytest.raises(Unavailable):
+            db.query(SIZE)
+        with pytest.raises(Unavailable), db.writing() as connection:
+            GROW.run(connection)
+        proxy.speak()
+        with db.writing() as connection:
+            GROW.run(connection)
+        assert current(db) == 1
+        db.close()
+
+
+@pytest.mark.postgres
+def test_who_stops_waits_for_no_mute_server(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one who waits already, nor one who asks next; and an answer that comes is taken still."""
+    monkeypatch.setattr(TimedConnection, "patience", 3600.0)
+    monkeypatch.setattr(pace, "HURRIED", 0.2)
+    with MuteProxy(parse_url(postgresql_url)) as proxy, ThreadPoolExecutor(2) as pool:
+        db = Database(proxy.url)
+        start(db)
+        db.query(SIZE)
+        db.hurry()
+        assert current(db) == 0
+        db.close()
+        db.query(SIZE)
+        proxy.mute()
+        waiting = [pool.submit(db.query, SIZE)]
+        db.hurry()
+        waiting.append(pool.submit(db.ping))
+        for each in waiting:
+            with pytest.raises(Unavailable):
+                each.result(timeout=240)
+        with pytest.raises(Unavailable):
+            db.ping()
+        proxy.speak()
+        db.close()
+        db.ping()  # as before
+        db.close()
 
 
 def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
@@ -318,7 +436,7 @@ for _ in range(100):
         session.execute(INCREMENT)
         time.sleep(1.0)
     for process in processes:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=240) == 0
     assert current(db) == 201
     db.close()
 
@@ -337,6 +455,30 @@ def test_the_log_is_folded_back_by_a_thread(sqlite_url: str, monkeypatch: pytest
     assert not (log := file.with_name("node.db-wal")).exists() or log.stat().st_size < 2 << 20
 
 
+def test_a_log_that_readers_kept_long_is_made_short(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal, "CHECKPOINT_BYTES", 1 << 16)
+    monkeypatch.setattr(wal, "LONGEST_BYTES", 1 << 18)
+    monkeypatch.setattr(wal, "_PATIENCE", 0.2)
+    db = Database(sqlite_url)
+    start(db)
+    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    with db.read() as reader:
+        reader.scalar(select(BLOBS.c.size))  # holds what the log has from here on
+        for _ in range(400):
+            with db.transaction() as session:
+                session.execute(INCREMENT)
+        db._log.close()
+        assert log.stat().st_size > wal.LONGEST_BYTES
+    for _ in range(3 * 64):
+        with db.transaction() as session:
+            session.execute(INCREMENT)
+        if db.commits % 64 == 0:
+            db._log.close()  # the thread is done
+    assert log.stat().st_size < wal.LONGEST_BYTES
+    assert current(db) == 592
+    db.close()
+
+
 def test_durable_commits_sync_the_log(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(wal.os, "fdatasync", synced.append)
@@ -349,17 +491,3 @@ def test_durable_commits_sync_the_log(sqlite_url: str, monkeypatch: pytest.Monke
     db.run(lambda session: session.execute(INCREMENT), durable=True)
     assert len(synced) == 2
     db.close()
-
-
-def test_a_small_write_transaction_is_fast(sqlite_url: str) -> None:
-    """The target is 0.5 ms of overhead; the bound allows for a busy machine."""
-    db = Database(sqlite_url)
-    start(db)
-    took = []
-    for _ in range(300):
-        begin = time.perf_counter()
-        with db.transaction() as session:
-            session.execute(INCREMENT)
-        took.append(time.perf_counter() - begin)
-    db.close()
-    assert sorted(took)[30] < 0.0005

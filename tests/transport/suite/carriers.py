@@ -19,7 +19,15 @@ from grid.web.testing import ServedNode
 from syft_ext.transport import Connection, open_transport, register_transport
 from syft_ext.transport.local import add_local_node, remove_local_node
 from syft_ext.transport.registry import unregister_transport
-from tests.transport.suite.channel import ANSWERING, ChannelTransport
+from syft_ext.transport.relayed.sealed import answer_sealed
+from syft_ext.transport.webrtc.transport import WebRTCTransport
+from tests.peers.pool import DirectSignals, gateways_of
+from tests.transport.suite.channel import (
+    ANSWERING,
+    ChannelPipe,
+    ChannelTransport,
+    SealedChannelTransport,
+)
 from tests.transport.suite.unix import UnixServer, UnixTransport
 
 __all__ = ["CARRIERS", "Carrier"]
@@ -34,12 +42,15 @@ class Carrier:
         address: where it is.
         nowhere: an address of the same kind where nobody is.
         streams: payloads pass in pieces. Else each is held whole, and there is a limit.
+        much: bytes that are much more than it may hold: fewer where they pass slowly while Python traces memory
+            (SCTP in Python allocates for each kilobyte).
     """
 
     served: ServedNode
     address: str
     nowhere: str
     streams: bool = True
+    much: int = 48 << 20
 
     def connect(self, **options: object) -> Connection:
         return Connection(open_transport(self.address), **options)  # type: ignore[arg-type]
@@ -81,6 +92,37 @@ def _channel(served: ServedNode) -> Iterator[Carrier]:
     del ANSWERING["probe"]
 
 
+@contextlib.contextmanager
+def _sealed(served: ServedNode) -> Iterator[Carrier]:
+    """A pipe that its carrier cannot read, as through a Network."""
+    plane = MessagePlane(served.node, WebSettings(), Instruments(CollectorRegistry()))
+    key = served.node.identity.verify_key
+
+    def answer(pipe: ChannelPipe) -> None:
+        plane.serve(answer_sealed(pipe, served.node.identity), remote="a sealed channel")
+
+    ANSWERING["probe-sealed"] = answer
+    register_transport("sealed", lambda address, *, ca_file=None: SealedChannelTransport(address, key))
+    yield Carrier(served, "sealed://probe-sealed", "sealed://nobody")
+    unregister_transport("sealed")
+    del ANSWERING["probe-sealed"]
+
+
+@contextlib.contextmanager
+def _webrtc(served: ServedNode) -> Iterator[Carrier]:
+    """Data channels that end at a gateway of the node; offers are handed to it directly."""
+    with gateways_of(served.node) as pool:
+
+        def open_it(address: str, *, ca_file: str | None = None) -> WebRTCTransport:
+            reached = pool if "nobody" not in address else None
+            key = served.node.identity.verify_key
+            return WebRTCTransport(f"webrtc+http://peers/{key}", signalling=lambda: DirectSignals(reached))
+
+        register_transport("channels", open_it)
+        yield Carrier(served, "channels://probe", "channels://nobody", much=10 << 20)
+        unregister_transport("channels")
+
+
 #: By name: what serves the probe node over a transport.
 CARRIERS: dict[str, Callable[[ServedNode], AbstractContextManager[Carrier]]] = {
     "http": _http,
@@ -88,6 +130,8 @@ CARRIERS: dict[str, Callable[[ServedNode], AbstractContextManager[Carrier]]] = {
     "local": _local,
     "unix": _unix,
     "channel": _channel,
+    "sealed": _sealed,
+    "webrtc": _webrtc,
 }
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from syft_ext.errors import Unavailable
 from syft_ext.transport.multiplexed import MultiplexedTransport
-from syft_ext.transport.pipe import CloseCode
+from syft_ext.transport.pipe import CloseCode, MessagePipe
+from syft_ext.transport.relayed.sealed import ask_sealed
 
-__all__ = ["ChannelPipe", "ChannelTransport", "channel"]
+__all__ = ["ChannelPipe", "ChannelTransport", "SealedChannelTransport", "channel"]
 
 LENGTH = struct.Struct(">I")
 
@@ -82,10 +83,24 @@ class ChannelTransport(MultiplexedTransport):
     def __init__(self, address: str, *, ca_file: str | None = None) -> None:
         super().__init__(address, self._open)
 
-    def _open(self) -> ChannelPipe:
+    def _open(self) -> MessagePipe:
+        return self._open_channel()
+
+    def _open_channel(self) -> ChannelPipe:
         serve = ANSWERING.get(self.address.partition("://")[2])
         if serve is None:
             raise Unavailable(f"{self.address} cannot be reached")
         mine, theirs = channel()
         threading.Thread(target=serve, args=(theirs,), daemon=True).start()
         return mine
+
+
+class SealedChannelTransport(ChannelTransport):
+    """The same, sealed to the node of ``verify_key``."""
+
+    def __init__(self, address: str, verify_key: str) -> None:
+        super().__init__(address)
+        self._verify_key = verify_key
+
+    def _open(self) -> MessagePipe:
+        return ask_sealed(self._open_channel(), self._verify_key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -23,10 +24,10 @@ letters = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=
 
 @pytest.fixture(autouse=True, scope="module")
 def other_transports() -> Iterator[None]:
-    for scheme in ("unix+a", "webrtc+https"):
+    for scheme in ("unix+a", "pigeon+https"):
         register_transport(scheme, UnixTransport)
     yield
-    for scheme in ("unix+a", "webrtc+https"):
+    for scheme in ("unix+a", "pigeon+https"):
         unregister_transport(scheme)
 
 
@@ -48,7 +49,7 @@ def test_the_web(scheme: str, host: str, port: str, secure: bool) -> None:
 
 
 @given(
-    st.sampled_from(["local", "unix+a", "webrtc+https"]),
+    st.sampled_from(["local", "unix+a", "pigeon+https"]),
     st.text(letters, max_size=20),
     st.lists(st.text(letters, max_size=8), max_size=4),
     st.text(letters, max_size=12),
@@ -66,6 +67,37 @@ def test_other_transports(scheme: str, authority: str, steps: list[str], query: 
     assert str(address) == address.url
     assert not address.web
     holds(address)
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("grid+webrtc://Network.example/north", "grid+https://network.example/north"),
+        ("grid+https://network.example:443/north", "grid+https://network.example/north"),
+        ("grid+https://network.example/%6eorth", "grid+https://network.example/north"),
+        ("grid+http://network.example:80/north%20sea", "grid+http://network.example/north%20sea"),
+        (f"relay+https://n:443/{'AB' * 32}", f"relay+https://n/{'ab' * 32}"),
+        (f"webrtc+http://n:443/{'ab' * 32}", f"webrtc+http://n:443/{'ab' * 32}"),
+        ("grid+https://n/North", "grid+https://n/North"),
+        ("grid+https://[::443]:443/a", "grid+https://[::443]/a"),
+    ],
+)
+def test_a_node_behind_a_network_has_one_name(written: str, normal: str) -> None:
+    """What is known of it, its key first, is kept by that."""
+    assert str(NodeAddress.parse(written)) == normal
+    holds(NodeAddress.parse(written))
+
+
+@given(
+    st.sampled_from(["grid+http", "grid+https", "grid+webrtc", "webrtc+https", "relay+http"]),
+    hosts,
+    ports,
+    st.text(max_size=20),
+)
+def test_names_behind_a_network(scheme: str, host: str, port: str, name: str) -> None:
+    address = NodeAddress.parse(f"{scheme}://{host}{port}/{quote(name, safe='')}")
+    holds(address)
+    assert unquote(address.path.removeprefix("/")) in (name, name.lower())
 
 
 @given(st.text(max_size=60))
@@ -89,7 +121,7 @@ def test_what_is_no_address_of_another_transport(text: str) -> None:
 
 def test_a_scheme_that_nobody_knows_is_named_with_those_that_are() -> None:
     with pytest.raises(
-        BadRequest, match=r"'gopher'; known are: (channel, )?http, https, local, .*webrtc\+https, ws, wss"
+        BadRequest, match=r"'gopher'; known are: .*http, https, local, .*pigeon\+https, .*ws, wss"
     ):
         NodeAddress.parse("gopher://h:1")
 

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from grid.web.sockets.message_memory import MessageMemory
+from grid.web.limits.memory import MemoryBudget
 from syft_ext.errors import DeadlineExceeded, GridError, Unavailable
 from syft_ext.identity import Identity
 from syft_ext.messages import Empty, GetMetadata
-from syft_ext.messages.envelope import Envelope, frame_head, open_frame, seal_reply, seal_request
+from syft_ext.messages.envelope import ANY_NODE, Envelope, frame_head, open_frame, seal_reply, seal_request
+from syft_ext.transport import Connection
 from syft_ext.transport.frames import FrameSource
 from syft_ext.transport.multiplexed import MultiplexedTransport
-from syft_ext.transport.pipe import CloseCode, MessagePipe
-from syft_ext.transport.segments import WINDOW, Segments
+from syft_ext.transport.pipe import WINDOW, CloseCode, MessagePipe
+from syft_ext.transport.segments import Segments
 from syft_ext.transport.serving import WAITING, FrameHandler, FrameReply, _FrameServer, serve_frames
 from syft_ext.transport.streams import StreamConnection
 from tests.transport.suite.channel import ChannelPipe, channel
@@ -26,7 +27,7 @@ from tests.transport.suite.test_segments import MALFORMED, opened
 ME, NODE = Identity.generate(), Identity.generate()
 
 
-def eventually(met: Callable[[], bool], seconds: float = 5.0) -> None:
+def eventually(met: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline, "it did not happen"
@@ -78,7 +79,7 @@ def test_a_malformed_message_ends_the_connection_and_says_so(case: str) -> None:
     code, reason = end_of(serving.messages())
     assert code == CloseCode.PROTOCOL_ERROR
     assert reason
-    assert serving.ended.wait(5)
+    assert serving.ended.wait(60)
 
 
 def test_an_exchange_and_many_at_once() -> None:
@@ -89,7 +90,7 @@ def test_an_exchange_and_many_at_once() -> None:
 
     def ask(size: int) -> None:
         data = size.to_bytes(4, "big") * (size // 4 + 1)
-        answer = asking.ask(len(data), [data[:7], data[7:]], 10.0)
+        answer = asking.ask(len(data), [data[:7], data[7:]], 60.0)
         came = b""
         while piece := answer.read(50_000):
             came += piece
@@ -105,14 +106,14 @@ def test_an_exchange_and_many_at_once() -> None:
         thread.join()
     assert wrong == []
     asking.close()
-    assert serving.ended.wait(5)
+    assert serving.ended.wait(60)
 
 
 def test_what_nobody_reads_is_no_more_than_a_window() -> None:
     stop = threading.Event()
 
     def sleepy(frame: FrameSource, reply: FrameReply) -> None:
-        stop.wait(10)
+        stop.wait(120)
 
     serving = Serving(sleepy)
     serving.pipe.send([opened(1, WINDOW + 1)])
@@ -129,7 +130,7 @@ def test_tiny_messages_take_no_more_memory_than_large_ones() -> None:
     import tracemalloc
 
     stop = threading.Event()
-    serving = Serving(lambda frame, reply: stop.wait(20) and None)
+    serving = Serving(lambda frame, reply: stop.wait(120) and None)
     serving.pipe.send([opened(1, WINDOW)])
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -140,13 +141,14 @@ def test_tiny_messages_take_no_more_memory_than_large_ones() -> None:
     tracemalloc.stop()
     serving.pipe.close()
     stop.set()
-    assert serving.ended.wait(5)
+    assert serving.ended.wait(60)
 
 
 def test_memory_has_a_limit_for_all_connections_together() -> None:
     stop = threading.Event()
-    memory = MessageMemory(6 * WINDOW)
-    serving = Serving(lambda frame, reply: stop.wait(10) and None, limit=16, memory=memory)
+    budget = MemoryBudget(16 * 6 * WINDOW)  # a stranger has a sixteenth
+    memory = budget.holding("192.0.2.1")
+    serving = Serving(lambda frame, reply: stop.wait(120) and None, limit=16, memory=memory)
     for stream in range(1, 17):
         try:
             serving.pipe.send([opened(stream, WINDOW)])
@@ -155,8 +157,8 @@ def test_memory_has_a_limit_for_all_connections_together() -> None:
         except Unavailable:
             break
     assert end_of(serving.messages()) == (1013, "too many large messages at a time")
-    assert serving.ended.wait(5)
-    assert memory.move(0, 6 * WINDOW), "all of it was given back"
+    assert serving.ended.wait(60)
+    assert budget.used == 0, "all of it was given back"
     stop.set()
 
 
@@ -168,7 +170,7 @@ def test_so_many_are_handled_at_once_and_the_rest_waits_its_turn() -> None:
     def handle(frame: FrameSource, reply: FrameReply) -> None:
         running.append(1)
         most.append(len(running))
-        go.wait(10)
+        go.wait(60)
         running.pop()
         reply(2, [b"ok"])
 
@@ -244,11 +246,11 @@ def test_who_drops_an_answer_frees_the_node() -> None:
     serving = Serving(handle, patience=30.0)
     asking = StreamConnection(serving.pipe, "the node", asks=True)
     threading.Thread(target=asking.run, daemon=True).start()
-    answer = asking.ask(4, [b"more"], 10.0)
+    answer = asking.ask(4, [b"more"], 60.0)
     assert answer.read(10) == b"x" * 10
     assert not ended.wait(0.2)
     del answer
-    assert ended.wait(5)
+    assert ended.wait(60)
     asking.close()
 
 
@@ -271,7 +273,7 @@ class Node:
 
 
 def question() -> Envelope:
-    return seal_request(ME, GetMetadata(), now=1.0)
+    return seal_request(ME, GetMetadata(), now=1.0, recipient=ANY_NODE)
 
 
 def answered(pipe: ChannelPipe) -> None:
@@ -308,11 +310,11 @@ def test_a_node_that_breaks_the_rules_is_hung_up_on(case: bytes) -> None:
 
     node = Node(script)
     with pytest.raises(Unavailable, match=r"the connection to channel://scripted ended \(1002: "):
-        node.transport.exchange(question(), timeout=5.0)
+        node.transport.exchange(question(), timeout=240.0)
     eventually(lambda: bool(told))
     assert told[0][0] == CloseCode.PROTOCOL_ERROR
     request = question()
-    assert node.transport.exchange(request, timeout=5.0).envelope.in_reply_to == request.nonce
+    assert node.transport.exchange(request, timeout=240.0).envelope.in_reply_to == request.nonce
     assert node.connections == 2
     node.transport.close()
 
@@ -320,7 +322,7 @@ def test_a_node_that_breaks_the_rules_is_hung_up_on(case: bytes) -> None:
 def test_a_node_that_hangs_up_says_why() -> None:
     node = Node(lambda pipe: (pipe.receive(), pipe.send([Segments.close(1001, "it stops")]))[1])
     with pytest.raises(Unavailable, match=r"hung up \(1001: it stops\)"):
-        node.transport.exchange(question(), timeout=5.0)
+        node.transport.exchange(question(), timeout=240.0)
     node.transport.close()
 
 
@@ -332,7 +334,7 @@ def test_an_answer_to_another_request_is_not_believed() -> None:
 
     node = Node(script)
     with pytest.raises(GridError, match="answered another request"):
-        node.transport.exchange(question(), timeout=5.0)
+        node.transport.exchange(question(), timeout=240.0)
     node.transport.close()
 
 
@@ -346,15 +348,15 @@ def test_an_answer_whose_parts_do_not_fit_is_refused() -> None:
 
     node = Node(script)
     with pytest.raises(GridError, match="4 bytes follow an envelope that announces 10"):
-        node.transport.exchange(question(), timeout=5.0)
+        node.transport.exchange(question(), timeout=240.0)
     node.transport.close()
 
 
 def test_a_payload_shorter_than_announced_is_not_sent_to_its_end() -> None:
     node = Node(lambda pipe: [None for _ in iter(pipe.receive, None)] and None)
-    envelope = seal_request(ME, GetMetadata(), now=1.0, payload=[b"x" * 100_000])
+    envelope = seal_request(ME, GetMetadata(), now=1.0, recipient=ANY_NODE, payload=[b"x" * 100_000])
     with pytest.raises(GridError, match="shorter"):
-        node.transport.exchange(envelope, [b"x" * 99_000], timeout=5.0)
+        node.transport.exchange(envelope, [b"x" * 99_000], timeout=240.0)
     node.transport.close()
 
 
@@ -370,8 +372,8 @@ def test_a_question_whose_answer_comes_early_is_not_sent_to_its_end() -> None:
         received.extend(len(message) for message in iter(pipe.receive, None))
 
     node = Node(script)
-    envelope = seal_request(ME, GetMetadata(), now=1.0, payload=[b"x" * 5_000_000])
-    frame = node.transport.exchange(envelope, [b"x" * 5_000_000], timeout=5.0)
+    envelope = seal_request(ME, GetMetadata(), now=1.0, recipient=ANY_NODE, payload=[b"x" * 5_000_000])
+    frame = node.transport.exchange(envelope, [b"x" * 5_000_000], timeout=240.0)
     assert frame.envelope.in_reply_to == envelope.nonce
     node.transport.close()
     eventually(lambda: sum(received) > 0)
@@ -410,3 +412,34 @@ def test_requests_that_are_broken_off_at_once_do_not_pile_up() -> None:
     server = _FrameServer(Flood(), lambda reader, reply: held.wait(30), limit, None, 30.0)
     server.run()
     assert len(server._waiting) <= WAITING * limit
+
+
+@pytest.mark.parametrize("max_message", [None, 4096])
+def test_after_a_send_that_failed_the_next_call_opens_another_pipe(max_message: int | None) -> None:
+    """The reader of the pipe that broke has not noticed yet."""
+    pipes: list[object] = []
+
+    class Broken:
+        failure = None
+
+        def __init__(self) -> None:
+            self.max_message = max_message
+            pipes.append(self)
+
+        def send(self, pieces: object) -> None:
+            raise Unavailable("the pipe broke")
+
+        def receive(self) -> bytes | None:
+            held.wait(30)
+            return None
+
+        def close(self, code: int = 1000, reason: str = "") -> None:
+            pass
+
+    held = threading.Event()
+    connection = Connection(MultiplexedTransport("x://y", Broken), Identity.generate())
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="the pipe broke"):
+            connection.call(GetMetadata())
+    held.set()
+    assert len(pipes) == 2

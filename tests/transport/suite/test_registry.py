@@ -46,7 +46,7 @@ def test_what_is_built_in(address: str, kind: type) -> None:
     transport.close()
 
 
-@pytest.mark.parametrize("address", ["ftp://h:1", "://h", "HTTP//://x", "webrtc+https://n/1"])
+@pytest.mark.parametrize("address", ["ftp://h:1", "://h", "HTTP//://x", "pigeon+https://n/1"])
 def test_a_scheme_that_nobody_knows_is_refused_by_name(address: str) -> None:
     with pytest.raises(BadRequest, match=r"known are: .*http, https, local, .*ws, wss$") as caught:
         open_transport(address)
@@ -82,7 +82,11 @@ def test_only_addresses_of_the_web_lead_a_stranger_to_the_same_node() -> None:
         public = {scheme: is_public(scheme) for scheme in known_schemes()}
     finally:
         unregister_transport("unix+test")
-    assert {scheme for scheme, shown in public.items() if shown} == {"http", "https", "ws", "wss"}
+    assert {scheme for scheme, shown in public.items() if shown} == {
+        *("http", "https", "ws", "wss"),
+        *("relay+http", "relay+https"),
+        *("grid+http", "grid+https", "grid+webrtc"),
+    }
 
 
 def test_local_nodes_are_found_by_name_while_they_are_there(tmp_path: Path) -> None:
@@ -161,7 +165,8 @@ def test_a_package_brings_a_transport(tmp_path: Path) -> None:
         """,
     )
     assert lines == [
-        "http https local pigeon ws wss",
+        "grid+http grid+https grid+webrtc http https local pigeon relay+http relay+https "
+        "webrtc+http webrtc+https ws wss",
         "pigeon://loft/7?wind=west",
         "pigeon://loft/7?wind=west is asleep",
     ]

@@ -34,7 +34,7 @@ SIZE = 150_000
 #: A message, its payload. Small, with a payload, and one that is answered with a large one.
 REQUESTS = (
     (Echo(name="ada", number=3, data=b"\0\xff"), b""),
-    (Upload(name="up"), b"".join(content(0, 70_000))),
+    (Upload(name="up"), b"".join(content(0, 50_000))),
     (DownloadBytes(size=SIZE), b""),
 )
 
@@ -44,10 +44,12 @@ def identity(name: str, folder: Path) -> Identity:
     return Identity.load_or_create(folder / name)
 
 
-def requests(me: Identity) -> list[tuple[Envelope, bytes]]:
+def requests(me: Identity, node: Identity) -> list[tuple[Envelope, bytes]]:
     made = []
     for number, (message, payload) in enumerate(REQUESTS):
-        envelope = seal_request(me, message, now=START + 1, payload=[payload] if payload else ())
+        envelope = seal_request(
+            me, message, now=START + 1, recipient=node.node_id, payload=[payload] if payload else ()
+        )
         envelope.nonce = bytes([number]) * 16
         made.append((envelope.sign(me), payload))
     return made
@@ -97,7 +99,7 @@ def client_side(folder: Path) -> bytes:
                     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
                 )
-                for envelope, _ in requests(me):
+                for envelope, _ in requests(me, node):
                     recorded.append(message_of(file))
                     data = frame_head(seal_reply(node, envelope, Conflict("taken"), now=START))
                     line.sendall(bytes([0x80 | BINARY, 126]) + struct.pack(">H", len(data)) + data)
@@ -106,18 +108,18 @@ def client_side(folder: Path) -> bytes:
         server = threading.Thread(target=serve)
         server.start()
         transport = open_transport(f"ws://127.0.0.1:{listening.getsockname()[1]}")
-        for envelope, payload in requests(me):
+        for envelope, payload in requests(me, node):
             pieces = [payload[:20_000], memoryview(payload)[20_000:]] if payload else ()
             with pytest.raises(Conflict):
-                transport.exchange(envelope, pieces, timeout=10).envelope.reply_as(EchoReply)
+                transport.exchange(envelope, pieces, timeout=240).envelope.reply_as(EchoReply)
         transport.close()
-        server.join(10)
+        server.join(60)
     return b"".join(recorded)
 
 
 def server_side(folder: Path, patch: pytest.MonkeyPatch) -> bytes:
     """What a node sends to :data:`REQUESTS`, and to what is no frame."""
-    me = identity("me", folder)
+    me, hashed = identity("me", folder), identity("node", folder)
     home = folder / "home"
     home.mkdir()
     (home / "node.key").write_text(hashlib.sha256(b"node").hexdigest())
@@ -129,7 +131,7 @@ def server_side(folder: Path, patch: pytest.MonkeyPatch) -> bytes:
     )
     recorded = b""
     with ServedNode(node) as served, RawSocket(served.url, "/messages") as raw:
-        messages = [frame_head(envelope) + payload for envelope, payload in requests(me)]
+        messages = [frame_head(envelope) + payload for envelope, payload in requests(me, hashed)]
         for message in [*messages, b"no frame"]:
             raw.frame(BINARY, message)
             recorded += message_of(raw.file)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """Strategies that treat the averaged difference as a gradient and take a step of an optimiser on the server.
 
 The optimiser's variables ("slots": a velocity, say) are kept per number of the model, in the precision that
-sums have (:func:`~grid.aggregation.numbers.wide_dtype`). Tensors of whole numbers count something and have no
-gradient: they get the plain mean.
+sums have (:func:`~grid.aggregation.numbers.wide_dtype`). Only parameters have a gradient: what else is in a model
+gets the plain mean.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from syft_ext.tensors import DTYPES, Layout
 __all__ = ["ServerOptimizer"]
 
 Values = NDArray[Any]
-_FLOATS = ("F64", "F32", "F16", "BF16")
 _CODES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
 
 
@@ -55,13 +54,13 @@ class ServerOptimizer(Strategy):
             (f"{slot}/{spec.name}", _CODES[wide_dtype(spec.dtype)], spec.shape)
             for slot in self.slots
             for spec in specs
-            if spec.dtype in _FLOATS
+            if spec.kind == "parameter"
         ]
 
     def next_state(
         self, base: TensorFile, aggregate: Aggregate, state: TensorFile | None, parameters: Any
     ) -> Iterator[Values]:
-        places = self._places(aggregate.runs)
+        places = self._places(base, aggregate.runs)
         for slot in self.slots:
             for index, place in places[slot].items():
                 values = aggregate.values[index]
@@ -79,12 +78,12 @@ class ServerOptimizer(Strategy):
     def next_model(
         self, base: TensorFile, aggregate: Aggregate, state: TensorFile | None, parameters: Any
     ) -> WriteNumbers:
-        places = self._places(aggregate.runs)
+        places = self._places(base, aggregate.runs)
         plain = subtraction(base, aggregate)
 
         def write(index: int, start: int, stop: int, target: Values) -> None:
             run = aggregate.runs[index]
-            if run[0] not in _FLOATS:
+            if index not in places[self.slots[0]]:
                 plain(index, start, stop, target)
                 return
             assert state is not None
@@ -98,14 +97,15 @@ class ServerOptimizer(Strategy):
 
         return write
 
-    def _places(self, runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
-        """Slot → number of each of these stretches that is of floats → where the slot's numbers for it lie."""
+    def _places(self, base: TensorFile, runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
+        """Slot → number of each of these stretches that is of parameters → where the slot's numbers for it lie."""
         places: dict[str, dict[int, Run]] = {}
         offset = 0
         for slot in self.slots:
             places[slot] = {}
-            for index, (dtype, first, last) in enumerate(runs):
-                if dtype in _FLOATS:
+            for index, run in enumerate(runs):
+                if base.kind(run) == "parameter":
+                    dtype, first, last = run
                     wide = wide_dtype(dtype)
                     size = (last - first) // DTYPES[dtype][1] * wide.itemsize
                     places[slot][index] = (_CODES[wide], offset, offset + size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from grid.aggregation.base import Aggregate
 from grid.aggregation.strategies.files import fill_model, model_pieces, state_layout, state_pieces
 from grid.aggregation.strategies.interface import WriteNumbers, subtraction
-from grid.aggregation.tensor_file import Run, TensorFile
+from grid.aggregation.tensor_file import TensorFile
 from grid.federated.averaging.strategies import ChosenStrategy, TrainingStrategies
 from grid.federated.averaging.strategy_states import StrategyStates
 from grid.federated.hosting.training_definitions import TrainingDefinition
@@ -112,14 +112,14 @@ class ModelUpdater:
             repeatable: the same reports would give the same model again; it need not be durable at once. A state
                 goes with its model: both are durable, or neither.
 
-        Raises :class:`BadRequest` when the result is not finite: the model is not replaced by such a thing.
+        Raises :class:`NotFinite` when the result is not finite: the model is not replaced by such a thing.
         """
         chosen = step.chosen
         entries = chosen.state(base.layout) if chosen is not None else ()
         if chosen is None or not entries:
             early = repeatable and self._early(base.layout)
             return NextModel(
-                self._write(base, aggregate.runs, _next_model(base, aggregate, chosen, None), early), None
+                self._write(base, aggregate, _next_model(base, aggregate, chosen, None), early), None
             )
         strategy, parameters = chosen.strategy, chosen.parameters
         early = repeatable and self._early(base.layout, state_layout(strategy, entries))
@@ -127,7 +127,7 @@ class ModelUpdater:
         with ExitStack() as failed:
             failed.enter_context(kept)
             following = TensorFile(self._store.blobs.map(kept.digest, hold=True))
-            model = self._write(base, aggregate.runs, _next_model(base, aggregate, chosen, following), early)
+            model = self._write(base, aggregate, _next_model(base, aggregate, chosen, following), early)
             failed.pop_all()
         return NextModel(model, kept)
 
@@ -143,12 +143,12 @@ class ModelUpdater:
             return unsynced.store_unsynced(b"".join(pieces))
         return self._store.blobs.put(pieces)
 
-    def _write(self, base: TensorFile, runs: Sequence[Run], write: WriteNumbers, early: bool) -> Blob:
+    def _write(self, base: TensorFile, aggregate: Aggregate, write: WriteNumbers, early: bool) -> Blob:
         """Store the next model; a small one is made in memory, and stays there for its workers."""
         if base.layout.total_size > SMALL:
-            return self._store.blobs.put(model_pieces(base, runs, write))
+            return self._store.blobs.put(model_pieces(base, aggregate.runs, write, aggregate))
         content = self._memory.room(base.layout.total_size)
-        fill_model(memoryview(content), base, runs, write)
+        fill_model(memoryview(content), base, aggregate.runs, write, aggregate)
         unsynced = self._store.blobs.unsynced
         if early and unsynced is not None:
             blob = unsynced.store_unsynced(content)

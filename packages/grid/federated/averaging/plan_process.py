@@ -1,4 +1,4 @@
-"""Plans of strangers, in a sandboxed child process: proved when they are hosted, run when they average.
+"""Plans of strangers, in the sandboxed process of their owner: proved when they are hosted, run when they average.
 
 The server process itself stays without torch: it reads a plan's structure and moves raw bytes.
 """
@@ -6,8 +6,10 @@ The server process itself stays without torch: it reads a plan's structure and m
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from grid.aggregation.base import Aggregator
 from grid.aggregation.plan_average import (
@@ -21,85 +23,110 @@ from grid.aggregation.plan_average import (
 )
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
+from grid.node.plan_processes import PlanProcesses
+from syft_ext.plans.graph.document import Document, decode
+from syft_ext.plans.training.agreement import check_configuration, check_model, training_document
+from syft_ext.plans.training.first_step import check_first_step
 from syft_ext.tensors import Layout
-
-if TYPE_CHECKING:
-    from syft_ext.plans.sandbox.process import SandboxProcess
 
 __all__ = ["AveragingSandbox"]
 
-RUN_SECONDS = 60.0
 KEPT = 64
 _DTYPES = {"b": "BOOL"}
 _NAMES = {code: name for name, code in _DTYPES.items()}
 
 
 class AveragingSandbox:
-    """One warm child process for a node's plans; it starts when the first plan comes."""
+    """The plans of a node's trainings: each in the process of who hosts it."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: PlanProcesses) -> None:
+        self._processes = processes
         self._lock = threading.Lock()
-        self._child: SandboxProcess | None = None
         self._shapes: dict[bytes, PlanShape] = {}
 
-    # -- what the pipeline asks (PlanRunner)
-
-    def check(self, kind: str, plan: bytes, server: ServerConfig) -> None:
-        shape = self.describe(plan)
+    def check(self, owner: str, kind: str, plan: bytes, server: ServerConfig) -> None:
+        shape = self._describe(owner, plan)
         if kind == "averaging":
             check_signature(shape, server.iterative_plan, server.weighting == "samples")
 
-    def check_model(self, plan: bytes, server: ServerConfig, layout: Layout) -> None:
+    def check_model(self, owner: str, plan: bytes, server: ServerConfig, layout: Layout) -> None:
         # How many reports a cycle averages is known when nothing but the goal closes it.
         known = server.cycle_length is None or server.max_diffs == server.min_diffs
-        check_fits(self.describe(plan), server.iterative_plan, layout, server.goal if known else None)
+        goal = server.goal if known else None
+        check_fits(self._describe(owner, plan), server.iterative_plan, layout, goal)
 
-    def aggregator(self, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
+    def check_configuration(self, plans: Mapping[str, bytes], config: Mapping[str, Any]) -> None:
+        check_configuration(_documents(plans), config)
+
+    def check_layout(self, plans: Mapping[str, bytes], layout: Layout) -> None:
+        check_model(_documents(plans), layout.specs)
+
+    def check_step(
+        self, owner: str, plans: Mapping[str, bytes], config: Mapping[str, Any], model: TensorFile
+    ) -> None:
+        training = training_document(_documents(plans))
+        if training is None:
+            return
+        name, document = training
+        tensors = [
+            (spec.dtype, spec.shape, np.frombuffer(model.tensor_bytes(spec.start, spec.stop), np.uint8))
+            for spec in model.layout.specs
+        ]
+        with self._processes.of(owner) as process:
+            check_first_step(
+                name,
+                document,
+                config,
+                [_ours(tensor) for tensor in tensors],
+                lambda inputs: process.run_raw(plans[name], inputs),
+            )
+
+    def aggregator(self, owner: str, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
         kind = IterativePlanAverage if server.iterative_plan else BatchPlanAverage
-        return kind(self, plan, self.describe(plan), base)
+        return kind(_OwnersProcess(self._processes, owner), plan, self._describe(owner, plan), base)
 
-    # -- the process (PlanProcess)
-
-    def describe(self, plan: bytes) -> PlanShape:
+    def _describe(self, owner: str, plan: bytes) -> PlanShape:
         shape = self._shapes.get(plan)
         if shape is None:
-            document = self._process().prove(plan)
-            shape = PlanShape(
-                arguments=tuple(
-                    (argument.name, tuple(_leaf(document.inputs[i]) for i in _leaves(argument.tree)))
-                    for argument in document.arguments
-                ),
-                outputs=tuple(_leaf(output) for output in document.outputs),
-            )
+            shape = _OwnersProcess(self._processes, owner).describe(plan)
             with self._lock:
                 self._shapes[plan] = shape
                 while len(self._shapes) > KEPT:
                     del self._shapes[next(iter(self._shapes))]
         return shape
 
+
+def _documents(plans: Mapping[str, bytes]) -> dict[str, Document]:
+    return {name: decode(plan) for name, plan in plans.items()}
+
+
+class _OwnersProcess:
+    """A :class:`grid.aggregation.plan_average.PlanProcess`: the one of the user ``owner``."""
+
+    def __init__(self, processes: PlanProcesses, owner: str) -> None:
+        self._processes, self._owner = processes, owner
+
+    def describe(self, plan: bytes) -> PlanShape:
+        with self._processes.of(self._owner) as process:
+            document = process.prove(plan)
+        return PlanShape(
+            arguments=tuple(
+                (argument.name, tuple(_leaf(document.inputs[i]) for i in _leaves(argument.tree)))
+                for argument in document.arguments
+            ),
+            outputs=tuple(_leaf(output) for output in document.outputs),
+        )
+
     def call(self, plan: bytes, inputs: Sequence[Raw]) -> list[Raw]:
-        return _theirs(self._process().run_raw(plan, [_ours(tensor) for tensor in inputs]))
+        with self._processes.of(self._owner) as process:
+            return _theirs(process.run_raw(plan, [_ours(tensor) for tensor in inputs]))
 
     def fold(
         self, plan: bytes, state: Sequence[Raw], steps: Sequence[Sequence[Raw | None]], *, reuse: bool
     ) -> list[Raw]:
         inputs = [[None if tensor is None else _ours(tensor) for tensor in step] for step in steps]
-        return _theirs(self._process().fold(plan, [_ours(tensor) for tensor in state], inputs, reuse=reuse))
-
-    def _process(self) -> SandboxProcess:
-        from syft_ext.plans.sandbox.process import SandboxProcess
-
-        with self._lock:
-            if self._child is None:
-                self._child = SandboxProcess(seconds=RUN_SECONDS)
-            return self._child
-
-    def close(self) -> None:
-        """End the child process; the next plan would start another."""
-        with self._lock:
-            if self._child is not None:
-                self._child.close()
-                self._child = None
+        with self._processes.of(self._owner) as process:
+            return _theirs(process.fold(plan, [_ours(tensor) for tensor in state], inputs, reuse=reuse))
 
 
 def _ours(tensor: Raw) -> Raw:

@@ -32,7 +32,7 @@ from grid.federated.state.machines import training as trainings
 from grid.federated.state.store import TrainingStore
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.node.events import EventBus
-from syft_ext.errors import NotFound, Unavailable
+from syft_ext.errors import ContentDamaged, NotFound, Unavailable
 
 __all__ = ["Recovery"]
 
@@ -138,7 +138,7 @@ class Recovery:
     def _is_here(self, digest: str) -> bool:
         try:
             return blake3(self._store.blobs.read_range(digest, 0)).hexdigest() == digest
-        except NotFound:
+        except (NotFound, ContentDamaged):
             return False
 
     def _restore(self, row: Any, lost: list[str]) -> None:
@@ -155,7 +155,11 @@ class Recovery:
         logger.critical("model %d of training %s is lost", row.number, row.process_id)
         for digest in lost:
             self._store.blobs.delete(digest)  # nobody must be given what is there under its name
-        self._end(row.process_id, f"model {row.number} was lost in a power cut, and could not be made again")
+        self._end(
+            row.process_id,
+            f"model {row.number} was lost (a power cut, or a damaged disk) and could not be made again: put its "
+            "contents back and resume the training, or resume it from an earlier model",
+        )
 
     def _end(self, process_id: str, reason: str) -> None:
         """Nothing can be learned any more: whoever watches the training hears why."""

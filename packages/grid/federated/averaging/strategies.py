@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from grid.aggregation.base import Aggregator
+from grid.aggregation.strategies.files import state_layout
 from grid.aggregation.strategies.interface import Entry, Parameters, Strategy
 from grid.aggregation.strategies.registry import STRATEGIES, parse_parameters
 from grid.aggregation.tensor_file import TensorFile
@@ -25,20 +26,32 @@ __all__ = [
     "TrainingStrategies",
     "installed_strategy",
     "make_aggregator",
+    "state_size",
     "with_strategy",
 ]
 
 
 class PlanRunner(Protocol):
-    """Where plans of strangers are checked and run: never in the server process."""
+    """Where plans of strangers are checked and run: never in the server process, and each owner's apart."""
 
-    def check(self, kind: str, plan: bytes, server: ServerConfig) -> None:
+    def check(self, owner: str, kind: str, plan: bytes, server: ServerConfig) -> None:
         """Raise :class:`InvalidPlan` unless ``plan`` can serve as ``kind``: "plan" or "averaging"."""
 
-    def check_model(self, plan: bytes, server: ServerConfig, layout: Layout) -> None:
+    def check_model(self, owner: str, plan: bytes, server: ServerConfig, layout: Layout) -> None:
         """Raise :class:`InvalidPlan` unless the averaging plan fits a model of this ``layout``."""
 
-    def aggregator(self, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
+    def check_configuration(self, plans: Mapping[str, bytes], config: Mapping[str, Any]) -> None:
+        """Raise :class:`InvalidConfig` unless the configuration fits these plans of participants, by name."""
+
+    def check_layout(self, plans: Mapping[str, bytes], layout: Layout) -> None:
+        """Raise :class:`InvalidPlan` or :class:`InvalidTensors` unless they take and return such a model."""
+
+    def check_step(
+        self, owner: str, plans: Mapping[str, bytes], config: Mapping[str, Any], model: TensorFile
+    ) -> None:
+        """Raise :class:`InvalidPlan` unless the first step on made rows runs and gives finite numbers."""
+
+    def aggregator(self, owner: str, plan: bytes, server: ServerConfig, base: TensorFile) -> Aggregator:
         """The aggregator that averages with ``plan``."""
 
 
@@ -110,6 +123,15 @@ class TrainingStrategies:
         return found
 
 
+def state_size(definition: TrainingDefinition, layout: Layout) -> int:
+    """Bytes that the training's strategy keeps with each model of this layout."""
+    if definition.averaging_plan is not None:
+        return 0
+    chosen = TrainingStrategies().of(definition)
+    entries = chosen.state(layout)
+    return state_layout(chosen.strategy, entries).total_size if entries else 0
+
+
 def make_aggregator(
     definition: TrainingDefinition,
     base: TensorFile,
@@ -121,4 +143,5 @@ def make_aggregator(
     if definition.averaging_plan is None:
         chosen = strategies.of(definition)
         return chosen.strategy.aggregator(base, chosen.parameters)
-    return plans.aggregator(blobs.read_range(definition.averaging_plan.digest, 0), definition.server, base)
+    plan = blobs.read_range(definition.averaging_plan.digest, 0)
+    return plans.aggregator(definition.owner, plan, definition.server, base)

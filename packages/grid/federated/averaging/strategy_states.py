@@ -6,12 +6,13 @@ same transaction, so that no crash can part them. It is needed until the next on
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from grid.aggregation.strategies.files import check_state
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.averaging.strategies import ChosenStrategy
 from grid.federated.state.events import StateForgotten, TrainingEnded
+from grid.federated.state.machines.training import TrainingStatus
 from grid.federated.state.store import TrainingStore, Unit
 from grid.federated.state.strategy_tables import StrategyStateRow
 from grid.node.events import EventBus
@@ -29,6 +30,16 @@ HOSTED = 1
 _DIGEST = PreparedStatement(
     select(StrategyStateRow.digest).where(
         StrategyStateRow.process_id == bindparam("process_id"), StrategyStateRow.number == bindparam("number")
+    )
+)
+_KEPT = PreparedStatement(
+    select(StrategyStateRow.number, StrategyStateRow.blob_digest).where(
+        StrategyStateRow.process_id == bindparam("process_id")
+    )
+)
+_FORGET = PreparedStatement(
+    delete(StrategyStateRow).where(
+        StrategyStateRow.process_id == bindparam("process_id"), StrategyStateRow.number > bindparam("number")
     )
 )
 _INSERT = PreparedStatement(insert(StrategyStateRow))
@@ -49,7 +60,7 @@ class StrategyStates:
 
     def __init__(self, store: TrainingStore, bus: EventBus) -> None:
         self._store, self._bus = store, bus
-        bus.subscribe(TrainingEnded, lambda event: self._release(event.unit))
+        bus.subscribe(TrainingEnded, self._ended)
 
     def of(self, process_id: str, number: int, chosen: ChosenStrategy, layout: Layout) -> TensorFile | None:
         """The state that belongs to checkpoint ``number``: what the next one is made from. None: there is none, as
@@ -72,7 +83,7 @@ class StrategyStates:
 
     def publish(self, unit: Unit, number: int, blob: Blob) -> None:
         """Make ``blob`` the state of checkpoint ``number``, in the unit that publishes that."""
-        self._release(unit)
+        self.release(unit)
         record(unit.connection, blob)
         row = {
             "process_id": unit.process.id,
@@ -83,7 +94,22 @@ class StrategyStates:
         }
         unit.run(_INSERT, row)
 
-    def _release(self, unit: Unit) -> None:
+    def _ended(self, event: TrainingEnded) -> None:
+        """One that failed may be resumed, from just this state."""
+        if event.unit.process.status != TrainingStatus.FAILED:
+            self.release(event.unit)
+
+    def has(self, process_id: str, number: int) -> bool:
+        """Whether checkpoint ``number`` has what was kept with it, if the training's strategy keeps anything."""
+        rows = self._store.read(_KEPT, {"process_id": process_id})
+        return number == HOSTED or not rows or any(row.number == number and row.blob_digest for row in rows)
+
+    def forget_after(self, unit: Unit, number: int) -> None:
+        """Drop what belongs to later checkpoints than ``number``: they are made anew."""
+        unit.run(_FORGET, {"process_id": unit.process.id, "number": number})
+
+    def release(self, unit: Unit) -> None:
+        """Free what is kept for the training's next cycle: there is none, or it has another."""
         held = unit.run(_HELD, {"process_id": unit.process.id}).all()
         if held:
             unit.run(_RELEASE, {"b_process": unit.process.id, "blob_digest": None})

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import bindparam, literal_column, select
 
 from grid.aggregation.base import Aggregate, Aggregator
+from grid.aggregation.magnitude import is_suspicious, outlier
 from grid.aggregation.tensor_file import TensorFile
 from grid.concurrency.offload import offload
 from grid.federated.cycles.policy import SitePolicies
@@ -31,9 +32,9 @@ from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.store import TrainingStore
 from grid.node.events import EventBus
 from grid.storage.sql.prepared import PreparedStatement
-from syft_ext.errors import GridError, InvalidTensors, NotFound
+from syft_ext.errors import ContentDamaged, GridError, InvalidTensors, NotFound
 
-__all__ = ["CycleSum", "CycleSums"]
+__all__ = ["CycleBase", "CycleSum", "CycleSums"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,6 +81,8 @@ class CycleSum:
     Attributes:
         reader: what brings reports into the aggregator.
         repeatable: no noise is drawn, so that the same reports give the same model, to the last bit.
+        reveals: the site's policy neither clips the reports nor adds noise, so that one may be told from the
+        others.
     """
 
     definition: TrainingDefinition
@@ -89,6 +92,7 @@ class CycleSum:
     aggregator: Aggregator
     reader: ReportReader
     repeatable: bool
+    reveals: bool
     index: int = 0
     included: list[Any] = field(default_factory=list)
 
@@ -101,6 +105,18 @@ class CycleSum:
         self.reader.finish()
         self.aggregator.settle()
         return self.aggregator.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class CycleBase:
+    """What a cycle starts from: checkpoint ``number``, whose content is ``digest``'s; ``cycle`` is the cycle's own
+    number."""
+
+    definition: TrainingDefinition
+    digest: str
+    cycle: int
+    number: int
+    base: TensorFile
 
 
 class CycleSums:
@@ -138,6 +154,22 @@ class CycleSums:
         with self._lock:
             return self._turns.setdefault(process_id, threading.Lock())
 
+    def definition(self, process_id: str) -> TrainingDefinition:
+        """The training."""
+        return self._definitions.get(process_id)
+
+    def are_here(self, process_id: str) -> bool:
+        """Whether the reports of a training are summed in this process."""
+        return not format_of(self.definition(process_id).server).outside
+
+    def base(self, process_id: str, cycle_id: str) -> CycleBase:
+        """What the cycle starts from. Raises what stands in the way of its average."""
+        self._check(process_id)
+        digest, cycle, checkpoint = self._store.read(_BASE, {"cycle_id": cycle_id})[0]
+        definition = self.definition(process_id)
+        self._policies.check_cycle(definition.server, definition.averaging_plan is not None, cycle_id)
+        return CycleBase(definition, digest, cycle, checkpoint, TensorFile(self._store.blobs.map(digest)))
+
     def prepare(self, process_id: str, cycle_id: str) -> None:
         """Begin the sum of a cycle, unless that is finished or cannot be averaged (closing it says why)."""
         with self.turn(process_id):
@@ -148,8 +180,7 @@ class CycleSums:
     def go_on(self, process_id: str, cycle_id: str) -> None:
         """Add what came, unless the cycle is finished already, or its reports stay closed until it is closed."""
         with self.turn(process_id):
-            streams = format_of(self._definitions.get(process_id).server).streams
-            if not streams or not self._is_unfinished(cycle_id):
+            if not format_of(self.definition(process_id).server).streams or not self._is_unfinished(cycle_id):
                 return
             try:
                 self.add_accepted(process_id, cycle_id)
@@ -190,15 +221,43 @@ class CycleSums:
                 self.drop(cycle_id)
                 running = self._begin(process_id, cycle_id)
 
+    def leave_out(self, process_id: str, cycle_id: str, running: CycleSum, aggregate: Aggregate) -> bool:
+        """Whether a report was taken back because it alone makes the average absurd; the sum has to be made again.
+
+        What the site's policy clips is bounded already, and nobody is told which report was large.
+        """
+        if not running.reveals or not is_suspicious(running.base, aggregate):
+            return False
+        weighted = running.definition.server.weighting == "samples"
+        report_format = format_of(running.definition.server)
+        sizes = []
+        for row in running.included:
+            size = report_format.magnitude(self._stored(row, weighted), running.base)
+            if size is None:
+                return False
+            sizes.append(size)
+        found = outlier(running.base, sizes)
+        if found is None:
+            return False
+        row, tensor = running.included[found], sizes[found].tensor
+        reason = (
+            f"left out: tensor {tensor[:80]!r} is absurdly far from the model, and from all other reports"
+        )
+        logger.warning("report of assignment %s: %s", row.id, reason)
+        self.drop(cycle_id)
+        with self._store.unit(process_id) as unit:
+            self._bus.publish(ReportUnusable(unit, row.id, reason, tensor))
+        return True
+
     def _begin(self, process_id: str, cycle_id: str) -> CycleSum:
-        self._check(process_id)
-        digest, number, checkpoint = self._store.read(_BASE, {"cycle_id": cycle_id})[0]
-        base = TensorFile(self._store.blobs.map(digest))
-        definition = self._definitions.get(process_id)
-        self._policies.check_cycle(definition.server, definition.averaging_plan is not None, cycle_id)
+        start = self.base(process_id, cycle_id)
+        definition, base = start.definition, start.base
         report_format = format_of(definition.server)
-        facts = ReportedCycle(process_id, cycle_id, number, checkpoint, definition.server.report_options)
-        private = self._policies.aggregator(cycle_id, base)
+        facts = ReportedCycle(
+            process_id, cycle_id, start.cycle, start.number, definition.server.report_options
+        )
+        round_ = (definition.name, definition.version, str(start.cycle), start.digest)
+        private = self._policies.aggregator(cycle_id, base, round_)
         aggregator = private or self._make(definition, base)
         try:
             reader = report_format.reader(facts, base, aggregator)
@@ -206,7 +265,16 @@ class CycleSums:
             aggregator.close()
             raise
         repeatable = private is None and report_format.repeatable
-        running = CycleSum(definition, digest, checkpoint, base, aggregator, reader, repeatable)
+        running = CycleSum(
+            definition,
+            start.digest,
+            start.number,
+            base,
+            aggregator,
+            reader,
+            repeatable,
+            reveals=private is None,
+        )
         with self._lock:
             # A training has one cycle at a time: another replica has finished what is left of earlier ones.
             left = [key for key, other in self._running.items() if other.definition.id == process_id]
@@ -222,14 +290,14 @@ class CycleSums:
         for row in rows:
             try:
                 report = self._stored(row, weighted)
-            except NotFound as error:
+            except (NotFound, ContentDamaged) as error:
                 unusable.append((row.id, error.detail))
                 continue
             finally:
                 running.index = row.report_index
             try:
                 running.reader.add(report)
-            except (NotFound, InvalidTensors) as error:
+            except (NotFound, ContentDamaged, InvalidTensors) as error:
                 unusable.append((row.id, error.detail))
                 whole = False
             else:

@@ -6,14 +6,19 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
+from grid.federated.consent.identities import participants
+from grid.federated.cycles.charging import LedgerExhausted
+from grid.federated.cycles.outside import Outsiders
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.config import ServerConfig
 from grid.federated.hosting.training_definitions import TrainingDefinitions
 from grid.federated.state import tables as t
 from grid.federated.state.events import (
     CycleClosed,
+    CycleEnded,
     CycleForgotten,
     CycleOpened,
+    MasksMove,
     SlotsChanged,
     TrainingEnded,
     WakeAt,
@@ -21,9 +26,12 @@ from grid.federated.state.events import (
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
+from grid.federated.state.masked_tables import ready_in
 from grid.federated.state.store import CycleState, Unit
 from grid.node.events import Event, EventBus
+from grid.quotas.enforcing import require_room
 from grid.storage.sql.prepared import PreparedStatement
+from syft_ext.errors import QuotaExceeded
 from syft_ext.ids import new_id
 
 __all__ = ["Lifecycle"]
@@ -44,8 +52,10 @@ _MOVE = PreparedStatement(
 class Lifecycle:
     """Training and cycle as their machines say, with history; what follows is told over the bus."""
 
-    def __init__(self, bus: EventBus, definitions: TrainingDefinitions, policies: SitePolicies) -> None:
-        self._bus, self._definitions, self._policies = bus, definitions, policies
+    def __init__(
+        self, bus: EventBus, definitions: TrainingDefinitions, policies: SitePolicies, outside: Outsiders
+    ) -> None:
+        self._bus, self._definitions, self._policies, self._outside = bus, definitions, policies, outside
 
     # -- the training
 
@@ -62,6 +72,12 @@ class Lifecycle:
             unit.process.paused_at = unit.now
         if reason:
             unit.process.reason = reason
+        if event is trainings.TrainingEvent.SUBMIT:
+            self._reserve(unit)  # while it waits: its approval does not fail for want of room
+        elif decision.status in trainings.TERMINAL or not (
+            busy or trainings.TrainingEffect.OPEN_CYCLE in decision.effects
+        ):
+            unit.process.reserved = 0
         if decision.status is not before:
             detail = {"reason": reason} if reason else {}
             unit.record("process", unit.process.id, before, decision.status, **detail)
@@ -70,13 +86,44 @@ class Lifecycle:
                 self._bus.publish(TrainingEnded(unit))
         for effect in decision.effects:
             if effect is trainings.TrainingEffect.OPEN_CYCLE:
-                self._open_cycle(unit, config)
+                self._open_if_it_fits(unit, config, event)
             elif effect is trainings.TrainingEffect.CANCEL_CYCLE:
                 self.cycle(unit, cycles.CycleEvent.CANCEL)
             elif effect is trainings.TrainingEffect.RESUME_CYCLE:
                 self._resume_cycle(unit, paused_at)
 
-    def _open_cycle(self, unit: Unit, config: ServerConfig) -> None:
+    def _open_if_it_fits(self, unit: Unit, config: ServerConfig, event: trainings.TrainingEvent) -> None:
+        """Open the next cycle, for whose model the owner's quota has room from now on, and whose noise the
+        training's ledger pays for.
+
+        Where they have not, whoever starts or resumes the training is told; one that would go on by itself is
+        paused, with the reason, and loses nothing.
+        """
+        try:
+            self._reserve(unit)
+            definition = self._definitions.get(unit.process.id)
+            self._policies.pay(unit, definition, lambda: self._definitions.layout(definition.id, unit))
+        except (QuotaExceeded, LedgerExhausted) as error:
+            if event not in (trainings.TrainingEvent.CYCLE_COMPLETED, trainings.TrainingEvent.CYCLE_EXPIRED):
+                raise
+            what = (
+                "no room for the next model" if isinstance(error, QuotaExceeded) else "no privacy budget left"
+            )
+            self.process(unit, trainings.TrainingEvent.PAUSE, f"{what}: {error.detail}")
+        else:
+            self._open_cycle(unit, config, event)
+
+    @staticmethod
+    def _reserve(unit: Unit) -> None:
+        """Keep room for the next model in the owner's quota. Raises :class:`QuotaExceeded`."""
+        added, unit.process.reserved = unit.process.step_size - unit.process.reserved, unit.process.step_size
+        require_room(unit.connection, unit.process.owner, "trainings", size=added)
+
+    def _open_cycle(self, unit: Unit, config: ServerConfig, event: trainings.TrainingEvent) -> None:
+        before = unit.cycle
+        again = (
+            event is trainings.TrainingEvent.CYCLE_EXPIRED
+        )  # one that came to nothing counts as an extension
         cycle = CycleState(
             id=new_id(),
             process_id=unit.process.id,
@@ -89,7 +136,7 @@ class Lifecycle:
             reported=0,
             accepted=0,
             rejected=0,
-            extensions=0,
+            extensions=before.extensions + 1 if again and before is not None else 0,
             bytes_received=0,
             opened_at=unit.now,
             deadline=None if config.cycle_length is None else unit.now + config.cycle_length,
@@ -109,7 +156,7 @@ class Lifecycle:
         if cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
             return
         if cycle.deadline is not None and paused_at is not None:
-            cycle.deadline += unit.now - paused_at
+            cycle.deadline = self._within(unit, cycle.deadline + unit.now - paused_at)
             self._wake_at(unit, cycle.deadline)
         self.cycle(unit, cycles.CycleEvent.RESUMED)
 
@@ -120,15 +167,27 @@ class Lifecycle:
         cycle, config = unit.cycle, self._config(unit)
         assert cycle is not None
         before = cycles.CycleStatus(cycle.status)
+        policy, owner = self._policies.of_cycle(cycle.id, unit), self._definitions.get(unit.process.id).owner
+        outside = self._outside.known(config)
+        until = None if outside is None else outside.until(unit)
+        secured = config.secure_aggregation is not None
+        # Of masked reports, who is ready to send one: each an accepted participant where the policy asks for
+        # several.
+        ready = ready_in(unit) if secured and before is cycles.CycleStatus.COLLECTING else cycle.reported
         facts = cycles.CycleFacts(
             goal=config.goal,
             min_diffs=self._policies.fewest(config, cycle.id, unit),
             min_workers=config.min_workers or 1,
             arrived=cycle.arrived,
-            reported=cycle.reported,
+            reported=ready,
             extensions=cycle.extensions,
             max_extensions=config.max_extensions,
             paused=unit.process.status == trainings.TrainingStatus.PAUSED,
+            participants=ready if secured else participants(unit, policy, owner),
+            min_participants=self._policies.demanded(config, cycle.id, unit),
+            final=outside is not None,
+            over=until is not None and until <= unit.now,
+            secured=secured,
         )
         decision = cycles.decide(before, event, facts)
         cycle.status = str(decision.status)
@@ -139,6 +198,8 @@ class Lifecycle:
                 cycle.finished_at = unit.now
             detail: dict[str, Any] = {"reason": reason} if reason else {}
             unit.record("cycle", cycle.id, before, decision.status, reported=cycle.reported, **detail)
+            if decision.status in cycles.TERMINAL:
+                self._bus.publish(CycleEnded(unit))
         for effect in decision.effects:
             self._carry_out(unit, effect, event, reason)
 
@@ -155,6 +216,10 @@ class Lifecycle:
             )
         elif effect is cycles.CycleEffect.AGGREGATE:
             self._bus.publish(CycleClosed(unit))
+        elif effect is cycles.CycleEffect.SECURE:
+            self._bus.publish(MasksMove(unit))
+        elif effect is cycles.CycleEffect.NEXT_CYCLE:
+            self.process(unit, trainings.TrainingEvent.CYCLE_EXPIRED)
         elif effect is cycles.CycleEffect.EXTEND:
             self._extend(unit, counts=event is cycles.CycleEvent.DEADLINE)
         elif effect is cycles.CycleEffect.CANCEL_ASSIGNMENTS:
@@ -178,13 +243,17 @@ class Lifecycle:
         if counts:
             cycle.extensions += 1
         if length is not None:
-            cycle.deadline = unit.now + length
+            cycle.deadline = self._within(unit, unit.now + length)
             self._wake_at(unit, cycle.deadline)
             unit.record("cycle", cycle.id, cycle.status, cycle.status, extended_until=cycle.deadline)
 
     def fewest(self, process_id: str, cycle_id: str) -> int:
         """Reports without which the cycle is not averaged."""
         return self._policies.fewest(self._definitions.get(process_id).server, cycle_id)
+
+    def fewest_told(self, process_id: str, cycle_id: str) -> int:
+        """Reports that have to state a metric for their mean to be told: else it would be somebody's own."""
+        return self._policies.demanded(self._definitions.get(process_id).server, cycle_id)
 
     # -- assignments
 
@@ -218,6 +287,18 @@ class Lifecycle:
 
     def _config(self, unit: Unit) -> ServerConfig:
         return self._definitions.get(unit.process.id).server
+
+    def close_at(self, unit: Unit, when: float) -> None:
+        """The unit's cycle takes no report after ``when``: its deadline is no later."""
+        assert unit.cycle is not None
+        unit.cycle.deadline = when if unit.cycle.deadline is None else min(unit.cycle.deadline, when)
+        self._wake_at(unit, unit.cycle.deadline)
+
+    def _within(self, unit: Unit, when: float) -> float:
+        """No later than the unit's cycle can take reports."""
+        outside = self._outside.known(self._config(unit))
+        until = None if outside is None else outside.until(unit)
+        return when if until is None else min(when, until)
 
     def _wake_at(self, unit: Unit, when: float | None) -> None:
         if when is not None:

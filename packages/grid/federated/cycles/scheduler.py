@@ -8,8 +8,9 @@ from sqlalchemy import bindparam, func, select, update
 
 from grid.concurrency.timers import Timers
 from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.hosting.training_definitions import TrainingDefinitions
 from grid.federated.state import tables as t
-from grid.federated.state.events import WakeAt, WakeForWorkAt, WorkDue
+from grid.federated.state.events import MasksMove, WakeAt, WakeForWorkAt, WorkDue
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
@@ -35,6 +36,13 @@ _EXPIRED = PreparedStatement(
     )
     .returning(t.Assignment.id)
 )
+_TOO_FAR = PreparedStatement(
+    update(t.Assignment).where(
+        t.Assignment.cycle_id == bindparam("b_cycle"),
+        t.Assignment.status == str(assignments.AssignmentStatus.ASSIGNED),
+        t.Assignment.lease_until > bindparam("b_limit"),
+    )
+)
 _NEXT_LEASE = PreparedStatement(
     select(func.min(t.Assignment.lease_until)).where(
         t.Assignment.cycle_id == bindparam("cycle_id"),
@@ -51,8 +59,11 @@ _ACTIVE = select(t.TrainingProcess.id).where(
 class TaskScheduler:
     """Keeps the timers that others ask for (:class:`WakeAt`, :class:`WakeForWorkAt`)."""
 
-    def __init__(self, store: TrainingStore, bus: EventBus, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, store: TrainingStore, bus: EventBus, definitions: TrainingDefinitions, lifecycle: Lifecycle
+    ) -> None:
         self._store, self._bus, self._lifecycle = store, bus, lifecycle
+        self._definitions = definitions
         self.timers = Timers(store.clock, self._fire)
         bus.subscribe(WakeAt, lambda event: self.timers.at(event.process_id, event.when))
         bus.subscribe(WakeForWorkAt, lambda event: self.timers.at(_WORK, event.when))
@@ -85,13 +96,26 @@ class TaskScheduler:
         """Do what is due for one training, and set the timer for what comes next."""
         with self._store.unit(process_id) as unit:
             cycle = unit.cycle
+            if cycle is not None and cycle.status == cycles.CycleStatus.SECURING:
+                self._bus.publish(MasksMove(unit))
             if cycle is None or cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
                 return
+            self._bring_near(unit)
             self._expire_leases(unit)
             running = unit.process.status == trainings.TrainingStatus.RUNNING
             if running and cycle.deadline is not None and cycle.deadline <= unit.now:
                 self._lifecycle.cycle(unit, cycles.CycleEvent.DEADLINE)
             self._set_timer(unit)
+
+    def _bring_near(self, unit: Unit) -> None:
+        """No lease and no deadline is further away than when it was given: else the clock was set back since, over
+        a restart, and the slots of the dead would be kept for as long."""
+        cycle, server = unit.cycle, self._definitions.get(unit.process.id).server
+        assert cycle is not None
+        if cycle.deadline is not None and server.cycle_length is not None:
+            cycle.deadline = min(cycle.deadline, unit.now + server.cycle_length)
+        limit = unit.now + server.assignment_timeout
+        unit.run(_TOO_FAR, {"b_cycle": cycle.id, "b_limit": limit, "lease_until": limit})
 
     def _expire_leases(self, unit: Unit) -> None:
         cycle = unit.cycle

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import jwt
 import msgspec
-import urllib3
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import AllowedPublicKeys
 
-from syft_ext.errors import InvalidConfig, InvalidToken, Unavailable
+from grid.outgoing.endpoints import TrustedEndpoints
+from syft_ext.errors import Forbidden, InvalidConfig, InvalidToken, Unavailable
 
 __all__ = ["Authentication", "Authenticator", "check_authentication"]
 
@@ -61,6 +61,10 @@ def check_authentication(config: Authentication) -> None:
             raise _refuse(".endpoint", "an http:// or https:// address is needed")
 
 
+def _no_answer() -> Unavailable:
+    return Unavailable("the training's authentication endpoint does not answer")
+
+
 def _refuse(field: str, reason: str) -> InvalidConfig:
     name = f"authentication{field}"
     return InvalidConfig(f"server_config: {reason} - at `$.{name}`", field=name)
@@ -82,11 +86,15 @@ def _public_key(pem: str) -> tuple[AllowedPublicKeys, str]:
 
 
 class Authenticator:
-    """Checks tokens against one training's configuration."""
+    """Checks tokens against one training's configuration.
 
-    def __init__(self, config: Authentication | None, pool: urllib3.PoolManager | None = None) -> None:
+    Args:
+        endpoints: whom the node's owner lets it ask; without any, no endpoint is asked.
+    """
+
+    def __init__(self, config: Authentication | None, endpoints: TrustedEndpoints | None = None) -> None:
         self._config = config
-        self._pool = pool or urllib3.PoolManager(num_pools=4)
+        self._endpoints = endpoints or TrustedEndpoints()
 
     def check(self, token: str | None) -> str | None:
         """The token's ``sub`` claim, where it is a verified JWT that has one.
@@ -126,18 +134,12 @@ class Authenticator:
         return subject if isinstance(subject, str) and subject else None
 
     def _ask(self, endpoint: str, token: str) -> None:
+        body = msgspec.json.encode({"auth_token": token})
         try:
-            answer = self._pool.request(
-                "POST",
-                endpoint,
-                json={"auth_token": token},
-                timeout=ENDPOINT_TIMEOUT,
-                redirect=False,
-                retries=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise Unavailable("the training's authentication endpoint does not answer") from error
-        if answer.status >= 500:
-            raise Unavailable("the training's authentication endpoint fails", status=answer.status)
-        if answer.status != 200:
+            status = self._endpoints.post_json(endpoint, body, timeout=ENDPOINT_TIMEOUT)
+        except (Forbidden, Unavailable) as error:
+            raise _no_answer() from error
+        if status >= 500:
+            raise _no_answer()  # an outage; which one is the host's to find out
+        if status != 200:
             raise InvalidToken("the training's authentication endpoint refuses the auth_token")

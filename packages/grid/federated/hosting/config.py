@@ -15,9 +15,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from grid.federated.hosting.authentication import Authentication, check_authentication
+from grid.federated.hosting.secure_sums import SECURE_SUM, SecureSums, rules_of
 from syft_ext.errors import InvalidConfig
+from syft_ext.messages.misfits import misfit_in_words
+from syft_ext.secure_aggregation.rules import SumRules
 
-__all__ = ["ClientConfig", "ServerConfig", "StrategyChoice"]
+__all__ = ["SEALED", "ClientConfig", "ConfidentialChoice", "ServerConfig", "StrategyChoice"]
+
+SEALED = "sealed"
+"""The report format of confidential trainings, and of no others."""
 
 OVER_SELECTION = 1.3
 """Slots per cycle for each report wanted, when ``max_workers`` does not say: some workers never report."""
@@ -37,6 +43,16 @@ class StrategyChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     name: str
     parameters: dict[str, Any] = {}
+
+
+class ConfidentialChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That a training is confidential, and under which terms: these are part of what participants agree to.
+
+    ``policy``: the :class:`~syft_ext.confidential.policy.ConfidentialPolicy`, canonical and signed by its scope's
+    owner, in base64.
+    """
+
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=400_000)]
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +92,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What reports look like (:mod:`grid.federated.intake`): of installed packages, too."""
     report_options: dict[str, Any] = {}
     """What that format has to know, JSON values; workers are told them."""
+    secure_aggregation: SecureSums | None = None
+    """Reports are masked, so that this node sees their sum alone (:mod:`syft_ext.secure_aggregation`). Its
+    rules become the ``report_options``, and the ``report_format`` is that of masked reports."""
+    confidential: ConfidentialChoice | None = None
+    """Nothing but sealed reports is taken, and they are summed where nobody looks (:mod:`grid.confidential`)."""
     assignment_timeout: _Seconds = 900.0
     """Seconds a worker may hold a slot without reporting; then the slot goes to another worker."""
     max_extensions: _Count | None = None
@@ -115,11 +136,24 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         try:
             config = msgspec.convert(dict(values), cls)
         except msgspec.ValidationError as error:
-            raise InvalidConfig(f"server_config: {error}", field=_field(str(error))) from error
+            told = misfit_in_words(error, cls)
+            raise InvalidConfig(f"server_config: {told}", field=_field(str(error))) from error
+        try:
+            msgspec.msgpack.encode(
+                config
+            )  # JSON has numbers that messages and the definition's digest have not
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidConfig(f"server_config: {error}", field="") from error
+        config = _sealed(config)
         _check_consistent(config)
         if config.authentication is not None:
             check_authentication(config.authentication)
-        return config
+        return _with_rules(config)
+
+    @property
+    def sums(self) -> SumRules | None:
+        """The rules of secure aggregation, as this training was hosted with them; None: its reports are seen."""
+        return None if self.secure_aggregation is None else msgspec.convert(self.report_options, SumRules)
 
     def public(self) -> dict[str, Any]:
         """The configuration without secrets, for answers."""
@@ -129,6 +163,19 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return values
 
 
+def _sealed(config: ServerConfig) -> ServerConfig:
+    """Confidential trainings have sealed reports, and sealed reports are those of confidential trainings."""
+    if config.confidential is None:
+        if config.report_format == SEALED:
+            raise _refuse(
+                "confidential", "sealed reports are those of a confidential training: name its policy"
+            )
+        return config
+    if config.report_format not in (SEALED, "plain"):
+        raise _refuse("report_format", "a confidential training takes sealed reports and no others")
+    return msgspec.structs.replace(config, report_format=SEALED)
+
+
 def _field(message: str) -> str:
     found = re.search(r"unknown field `([^`]*)`", message) or re.search(r"at `\$\.([^`]*)`", message)
     return found.group(1) if found else ""
@@ -136,6 +183,19 @@ def _field(message: str) -> str:
 
 def _refuse(field: str, reason: str) -> InvalidConfig:
     return InvalidConfig(f"server_config: {reason} - at `$.{field}`", field=field)
+
+
+def _with_rules(config: ServerConfig) -> ServerConfig:
+    """The configuration with the rules of its secure aggregation, if it asks for that."""
+    asked = config.secure_aggregation
+    if asked is None:
+        return config
+    if config.report_format not in ("plain", SECURE_SUM) or config.report_options:
+        raise _refuse("report_format", "secure_aggregation has reports of its own, with options of its own")
+    rules = rules_of(asked, config.goal, config.min_diffs, weighted=config.weighting == "samples")
+    return msgspec.structs.replace(
+        config, report_format=SECURE_SUM, report_options=msgspec.to_builtins(rules), min_diffs=rules.minimum
+    )
 
 
 def _check_consistent(config: ServerConfig) -> None:
@@ -180,8 +240,12 @@ class ClientConfig(msgspec.Struct, frozen=True):
         try:
             encoded = msgspec.json.encode(dict(values))
             plain = msgspec.json.decode(encoded)
+            # JSON has numbers that messages and the definition's digest have not.
+            msgspec.msgpack.encode(plain)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidConfig(f"client_config: not expressible as JSON: {error}", field="") from error
+            raise InvalidConfig(
+                f"client_config: not expressible as JSON with numbers of 64 bits: {error}", field=""
+            ) from error
         if len(encoded) > cls.MAX_BYTES:
             raise InvalidConfig(f"client_config: {len(encoded)} bytes, limit {cls.MAX_BYTES}", field="")
         return cls(values["name"], values["version"], plain)

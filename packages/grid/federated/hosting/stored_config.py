@@ -18,7 +18,7 @@ from grid.federated.state import tables as t
 from grid.storage.sealed import Sealer, is_sealed
 from grid.storage.sql.database import Database
 
-__all__ = ["StoredConfigs"]
+__all__ = ["StoredConfigs", "shown_config"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,13 @@ class StoredConfigs:
             return dict(values)
         sealed = self._sealer.seal(secret, process_id)
         return {**values, "authentication": {**values["authentication"], "secret": sealed}}
+
+
+def shown_config(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored, with "…" for the shared secret: the same whether that is sealed or not."""
+    if not _secret(stored):
+        return dict(stored)
+    return {**stored, "authentication": {**stored["authentication"], "secret": "…"}}
 
 
 def _secret(values: Mapping[str, Any]) -> str:

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
 
 from grid.federated.hosting.authentication import Authenticator
 from grid.federated.hosting.config import ServerConfig
-from grid.federated.hosting.stored_config import StoredConfigs
+from grid.federated.hosting.inputs import stored_inputs
+from grid.federated.hosting.stored_config import StoredConfigs, shown_config
 from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
+from grid.outgoing.endpoints import TrustedEndpoints
 from grid.storage.sql.prepared import PreparedStatement
-from syft_ext.errors import NotFound
+from syft_ext.errors import Forbidden, InvalidConfig, NotFound
+from syft_ext.messages.training_inputs import TrainingInputs
+from syft_ext.messages.training_reviews import DefinitionFacts, definition_digest
 from syft_ext.tensors import Layout, header_size, read_layout
 
 __all__ = ["PlanFile", "TrainingDefinition", "TrainingDefinitions"]
@@ -45,6 +50,7 @@ class TrainingDefinition:
     client_config: Mapping[str, Any]
     authenticator: Authenticator
     files: tuple[PlanFile, ...]
+    inputs: TrainingInputs | None = None
 
     def names(self, kind: str) -> dict[str, str]:
         """Name → id of the hosted files of a kind (``plan``, ``protocol``)."""
@@ -71,22 +77,43 @@ _CHECKPOINT = PreparedStatement(
 
 
 class TrainingDefinitions:
-    """Finds trainings, and keeps what cannot change of them in memory (a few KB each)."""
+    """Finds trainings, and keeps what cannot change of them in memory (a few KB each).
 
-    def __init__(self, store: TrainingStore, configs: StoredConfigs) -> None:
+    Args:
+        endpoints: whom the node's owner lets it ask about tokens.
+    """
+
+    def __init__(self, store: TrainingStore, configs: StoredConfigs, endpoints: TrustedEndpoints) -> None:
         self._store = store
+        self._endpoints = endpoints
         self.configs = configs
         self._lock = threading.Lock()
         self._known: dict[str, TrainingDefinition] = {}
         self._layouts: dict[str, Layout] = {}
+        self._digests: dict[str, str] = {}
         self._checkpoints: dict[str, tuple[int, tuple[str, int]]] = {}
+
+    def check_endpoint(self, server: ServerConfig) -> None:
+        """Raise :class:`InvalidConfig` when ``server`` names an endpoint that the node's owner does not list."""
+        if server.authentication is None or server.authentication.endpoint is None:
+            return
+        try:
+            self._endpoints.check(server.authentication.endpoint)
+        except Forbidden as error:
+            field = "authentication.endpoint"
+            raise InvalidConfig(f"server_config: {error.detail} - at `$.{field}`", field=field) from error
 
     def find(self, name: str, version: str) -> TrainingDefinition:
         """The training of that name and version. Raises :class:`NotFound`."""
         rows = self._store.read(_BY_NAME, {"name": name, "version": version})
         if not rows:
-            raise NotFound(f"there is no training {name[:80]!r} in version {version[:40]!r}")
+            raise self.unknown(name, version)
         return self.get(rows[0][0])
+
+    @staticmethod
+    def unknown(name: str, version: str) -> NotFound:
+        """What is said of a training that is not there, and of one that the caller may not know of."""
+        return NotFound(f"there is no training {name[:80]!r} in version {version[:40]!r}")
 
     def get(self, process_id: str) -> TrainingDefinition:
         """The training of that id. Raises :class:`NotFound`."""
@@ -116,9 +143,44 @@ class TrainingDefinitions:
             created_at=row.created_at,
             server=server,
             client_config=row.client_config,
-            authenticator=Authenticator(server.authentication),
+            authenticator=Authenticator(server.authentication, self._endpoints),
             files=tuple(PlanFile(f.id, f.name, f.kind, f.blob_digest, f.size) for f in files),
+            inputs=stored_inputs(row.inputs),
         )
+
+    def facts(self, session: Session, process_id: str) -> DefinitionFacts:
+        """Everything that is fixed of a training that has its model, as it is stored; raises :class:`NotFound`."""
+        row = session.get(t.TrainingProcess, process_id)
+        model = session.get(t.Checkpoint, (process_id, 1))
+        if row is None or model is None:
+            raise NotFound("there is no such training, or it has no model yet")
+        files: dict[str, dict[str, str]] = {"plan": {}, "protocol": {}, "averaging": {}}
+        for file in session.scalars(select(t.HostedPlan).where(t.HostedPlan.process_id == process_id)):
+            files[file.kind][file.name] = file.blob_digest
+        return DefinitionFacts(
+            name=row.name,
+            version=row.version,
+            plans=files["plan"],
+            protocols=files["protocol"],
+            averaging_plan=next(iter(files["averaging"].values()), ""),
+            client_config=row.client_config,
+            server_config=shown_config(row.server_config),
+            model=model.blob_digest,
+            tensors=[
+                (spec.name, spec.dtype, list(spec.shape)) for spec in self._layout(model.blob_digest).specs
+            ],
+            inputs=stored_inputs(row.inputs),
+        )
+
+    def digest(self, process_id: str) -> str:
+        """The digest of the definition of a training that has its model; raises :class:`NotFound`."""
+        found = self._digests.get(process_id)
+        if found is None:
+            with self._store.database.read() as session:
+                found = definition_digest(self.facts(session, process_id))
+            with self._lock:
+                self._digests[process_id] = found
+        return found
 
     def checkpoint(self, process_id: str, number: int, unit: Unit | None = None) -> tuple[str, int]:
         """Digest and size of a checkpoint, the latest asked for being kept. Raises :class:`NotFound`.
@@ -144,13 +206,21 @@ class TrainingDefinitions:
         with self._lock:
             self._checkpoints[process_id] = (number, found)
 
-    def layout(self, process_id: str) -> Layout:
-        """The layout of the training's model: every checkpoint has it. Raises :class:`NotFound` before one."""
+    def layout(self, process_id: str, unit: Unit | None = None) -> Layout:
+        """The layout of the training's model: every checkpoint has it. Raises :class:`NotFound` before one.
+
+        Args:
+            unit: a transaction that may just be publishing it.
+        """
         layout = self._layouts.get(process_id)
+        if layout is None and unit is not None:
+            return self._layout(self.checkpoint(process_id, 1, unit)[0])
         if layout is None:
-            digest, _ = self.checkpoint(process_id, 1)
-            head = header_size(self._store.blobs.read_range(digest, 0, 8))
-            layout = read_layout(self._store.blobs.read_range(digest, 0, head))
+            layout = self._layout(self.checkpoint(process_id, 1)[0])
             with self._lock:
                 self._layouts[process_id] = layout
         return layout
+
+    def _layout(self, digest: str) -> Layout:
+        head = header_size(self._store.blobs.read_range(digest, 0, 8))
+        return read_layout(self._store.blobs.read_range(digest, 0, head))

@@ -9,11 +9,12 @@ format, and its other half in the SDK (:mod:`syft_ext.federated.formats`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 from grid.aggregation.base import Aggregator
+from grid.aggregation.magnitude import Magnitude
 from grid.aggregation.tensor_file import TensorFile
 from grid.federated.hosting.config import ServerConfig
 from syft_ext.errors import BadRequest
@@ -51,7 +52,13 @@ class StoredReport:
 
 
 class UploadCheck(Protocol):
-    """Looks at one upload. Each method raises what refuses it; then nothing of it is kept."""
+    """Looks at one upload. Each method raises what refuses it; then nothing of it is kept.
+
+    Attributes:
+        limit: bytes that the report may have at most, also where it comes in parts.
+    """
+
+    limit: int
 
     def feed(self, chunk: memoryview) -> None:
         """The next bytes. Raises :class:`TooLarge` beyond what a report may have, before they are written."""
@@ -98,6 +105,8 @@ class ReportFormat(ABC):
         streams: reports are added while they arrive; else they stay closed until their cycle is.
         repeatable: what was stored can be read again at any time, also after the cycle. Where it cannot, a model
             is durable before any worker is given it.
+        outside: this process cannot read its reports at all: they are checked and summed by who registered for the
+            format (:mod:`grid.federated.cycles.outside`). The methods below that read are never called then.
     """
 
     name: ClassVar[str]
@@ -105,6 +114,7 @@ class ReportFormat(ABC):
     reveals: ClassVar[Literal["each", "sum"]] = "each"
     streams: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    outside: ClassVar[bool] = False
 
     @abstractmethod
     def check_training(self, server: ServerConfig) -> None:
@@ -125,9 +135,37 @@ class ReportFormat(ABC):
             whole: it will be in memory as a whole: what costs time can wait for :meth:`UploadCheck.check`.
         """
 
+    def hiding_upload(
+        self, layout: Layout, kind: str, options: Mapping[str, Any], *, whole: bool
+    ) -> UploadCheck:
+        """As :meth:`upload`, of a cycle on which noise is demanded: numbers that are not finite are no reason to
+        refuse a report, which would tell without noise that there are some.
+
+        A format that looks at numbers while they come overrides this.
+        """
+        return self.upload(layout, kind, options, whole=whole)
+
     @abstractmethod
     def reader(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> ReportReader:
         """Reads the reports of a cycle that starts from the model ``base``."""
+
+    def statement(self, layout: Layout, server: ServerConfig) -> list[str]:
+        """What reviewers and participants are told of who sees what of these reports, a sentence each."""
+        return []
+
+    def loss(self, server: ServerConfig, layout: Callable[[], Layout]) -> float:
+        """ρ of zero-concentrated differential privacy that a cycle tells of one participant, by noise that
+        participants put into these reports themselves; 0 where they put in none.
+
+        Args:
+            layout: what the model's is, where it matters.
+        """
+        return 0.0
+
+    def magnitude(self, report: StoredReport, base: TensorFile) -> Magnitude | None:
+        """The largest number of a report's difference to the model ``base``, and where it is; None where nobody
+        can look into a single report."""
+        return None
 
     def kind_of(self, stated: str) -> str:
         """The kind that a report states; raises :class:`BadRequest` for one that the format does not have."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from grid.aggregation.base import Aggregator, Contribution, Kind
+from grid.aggregation.magnitude import Magnitude, largest_of
 from grid.aggregation.tensor_file import TensorFile
 from grid.aggregation.tensor_stream import TensorStream
 from grid.federated.hosting.config import ServerConfig
@@ -32,12 +33,24 @@ class PlainFormat(ReportFormat):
         """Every model can be."""
 
     def upload(self, layout: Layout, kind: str, options: Mapping[str, Any], *, whole: bool) -> TensorStream:
-        # A header may be written with more room than ours; the data are as large as the model's.
-        limit = 4 * layout.data_offset + (64 << 10) + layout.data_size
-        return TensorStream(layout, limit, values=not whole)
+        return TensorStream(layout, _limit(layout), values=not whole, bools=True)
+
+    def hiding_upload(
+        self, layout: Layout, kind: str, options: Mapping[str, Any], *, whole: bool
+    ) -> TensorStream:
+        return TensorStream(layout, _limit(layout), finite=False, bools=True)
+
+    def magnitude(self, report: StoredReport, base: TensorFile) -> Magnitude:
+        contribution = Contribution(TensorFile(report.content), report.weight, cast(Kind, report.kind))
+        return largest_of(base, contribution)
 
     def reader(self, cycle: ReportedCycle, base: TensorFile, aggregator: Aggregator) -> ReportReader:
         return _PlainReader(aggregator)
+
+
+def _limit(layout: Layout) -> int:
+    """A header may be written with more room than ours; the data are as large as the model's."""
+    return 4 * layout.data_offset + (64 << 10) + layout.data_size
 
 
 class _PlainReader(ReportReader):

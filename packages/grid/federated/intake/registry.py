@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from grid.federated.hosting.config import ServerConfig
+from grid.federated.intake.ckks import CkksFormat
 from grid.federated.intake.format import ReportFormat
 from grid.federated.intake.plain import PlainFormat
+from grid.federated.intake.sealed import SealedFormat
+from grid.federated.intake.secure_sum import SecureSumFormat
 from syft_ext.errors import InvalidConfig, Unavailable
 from syft_ext.registry import Registry
 
@@ -13,7 +16,11 @@ __all__ = ["FORMATS", "GROUP", "check_format", "format_of"]
 GROUP = "grid.report_formats"
 _KIND_LENGTH = 8
 
-FORMATS: Registry[ReportFormat] = Registry("report format", GROUP, {PlainFormat.name: PlainFormat})
+FORMATS: Registry[ReportFormat] = Registry(
+    "report format",
+    GROUP,
+    {each.name: each for each in (PlainFormat, SealedFormat, SecureSumFormat, CkksFormat)},
+)
 
 
 def format_of(server: ServerConfig) -> ReportFormat:

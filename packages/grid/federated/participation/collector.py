@@ -9,15 +9,17 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
 from grid.concurrency.combiner import Combiner
 from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.cycles.outside import Outsiders, OutsideSums
 from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.training_definitions import TrainingDefinitions
+from grid.federated.intake.format import UploadCheck
 from grid.federated.intake.registry import format_of
 from grid.federated.participation.task_assignment import hash_key
 from grid.federated.state import tables as t
@@ -29,8 +31,9 @@ from grid.node.events import EventBus
 from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
 from grid.storage.sql.prepared import PreparedSizes, PreparedStatement, places
-from syft_ext.errors import BadRequest, Conflict, InvalidToken, NotFound
+from syft_ext.errors import BadRequest, Conflict, GridError, InvalidToken, NotFound
 from syft_ext.messages.federated import ReportReply
+from syft_ext.messages.report_metrics import coarse
 from syft_ext.transport import PayloadReader
 
 __all__ = ["Collector", "Metrics"]
@@ -46,14 +49,19 @@ _FIND = PreparedStatement(
         t.Assignment.key_hash,
         t.Assignment.status,
         t.Cycle.base_checkpoint,
+        t.Worker.bounds,
     )
     .join(t.Cycle, t.Cycle.id == t.Assignment.cycle_id)
+    .join(t.Worker, t.Worker.id == t.Assignment.worker_id)
     .where(t.Assignment.id == bindparam("assignment_id"))
 )
 _STATUSES = PreparedSizes(
     lambda size: select(t.Assignment.id, t.Assignment.status).where(t.Assignment.id.in_(places("id", size)))
 )
 _STATUS = PreparedStatement(select(t.Assignment.status).where(t.Assignment.id == bindparam("assignment_id")))
+_PARTICIPANT = PreparedStatement(
+    select(t.Assignment.worker_id).where(t.Assignment.id == bindparam("assignment_id"))
+)
 _MOVE = PreparedStatement(
     update(t.Assignment).where(
         t.Assignment.id == bindparam("b_id"), t.Assignment.status == bindparam("b_status")
@@ -74,6 +82,17 @@ class Metrics:
 
 
 _METRICS = ("samples", "loss", "accuracy")
+
+
+def _refuse_metrics(metrics: Metrics) -> None:
+    """What is said beside a report that nobody can read would be said in the clear."""
+    for name in _METRICS:
+        if getattr(metrics, name) is not None:
+            raise Conflict(
+                f"this training takes no {name} beside a report: it would be told in the clear",
+                reason="confidential",
+                field=name,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +132,9 @@ class Collector:
         definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
         policies: SitePolicies,
+        outside: Outsiders,
     ) -> None:
-        self._store, self._bus = store, bus
+        self._store, self._bus, self._outside = store, bus, outside
         self._definitions, self._lifecycle, self._policies = definitions, lifecycle, policies
         self._lock = threading.Lock()
         self._combiners: dict[str, Combiner[_Report, ReportReply]] = {}
@@ -151,22 +171,34 @@ class Collector:
 
         Args:
             kind: one of the format's kinds; "" its first.
+            metrics: checked, and kept unless the site's policy demands noise on the cycle: then all but the number
+                of samples is not even looked at, since a refusal would tell. Where it demands clipping, loss and
+                accuracy are kept coarse (:func:`~syft_ext.messages.report_metrics.coarse`).
 
         Raises :class:`InvalidToken` (wrong key), :class:`BadRequest` (metrics, kind), what the format refuses, or
         :class:`Conflict` whose ``extra["reason"]`` is duplicate, late, timed-out, failed or cancelled.
         """
         metrics = metrics or Metrics()
         row = self.find_active(assignment_id, worker_id, request_key)
+        server = self._definitions.get(row.process_id).server
+        report_format, outside = format_of(server), self._outside.of(server)
+        kind = report_format.kind_of(kind)
+        if outside is not None:
+            _refuse_metrics(metrics)
+        policy = self._policies.of_cycle(row.cycle_id)
+        noisy = policy.noise_multiplier is not None
+        if noisy:  # a loss is whatever the plan makes of the data, and no noise would cover it
+            metrics = Metrics(samples=metrics.samples)
         self._check_metrics(row.process_id, metrics)
         self._policies.check_samples(row.cycle_id, metrics.samples)
-        server, layout = (
-            self._definitions.get(row.process_id).server,
-            self._definitions.layout(row.process_id),
-        )
-        report_format = format_of(server)
-        kind = report_format.kind_of(kind)
+        if noisy:
+            metrics = Metrics()
+        elif policy.clip_norm is not None:
+            metrics = replace(metrics, loss=coarse(metrics.loss), accuracy=coarse(metrics.accuracy))
+        claimed = metrics.samples
+        metrics = replace(metrics, samples=self._policies.weight(row.cycle_id, claimed))
         with self._store.blobs.create(body.size if isinstance(body, PayloadReader) else None) as writer:
-            upload = report_format.upload(layout, kind, server.report_options, whole=writer.whole)
+            upload = self._upload(row, kind, noisy=noisy, whole=writer.whole)
             for chunk in writer.receive(body):
                 upload.feed(chunk)
             upload.finish()
@@ -174,12 +206,34 @@ class Collector:
             blob = writer.commit(check=upload.check, remember=report_format.streams)
         with blob:
             reply = self._combiner(row.process_id).submit(_Report(row, blob, kind, metrics))
+        if metrics.samples != claimed:
+            reply.samples = metrics.samples
         if reply.cycle_status == cycles.CycleStatus.COLLECTING:  # else the cycle is being closed already
             self._bus.publish(ReportAccepted(row.process_id, row.cycle_id, blob.size))
         return reply
 
+    def room(self, row: Any) -> int:
+        """Bytes that the report of this row (:meth:`find_active`) may have, whichever kind it will be: what comes
+        in parts is held to it before any of it is kept. Raises what refuses it already."""
+        server = self._definitions.get(row.process_id).server
+        noisy = self._policies.of_cycle(row.cycle_id).noise_multiplier is not None
+        kinds = ("",) if self._outside.of(server) is not None else format_of(server).kinds
+        return max(self._upload(row, kind, noisy=noisy, whole=False).limit for kind in kinds)
+
+    def _upload(self, row: Any, kind: str, *, noisy: bool, whole: bool) -> UploadCheck:
+        """The check of one report's bytes."""
+        server = self._definitions.get(row.process_id).server
+        layout = self._definitions.layout(row.process_id)
+        outside, report_format = self._outside.of(server), format_of(server)
+        if outside is not None:
+            return outside.upload(row, layout)
+        checks = report_format.hiding_upload if noisy else report_format.upload
+        return checks(layout, kind, server.report_options, whole=whole)
+
     def _check_metrics(self, process_id: str, metrics: Metrics) -> None:
-        weighted = self._definitions.get(process_id).server.weighting == "samples"
+        server = self._definitions.get(process_id).server
+        # Where nobody here can read a report, its weight is in it, if it has one.
+        weighted = server.weighting == "samples" and not format_of(server).outside
         if metrics.samples is None and weighted:
             raise BadRequest("this training weights reports by their samples: state them", field="samples")
         if metrics.samples is not None and not 1 <= metrics.samples <= MAX_SAMPLES:
@@ -204,13 +258,15 @@ class Collector:
         with self._store.unit(process_id) as unit:
             ids = [report.row.id for report in reports]
             statuses = {row.id: row.status for row in _STATUSES.run(unit.connection, {}, id=ids).all()}
-            cycle, accepted = unit.cycle, []
+            cycle, accepted, outside = unit.cycle, [], self._outside.of(server)
             for report in reports:
                 found = assignments.AssignmentStatus(statuses[report.row.id])
                 if found is not assignments.AssignmentStatus.ASSIGNED:
                     results.append(assignments.refusal(found))
                 elif not self._is_open(unit, report, server.goal):
                     results.append(assignments.refusal(assignments.AssignmentStatus.LATE))
+                elif outside is not None and (refused := _refusal(outside, unit, report)) is not None:
+                    results.append(refused)
                 else:
                     assert cycle is not None
                     statuses[report.row.id] = str(assignments.AssignmentStatus.REPORTED)
@@ -236,14 +292,21 @@ class Collector:
         return (
             cycle is not None
             and cycle.id == report.row.cycle_id
-            and cycle.status == cycles.CycleStatus.COLLECTING
+            and cycle.status in (cycles.CycleStatus.COLLECTING, cycles.CycleStatus.SECURING)
             and (goal is None or cycle.reported < goal)
         )
 
     def _tell(self, unit: Unit, report: _Report, before: assignments.AssignmentStatus) -> None:
-        """The history row of an accepted report: what the machine decides, and the metrics."""
+        """The history row of an accepted report: what the machine decides, and the metrics.
+
+        These are whatever the plan makes of one participant's data: where the policy demands several behind a
+        model, or the policy or the participant that it is clipped, they are told of all together, with the cycle.
+        """
         decision = assignments.decide(before, assignments.AssignmentEvent.REPORT)
-        metrics = {name: v for name in _METRICS if (v := getattr(report.metrics, name)) is not None}
+        policy, bounds = self._policies.of_cycle(report.row.cycle_id, unit), report.row.bounds or {}
+        clipped = policy.clip_norm is not None or bounds.get("clip_norm") is not None
+        told = () if policy.min_participants > 1 else ("samples",) if clipped else _METRICS
+        metrics = {name: v for name in told if (v := getattr(report.metrics, name)) is not None}
         unit.record("assignment", report.row.id, before, decision.status, **metrics)
 
     def _write(
@@ -288,9 +351,10 @@ class Collector:
             "finished_at": unit.now,
             "blob_digest": None,
         }
-        self._move(
-            unit, event.assignment_id, assignments.AssignmentEvent.UNUSABLE, values, reason=event.reason
-        )
+        named = {"tensor": event.tensor[:200]} if event.tensor else {}
+        row = unit.run(_PARTICIPANT, {"assignment_id": event.assignment_id}).first()
+        detail = {"reason": event.reason, "worker_id": row.worker_id, **named}
+        self._move(unit, event.assignment_id, assignments.AssignmentEvent.UNUSABLE, values, **detail)
         assert unit.cycle is not None
         unit.cycle.rejected += 1
         self._lifecycle.assign_slots(unit)
@@ -328,3 +392,12 @@ class Collector:
         return assignments.refusal(
             assignments.AssignmentStatus.LATE if found is assignments.AssignmentStatus.ASSIGNED else found
         )
+
+
+def _refusal(outside: OutsideSums, unit: Unit, report: _Report) -> GridError | None:
+    """Why a report that nobody here can read is not counted; None: it is."""
+    try:
+        outside.count(unit, report.row, report.blob)
+    except GridError as error:
+        return error
+    return None

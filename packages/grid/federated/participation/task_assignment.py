@@ -12,33 +12,38 @@ import hmac
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, or_, select
+import msgspec
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from grid.federated.averaging.strategies import installed_strategy
+from grid.federated.consent.identities import Slots, subject_of
 from grid.federated.cycles.lifecycle import Lifecycle
+from grid.federated.cycles.policy import SitePolicies
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.intake.registry import format_of
+from grid.federated.participation.assignment_round import GRACE, RETRY, AssignmentRound, interval
 from grid.federated.participation.waiting_room import Waiter, WaitingRoom
 from grid.federated.state import tables as t
 from grid.federated.state.events import AveragingStarts, SlotsChanged, WakeAt
 from grid.federated.state.machines import assignment as assignments
 from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
-from grid.federated.state.store import TrainingStore, Unit
+from grid.federated.state.store import CycleState, TrainingStore, Unit
 from grid.node.events import EventBus
 from grid.storage.sql.prepared import PreparedSizes, PreparedStatement, places
-from syft_ext.errors import BadRequest, NotFound
+from syft_ext.errors import BadRequest, NotFound, Unavailable
 from syft_ext.ids import new_id
 from syft_ext.messages.federated import CheckInReply
+from syft_ext.messages.participation import AssignmentHeartbeatReply
+from syft_ext.messages.policy import CyclePolicy
+from syft_ext.messages.training_reviews import WorkerBounds
 
 __all__ = ["TaskAssignment", "hash_key"]
 
 MAX_WAIT = 300.0
-RETRY = 5.0
-"""Seconds until another check-in makes sense, where nothing better is known."""
 
 _EXISTING = PreparedSizes(
     lambda size: (
@@ -64,7 +69,7 @@ _EXISTING = PreparedSizes(
     )
 )
 _WORKERS = PreparedSizes(
-    lambda size: select(t.Worker.id, t.Worker.rests_until).where(
+    lambda size: select(t.Worker.id, t.Worker.rests_until, t.Worker.identity, t.Worker.bounds).where(
         t.Worker.process_id == bindparam("process_id"), t.Worker.id.in_(places("worker", size))
     )
 )
@@ -74,9 +79,16 @@ _KNOWN = PreparedStatement(
     )
 )
 _NEW_WORKER = PreparedStatement(insert(t.Worker))
+_DECLARE = PreparedStatement(update(t.Worker).where(t.Worker.id == bindparam("b_id")))
 _ARRIVED = PreparedStatement(select(t.Arrival.worker_id).where(t.Arrival.cycle_id == bindparam("cycle_id")))
 _ARRIVE = PreparedStatement(insert(t.Arrival))
 _INSERT = PreparedStatement(insert(t.Assignment))
+_BEAT = PreparedStatement(
+    update(t.Assignment).where(
+        t.Assignment.id == bindparam("b_id"),
+        t.Assignment.status == str(assignments.AssignmentStatus.ASSIGNED),
+    )
+)
 
 
 class TaskAssignment:
@@ -88,11 +100,12 @@ class TaskAssignment:
         bus: EventBus,
         definitions: TrainingDefinitions,
         lifecycle: Lifecycle,
+        policies: SitePolicies,
         secret: bytes,
         rng: random.Random,
     ) -> None:
         self._store, self._bus, self._rng = store, bus, rng
-        self._definitions, self._lifecycle = definitions, lifecycle
+        self._definitions, self._lifecycle, self._policies = definitions, lifecycle, policies
         self._key = hmac.new(secret, b"grid request key", hashlib.sha256).digest()
         self._lock = threading.Lock()
         self._rooms: dict[str, WaitingRoom] = {}
@@ -102,23 +115,33 @@ class TaskAssignment:
     # -- workers
 
     def authenticate(
-        self, definition: TrainingDefinition, token: str | None, subject: str | None = None
+        self,
+        definition: TrainingDefinition,
+        token: str | None,
+        *,
+        identity: str = "",
+        key: str = "",
+        bounds: WorkerBounds | None = None,
     ) -> str:
         """The worker id of whoever shows ``token``.
 
-        ``subject`` is an identity that the node has verified itself. It, or the ``sub`` claim of a verified
-        token, makes the worker id a lasting one; anybody else is a new worker each time.
+        Args:
+            identity: who they are to this Domain, as it has verified; "" for anybody else.
+            key: with which they sign, or "". Identity, key and the ``sub`` claim of a verified token make the
+                worker id a lasting one; who has none of them is a new worker each time.
+            bounds: what they declare of themselves.
 
         Raises :class:`InvalidToken`, or :class:`Unavailable` when the training's endpoint cannot be asked.
         """
-        claim = definition.authenticator.check(token)
-        subject = f"sub:{claim}" if claim else subject
+        subject = subject_of(identity, key, definition.authenticator.check(token))
+        declared = None if bounds is None else msgspec.to_builtins(bounds)
         if subject is not None and len(subject) > 128:
             subject = hashlib.sha256(subject.encode()).hexdigest()
         with self._store.unit(definition.id) as unit:
             if subject is not None:
                 row = unit.run(_KNOWN, {"process_id": definition.id, "subject": subject}).first()
                 if row is not None:
+                    unit.run(_DECLARE, {"b_id": row[0], "bounds": declared, "aside": None})
                     return str(row[0])
             worker_id = new_id()
             unit.run(
@@ -129,6 +152,8 @@ class TaskAssignment:
                     "subject": subject,
                     "rests_until": 0,
                     "created_at": unit.now,
+                    "identity": identity or None,
+                    "bounds": declared,
                 },
             )
         return worker_id
@@ -144,10 +169,15 @@ class TaskAssignment:
         upload: float | None = None,
         download: float | None = None,
         wait: float = 0.0,
+        heartbeats: bool = False,
+        alive: Callable[[], bool] = lambda: True,
     ) -> CheckInReply:
-        """An assignment in the current cycle, or why there is none.
+        """An assignment in the current cycle, or why there is none. Who has one, and not reported, gets it again.
 
         Args:
+            heartbeats: the worker says that it is alive (:meth:`heartbeat`): it has its slot for as long as it
+                does, and loses it soon after; else for the training's ``assignment_timeout``.
+            alive: whether the worker still listens for the answer.
             upload, download: KB/s (1 KB = 1000 bytes), as the worker measured them.
             wait: seconds for which the answer may be held back until a cycle can take this worker.
 
@@ -155,7 +185,7 @@ class TaskAssignment:
         """
         if len(idempotency_key) > 128:
             raise BadRequest("an idempotency key has at most 128 characters")
-        waiter = Waiter(worker_id, idempotency_key or new_id(), upload, download, patient=False)
+        waiter = Waiter(worker_id, idempotency_key or new_id(), upload, download, False, alive, heartbeats)
         return self._room(process_id).enter(waiter, min(max(wait, 0.0), MAX_WAIT))
 
     def _expect_round(self, event: AveragingStarts) -> None:
@@ -217,7 +247,10 @@ class TaskAssignment:
         self._room(process_id).empty = round_.empty
 
     def _play(self, unit: Unit, waiters: Sequence[Waiter]) -> AssignmentRound:
-        round_ = AssignmentRound(self._definitions.get(unit.process.id), self._rng, self.request_key)
+        definition = self._definitions.get(unit.process.id)
+        over = trainings.TrainingStatus(unit.process.status) in trainings.TERMINAL  # its contents may be gone
+        digest = "" if over or not unit.process.latest_checkpoint else self._definitions.digest(definition.id)
+        round_ = AssignmentRound(definition, digest, self._rng, self.request_key)
         waiters = self._concerned(unit, round_, waiters)
         candidates = self._sort_out(unit, round_, waiters) if waiters else []
         chosen = self._choose(unit, round_, candidates)
@@ -250,7 +283,7 @@ class TaskAssignment:
         workers = list({w.worker_id for w in waiters})
         keys = list({w.idempotency_key for w in waiters})
         found = _WORKERS.run(unit.connection, {"process_id": unit.process.id}, worker=workers)
-        known: dict[str, int] = {row.id: row.rests_until for row in found.all()}
+        known = {row.id: row for row in found.all()}
         existing = _EXISTING.run(
             unit.connection, {"cycle_id": cycle.id if cycle else ""}, worker=workers, key=keys
         ).all()
@@ -260,24 +293,37 @@ class TaskAssignment:
             for row in existing
             if cycle and row.cycle_id == cycle.id and row.status in assignments.HOLDING
         }
+        policy = self._policies.of_cycle(cycle.id, unit) if cycle else CyclePolicy()
+        slots = Slots(policy, round_.definition.owner, unit, known)
         candidates: dict[str, Waiter] = {}
         for waiter in waiters:
             row = by_key.get((waiter.worker_id, waiter.idempotency_key))
             if waiter.worker_id not in known:
                 waiter.error = NotFound("there is no such worker in this training")
             elif row is not None:
-                round_.accept(waiter, row, self._model(unit, row.base_checkpoint))
-            elif not round_.turned_away(unit, waiter, known[waiter.worker_id], holding):
-                other = candidates.setdefault(waiter.worker_id, waiter)
-                if other is not waiter and other.idempotency_key == waiter.idempotency_key:
+                self._accept(unit, round_, waiter, row)
+            elif (own := _unreported(holding.get(waiter.worker_id))) is not None and _goes_on(unit):
+                # It was ended and came back, or lost the answer with the key: the slot is its own.
+                self._accept(unit, round_, waiter, own)
+            elif not round_.turned_away(unit, waiter, known[waiter.worker_id].rests_until, holding):
+                other = candidates.get(waiter.worker_id)
+                if other is None:
+                    reason = slots.refusal(known[waiter.worker_id].identity)
+                    if reason:
+                        round_.reject(waiter, reason, RETRY, final=reason != "taking-part")
+                    else:
+                        candidates[waiter.worker_id] = waiter
+                elif other.idempotency_key == waiter.idempotency_key:
                     round_.duplicates.append((waiter, other))
-                elif other is not waiter:
+                else:
                     round_.reject(waiter, "taking-part", RETRY)
+        round_.bounds = {row.id: row.bounds for row in known.values() if row.bounds}
         return list(candidates.values())
 
     def _choose(self, unit: Unit, round_: AssignmentRound, candidates: list[Waiter]) -> list[Waiter]:
-        """Who of the candidates gets one of the open slots."""
+        """Who of the candidates gets one of the open slots: of those who still listen."""
         cycle = unit.cycle
+        candidates = [waiter for waiter in candidates if self._is_there(waiter)]
         if cycle is None or not candidates:
             return []
         if cycle.status == cycles.CycleStatus.OPEN:
@@ -297,6 +343,13 @@ class TaskAssignment:
                 round_.reject(waiter, reason, round_.pause(unit))
         return chosen
 
+    @staticmethod
+    def _is_there(waiter: Waiter) -> bool:
+        if waiter.alive():
+            return True
+        waiter.error = Unavailable("nobody listens for this answer any more")
+        return False
+
     def _arrive(self, unit: Unit, candidates: list[Waiter]) -> None:
         """Count newcomers for a pool that is still filling."""
         cycle = unit.cycle
@@ -314,10 +367,10 @@ class TaskAssignment:
         assert cycle is not None
         cycle.slots_open -= len(chosen)
         cycle.admitted += len(chosen)
-        lease = unit.now + config.assignment_timeout
-        model = self._model(unit, cycle.base_checkpoint)
-        rows = []
+        rows, leases = [], []
         for waiter in chosen:
+            grace = GRACE * interval(config) if waiter.heartbeats else config.assignment_timeout
+            leases.append(lease := unit.now + min(grace, config.assignment_timeout))
             row = {
                 "id": new_id(),
                 "process_id": unit.process.id,
@@ -330,21 +383,49 @@ class TaskAssignment:
             }
             row["key_hash"] = hash_key(self.request_key(str(row["id"])))
             rows.append(row)
-            unit.record("assignment", str(row["id"]), "", assignments.AssignmentStatus.ASSIGNED)
-            granted = _Granted(str(row["id"]), lease, cycle.sequence, cycle.base_checkpoint, cycle.deadline)
-            round_.accept(waiter, granted, model)
+            bounds = round_.bounds.get(waiter.worker_id)
+            declared = {"bounds": bounds} if bounds else {}
+            unit.record("assignment", str(row["id"]), "", assignments.AssignmentStatus.ASSIGNED, **declared)
+            self._accept(unit, round_, waiter, _Granted(str(row["id"]), lease, cycle))
         unit.run(_INSERT, rows)
-        unit.after_commit(lambda: self._bus.publish(WakeAt(unit.process.id, lease)))
+        unit.after_commit(lambda: self._bus.publish(WakeAt(unit.process.id, min(leases))))
 
-    def _model(self, unit: Unit, number: int) -> tuple[str, int]:
-        """Digest and size of a checkpoint."""
-        return self._definitions.checkpoint(unit.process.id, number, unit)
+    def _accept(self, unit: Unit, round_: AssignmentRound, waiter: Waiter, row: Any) -> None:
+        number = row.base_checkpoint
+        if number not in round_.models:
+            round_.models[number] = self._definitions.checkpoint(unit.process.id, number, unit)
+        round_.accept(waiter, row, round_.models[number], self._policies.of_cycle(row.cycle_id, unit))
+
+    # -- heartbeats
+
+    def heartbeat(self, assignment: Any) -> AssignmentHeartbeatReply:
+        """The worker of this assignment's row (:meth:`Collector.find_active`) is alive: it keeps its slot.
+
+        Raises :class:`Conflict` when it has lost it meanwhile.
+        """
+        server = self._definitions.get(assignment.process_id).server
+        every = interval(server)
+        lease = self._store.clock.now() + GRACE * every
+        with self._store.database.writing() as connection:
+            values = {"b_id": assignment.id, "lease_until": lease}
+            if _BEAT.run(connection, values).rowcount != 1:
+                raise assignments.refusal(assignments.AssignmentStatus.TIMED_OUT)
+        self._bus.publish(WakeAt(assignment.process_id, lease))
+        return AssignmentHeartbeatReply(interval=every, deadline=lease)
 
     # -- request keys
 
     def request_key(self, assignment_id: str) -> str:
         """The secret that an assignment's worker shows: 64 hex digits."""
         return hmac.new(self._key, assignment_id.encode(), hashlib.sha256).hexdigest()
+
+
+def _unreported(row: Any) -> Any:
+    return row if row is not None and row.status == assignments.AssignmentStatus.ASSIGNED else None
+
+
+def _goes_on(unit: Unit) -> bool:
+    return unit.process.status == trainings.TrainingStatus.RUNNING
 
 
 def hash_key(request_key: str) -> str:
@@ -355,105 +436,7 @@ def hash_key(request_key: str) -> str:
 class _Granted:
     """What an answer says of an assignment that is just made."""
 
-    def __init__(
-        self, id: str, lease_until: float, sequence: int, base_checkpoint: int, deadline: float | None
-    ) -> None:
-        self.id, self.lease_until, self.sequence = id, lease_until, sequence
-        self.base_checkpoint, self.deadline = base_checkpoint, deadline
-
-
-class AssignmentRound:
-    """The answers of one round; they are given when its transaction is committed."""
-
-    def __init__(self, definition: TrainingDefinition, rng: random.Random, request_key: Any) -> None:
-        self.definition, self.rng, self._request_key = definition, rng, request_key
-        self.answers: list[tuple[Waiter, CheckInReply]] = []
-        self.duplicates: list[tuple[Waiter, Waiter]] = []
-        self.concerned: Sequence[Waiter] = ()
-        self.cycle_id = ""
-        self.empty = False
-
-    def give_answers(self) -> None:
-        """The transaction is committed: now they are true."""
-        for waiter in self.concerned:
-            waiter.seen = self.cycle_id
-        for waiter, answer in self.answers:
-            waiter.answer = answer
-
-    def accept(self, waiter: Waiter, row: Any, model: tuple[str, int]) -> None:
-        """Answer a waiter with the slot in ``row`` and all that its worker needs; ``model``: digest and size."""
-        deadline = row.lease_until if row.deadline is None else min(row.lease_until, row.deadline)
-        answer = CheckInReply(
-            status="accepted",
-            assignment_id=row.id,
-            request_key=self._request_key(row.id),
-            cycle=row.sequence,
-            num_cycles=self.definition.server.num_cycles,
-            checkpoint=row.base_checkpoint,
-            model_digest=model[0],
-            model_size=model[1],
-            plans=self.definition.names("plan"),
-            protocols=self.definition.names("protocol"),
-            client_config=dict(self.definition.client_config),
-            report_format=self.definition.server.report_format,
-            report_options=self.definition.server.report_options,
-            deadline=deadline,
-        )
-        self.answers.append((waiter, answer))
-
-    def reject(self, waiter: Waiter, reason: str, retry_after: float | None, *, final: bool = False) -> None:
-        """Send an impatient waiter away; a patient one stays, unless waiting is no use (``final``)."""
-        if final or not waiter.patient:
-            answer = CheckInReply(
-                status="rejected",
-                reason=reason,
-                retry_after=retry_after,
-                client_config=dict(self.definition.client_config),
-            )
-            self.answers.append((waiter, answer))
-
-    def answer_duplicates(self) -> None:
-        """A check-in that was repeated before its answer was there gets the same answer."""
-        given = {id(waiter): answer for waiter, answer in self.answers}
-        for duplicate, waiter in self.duplicates:
-            answer = given.get(id(waiter))
-            if answer is not None and (answer.status == "accepted" or not duplicate.patient):
-                self.answers.append((duplicate, answer))
-            else:
-                self.reject(duplicate, "taking-part", RETRY)
-
-    def pause(self, unit: Unit) -> float:
-        """Seconds until another check-in makes sense: at most until this cycle's time is up."""
-        deadline = unit.cycle.deadline if unit.cycle else None
-        return RETRY if deadline is None else min(max(deadline - unit.now, 0.1), RETRY)
-
-    def turned_away(self, unit: Unit, waiter: Waiter, rests_until: int, holding: dict[str, Any]) -> bool:
-        """Whether a rule says no to this worker now (it is answered, or goes on waiting)."""
-        status, config, cycle = (
-            trainings.TrainingStatus(unit.process.status),
-            self.definition.server,
-            unit.cycle,
-        )
-        if status in trainings.TERMINAL:
-            self.reject(waiter, "over", None, final=True)
-        elif too_slow(waiter, config.minimum_upload_speed, config.minimum_download_speed):
-            self.reject(waiter, "too-slow", 60.0, final=True)
-        elif status is not trainings.TrainingStatus.RUNNING or cycle is None:
-            self.reject(waiter, "paused", RETRY)
-        elif waiter.worker_id in holding:
-            self.reject(waiter, "taking-part", self.pause(unit))
-        elif cycle.sequence < rests_until:
-            self.reject(waiter, "resting", self.pause(unit))
-        elif cycles.CycleStatus(cycle.status) not in cycles.ADMITTING:
-            self.reject(waiter, "full", self.pause(unit))
-        else:
-            return False
-        return True
-
-
-def too_slow(waiter: Waiter, upload: float | None, download: float | None) -> bool:
-    """Whether a stated speed, or its absence, falls short of a minimum (KB/s)."""
-    return bool(
-        (upload and (waiter.upload is None or waiter.upload < upload))
-        or (download and (waiter.download is None or waiter.download < download))
-    )
+    def __init__(self, id: str, lease_until: float, cycle: CycleState) -> None:
+        self.id, self.lease_until, self.cycle_id = id, lease_until, cycle.id
+        self.sequence, self.base_checkpoint = cycle.sequence, cycle.base_checkpoint
+        self.deadline = cycle.deadline

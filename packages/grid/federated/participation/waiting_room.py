@@ -22,15 +22,22 @@ PAUSE = 0.005
 """Seconds for which newcomers gather while nothing is to be assigned: mostly, the next cycle's round sees them."""
 
 
+LOOK = 2.0
+"""Seconds between two looks at whether a waiter is still there."""
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One check-in. ``patient``: it may be left without an answer for now; ``seen``: the cycle in which it was."""
+    """One check-in. ``patient``: it may be left without an answer for now; ``seen``: the cycle in which it was;
+    ``alive``: whether somebody still listens for the answer."""
 
     worker_id: str
     idempotency_key: str
     upload: float | None
     download: float | None
     patient: bool
+    alive: Callable[[], bool] = lambda: True
+    heartbeats: bool = False
     seen: str | None = None
     answer: CheckInReply | None = None
     error: BaseException | None = None
@@ -81,7 +88,7 @@ class WaitingRoom:
             raise
         if not waiter.done.is_set() and not (waiter.patient and self._seen_soon(waiter)):
             self.assign_slots()
-        if waiter.patient and not waiter.done.wait(max(deadline - time.monotonic(), 0)):
+        if waiter.patient and not self._wait(waiter, deadline):
             waiter.patient = False
             self.assign_slots()
         waiter.done.wait()
@@ -89,6 +96,15 @@ class WaitingRoom:
             raise waiter.error
         assert waiter.answer is not None
         return waiter.answer
+
+    def _wait(self, waiter: Waiter, deadline: float) -> bool:
+        """Whether the answer came in time. Who has hung up meanwhile waits for nothing any more."""
+        while (left := deadline - time.monotonic()) > 0:
+            if waiter.done.wait(min(left, LOOK)):
+                return True
+            if not waiter.alive():
+                return False  # the next round tells it so
+        return waiter.done.is_set()
 
     def _seen_soon(self, waiter: Waiter) -> bool:
         """Whether a round that others ask for sees this one, where the last one had nothing to give."""

@@ -16,8 +16,10 @@ from grid.node.events import Event, TransactionEvent
 __all__ = [
     "AveragingStarts",
     "CycleClosed",
+    "CycleEnded",
     "CycleForgotten",
     "CycleOpened",
+    "MasksMove",
     "ModelReplaced",
     "ReportAccepted",
     "ReportReceived",
@@ -49,6 +51,20 @@ class CycleClosed(TransactionEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CycleEnded(TransactionEvent):
+    """``unit.cycle`` is over, well or badly: what was kept for it can go."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class MasksMove(TransactionEvent):
+    """The masked reports of ``unit.cycle`` may be one phase further: one more came, or a time is up."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
 class SlotsChanged(TransactionEvent):
     """Waiting workers may be admitted, or have to be sent away. Published once, at the transaction's end."""
 
@@ -57,11 +73,13 @@ class SlotsChanged(TransactionEvent):
 
 @dataclass(frozen=True, slots=True)
 class ReportUnusable(TransactionEvent):
-    """An accepted report of ``unit.cycle`` could not be averaged, and is to be taken back."""
+    """An accepted report of ``unit.cycle`` could not be averaged, and is to be taken back. ``tensor``: the one
+    that was the reason, "" where none was."""
 
     unit: Unit
     assignment_id: str
     reason: str
+    tensor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +144,8 @@ class CycleForgotten(Event):
 
 @dataclass(frozen=True, slots=True)
 class StateForgotten(Event):
-    """What a strategy kept is needed no more: this is committed. ``contents``: as in :class:`CycleForgotten`."""
+    """What a strategy kept, or an old model, is needed no more: this is committed. ``contents``: as in
+    :class:`CycleForgotten`."""
 
     contents: Mapping[str, int]
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 __all__ = ["Notifier"]
+
+
+LOOK = 2.0
+"""Seconds between two looks at whether a waiter is still there."""
 
 
 class Notifier:
@@ -29,8 +34,11 @@ class Notifier:
         for event in waiting:
             event.set()
 
-    def wait(self, process_id: str, after: int, timeout: float) -> bool:
-        """Return True once something later than ``after`` was published, False when ``timeout`` s passed."""
+    def wait(
+        self, process_id: str, after: int, timeout: float, alive: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Return True once something later than ``after`` was published, False when ``timeout`` s passed, or when
+        nobody is ``alive`` to hear of it."""
         deadline = time.monotonic() + timeout
         while True:
             event = threading.Event()
@@ -41,8 +49,10 @@ class Notifier:
                 if self._closed or remaining <= 0:
                     return False
                 self._waiting.setdefault(process_id, []).append(event)
-            if not event.wait(remaining):
+            if not event.wait(min(remaining, LOOK)):
                 self._leave(process_id, event)
+                if not alive():
+                    return False
 
     def _leave(self, process_id: str, event: threading.Event) -> None:
         with self._lock:

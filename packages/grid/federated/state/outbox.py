@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Integer, bindparam, delete, insert, literal_column, select, update
 
+from grid.concurrency.passing import passing_pause
 from grid.federated.state import tables as t
 from grid.federated.state.store import TrainingStore, Unit
 from grid.storage.sql.prepared import PreparedStatement
@@ -43,6 +44,7 @@ _PENDING = select(
     t.OutboxMessage.process_id,
     literal_column("0", Integer),  # no lease
     t.OutboxMessage.attempts,
+    t.OutboxMessage.token,
 ).where(t.OutboxMessage.status == "pending", t.OutboxMessage.available_at <= bindparam("now"))
 _NEXT = select(t.OutboxMessage.available_at).where(t.OutboxMessage.status == "pending")
 _RELEASE = update(t.OutboxMessage).where(
@@ -53,7 +55,8 @@ _RELEASE = update(t.OutboxMessage).where(
 @dataclass(frozen=True, slots=True)
 class Message:
     """``key`` names what the work is about: the same topic and key is never queued twice. ``token`` is that of the
-    lease, 0 without one; ``attempts`` counts those that were begun."""
+    lease, 0 without one; ``attempts`` counts those that were begun and did not fail for what passes by itself;
+    ``taken`` is how often it was taken."""
 
     id: str
     topic: str
@@ -61,6 +64,7 @@ class Message:
     process_id: str
     token: int = 0
     attempts: int = 0
+    taken: int = 0
 
 
 class Outbox:
@@ -71,7 +75,7 @@ class Outbox:
 
     def put(self, unit: Unit, topic: str, key: str) -> Message:
         """A new message. Who puts it holds its first lease, and can begin after the commit without taking it."""
-        message = Message(new_id(), topic, key, unit.process.id, token=1, attempts=1)
+        message = Message(new_id(), topic, key, unit.process.id, token=1, attempts=1, taken=1)
         unit.run(
             _PUT,
             {
@@ -104,7 +108,9 @@ class Outbox:
             )
         if row is None:
             return None
-        return Message(message.id, message.topic, message.key, message.process_id, row.token, row.attempts)
+        return Message(
+            message.id, message.topic, message.key, message.process_id, row.token, row.attempts, row.token
+        )
 
     def done(self, unit: Unit, message: Message) -> None:
         """Remove it. Raises :class:`Conflict` (and so undoes the unit) when another holder took it over."""
@@ -117,11 +123,19 @@ class Outbox:
         self._fail(unit, message, "pending", error, when)
         return when
 
+    def wait(self, unit: Unit, message: Message, error: str) -> float:
+        """As :meth:`retry`, after a failure that passes by itself: it is not counted, and the pause is short."""
+        when = unit.now + passing_pause(message.token)
+        self._fail(unit, message, "pending", error, when, attempts=message.attempts - 1)
+        return when
+
     def bury(self, unit: Unit, message: Message, error: str) -> None:
         """Make it a dead letter."""
         self._fail(unit, message, "dead", error, unit.now)
 
-    def _fail(self, unit: Unit, message: Message, status: str, error: str, when: float) -> None:
+    def _fail(
+        self, unit: Unit, message: Message, status: str, error: str, when: float, **values: int
+    ) -> None:
         unit.run(
             _FAILED,
             {
@@ -130,6 +144,7 @@ class Outbox:
                 "status": status,
                 "error": error[:2000],
                 "available_at": when,
+                **values,
             },
         )
 

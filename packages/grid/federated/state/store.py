@@ -8,7 +8,7 @@ order of commits, without holes, and a watcher who asks for what came after numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -20,6 +20,7 @@ from grid.federated.state.notifier import Notifier
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.sql.connections import DriverConnection
 from grid.storage.sql.database import Database
+from grid.storage.sql.followed import FollowedTransaction, call_all
 from grid.storage.sql.prepared import PreparedStatement, StatementResult
 from syft_ext.clock import Clock
 from syft_ext.errors import Conflict, NotFound
@@ -29,7 +30,7 @@ __all__ = ["CycleState", "TrainingState", "TrainingStore", "Unit"]
 
 @dataclass(slots=True)
 class TrainingState:
-    """The columns of ``fl_process`` that change."""
+    """The columns of ``fl_process`` that change, and whose it is."""
 
     id: str
     status: str
@@ -37,7 +38,10 @@ class TrainingState:
     cycle: int
     cycles_completed: int
     latest_checkpoint: int
+    owner: str
     model_size: int
+    step_size: int
+    reserved: int
     history_seq: int
     paused_at: float | None
 
@@ -180,11 +184,11 @@ class Unit:
 
     def committed(self) -> None:
         """Call all that was asked for by :meth:`after_commit`, then raise the first error of it."""
-        _call_all(self._after)
+        call_all(self._after)
 
     def undone(self) -> None:
         """Call all that was asked for by :meth:`after_rollback`, then raise the first error of it."""
-        _call_all(self._undone)
+        call_all(self._undone)
 
     def _write_cycle(self) -> None:
         if self.cycle is None or self._cycle_before is None:
@@ -200,13 +204,6 @@ class Unit:
                 "b_accepted": before.accepted,
             }
             _must_change(self.run(_UPDATE_CYCLE, {**changes, **guard}))
-
-
-def _call_all(actions: Sequence[Callable[[], None]]) -> None:
-    """Call each of them, whatever becomes of the others; raises the first error."""
-    with ExitStack() as stack:
-        for action in reversed(actions):
-            stack.callback(action)
 
 
 def _changes(names: Sequence[str], before: Sequence[Any], after: Sequence[Any]) -> dict[str, Any]:
@@ -233,14 +230,7 @@ class TrainingStore:
         unit: Unit | None = None
         try:
             with self.database.writing() as connection:
-                key = {"process_id": process_id}
-                if self._locks:
-                    # By itself: a join that had waited for this lock would show the cycle as it was before.
-                    _LOCK.run(connection, key)
-                row = _LOAD.run(connection, key).first()
-                if row is None:
-                    raise NotFound("there is no such training")
-                unit = Unit(connection, self.clock.now(), *_states(row))
+                unit = self._begin(connection, process_id)
                 yield unit
                 unit.flush()
         except BaseException:
@@ -249,6 +239,28 @@ class TrainingStore:
             raise
         self.notifier.publish(process_id, unit.process.history_seq)
         unit.committed()
+
+    @contextmanager
+    def within(self, transaction: FollowedTransaction, process_id: str) -> Iterator[Unit]:
+        """As :meth:`unit`, in somebody else's transaction; units of one training in it follow one another."""
+        transaction.session.flush()
+        unit = self._begin(DriverConnection(transaction.session.connection()), process_id)
+        transaction.after_rollback(unit.undone)
+        yield unit
+        unit.flush()
+        seq = unit.process.history_seq
+        transaction.after_commit(lambda: self.notifier.publish(process_id, seq))
+        transaction.after_commit(unit.committed)
+
+    def _begin(self, connection: DriverConnection, process_id: str) -> Unit:
+        key = {"process_id": process_id}
+        if self._locks:
+            # By itself: a join that had waited for this lock would show the cycle as it was before.
+            _LOCK.run(connection, key)
+        row = _LOAD.run(connection, key).first()
+        if row is None:
+            raise NotFound("there is no such training")
+        return Unit(connection, self.clock.now(), *_states(row))
 
     def read(
         self, statement: Executable | PreparedStatement, values: dict[str, Any] | None = None

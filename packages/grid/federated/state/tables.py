@@ -42,7 +42,12 @@ _Time = Float(53)
 
 
 class TrainingProcess(Base):
-    """A training. ``history_seq`` is the number of its latest history row; whoever writes locks this row."""
+    """A training. ``history_seq`` is the number of its latest history row; whoever writes locks this row.
+
+    ``step_size`` is bytes of a model, and of what its strategy keeps with it; ``reserved`` is so much while a
+    cycle is in progress, which will make them, and else 0: the owner's quota has room for them.
+    ``inputs`` is what it declares of its participants' data.
+    """
 
     __tablename__ = "fl_process"
     __table_args__ = (UniqueConstraint("name", "version"),)
@@ -59,10 +64,13 @@ class TrainingProcess(Base):
     cycles_completed: Mapped[int] = mapped_column(Integer)
     latest_checkpoint: Mapped[int] = mapped_column(Integer)
     model_size: Mapped[int] = mapped_column(BigInteger)
+    step_size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    reserved: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     history_seq: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[float] = mapped_column(_Time)
     updated_at: Mapped[float] = mapped_column(_Time)
     paused_at: Mapped[float | None] = mapped_column(_Time)
+    inputs: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class HostedPlan(Base):
@@ -128,7 +136,13 @@ class Arrival(Base):
 
 
 class Worker(Base):
-    """A participant of one training. ``subject`` is who its token or key says it is, where that is known."""
+    """A participant of one training, on one device.
+
+    ``subject`` is what makes it the same one when it comes again, where there is such a thing. ``identity`` is
+    who it is to this Domain: ``user:`` and a user's id, ``worker:`` and the key of an accepted Worker; NULL for
+    anybody else, whatever a token of the host's says. ``bounds`` is what it declared of itself; ``aside``, why it
+    takes no part for now.
+    """
 
     __tablename__ = "fl_worker"
     __table_args__ = (UniqueConstraint("process_id", "subject"),)
@@ -138,6 +152,9 @@ class Worker(Base):
     subject: Mapped[str | None] = mapped_column(String(128))
     rests_until: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[float] = mapped_column(_Time)
+    identity: Mapped[str | None] = mapped_column(String(96))
+    bounds: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    aside: Mapped[str | None] = mapped_column(Text)
 
 
 _HOLDING = text("status IN ('assigned', 'reported', 'included')")

@@ -14,7 +14,13 @@ from grid.access.policy import current_policy
 from grid.accounts.powers import acting_flags
 from grid.accounts.tables import User
 from grid.governance.decisions.machine import RequestEvent, RequestState, decide
-from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestObject, RequestRow
+from grid.governance.decisions.tables import (
+    IntersectionRequest,
+    PlanRequest,
+    RequestDecision,
+    RequestObject,
+    RequestRow,
+)
 from grid.privacy.budget.service import add_budget, take_back_budget
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Conflict
@@ -30,7 +36,7 @@ __all__ = [
     "standing",
 ]
 
-_BUDGET = [""]  # what a request for budget is about: nobody's data, so that only reviewers decide
+_NOTHING = [""]  # what a request for budget or a training is about: no object, so that only reviewers decide
 
 
 def needed(session: Session) -> int:
@@ -50,7 +56,7 @@ def objects_of(session: Session, request_ids: Collection[str]) -> dict[str, list
 def covered(session: Session, row: RequestRow, reviewer_id: str, *, triages: bool) -> frozenset[str]:
     """The objects of the request on which this person decides: a reviewer all (of what others ask for), an
     owner those that they govern."""
-    objects = objects_of(session, [row.id])[row.id] or _BUDGET
+    objects = objects_of(session, [row.id])[row.id] or _NOTHING
     if triages and reviewer_id != row.user_id:
         return frozenset(objects)
     return frozenset(each for each in objects if governs(session, reviewer_id, each))
@@ -93,7 +99,7 @@ def approve(session: Session, row: RequestRow, giver: str, now: float) -> Reques
             raise Conflict("an object that this request is for is gone", id=object_id)
     check_contents(session, row)
     counting = [(said, on) for said, on in standing(session, row) if said.approved]
-    objects = objects_of(session, [row.id])[row.id] or _BUDGET
+    objects = objects_of(session, [row.id])[row.id] or _NOTHING
     fewest = min(sum(each in on for _, on in counting) for each in objects)
     state = decide(RequestState(row.state), RequestEvent.APPROVE, approvals=fewest, needed=needed(session))
     if state is RequestState.APPROVED:
@@ -102,22 +108,30 @@ def approve(session: Session, row: RequestRow, giver: str, now: float) -> Reques
 
 
 def check_contents(session: Session, row: RequestRow) -> None:
-    """Raise :class:`Conflict` when a plan's inputs are not what they were when its author asked."""
-    plan = session.get(PlanRequest, row.id)
-    if plan is None:
-        return
-    if plan.facts["problem"]:
-        raise Conflict(f"this plan cannot run on this data: {plan.facts['problem']}", id=row.id)
-    for given in plan.inputs.values():
-        now = session.get(ObjectRow, given["object_id"])
-        if now is None:
-            raise Conflict("an object that this plan would run on is gone", id=given["object_id"])
-        if now.blob_digest != given["digest"]:
-            raise Conflict(
-                "the data changed since this was asked for: withdraw the request, and ask again",
-                id=given["object_id"],
-                reason="content-changed",
-            )
+    """Raise :class:`Conflict` when a plan's inputs, or the table of an intersection, are not what they were when
+    its author asked."""
+    plan, pair = session.get(PlanRequest, row.id), session.get(IntersectionRequest, row.id)
+    if plan is not None:
+        if plan.facts["problem"]:
+            raise Conflict(f"this plan cannot run on this data: {plan.facts['problem']}", id=row.id)
+        for given in plan.inputs.values():
+            _check_content(session, given["object_id"], given["digest"])
+    if pair is not None:
+        if pair.problem:
+            raise Conflict(f"this table is not what the terms say: {pair.problem}", id=row.id)
+        _check_content(session, pair.object_id, pair.content)
+
+
+def _check_content(session: Session, object_id: str, digest: str) -> None:
+    now = session.get(ObjectRow, object_id)
+    if now is None:
+        raise Conflict("an object that this would run on is gone", id=object_id)
+    if now.blob_digest != digest:
+        raise Conflict(
+            "the data changed since this was asked for: withdraw the request, and ask again",
+            id=object_id,
+            reason="content-changed",
+        )
 
 
 def revoke(session: Session, row: RequestRow, by: str, now: float) -> None:
@@ -129,6 +143,8 @@ def revoke(session: Session, row: RequestRow, by: str, now: float) -> None:
 
 def _give(session: Session, row: RequestRow, said: Sequence[RequestDecision], giver: str, now: float) -> None:
     """The strictest of each of the reviewers' conditions."""
+    if row.scope == "training":
+        return  # what follows is done by whoever runs trainings: see grid.governance.decisions.events
     if row.scope == "budget":
         assert row.epsilon is not None
         row.given = min([row.epsilon, *(each.epsilon for each in said if each.epsilon is not None)])

@@ -71,7 +71,7 @@ class GrantManager:
                 raise NotFound("there is no such grant", id=grant_id)
             if not decides:
                 raise Forbidden("this grant is not yours to revoke", id=grant_id)
-            take_back(grant, viewer.user_id, now)
+            take_back(session, grant, viewer.user_id, now)
             session.flush()
             return grant_view(grant, now)
 

@@ -9,14 +9,24 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from grid.storage.sql.base import Base
 
-__all__ = ["PlanRequest", "RequestDecision", "RequestObject", "RequestRow", "RequestRule"]
+__all__ = [
+    "IntersectionRequest",
+    "PlanRequest",
+    "RequestDecision",
+    "RequestObject",
+    "RequestRow",
+    "RequestRule",
+    "TrainingRequest",
+]
 
 
 class RequestRow(Base):
     """``scope`` is what its author asks for: read, compute or statistics of an object; plan: to run one on
-    objects; budget: epsilon. ``object_id`` is the (first) object, "" for a budget; ``label`` is what its author
-    was shown of it when they asked. ``pending_for`` names who asks for what while it is pending: nobody asks
-    for the same twice at once. ``epsilon`` and ``given`` are billionths: asked for, and added."""
+    objects; intersection: how many ids it has in common with a table elsewhere; budget: epsilon; training: to run
+    one. ``object_id`` is the (first) object, "" for a budget and a
+    training; ``label`` is what its author was shown of it when they asked. ``pending_for`` names who asks for
+    what while it is pending: nobody asks for the same twice at once. ``epsilon`` and ``given`` are billionths:
+    asked for, and added."""
 
     __tablename__ = "request"
 
@@ -56,6 +66,35 @@ class PlanRequest(Base):
     name: Mapped[str] = mapped_column(String(255), index=True)
     inputs: Mapped[dict[str, Any]] = mapped_column(JSON)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    shown: Mapped[bool]
+
+
+class TrainingRequest(Base):
+    """Which training shall run: ``digest`` is that of its whole definition, the only thing that the word of
+    reviewers is for; ``facts`` is a :class:`syft_ext.messages.training_reviews.TrainingFacts`."""
+
+    __tablename__ = "training_request"
+
+    request_id: Mapped[str] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), primary_key=True)
+    process_id: Mapped[str] = mapped_column(String(32), unique=True)
+    digest: Mapped[str] = mapped_column(String(64), index=True)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class IntersectionRequest(Base):
+    """Which ids shall be compared with whose: ``terms`` are :class:`syft_ext.messages.intersection_terms`'s,
+    ``agreement`` is their digest. ``content``: the table's digest when it was asked for; ``party``: which side is
+    this node's. ``problem``: why the table cannot be what the terms say; ``shown``: its author may know that."""
+
+    __tablename__ = "intersection_request"
+
+    request_id: Mapped[str] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), primary_key=True)
+    object_id: Mapped[str] = mapped_column(String(32), index=True)
+    content: Mapped[str] = mapped_column(String(64))
+    agreement: Mapped[str] = mapped_column(String(64), index=True)
+    terms: Mapped[dict[str, Any]] = mapped_column(JSON)
+    party: Mapped[int] = mapped_column(Integer)
+    problem: Mapped[str] = mapped_column(Text)
     shown: Mapped[bool]
 
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from syft_ext.errors import BadRequest, InvalidTensors
-from syft_ext.plans.graph.document import Const
 from syft_ext.tensors import Layout, TensorSpec
 
 if TYPE_CHECKING:
     from syft_ext.plans.sandbox.process import Raw
 
-__all__ = ["const_raw", "dtype_of", "find_tensor", "raw_of", "tensor_file"]
+__all__ = ["dtype_of", "find_tensor", "raw_of", "tensor_file"]
 
 
 def dtype_of(code: str) -> str:
@@ -44,11 +43,6 @@ def raw_of(content: memoryview, layout: Layout, spec: TensorSpec) -> Raw:
     if spec.dtype == "BOOL" and data.size and data.max() > 1:
         raise InvalidTensors("a bool that is neither 0 nor 1")
     return dtype_of(spec.dtype), spec.shape, data
-
-
-def const_raw(const: Const) -> Raw:
-    """A plan's own value."""
-    return const.dtype, const.shape, np.frombuffer(const.raw, np.uint8)
 
 
 def tensor_file(tensors: Sequence[tuple[str, Raw]]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,12 +19,13 @@ from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest
 from syft_ext.messages.plan_facts import PlanCost, PlanFacts, PlanInput, PlanOutput
+from syft_ext.messages.shared_terms import SharedTerms
 from syft_ext.plans.graph.document import Document
 from syft_ext.plans.graph.expr import eval_shape
-from syft_ext.store.content import TENSOR_KINDS
+from syft_ext.store.content import MATCHED, TENSOR_KINDS
 from syft_ext.tensors import Layout, header_size, read_layout
 
-__all__ = ["GivenObject", "describe", "layout_of", "may_see_sizes", "parse"]
+__all__ = ["GivenObject", "check_terms", "describe", "layout_of", "may_see_sizes", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def may_see_sizes(session: Session, viewer: Viewer, object_id: str, now: float) 
 
 def layout_of(blobs: BlobStore, digest: str, kind: str) -> Layout:
     """The header of an object's content. Raises :class:`BadRequest` for what holds no tensors."""
-    if kind not in TENSOR_KINDS:
+    if kind not in TENSOR_KINDS and kind != MATCHED:
         raise BadRequest("it holds no tensors")
     head = header_size(blobs.read_range(digest, 0, 8))
     return read_layout(blobs.read_range(digest, 0, head))
@@ -84,6 +86,7 @@ def describe(
     document: Document,
     objects: Mapping[str, GivenObject],
     values: Layout | None,
+    shared: SharedTerms | None = None,
 ) -> PlanFacts:
     """What the plan would do with these inputs; ``problem`` says what about the objects does not fit.
 
@@ -91,6 +94,7 @@ def describe(
     """
     sent = {} if values is None else {spec.name: spec for spec in values.specs}
     _check_names(document, objects, sent)
+    terms = {each.name: each for each in shared.inputs} if shared else {}
     inputs, problem = [], ""
     for item in document.inputs:
         to = objects.get(item.name)
@@ -107,6 +111,15 @@ def describe(
                 facts.dtype, facts.shape = dtype_of(spec.dtype), list(spec.shape)
             except BadRequest as error:
                 problem = problem or f"input {item.name}: {error.detail}"
+            else:
+                if item.name in terms and facts.shape != terms[item.name].shape:
+                    problem = problem or (
+                        f"input {item.name} is not of the shape that the terms say, {terms[item.name].shape}; "
+                        "where the plan's shape has symbols, the terms' sizes say how large they are"
+                    )
+        elif item.name in terms:
+            facts.source, facts.object = "party", f"of party {terms[item.name].party}"
+            facts.shape = list(terms[item.name].shape)
         elif item.name in sent:
             spec = sent[item.name]
             facts.source, facts.dtype, facts.shape = "value", dtype_of(spec.dtype), list(spec.shape)
@@ -131,6 +144,10 @@ def describe(
             )
             for output, declared in zip(outputs, document.outputs, strict=True):
                 output.shape = list(eval_shape(declared.shape, sizes))
+            if shared is not None:
+                # Whatever its type in the plan, a number leaves as a word of 64 bits; only what is opened does.
+                opened = [each.shape or [] for each in outputs if each.name in shared.opened]
+                cost.output_bytes = 8 * sum(map(math.prod, opened))
     return PlanFacts(
         plan_id=plan_id,
         name=document.name,
@@ -142,7 +159,20 @@ def describe(
     )
 
 
+def check_terms(shared: SharedTerms, node_key: str, objects: Mapping[str, GivenObject]) -> None:
+    """Raise :class:`BadRequest` unless this node is one of the parties, and gives what the terms take from it."""
+    shared.check()
+    if node_key not in shared.parties:
+        raise BadRequest("this node is none of the parties", field="shared")
+    here = shared.parties.index(node_key)
+    if objects.keys() != {each.name for each in shared.inputs if each.party == here}:
+        raise BadRequest("the inputs are not those that the terms take from this node", field="inputs")
+
+
 def _check_names(document: Document, objects: Mapping[str, GivenObject], sent: Mapping[str, object]) -> None:
+    drawn = next((item.name for item in document.inputs if item.role == "noise"), None)
+    if drawn is not None:
+        raise BadRequest(f"the plan's input {drawn!r} is noise, which only participants of a training draw")
     names = [item.name for item in document.inputs]
     unknown = (objects.keys() | sent.keys()) - set(names)
     if unknown:

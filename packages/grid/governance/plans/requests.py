@@ -12,17 +12,19 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from grid.access.policy import check_operation, current_policy
-from grid.access.sources import sources_of
 from grid.access.viewer import Viewer
 from grid.concurrency.offload import offload
 from grid.governance.decisions.grants import ReviewerLoader
 from grid.governance.decisions.tables import PlanRequest, RequestObject, RequestRow
 from grid.governance.decisions.views import facts_for
-from grid.governance.plans.inputs import GivenObject, describe, may_see_sizes, parse
+from grid.governance.intersections.matched import check_matched, sources_here
+from grid.governance.plans.inputs import GivenObject, check_terms, describe, may_see_sizes, parse
 from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.requests.manager import RequestManager, visible_request
 from grid.governance.requests.submission import ask, label_of
 from grid.node import Context
+from grid.node.plan_processes import PlanProcesses
+from grid.quotas.enforcing import require_fit, require_room
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.references import record
 from grid.storage.objects.tables import ObjectRow
@@ -46,16 +48,24 @@ class PlanRequests:
     """Works out what a plan asks for, from the plan and the objects as they are when it is sent."""
 
     def __init__(
-        self, db: Database, blobs: BlobStore, clock: Clock, sandbox: ReviewSandbox, requests: RequestManager
+        self,
+        db: Database,
+        blobs: BlobStore,
+        clock: Clock,
+        processes: PlanProcesses,
+        requests: RequestManager,
+        node_key: str,
     ) -> None:
-        self._db, self._blobs, self._clock = db, blobs, clock
-        self._sandbox, self._requests = sandbox, requests
+        self._db, self._blobs, self._clock, self._node_key = db, blobs, clock, node_key
+        self._processes, self._requests = processes, requests
 
     def create(self, ctx: Context, load_reviewer: ReviewerLoader, message: CreatePlanRequest) -> RequestView:
         """Check the plan in the sandbox, keep it, and ask; a standing rule may answer at once.
 
         Raises :class:`InvalidPlan`, and what is wrong with it as far as the caller may know sizes.
         """
+        with self._db.read() as session:
+            require_fit(session, ctx.principal.id, "plans", size=ctx.body.size or 0, number=1)
         body = bytes(ctx.body.read_all(MAX_BYTES))
         size = message.plan_size or len(body)
         if size > len(body):
@@ -63,11 +73,17 @@ class PlanRequests:
         plan, values = body[:size], body[size:]
         plan_id = blake3(plan).hexdigest()
         ctx.note(plan=plan_id)
-        document = self._sandbox.prove(plan)
+        sandbox = ReviewSandbox(self._processes, ctx.principal.id)
+        document = sandbox.prove(plan)
         objects, shown = self._resolve(load_reviewer, message)
         layout = _layout(values) if values else None
-        facts = describe(self._sandbox, self._blobs, plan, plan_id, document, objects, layout)
+        if message.shared is not None:
+            check_terms(message.shared, self._node_key, objects)
+        facts = describe(sandbox, self._blobs, plan, plan_id, document, objects, layout, message.shared)
         facts.values = blake3(values).hexdigest() if values else ""
+        if message.shared is not None:
+            facts.shared, facts.agreement = message.shared, message.shared.digest(plan_id, facts.values)
+            ctx.note(agreement=facts.agreement)
         if facts.problem and shown:
             raise InvalidPlan(facts.problem)
         with ExitStack() as held:
@@ -75,12 +91,13 @@ class PlanRequests:
 
             def make(session: Session, viewer: Viewer, now: float) -> RequestRow:
                 policy = current_policy(session)
+                check_matched(session, {given.object_id for given in objects.values()}, message.shared)
                 for name in document.ops:
                     check_operation(policy, name)
                 row = _ask(session, viewer, message, facts, objects, now)
                 record(session, *sorted(blobs, key=lambda blob: blob.digest))
                 session.add(_plan_row(row, facts, objects, shown))
-                session.flush()
+                require_room(session, viewer.user_id, "plans")
                 return row
 
             return self._requests.asked(load_reviewer, make)
@@ -155,7 +172,7 @@ def _ask(
     """Everyone whose data a plan's inputs were made from has to agree."""
     ids = {given.object_id for given in objects.values()}
     first = next(iter(objects.values()))
-    same = msgspec.json.encode([facts.plan_id, facts.values, sorted(message.inputs)])
+    same = msgspec.json.encode([facts.plan_id, facts.values, facts.agreement, sorted(message.inputs)])
     return ask(
         session,
         viewer,
@@ -163,7 +180,7 @@ def _ask(
         same=f"plan:{blake3(same).hexdigest()[:48]}",
         object_id=first.object_id,
         label=f"{facts.name} on {first.label}" if len(ids) == 1 else f"{facts.name} on {len(ids)} objects",
-        objects=frozenset().union(*sources_of(session, ids).values()),
+        objects=sources_here(session, ids),
         reason=message.reason,
         now=now,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from grid.catalogue.content import download
+from grid.governance.plans.influence import PlanTrials
 from grid.governance.plans.requests import PlanRequests
-from grid.governance.plans.review_sandbox import ReviewSandbox
 from grid.governance.plans.runs import PlanRuns
 from grid.governance.requests.service import RequestService, noted, reviewer_loader
 from grid.governance.rules.book import RuleBook
@@ -20,18 +20,17 @@ __all__ = ["PlanRequestService", "RuleService"]
 
 
 class PlanRequestService(Service):
-    """One sandboxed process for all of them; :class:`RequestService` decides on them as on others."""
+    """Each user's plans run apart; :class:`RequestService` decides on them as on others."""
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self.sandbox = ReviewSandbox()
         requests = node.service(RequestService).requests
-        self._requests = PlanRequests(node.db, node.blobs, node.clock, self.sandbox, requests)
+        self._requests = PlanRequests(
+            node.db, node.blobs, node.clock, node.plan_processes, requests, node.identity.verify_key
+        )
         secret = hashlib.sha256(b"grid noise of plans" + node.identity.private_pem()).digest()
-        self._runs = PlanRuns(node.db, node.blobs, node.clock, self.sandbox, secret)
-
-    def stop(self) -> None:
-        self.sandbox.close()
+        self._trials = PlanTrials(node.db, node.blobs, node.plan_processes)
+        self._runs = PlanRuns(node.db, node.blobs, node.clock, node.plan_processes, secret)
 
     @handles(p.CreatePlanRequest)
     def create(self, ctx: Context, message: p.CreatePlanRequest) -> RequestView:
@@ -40,6 +39,12 @@ class PlanRequestService(Service):
     @handles(p.ReviewPlan)
     def review(self, ctx: Context, message: p.ReviewPlan) -> p.PlanReview:
         return self._requests.review(reviewer_loader(ctx), message.request_id)
+
+    @handles(p.TryPlan)
+    def try_(self, ctx: Context, message: p.TryPlan) -> p.PlanInfluence:
+        found = self._trials.run(reviewer_loader(ctx), message.request_id)
+        ctx.note(plan=found.plan_id)
+        return found
 
     @handles(p.DownloadPlan)
     def plan(self, ctx: Context, message: p.DownloadPlan) -> Download:

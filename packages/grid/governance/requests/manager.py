@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
 from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -14,17 +15,28 @@ from grid.access.conditions import governed
 from grid.access.decision import governs
 from grid.access.viewer import Viewer
 from grid.governance.decisions.approval import approve, covered, objects_of, revoke
+from grid.governance.decisions.followers import tell
 from grid.governance.decisions.grants import ReviewerLoader
 from grid.governance.decisions.machine import RequestEvent, RequestState, decide
-from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestObject, RequestRow
+from grid.governance.decisions.tables import (
+    PlanRequest,
+    RequestDecision,
+    RequestObject,
+    RequestRow,
+    TrainingRequest,
+)
 from grid.governance.decisions.views import views
 from grid.governance.requests.submission import ask, label_of, settle
+from grid.node.events import EventBus
 from grid.privacy.budget.service import units_of
+from grid.quotas.enforcing import require_room
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
+from grid.storage.sql.followed import FollowedTransaction, followed
 from syft_ext.clock import Clock
-from syft_ext.errors import Conflict, Forbidden, NotFound
+from syft_ext.errors import BadRequest, Conflict, Forbidden, NotFound
 from syft_ext.messages import requests as m
+from syft_ext.messages.training_reviews import TrainingFacts
 
 __all__ = ["RequestManager", "visible_request"]
 
@@ -36,9 +48,10 @@ Ask = Callable[[Session, Viewer, float], RequestRow]
 class RequestManager:
     """``load_reviewer`` arguments are asked inside the transaction, so that rights are those of the moment."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, bus: EventBus) -> None:
         self._db = db
         self._clock = clock
+        self._bus = bus
         self._decided = threading.Condition()
 
     # -- ask ----------------------------------------------------------------------------------------
@@ -88,25 +101,78 @@ class RequestManager:
                 viewer, _ = load_reviewer(session)
                 row = make(session, viewer, now)
                 settle(session, row, now)
+                require_room(session, viewer.user_id, "pending_requests")
                 return views(session, [row], viewer)[0]
         except IntegrityError as error:
             raise Conflict("a request of yours for the same is pending") from error
 
     def withdraw(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
-        """Take back a pending request of one's own; the bytes of a plan go with it.
+        """Take back a pending request of one's own; the bytes of a plan go with it. Of one that was denied or
+        revoked they go too, and it stays what it is.
 
-        Raises :class:`Forbidden` for another's, :class:`Conflict` when it was decided.
+        Raises :class:`Forbidden` for another's, :class:`Conflict` when it is approved, or has nothing to take.
         """
-        with self._db.transaction() as session:
+        with followed(self._db) as transaction:
+            session = transaction.session
             viewer, reviewer = load_reviewer(session)
             row = visible_request(session, viewer, reviewer, request_id, lock=True)
             if row.user_id != viewer.user_id:
                 raise Forbidden("this request is not yours", id=request_id)
-            state = decide(RequestState(row.state), RequestEvent.WITHDRAW)
+            kept = session.get(PlanRequest, row.id) is not None
+            over = kept and row.state in (RequestState.DENIED, RequestState.REVOKED)
+            state = RequestState(
+                row.state if over else decide(RequestState(row.state), RequestEvent.WITHDRAW)
+            )
             session.execute(delete(PlanRequest).where(PlanRequest.request_id == row.id))  # and so its bytes
-            view = self._move(session, row, state, viewer)
+            view = self._move(transaction, row, state, viewer)
         self._wake()
         return view
+
+    # -- trainings ----------------------------------------------------------------------------------
+
+    def submit_training(
+        self, transaction: FollowedTransaction, user_id: str, facts: TrainingFacts, reason: str
+    ) -> None:
+        """Ask, within ``transaction``, whether a training may run; standing rules answer at once.
+
+        Raises :class:`TooManyRequests`.
+        """
+        session, now = transaction.session, self._clock.now()
+        viewer = Viewer(user_id, frozenset())
+        row = ask(
+            session,
+            viewer,
+            scope="training",
+            same=f"training:{facts.process_id}",
+            label=f"{facts.name} {facts.version}",
+            reason=reason,
+            now=now,
+        )
+        subject = TrainingRequest(
+            request_id=row.id,
+            process_id=facts.process_id,
+            digest=facts.digest,
+            facts=msgspec.to_builtins(facts),
+        )
+        session.add(subject)
+        session.flush()
+        tell(self._bus, transaction, row, [user_id])
+        settle(session, row, now)
+        if row.state != RequestState.PENDING:
+            tell(self._bus, transaction, row, [])
+        transaction.after_commit(self._wake)
+
+    def end_training(self, transaction: FollowedTransaction, process_id: str, by: str, reason: str) -> bool:
+        """Withdraw the pending request of a training that is given up; False where there is none."""
+        session = transaction.session
+        query = select(TrainingRequest.request_id).where(TrainingRequest.process_id == process_id)
+        row = session.get(RequestRow, session.scalar(query) or "", with_for_update=True)
+        if row is None or row.state != RequestState.PENDING:
+            return False
+        row.state, row.pending_for = decide(RequestState(row.state), RequestEvent.WITHDRAW), None
+        tell(self._bus, transaction, row, [by], reason)
+        transaction.after_commit(self._wake)
+        return True
 
     # -- look ---------------------------------------------------------------------------------------
 
@@ -146,8 +212,10 @@ class RequestManager:
         decides again changes their conditions."""
         now = self._clock.now()
         try:
-            with self._db.transaction() as session:
+            with followed(self._db) as transaction:
+                session = transaction.session
                 viewer, row = self._reviewed(session, load_reviewer, message.request_id)
+                _check_conditions(row, message)
                 decide(RequestState(row.state), RequestEvent.APPROVE)
                 said = RequestDecision(
                     request_id=row.id,
@@ -163,7 +231,8 @@ class RequestManager:
                 )
                 session.merge(said)
                 session.flush()
-                view = self._move(session, row, approve(session, row, viewer.user_id, now), viewer)
+                state = approve(session, row, viewer.user_id, now)
+                view = self._move(transaction, row, state, viewer, message.reason)
         except IntegrityError as error:
             raise Conflict("something else was decided at the same time; look again") from error
         self._wake()
@@ -171,7 +240,8 @@ class RequestManager:
 
     def deny(self, load_reviewer: ReviewerLoader, message: m.DenyRequest) -> m.RequestView:
         """One reviewer's word is enough. Raises :class:`Conflict` when it is not pending any more."""
-        with self._db.transaction() as session:
+        with followed(self._db) as transaction:
+            session = transaction.session
             viewer, row = self._reviewed(session, load_reviewer, message.request_id)
             state = decide(RequestState(row.state), RequestEvent.DENY)
             said = RequestDecision(
@@ -183,17 +253,18 @@ class RequestManager:
                 rule_id=None,
             )
             session.merge(said)
-            view = self._move(session, row, state, viewer)
+            view = self._move(transaction, row, state, viewer, message.reason)
         self._wake()
         return view
 
     def revoke(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
         """Take the grants back that it gave. Raises :class:`Conflict` unless it is approved."""
-        with self._db.transaction() as session:
+        with followed(self._db) as transaction:
+            session = transaction.session
             viewer, row = self._reviewed(session, load_reviewer, request_id)
             state = decide(RequestState(row.state), RequestEvent.REVOKE)
             revoke(session, row, viewer.user_id, self._clock.now())
-            return self._move(session, row, state, viewer)
+            return self._move(transaction, row, state, viewer)
 
     def _reviewed(
         self, session: Session, load_reviewer: ReviewerLoader, request_id: str
@@ -207,17 +278,41 @@ class RequestManager:
             raise Forbidden("this request is not yours to decide", id=request_id)
         return viewer, row
 
-    @staticmethod
-    def _move(session: Session, row: RequestRow, state: RequestState, viewer: Viewer) -> m.RequestView:
+    def _move(
+        self,
+        transaction: FollowedTransaction,
+        row: RequestRow,
+        state: RequestState,
+        viewer: Viewer,
+        reason: str = "",
+    ) -> m.RequestView:
+        session, before = transaction.session, row.state
         row.state = state
         if state is not RequestState.PENDING:
             row.pending_for = None
         session.flush()
+        if state != before:
+            tell(
+                self._bus,
+                transaction,
+                row,
+                [] if state is RequestState.APPROVED else [viewer.user_id],
+                reason,
+            )
         return views(session, [row], viewer)[0]
 
     def _wake(self) -> None:
         with self._decided:
             self._decided.notify_all()
+
+
+def _check_conditions(row: RequestRow, message: m.ApproveRequest) -> None:
+    """Raise :class:`BadRequest` for conditions that nobody would hold a training to."""
+    if row.scope != "training":
+        return
+    for name in ("expires_in", "uses", "max_output_bytes", "epsilon"):
+        if getattr(message, name) is not None:
+            raise BadRequest(f"the approval of a training has no {name}: revoke it to end it", field=name)
 
 
 def visible_request(

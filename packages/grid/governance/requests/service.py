@@ -53,7 +53,7 @@ class RequestService(Service):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self.requests = RequestManager(node.db, node.clock)
+        self.requests = RequestManager(node.db, node.clock, node.events)
 
     @handles(r.CreateRequest)
     def create(self, ctx: Context, message: r.CreateRequest) -> r.RequestView:
@@ -93,6 +93,8 @@ class RequestService(Service):
 def noted(ctx: Context, view: r.RequestView) -> r.RequestView:
     """Say in the audit log what became of a request, and by which rules."""
     ctx.note(*view.objects, grant=view.grant_id or "", user=view.user_id, state=view.state)
+    if view.training is not None:
+        ctx.note(training=view.training.process_id, digest=view.training.digest)
     rules = [each.rule for each in view.decisions if each.rule]
     if rules:
         ctx.note(rules=",".join(rules))

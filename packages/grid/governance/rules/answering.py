@@ -19,12 +19,23 @@ from grid.accounts.tables import GroupMember
 from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.governance.decisions.approval import approve, decides, objects_of
 from grid.governance.decisions.machine import RequestEvent, RequestState, decide
-from grid.governance.decisions.tables import PlanRequest, RequestDecision, RequestRow, RequestRule
+from grid.governance.decisions.tables import (
+    PlanRequest,
+    RequestDecision,
+    RequestRow,
+    RequestRule,
+    TrainingRequest,
+)
+from grid.spending.keeping import check_newest, is_waiting, note
 from grid.storage.objects.tables import ObjectRow, ObjectTag
 from syft_ext.errors import Conflict
 from syft_ext.messages.plan_facts import PlanFacts
+from syft_ext.messages.training_reviews import TrainingFacts
 
-__all__ = ["answer"]
+__all__ = ["MARKS", "answer", "spend_rule"]
+
+MARKS = "rule"
+"""The kind of a rule's marks in the record of what was spent."""
 
 
 def answer(session: Session, row: RequestRow, now: float) -> list[str]:
@@ -34,7 +45,7 @@ def answer(session: Session, row: RequestRow, now: float) -> list[str]:
     for rule in _matching(session, row, now):
         if rule.author_id in heard or not decides(session, row, rule.author_id):
             continue
-        if not _spend(session, rule, 0 if rule.action == "deny" else _elements(session, row)):
+        if not spend_rule(session, rule, 0 if rule.action == "deny" else _elements(session, row)):
             continue
         _say(session, row, rule, now)
         spoken.append(rule.id)
@@ -82,7 +93,7 @@ def _matching(session: Session, row: RequestRow, now: float) -> list[RequestRule
     """The rules that speak of such a request, those that deny first, then in the order of their making."""
     groups = select(GroupMember.group_id).where(GroupMember.user_id == row.user_id)
     plan = session.get(PlanRequest, row.id)
-    kind = row.scope if row.scope in ("plan", "budget") else "permission"
+    kind = row.scope if row.scope in ("plan", "budget", "training", "intersection") else "permission"
     query = (
         select(RequestRule)
         .where(
@@ -92,15 +103,41 @@ def _matching(session: Session, row: RequestRow, now: float) -> list[RequestRule
             RequestRule.scope.in_(("", row.scope)),
             RequestRule.user_id.in_(("", row.user_id)),
             or_(RequestRule.group_id == "", RequestRule.group_id.in_(groups)),
-            RequestRule.plan_id.in_(("", plan.plan_digest if plan else "")),
+            RequestRule.plan_id.in_(("", *_digests(session, row))),
         )
         .order_by(RequestRule.action.desc(), RequestRule.created_at, RequestRule.id)
     )
     found = [rule for rule in session.scalars(query) if _about(session, rule, row)]
-    if plan is not None and plan.values_digest:
-        # A plan that takes a mask from who asks is a different question with every mask: no rule accepts those.
+    if plan is not None and (plan.values_digest or plan.facts.get("shared") is not None):
+        # A plan that takes a mask from who asks is a different question with every mask: no rule accepts those;
+        # nor one under terms with other Domains, which no rule speaks of.
         found = [rule for rule in found if rule.action == "deny"]
+    if row.scope == "intersection":  # whom it is compared with, and what becomes known, no rule speaks of
+        found = [rule for rule in found if rule.action == "deny"]
+    if row.scope == "training":
+        found = [rule for rule in found if rule.action == "deny" or _accepts_training(session, rule, row)]
     return found
+
+
+def _digests(session: Session, row: RequestRow) -> set[str]:
+    """What a rule's ``plan_id`` may name of a request: its plan; a training, its content, or any of its plans."""
+    plan, training = session.get(PlanRequest, row.id), session.get(TrainingRequest, row.id)
+    digests = {plan.plan_digest} if plan else set()
+    if training is not None:
+        facts = msgspec.convert(training.facts, TrainingFacts)
+        digests |= {training.digest, *filter(None, [facts.content]), *facts.files()}
+    return digests
+
+
+def _accepts_training(session: Session, rule: RequestRule, row: RequestRow) -> bool:
+    """Only a rule that was made for trainings accepts one, and never by a plan alone: its configurations and its
+    first model decide what a plan that somebody knows does (one row a batch, a step so large that it is all that
+    is left)."""
+    if rule.kind != "training":
+        return False
+    training = session.get_one(TrainingRequest, row.id)
+    content = msgspec.convert(training.facts, TrainingFacts).content
+    return rule.plan_id in ("", training.digest, *filter(None, [content]))
 
 
 def _about(session: Session, rule: RequestRule, row: RequestRow) -> bool:
@@ -142,6 +179,9 @@ def _is_meant(session: Session, rule: RequestRule, object_id: str) -> bool:
 
 def _elements(session: Session, row: RequestRow) -> int:
     """How much an approval would give away."""
+    training = session.get(TrainingRequest, row.id)
+    if training is not None:
+        return msgspec.convert(training.facts, TrainingFacts).parameters
     plan = session.get(PlanRequest, row.id)
     if plan is not None:
         outputs = msgspec.convert(plan.facts, PlanFacts).outputs
@@ -152,9 +192,12 @@ def _elements(session: Session, row: RequestRow) -> int:
     return found.size if found.shape is None else math.prod(found.shape)
 
 
-def _spend(session: Session, rule: RequestRule, elements: int) -> bool:
+def spend_rule(session: Session, rule: RequestRule, elements: int) -> bool:
     """Take the request from the rule's quota; False if it has not enough left. Requests that come at the same
-    time cannot both have the last of it."""
+    time cannot both have the last of it. While a restored database waits for its owner no rule speaks, whatever
+    it has left: a person does."""
+    if is_waiting(session):
+        return False
     enough = (
         (RequestRule.id == rule.id)
         & or_(RequestRule.times_left.is_(None), RequestRule.times_left > 0)
@@ -169,4 +212,13 @@ def _spend(session: Session, rule: RequestRule, elements: int) -> bool:
         )
         .execution_options(synchronize_session=False)
     )
-    return bool(spent.rowcount == 1)  # type: ignore[attr-defined]
+    if spent.rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    left = session.execute(
+        select(RequestRule.times_left, RequestRule.elements_left).where(RequestRule.id == rule.id)
+    ).one()
+    if left.times_left is not None or left.elements_left is not None:
+        check_newest(session)
+        facts = {"times_left": left.times_left, "elements_left": left.elements_left}
+        note(session, MARKS, rule.id, facts)
+    return True

@@ -94,12 +94,15 @@ class RuleBook:
 
 def _check(message: CreateRule) -> None:
     """Raise :class:`BadRequest` for fields that contradict each other."""
-    if message.kind in ("plan", "budget") and message.scope:
+    if message.kind in ("plan", "budget", "training") and message.scope:
         raise BadRequest(f"scope is of requests for permission, not of kind {message.kind}", field="scope")
-    if message.plan_id and message.kind not in ("", "plan"):
-        raise BadRequest("plan_id is of requests of kind plan", field="plan_id")
-    if message.kind == "budget" and (message.object_id or message.dataset_id or message.tags):
-        raise BadRequest("a request for budget is for no object", field="kind")
+    if message.plan_id and message.kind not in ("", "plan", "training"):
+        raise BadRequest("plan_id is of requests of kind plan or training", field="plan_id")
+    if message.kind in ("budget", "training") and (message.object_id or message.dataset_id or message.tags):
+        raise BadRequest(f"a request of kind {message.kind} is for no object", field="kind")
+    limits = (message.expires_in, message.uses, message.max_output_bytes, message.epsilon)
+    if message.kind == "training" and any(each is not None for each in limits):
+        raise BadRequest("the approval of a training has no conditions", field="kind")
     if message.epsilon is not None and message.kind not in ("", "budget"):
         raise BadRequest("epsilon is of requests of kind budget", field="epsilon")
     conditions = (message.expires_in, message.uses, message.max_output_bytes, message.epsilon)
@@ -112,7 +115,7 @@ def _owns(session: Session, user_id: str, message: CreateRule) -> bool:
     if message.object_id:
         return governs(session, user_id, message.object_id)
     own = select(ObjectRow.id).where(governed(user_id)).limit(1)
-    return message.kind != "budget" and session.scalars(own).first() is not None
+    return message.kind not in ("budget", "training") and session.scalars(own).first() is not None
 
 
 def _views(session: Session, rules: list[RequestRule], now: float) -> list[RuleView]:

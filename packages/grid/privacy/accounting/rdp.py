@@ -8,20 +8,12 @@ proposition 3.3). To (ε, δ): C. Canonne, G. Kamath, T. Steinke, "The discrete 
 
 from __future__ import annotations
 
-import math
-
 from grid.privacy.accounting.checks import check_delta, check_release
-from grid.privacy.accounting.events import Event, GaussianEvent, Unbounded
+from grid.privacy.accounting.events import Event, PureEvent
 from grid.privacy.accounting.interface import Accountant
+from syft_ext.privacy.renyi import ORDERS, epsilon_of_divergences
 
 __all__ = ["ORDERS", "RdpAccountant"]
-
-ORDERS: tuple[float, ...] = (
-    *(1 + tenths / 10 for tenths in range(1, 100)),
-    *range(11, 64),
-    *(128, 256, 512, 1024),
-)
-"""The orders α that are tried: those of Google's dp-accounting, so that figures can be compared."""
 
 
 class RdpAccountant(Accountant):
@@ -38,21 +30,9 @@ class RdpAccountant(Accountant):
 
     def epsilon(self, delta: float) -> float:
         check_delta(delta)
-        if not any(self._spent):
-            return 0.0
-        if delta == 0:
-            return math.inf
-        return max(0.0, min(_epsilon(order, r, delta) for order, r in zip(ORDERS, self._spent, strict=True)))
+        return epsilon_of_divergences(self._spent, delta)
 
 
 def _divergence(event: Event, order: float) -> float:
-    if isinstance(event, GaussianEvent):
-        # Divided twice: a square would overflow, or be zero, where the noise multiplier is neither.
-        return order / 2 / event.noise_multiplier / event.noise_multiplier
-    if isinstance(event, Unbounded):
-        return math.inf
-    return min(event.epsilon, order * event.epsilon * event.epsilon / 2)
-
-
-def _epsilon(order: float, divergence: float, delta: float) -> float:
-    return divergence + math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
+    rho = order * event.rho
+    return min(event.epsilon, rho) if isinstance(event, PureEvent) else rho

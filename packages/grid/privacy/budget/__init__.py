@@ -1,4 +1,4 @@
-"""Budgets in whole billionths of epsilon, taken by one conditional update before an answer leaves.
+"""Budgets of users in billionths of epsilon, ledgers of tables in parts of ρ: taken before an answer leaves.
 
-Knows tables and users; must not know how noise is drawn.
+Knows tables and users; must not know how noise is drawn, nor what was measured.
 """

@@ -11,11 +11,23 @@ from sqlalchemy.orm import Session
 from grid.accounts.tables import User
 from grid.node import Context, Service, handles
 from grid.privacy.budget.tables import PrivacyBudget
+from grid.spending.keeping import check_newest, note
 from syft_ext.errors import Conflict, Forbidden, NotFound
 from syft_ext.messages import budget as b
 
-__all__ = ["BudgetService", "add_budget", "epsilon_of", "spend_budget", "take_back_budget", "units_of"]
+__all__ = [
+    "MARKS",
+    "BudgetService",
+    "add_budget",
+    "check_budget",
+    "epsilon_of",
+    "spend_budget",
+    "take_back_budget",
+    "units_of",
+]
 
+MARKS = "budget"
+"""The kind of a budget's marks in the record of what was spent."""
 _UNITS = 10**9
 _MOST = 10**18
 
@@ -33,13 +45,27 @@ def spend_budget(session: Session, user_id: str, epsilon: float) -> None:
         .values(spent=PrivacyBudget.spent + units)
     )
     if spent.rowcount != 1:  # type: ignore[attr-defined]
-        row = session.get(PrivacyBudget, user_id)
-        left = 0.0 if row is None else (row.granted - row.spent) / _UNITS
-        raise Forbidden(
-            f"this costs {epsilon:.9g} of your privacy budget, and {left:.9g} is left",
-            left=left,
-            cost=epsilon,
-        )
+        raise _too_dear(session, user_id, epsilon)
+    if units:
+        check_newest(session)
+        _note(session, user_id)
+
+
+def check_budget(session: Session, user_id: str, epsilon: float) -> None:
+    """Raise as :func:`spend_budget` would now, before anything is computed for an answer that costs so much."""
+    row = session.get(PrivacyBudget, user_id)
+    if units_of(epsilon) > (0 if row is None else row.granted - row.spent):
+        raise _too_dear(session, user_id, epsilon)
+
+
+def _too_dear(session: Session, user_id: str, epsilon: float) -> Forbidden:
+    row = session.get(PrivacyBudget, user_id)
+    left = 0.0 if row is None else (row.granted - row.spent) / _UNITS
+    return Forbidden(
+        f"this costs {epsilon:.9g} of your privacy budget, and {left:.9g} is left",
+        left=left,
+        cost=epsilon,
+    )
 
 
 def units_of(epsilon: float) -> int:
@@ -72,6 +98,15 @@ def take_back_budget(session: Session, user_id: str, units: int, *, by: str, now
         row.granted = max(row.spent, row.granted - units)
         row.changed_at, row.changed_by = now, by
         session.flush()
+        _note(session, user_id, granted=True)
+
+
+def _note(session: Session, user_id: str, *, granted: bool = False) -> None:
+    """Both totals, as they are now; ``granted``: it became less, and is not to become more again."""
+    columns = select(PrivacyBudget.spent, PrivacyBudget.granted).where(PrivacyBudget.user_id == user_id)
+    row = session.execute(columns).one()
+    facts = {"spent": row.spent, "granted": row.granted} if granted else {"spent": row.spent}
+    note(session, MARKS, user_id, facts)
 
 
 def _locked(session: Session, user_id: str) -> PrivacyBudget | None:
@@ -116,8 +151,11 @@ class BudgetService(Service):
             session.add(row)
         elif units < row.spent:
             raise Conflict("more than that is spent already", spent=row.spent / _UNITS)
+        less = units < (row.granted or 0)
         row.granted, row.changed_at, row.changed_by = units, self.node.clock.now(), by
         session.flush()
+        if less:
+            _note(session, message.user_id, granted=True)
         return _view(row)
 
 

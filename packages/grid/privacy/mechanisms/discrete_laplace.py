@@ -1,17 +1,14 @@
-"""Laplace noise on whole numbers, sampled exactly.
+"""Exact Laplace noise on whole numbers: P(x) ∝ exp(−|x|/scale), with which a number is ε-differentially private.
 
 Noise made of floating-point numbers gives the data away in its last bits (I. Mironov, "On significance of the
 least significant bits for differential privacy", 2012), and so do rounded sums. Here both are whole numbers:
 values are clipped to the owner's bounds and rounded to a grid before they are summed, and the noise is the
-discrete Laplace distribution, P(x) ∝ exp(−|x|/scale), drawn from the operating system's generator by
-rational arithmetic (C. Canonne, G. Kamath, T. Steinke, "The discrete Gaussian for differential privacy", 2020,
-algorithms 1 and 2).
+discrete Laplace distribution (:mod:`syft_ext.privacy.noise`).
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from secrets import randbelow
 from typing import Annotated, Any
 
 import msgspec
@@ -20,9 +17,10 @@ from numpy.typing import NDArray
 
 from grid.privacy.accounting.events import Event, PureEvent
 from grid.privacy.mechanisms.interface import Mechanism, Noise, Parameters
-from syft_ext.errors import Unsupported
+from syft_ext.errors import InvalidConfig
+from syft_ext.privacy import noise
 
-__all__ = ["DiscreteLaplace", "laplace"]
+__all__ = ["DiscreteLaplace"]
 
 
 class LaplaceParameters(Parameters, frozen=True):
@@ -33,59 +31,33 @@ class LaplaceParameters(Parameters, frozen=True):
 
 
 class DiscreteLaplace(Mechanism):
+    """Each number by itself."""
+
     name = "discrete_laplace"
     parameters = LaplaceParameters
     numbers = "int64"
     sensitivity = "number"
     exact = True
+    repeatable = True
+
+    def check(self, parameters: LaplaceParameters) -> None:
+        try:
+            _distribution(parameters)
+        except ValueError as error:
+            raise InvalidConfig(f"epsilon: {error}", field="epsilon") from error
 
     def bound(self, parameters: LaplaceParameters) -> float:
-        return float(parameters.sensitivity)
+        return parameters.sensitivity
 
-    def clip(self, part: NDArray[Any], measured: float, parameters: LaplaceParameters) -> None:
-        np.clip(part, -parameters.sensitivity, parameters.sensitivity, out=part)
+    def clip(self, part: NDArray[Any], measured: None, parameters: LaplaceParameters) -> NDArray[Any]:
+        return np.clip(part, -parameters.sensitivity, parameters.sensitivity, out=part)
 
     def noise(self, parameters: LaplaceParameters, key: bytes | None = None) -> Noise:
-        if key is not None:
-            raise Unsupported("exact noise is drawn from the operating system, and from no key")
-        return LaplaceNoise(parameters)
+        return _distribution(parameters).draws(key)
 
     def event(self, parameters: LaplaceParameters) -> Event:
         return PureEvent(parameters.epsilon)
 
 
-class LaplaceNoise:
-    """Independent noise on each of the whole numbers. Raises ``OverflowError`` for what no int64 can hold."""
-
-    def __init__(self, parameters: LaplaceParameters) -> None:
-        self._parameters = parameters
-
-    def add(self, values: NDArray[Any]) -> None:
-        parameters = self._parameters
-        noisy = [int(each) + laplace(parameters.sensitivity, parameters.epsilon) for each in values]
-        values[:] = np.array(noisy, dtype=np.int64)
-
-
-def laplace(sensitivity: int, epsilon: float) -> int:
-    """Noise that makes a whole number of this sensitivity ε-differentially private."""
-    scale = Fraction(sensitivity) / Fraction(epsilon)
-    t, s = scale.numerator, scale.denominator  # algorithm 2 with scale t/s
-    while True:
-        u = randbelow(t)
-        if not _bernoulli_exp(u, t):
-            continue
-        v = 0
-        while _bernoulli_exp(1, 1):
-            v += 1
-        size = (u + t * v) // s
-        negative = randbelow(2)
-        if not (negative and size == 0):
-            return -size if negative else size
-
-
-def _bernoulli_exp(numerator: int, denominator: int) -> bool:
-    """True with probability exp(−numerator/denominator), for a fraction of at most 1 (algorithm 1)."""
-    k = 1
-    while randbelow(denominator * k) < numerator:
-        k += 1
-    return k % 2 == 1
+def _distribution(parameters: LaplaceParameters) -> noise.DiscreteLaplace:
+    return noise.DiscreteLaplace(Fraction(parameters.sensitivity) / Fraction(parameters.epsilon))

@@ -20,25 +20,38 @@ It knows each step of the schema; a step must not use the tables' classes, which
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-__all__ = ["downgrade", "draft", "upgrade"]
+__all__ = ["downgrade", "draft", "newest", "upgrade"]
+
+
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def newest() -> str:
+    """The last revision: a step's file begins with its number."""
+    return max(path.name for path in (_FOLDER / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 def config(connection: Connection) -> Config:
     """Alembic's configuration, without a file: where the scripts are and what to run them on."""
     result = Config()
-    result.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    result.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     result.attributes["connection"] = connection
     return result
 
 
 def upgrade(connection: Connection, revision: str) -> None:
     """Bring the schema up to ``revision`` ("head": the newest), in the connection's transaction."""
+    if revision == "head" and MigrationContext.configure(connection).get_current_revision() == newest():
+        return  # most starts: the steps need not be read, which takes longer than all else of a start
     command.upgrade(config(connection), revision)
 
 

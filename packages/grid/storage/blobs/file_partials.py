@@ -14,6 +14,7 @@ from grid.storage.blobs.blob import Blob
 from grid.storage.blobs.disk import make_directory
 from grid.storage.blobs.locks import LockedFile, sweep_directory
 from grid.storage.blobs.partials import PartialContent, PartialContents
+from grid.storage.blobs.quarantine import FileQuarantine
 from grid.storage.blobs.temporary import TemporaryFile
 from syft_ext.errors import BadRequest, Conflict, NotFound, Unavailable
 from syft_ext.ids import check_id
@@ -24,15 +25,26 @@ _HASHES = 256
 
 
 class FilePartials(PartialContents):
-    """Args: ``commit``: gives a finished file its final name, in ``contents``."""
+    """Args:
+    commit: gives a finished file its final name, in ``contents``.
+    quarantine: where those go that nobody wants.
+    """
 
-    def __init__(self, directory: Path, contents: Path, commit: Callable[[TemporaryFile], Blob]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        contents: Path,
+        commit: Callable[[TemporaryFile], Blob],
+        quarantine: FileQuarantine,
+    ) -> None:
+        self._quarantine = quarantine
         self._directory, self._contents, self.commit = directory, contents, commit
         make_directory(directory)
         # Hashes of partial files, as long as this process goes on with them.
         self._hashes: OrderedDict[str, tuple[Any, int]] = OrderedDict()
 
     def open(self, name: str) -> FilePartial:
+        self._bring_back(name)
         locked = LockedFile(str(self._path(name)), os.O_RDWR | os.O_CREAT | os.O_APPEND)
         if not locked.lock_alone():
             raise Conflict("the upload is in use")
@@ -50,7 +62,12 @@ class FilePartials(PartialContents):
         if len(self._hashes) > _HASHES:
             self._hashes.popitem(last=False)
 
+    def _bring_back(self, name: str) -> None:
+        if not self._path(name).exists():
+            self._quarantine.give_back(name, "uploads")
+
     def size(self, name: str) -> int:
+        self._bring_back(name)
         try:
             return self._path(name).stat().st_size
         except FileNotFoundError:
@@ -61,7 +78,7 @@ class FilePartials(PartialContents):
         self._path(name).unlink(missing_ok=True)
 
     def sweep(self, keep: Callable[[str], bool]) -> int:
-        return sweep_directory(self._directory, keep)
+        return sweep_directory(self._directory, keep, lambda path: self._quarantine.take(path, "uploads"))
 
     def check_room(self, size: int) -> None:
         if size > shutil.disk_usage(self._directory).free:

@@ -36,7 +36,10 @@ from grid.storage.blobs.disk import close, make_directory, put_if_absent, sync_d
 from grid.storage.blobs.file_partials import FilePartials
 from grid.storage.blobs.group import GroupCommit
 from grid.storage.blobs.interface import BlobStore, SupportsCache, SupportsUnsynced
+from grid.storage.blobs.keeping import Keeping
 from grid.storage.blobs.locks import LockedFile, sweep_directory
+from grid.storage.blobs.marks import FileMarks
+from grid.storage.blobs.quarantine import FileQuarantine, Why
 from grid.storage.blobs.reached import read_reached, write_reached
 from grid.storage.blobs.reader import FileReader, map_file
 from grid.storage.blobs.recent import RecentContents
@@ -51,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 IDENTITY = "store.id"
 REACHED = "store.reached"
+MARKS = "store.spent"
+KEEPING = "store.keeping"
 
 
 def open_url(url: SplitResult, *, make: bool) -> FileBlobStore:
@@ -82,7 +87,10 @@ class FileBlobStore(BlobStore):
         self._group: GroupCommit[TemporaryFile | None] = GroupCommit(self._commit_group)
         self._not_durable: set[TemporaryFile] = set()
         self._broken = False
-        self._partials = FilePartials(root / "uploads", self.contents, self.commit)
+        self._keeping = Keeping(root / KEEPING)
+        self._quarantine = FileQuarantine(root / "quarantine", self.contents, root / "uploads", self._keeping)
+        self._marks = FileMarks(root / MARKS)
+        self._partials = FilePartials(root / "uploads", self.contents, self.commit, self._quarantine)
         if sweep:
             self.sweep()
 
@@ -116,6 +124,14 @@ class FileBlobStore(BlobStore):
     def cache(self) -> SupportsCache:
         return self
 
+    @property
+    def quarantine(self) -> FileQuarantine:
+        return self._quarantine
+
+    @property
+    def marks(self) -> FileMarks:
+        return self._marks
+
     unsynced_limit = WHOLE
 
     def store_unsynced(self, content: bytes | bytearray) -> Blob:
@@ -148,13 +164,26 @@ class FileBlobStore(BlobStore):
             close(fd)
 
     def size(self, digest: str) -> int:
-        try:
-            return os.stat(self._name(digest)).st_size
-        except FileNotFoundError:
-            raise NotFound("there is no such content") from None
+        return self._status(digest).st_size
+
+    def stamp(self, digest: str) -> object:
+        status = self._status(digest)
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def exists(self, digest: str) -> bool:
-        return os.path.exists(self._name(digest))
+        return os.path.exists(self._name(digest)) or self._quarantine.give_back(digest)
+
+    def _status(self, digest: str) -> os.stat_result:
+        try:
+            return os.stat(self._name(digest))
+        except FileNotFoundError:
+            self._bring_back(digest)
+            return self._status(digest)
+
+    def _bring_back(self, digest: str) -> None:
+        """What is asked for is needed after all. Raises :class:`NotFound` if it does not wait anywhere."""
+        if not self._quarantine.give_back(digest):
+            raise NotFound("there is no such content") from None
 
     def hold(self, digest: str) -> Blob:
         file = self._take(digest)
@@ -162,9 +191,8 @@ class FileBlobStore(BlobStore):
         return Blob(digest, file.size, file)
 
     def _take(self, digest: str) -> LockedFile:
-        file = LockedFile.take(self._name(digest))
-        if file is None:
-            raise NotFound("there is no such content")
+        while (file := LockedFile.take(self._name(digest))) is None:
+            self._bring_back(digest)
         return file
 
     def delete_all(
@@ -173,8 +201,21 @@ class FileBlobStore(BlobStore):
         confirm: Callable[[list[str]], Collection[str]],
         *,
         recycle: bool = False,
+        unknown: bool = False,
     ) -> int:
         self._settle()
+        with self._keeping.removing() as for_good:
+            why: Why = "unknown" if unknown else "dropped"
+            return self._delete_all(digests, confirm, recycle, why, for_good)
+
+    def _delete_all(
+        self,
+        digests: Iterable[str],
+        confirm: Callable[[list[str]], Collection[str]],
+        recycle: bool,
+        why: Why,
+        for_good: bool,
+    ) -> int:
         held: dict[str, LockedFile] = {}
         try:
             for digest in digests:
@@ -186,10 +227,13 @@ class FileBlobStore(BlobStore):
                         file.close()
             removed = [digest for digest in confirm(list(held)) if digest in held]
             for digest in removed:
-                if recycle and self._recycled.add(held[digest]):
-                    del held[digest]
+                if recycle and for_good:
+                    if self._recycled.add(held[digest]):
+                        del held[digest]
+                    else:
+                        os.unlink(self._name(digest))
                 else:
-                    os.unlink(self._name(digest))
+                    self._quarantine.take(self._name(digest), why, for_good=for_good)
             return len(removed)
         finally:
             for file in held.values():
@@ -237,7 +281,8 @@ class FileBlobStore(BlobStore):
         try:
             return os.open(self._name(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NotFound("there is no such content") from None
+            self._bring_back(digest)
+            return self._open(digest)
 
     def written(self, memory: bytearray, file: TemporaryFile, remember: bool) -> None:
         """Nobody needs ``memory`` any more for the content of ``file``, which has its digest if all went well."""

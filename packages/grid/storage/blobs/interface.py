@@ -8,7 +8,9 @@ Every implementation passes ``tests/storage/blobs/contract.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol
 
@@ -16,7 +18,17 @@ from grid.storage.blobs.blob import Blob
 from grid.storage.blobs.partials import PartialContents
 from syft_ext.errors import BadRequest, NotFound
 
-__all__ = ["BlobReader", "BlobStore", "BlobWriter", "Check", "SupportsCache", "SupportsUnsynced"]
+__all__ = [
+    "BlobReader",
+    "BlobStore",
+    "BlobWriter",
+    "Check",
+    "SetAside",
+    "SupportsCache",
+    "SupportsMarks",
+    "SupportsQuarantine",
+    "SupportsUnsynced",
+]
 
 Check = Callable[[memoryview], None]
 
@@ -142,6 +154,78 @@ class SupportsCache(Protocol):
         """Give up room that is kept for contents to come: what was not needed for a while, or ``everything``."""
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What waits in quarantine: a content's digest, or the id of an upload.
+
+    Attributes:
+        why: "unknown" (a sweep found it, and no row of the database tells of it), "dropped" (nothing refers to it
+            any more), or "uploads".
+        size: bytes. since, until: seconds since the epoch.
+    """
+
+    name: str
+    why: str
+    size: int
+    since: float
+    until: float
+
+
+class SupportsQuarantine(Protocol):
+    """Stores in which what is deleted waits for a while. What is asked for comes back by itself.
+
+    Without it a content is gone when it is deleted: then nothing stands between a wrong database and the contents
+    but what a node checks at its start (:mod:`grid.installation.claim`).
+
+    Attributes:
+        grace: seconds that what was deleted waits. most: bytes of what was dropped that wait at most.
+    """
+
+    grace: float
+    most: int
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much was dropped since the last :meth:`purge` that another is due before its time."""
+
+    def listed(self) -> Iterator[SetAside]:
+        """What waits, in no order."""
+
+    def holds(self, name: str) -> bool:
+        """Whether the content ``name`` waits."""
+
+    def give_back(self, name: str) -> bool:
+        """Put a content back; whether it waited."""
+
+    def count_for(self, owner: str, names: Iterable[str]) -> None:
+        """Count those of the contents ``names`` that wait as what ``owner`` dropped: where there is no room for
+        all that was dropped, whoever has most there loses their own first."""
+
+    def purge(self, referred: Callable[[Collection[str]], Collection[str]]) -> int:
+        """Remove what has waited long enough; returns how much that was.
+
+        Args:
+            referred: says which of some contents the database refers to after all: these go back instead.
+        """
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """While it is entered no process removes anything for good, also not what it would recycle: what is
+        deleted waits. Raises :class:`Conflict` where somebody else has entered it."""
+
+
+class SupportsMarks(Protocol):
+    """Stores that keep a record of what was spent, beside the contents: it outlives the database."""
+
+    def append(self, lines: Collection[bytes]) -> None:
+        """Add lines (without their ends), durably, whoever else does so at the same time."""
+
+    def lines(self) -> list[bytes] | None:
+        """All of them, in order, as they are; None where nobody ever wrote one."""
+
+    def rewrite(self, change: Callable[[Sequence[bytes]], Sequence[bytes]]) -> None:
+        """Put what ``change`` makes of all lines in their place; nobody adds any meanwhile."""
+
+
 class _NoCache:
     def recent(self, digest: str) -> memoryview | None:
         return None
@@ -221,14 +305,17 @@ class BlobStore(ABC):
         confirm: Callable[[list[str]], Collection[str]],
         *,
         recycle: bool = False,
+        unknown: bool = False,
     ) -> int:
         """Remove the contents that nobody holds and that ``confirm`` names; returns how many.
 
-        It is asked once, with all of them, when nobody can begin to hold them any more.
+        It is asked once, with all of them, when nobody can begin to hold them any more. Where there is a
+        quarantine, they wait there.
 
         Args:
+            unknown: nobody dropped them; a sweep found them.
             recycle: whoever reads these contents holds them, and others of their size will come: a hint that
-                their room may be used again.
+                their room may be used again. They do not wait: what a training has used up is not kept.
         """
 
     @abstractmethod
@@ -255,6 +342,20 @@ class BlobStore(ABC):
     def cache(self) -> SupportsCache:
         """Contents that stay in memory for a moment; never any, in stores that do not offer it."""
         return _NO_CACHE
+
+    @property
+    def quarantine(self) -> SupportsQuarantine | None:
+        """Where what is deleted waits, in stores that offer it."""
+        return None
+
+    @property
+    def marks(self) -> SupportsMarks | None:
+        """The record of what was spent, in stores that keep one."""
+        return None
+
+    def stamp(self, digest: str) -> object:
+        """What another one replaces when somebody touches the stored bytes; None where nobody can tell."""
+        return None
 
     # -- what follows from that ---------------------------------------------------------------------
 

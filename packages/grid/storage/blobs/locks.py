@@ -100,7 +100,11 @@ class LockedFile:
         self.close()
 
 
-def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: False) -> int:
+def sweep_directory(
+    directory: Path,
+    keep: Callable[[str], bool] = lambda name: False,
+    remove: Callable[[Path], None] = Path.unlink,
+) -> int:
     """Remove the files of a directory that nobody holds and ``keep`` does not want; returns how many."""
     removed = 0
     for path in list(directory.iterdir()):
@@ -109,7 +113,7 @@ def sweep_directory(directory: Path, keep: Callable[[str], bool] = lambda name: 
         except FileNotFoundError:
             continue
         if file.lock_alone() and not keep(path.name):
-            path.unlink()
+            remove(path)
             removed += 1
         file.close()
     return removed

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from grid.storage.blobs.buffers import WHOLE
 from grid.storage.blobs.disk import clear_errors, start_writeback, write_all
 from grid.storage.blobs.interface import Check
 from grid.storage.blobs.locks import LockedFile
@@ -170,10 +169,11 @@ class TemporaryFile:
     def _find(self) -> None:
         """Take the content that has the name already, if it is what its name says.
 
-        A small one may have got its name before it was synced: after a power cut it can be anything.
+        A small one may have got its name before it was synced: after a power cut it can be anything. And any disk
+        may have lost some of it: who brings it again heals it.
         """
         found = LockedFile.take(self._final)
-        if found is None or self.size > WHOLE or self._equals(found):
+        if found is None or self._equals(found):
             self.kept = found
             if found is not None:
                 found.share()
@@ -182,8 +182,15 @@ class TemporaryFile:
                 os.unlink(self._final)
 
     def _equals(self, other: LockedFile) -> bool:
-        size = self.size + 1
-        return os.pread(other.fd, size, 0) == os.pread(self._opened().fd, size, 0)
+        mine, start = self._opened().fd, 0
+        if other.size != self.size:
+            return False
+        while start < self.size:
+            piece = os.pread(mine, _READ_BYTES, start)
+            if not piece or piece != os.pread(other.fd, len(piece), start):
+                return False
+            start += len(piece)
+        return True
 
     def sync(self) -> None:
         """Also what was here: whoever kept it, in this process or another, may not have synced it yet."""

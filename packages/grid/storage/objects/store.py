@@ -27,9 +27,10 @@ from grid.storage.objects.rows import (
 )
 from grid.storage.objects.tables import ObjectRow
 from grid.storage.sql.database import Database
+from syft_ext.encrypted.frames import check_frame, refuse_secret_keys
 from syft_ext.errors import NotFound
 from syft_ext.ids import check_id
-from syft_ext.store.content import TENSOR_KINDS, check_layout, decode, encode
+from syft_ext.store.content import ENCRYPTED_KINDS, TENSOR_KINDS, check_layout, decode, encode
 from syft_ext.store.interface import ObjectStore
 from syft_ext.store.objects import ObjectInfo, StorableObject, check_texts, described, searchable
 from syft_ext.store.permissions import check_keys
@@ -74,13 +75,21 @@ class DiskObjectStore(ObjectStore):
         chunks: Iterable[bytes | bytearray | memoryview],
         also: Callable[[Session, ObjectInfo], None] | None = None,
     ) -> ObjectInfo:
-        """``also`` is done in the transaction that makes the object; what it raises undoes it."""
-        with self._blobs.put(chunks) as blob:
-            return self._keep(self._measure(info, blob), blob, also)
+        """``also`` is done in the transaction that makes the object; what it raises undoes it. What is not of its
+        kind is refused before it is a content: nothing of it stays."""
+        measured: list[ObjectInfo] = []
+        with self._blobs.create() as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+            blob = writer.commit(check=lambda file: measured.append(self._measure(info, file)))
+        with blob:
+            return self._keep(measured[0], blob, also)
 
-    def put_blob(self, info: ObjectInfo, blob: Blob) -> ObjectInfo:
+    def put_blob(
+        self, info: ObjectInfo, blob: Blob, also: Callable[[Session, ObjectInfo], None] | None = None
+    ) -> ObjectInfo:
         """As :meth:`put_stream`, with content that is in the blob store already (a finished upload)."""
-        return self._keep(self._measure(info, blob), blob)
+        return self._keep(self._measure(info, self._blobs.map(blob.digest)), blob, also)
 
     def open(self, key: str) -> BinaryIO:
         while True:
@@ -99,19 +108,23 @@ class DiskObjectStore(ObjectStore):
             raise _missing(key)
         return digest
 
-    def _measure(self, info: ObjectInfo, blob: Blob) -> ObjectInfo:
+    @staticmethod
+    def _measure(info: ObjectInfo, content: memoryview) -> ObjectInfo:
         """The description with what the content says; raises :class:`BadRequest` if it is not of its kind."""
-        content = self._blobs.map(blob.digest)
         dtype, shape = None, None
         if info.kind in TENSOR_KINDS:
             layout = read_layout(content)
-            check_layout(info.kind, layout, blob.size)
+            check_layout(info.kind, layout, len(content))
             if info.kind == "tensor":
                 (spec,) = layout.specs
                 dtype, shape = DTYPES[spec.dtype][0], spec.shape
-        elif info.kind not in ("bytes", "plan"):
+        elif info.kind in ENCRYPTED_KINDS:
+            check_frame(info.kind, content)  # piece by piece: it may be larger than memory
+        elif info.kind in ("bytes", "plan"):
+            refuse_secret_keys(content)
+        else:
             decode(info.kind, content)
-        return replace(info, size=blob.size, dtype=dtype, shape=shape)
+        return replace(info, size=len(content), dtype=dtype, shape=shape)
 
     def _keep(
         self, info: ObjectInfo, blob: Blob, also: Callable[[Session, ObjectInfo], None] | None = None
@@ -128,7 +141,7 @@ class DiskObjectStore(ObjectStore):
 
         previous = self._db.run(write)
         if previous is not None and previous != blob.digest:
-            collect(self._db, self._blobs, [previous])
+            collect(self._db, self._blobs, [previous], owner=info.owner or "")
         return info
 
     def _check_current(self, key: str, digest: str) -> None:
@@ -143,12 +156,14 @@ class DiskObjectStore(ObjectStore):
     def __delitem__(self, key: str) -> None:
         with self._db.transaction() as session:
             statement = (
-                delete(ObjectRow).where(ObjectRow.id == check_id(key)).returning(ObjectRow.blob_digest)
+                delete(ObjectRow)
+                .where(ObjectRow.id == check_id(key))
+                .returning(ObjectRow.blob_digest, ObjectRow.owner)
             )
-            digest = session.scalar(statement)
-        if digest is None:
+            row = session.execute(statement).first()
+        if row is None:
             raise _missing(key)
-        collect(self._db, self._blobs, [digest])
+        collect(self._db, self._blobs, [row.blob_digest], owner=row.owner or "")
 
     def __contains__(self, key: object) -> bool:
         with self._db.read() as session:

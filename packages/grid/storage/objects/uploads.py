@@ -14,20 +14,20 @@ so ``finish`` can be repeated when its answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from grid.storage.blobs.blob import Blob, check_digest
-from grid.storage.blobs.interface import BlobStore
+from grid.storage.blobs.interface import BlobReader, BlobStore
 from grid.storage.objects.references import collect, record
 from grid.storage.objects.tables import UploadRow
 from grid.storage.sql.database import Database
 from syft_ext.clock import Clock
-from syft_ext.errors import BadRequest, Conflict, NotFound, TooLarge, TooManyRequests
+from syft_ext.errors import BadRequest, Conflict, NotFound, TooLarge
 from syft_ext.ids import check_id, new_id
 
 __all__ = ["UploadStatus", "Uploads"]
@@ -52,8 +52,8 @@ class Uploads:
 
     Args:
         max_size: bytes that one upload may have.
-        quota: bytes that all uploads of one owner may have together, finished ones included.
-        max_uploads: uploads that one owner may have at a time.
+        admit: called with the owner as the last thing of the transaction that begins an upload; what it raises
+            undoes it. Without it, nothing is too much for an owner.
         lifetime: seconds after which an upload that nobody touches is removed.
 
     Methods raise :class:`BadRequest` for what is no id, :class:`NotFound` for an unknown upload, and
@@ -67,20 +67,18 @@ class Uploads:
         clock: Clock,
         *,
         max_size: int = 1 << 40,
-        quota: int = 4 << 40,
-        max_uploads: int = 1000,
+        admit: Callable[[Session, str], None] = lambda session, owner: None,
         lifetime: float = 7 * 24 * 3600.0,
     ) -> None:
-        self._db, self._blobs, self._clock = db, blobs, clock
-        self._max_size, self._quota, self._max_uploads = max_size, quota, max_uploads
-        self._lifetime = lifetime
+        self._db, self.blobs, self._clock = db, blobs, clock
+        self._max_size, self._admit, self._lifetime = max_size, admit, lifetime
         self._partials = blobs.partials
 
     def begin(self, size: int, *, owner: str, digest: str | None = None) -> str:
         """Announce an upload of ``size`` bytes (with this BLAKE3 ``digest``); returns its id.
 
-        Raises :class:`TooLarge` or :class:`TooManyRequests` past a limit, :class:`Unavailable` when the
-        disk has no room for it.
+        Raises :class:`TooLarge` past the limit, what ``admit`` raises, :class:`Unavailable` when the disk has no
+        room for it.
         """
         if size < 0:
             raise BadRequest("an upload has at least 0 bytes")
@@ -92,7 +90,6 @@ class Uploads:
         upload = new_id()
 
         def write(session: Session) -> None:
-            self._check_quota(session, owner, size)
             session.execute(
                 insert(UploadRow),
                 {
@@ -103,6 +100,7 @@ class Uploads:
                     "touched_at": self._clock.now(),
                 },
             )
+            self._admit(session, owner)
 
         self._db.run(write)
         return upload
@@ -134,7 +132,11 @@ class Uploads:
 
     def unfinished(self, owner: str, digest: str | None = None) -> list[UploadStatus]:
         """The owner's uploads that are not finished (of the content with this digest), newest first."""
-        statement = select(UploadRow.id).where(UploadRow.owner == owner, UploadRow.blob_digest.is_(None))
+        return [status for status in self.of(owner, digest) if status.digest is None]
+
+    def of(self, owner: str, digest: str | None = None) -> list[UploadStatus]:
+        """As :meth:`unfinished`, with those that are finished."""
+        statement = select(UploadRow.id).where(UploadRow.owner == owner)
         if digest is not None:
             statement = statement.where(UploadRow.digest == check_digest(digest))
         with self._db.read() as session:
@@ -143,7 +145,18 @@ class Uploads:
         for upload in found:
             with suppress(NotFound):  # it ended meanwhile
                 statuses.append(self.status(upload))
-        return [status for status in statuses if status.digest is None]
+        return statuses
+
+    def drop(self, owner: str) -> None:
+        """Drop all that this owner has here, finished or not; whose content it is sees to that."""
+        with self._db.read() as session:
+            found = session.scalars(select(UploadRow.id).where(UploadRow.owner == owner)).all()
+        for upload in found:
+            self._remove(upload)
+
+    def open(self, blob: Blob) -> BlobReader:
+        """The content of a finished upload."""
+        return self.blobs.open(blob.digest)
 
     def finish(self, upload: str) -> Blob:
         """Make the complete upload a blob, held for the caller. It may be repeated.
@@ -153,7 +166,7 @@ class Uploads:
         """
         row = self._row(upload, finished=True)
         if row.blob_digest is not None:
-            return self._blobs.hold(row.blob_digest)
+            return self.blobs.hold(row.blob_digest)
         with self._partials.open(row.id) as partial:
             if partial.size != row.size:
                 raise Conflict("the upload is not complete", received=partial.size, size=row.size)
@@ -171,7 +184,7 @@ class Uploads:
         row = self._row(upload, finished=True)
         self._remove(row.id)
         if row.blob_digest is not None:
-            collect(self._db, self._blobs, [row.blob_digest])
+            collect(self._db, self.blobs, [row.blob_digest], owner=row.owner)
 
     def forget(self, session: Session, upload: str) -> None:
         """Drop a finished upload in the transaction that refers to its content from elsewhere."""
@@ -187,7 +200,7 @@ class Uploads:
         with self._db.transaction() as session:
             expired = delete(UploadRow).where(UploadRow.touched_at < limit).returning(UploadRow.blob_digest)
             digests = session.scalars(expired).all()
-        collect(self._db, self._blobs, [digest for digest in digests if digest is not None])
+        collect(self._db, self.blobs, [digest for digest in digests if digest is not None])
         with self._db.read() as session:
             files = self._partials.sweep(keep=lambda name: session.get(UploadRow, name) is not None)
         return max(len(digests), files)
@@ -202,17 +215,6 @@ class Uploads:
         if row.blob_digest is not None and not finished:
             raise Conflict("the upload is finished", received=row.size)
         return row
-
-    def _check_quota(self, session: Session, owner: str, size: int) -> None:
-        if self._db.dialect == "postgresql":  # two that begin at once must see each other
-            session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:owner))"), {"owner": owner})
-        count, total = session.execute(
-            select(func.count(), func.coalesce(func.sum(UploadRow.size), 0)).where(UploadRow.owner == owner)
-        ).one()
-        if count >= self._max_uploads:
-            raise TooManyRequests("too many uploads are open", limit=self._max_uploads)
-        if int(total) + size > self._quota:
-            raise TooLarge("the uploads together are too large", limit=self._quota, used=int(total))
 
     def _touch(self, upload: str) -> None:
         with self._db.transaction() as session:

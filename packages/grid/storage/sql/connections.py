@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from grid.concurrency.offload import Semaphore
+from grid.storage.sql.pool import hung_up
 
 __all__ = ["DriverConnection", "DriverConnectionPool"]
 
@@ -42,6 +43,8 @@ class DriverConnection:
         """The connection is in nobody knows what state: never use it again."""
         self.broken = True
         self._connection.invalidate(error)
+        with contextlib.suppress(Exception):  # one that belongs to no pool is closed by nobody else
+            self.driver.close()
 
     def commit(self) -> None:
         """Commit; a driver's error becomes SQLAlchemy's."""
@@ -85,7 +88,13 @@ class DriverConnectionPool:
         """One that nobody else uses; waits while ``size`` are taken. It must come back by :meth:`give`."""
         self._permits.acquire()
         try:
-            return self._idle.pop() if self._idle else DriverConnection(self._connect())
+            while self._idle:
+                idle = self._idle.pop()
+                if not hung_up(idle.driver):
+                    return idle
+                idle.invalidate(ConnectionError("the server hung up"))
+                idle.close()
+            return DriverConnection(self._connect())
         except BaseException:
             self._permits.release()
             raise

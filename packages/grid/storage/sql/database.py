@@ -18,6 +18,8 @@ compare-and-set (``UPDATE … WHERE state = …``, then look at ``rowcount``).
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from grid.concurrency.offload import Lock
@@ -43,11 +45,13 @@ from grid.storage.sql.engines import (
     postgresql_engine,
     sqlite_driver_connections,
     sqlite_engine,
+    unhurried,
     without_foreign_keys,
 )
+from grid.storage.sql.faults import damaged, passing
+from grid.storage.sql.pace import ServerPatience
 from grid.storage.sql.prepared import PreparedStatement, StatementResult
 from grid.storage.sql.wal import WriteAheadLog
-from syft_ext.errors import Unavailable
 
 __all__ = ["Base", "Database"]
 
@@ -70,6 +74,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
+        self._writer: Connection | None = None
+        self._pace = ServerPatience()
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
             self.engine = sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, read_only=False)
@@ -79,9 +85,8 @@ class Database:
             self._log = WriteAheadLog(Path(self.url.database))
             self._changes = ChangeCounter(Path(self.url.database))
             self._write_lock: Lock | None = Lock()
-            self._writer: Connection | None = None
         else:
-            self.engine = postgresql_engine(self.url)
+            self.engine = postgresql_engine(self.url, self._pace)
             self._readers = self.engine.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
@@ -106,10 +111,14 @@ class Database:
                 commits share one sync.
         """
         with self._turn(), Session(self._bind(), expire_on_commit=False) as session:
-            if self._write_lock is not None:
-                begin_immediate(session.connection)
-            yield session
-            session.commit()
+            try:
+                if self._write_lock is not None:
+                    begin_immediate(session.connection)
+                yield session
+                session.commit()
+            except BaseException:
+                self._undo(session)
+                raise
             self.committed()
         if durable:
             self.sync()
@@ -118,6 +127,11 @@ class Database:
         """Return when all that was committed before would survive a power cut (PostgreSQL's commits would)."""
         if self._write_lock is not None:
             self._log.sync()
+
+    def fold(self) -> None:
+        """Take what was overwritten out of SQLite's log as well; PostgreSQL's is its operator's."""
+        if self._write_lock is not None:
+            self._log.fold()
 
     def writing(self) -> WriteTransaction:
         """As :meth:`transaction`, for prepared statements alone: for a fraction of what a session costs."""
@@ -132,12 +146,29 @@ class Database:
         begin_immediate(lambda: driver_connection.driver.execute("BEGIN IMMEDIATE"))
         return driver_connection, None
 
+    def _undo(self, session: Session) -> None:
+        """Leave nothing of a transaction that failed: a COMMIT then ends neither SQLAlchemy's nor SQLite's."""
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+            session.rollback()
+        writer = self._writer
+        if self._write_lock is None or writer is None:
+            return
+        try:
+            if writer.in_transaction():
+                writer.rollback()
+            DriverConnection(writer).driver.rollback()
+        except (SQLAlchemyError, sqlite3.Error):
+            self._writer = None  # the next one gets another
+            with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+                writer.invalidate()
+                writer.close()
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """The caller's turn to write; it stands in no other transaction of the caller."""
         self.take_turn()
         try:
-            with _UNAVAILABLE:
+            with _UNWRITABLE:
                 yield
         finally:
             self.end_turn()
@@ -224,14 +255,25 @@ class Database:
         """One transaction around all steps of a migration, alone on the database: replicas take turns."""
         if self._write_lock is None:
             with _UNAVAILABLE, self.engine.begin() as connection:
+                unhurried(connection)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
                 yield connection
             return
-        with self._write_lock, self.engine.connect() as connection, without_foreign_keys(connection):
+        with (
+            self._write_lock,
+            _UNWRITABLE,
+            self.engine.connect() as connection,
+            without_foreign_keys(connection),
+        ):
             begin_immediate(connection.begin)
             yield connection
             check_foreign_keys(connection)
             connection.commit()
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table ``name``. Raises as :meth:`ping`."""
+        with _UNAVAILABLE, self.engine.connect() as connection:
+            return inspect(connection).has_table(name)
 
     def version(self) -> int | None:
         """A number that another one replaces with every commit, whichever process makes it.
@@ -241,9 +283,14 @@ class Database:
         return None if self._write_lock is None else self._changes.read()
 
     def ping(self) -> None:
-        """Raise :class:`Unavailable` unless the database answers."""
+        """Raise :class:`Unavailable` unless the database answers, :class:`DatabaseDamaged` where it is damaged."""
         with self.read() as session:
             session.execute(text("SELECT 1"))
+
+    def hurry(self) -> None:
+        """Wait for the server a few seconds at most, also where somebody waits already: the node stops. This holds
+        until :meth:`close`."""
+        self._pace.hurry()
 
     def close(self) -> None:
         """Close idle connections; the database can be used again afterwards."""
@@ -257,6 +304,7 @@ class Database:
         self._driver_connections.close()
         self._readers.dispose()
         self.engine.dispose()
+        self._pace.relax()
 
 
 class WriteTransaction:
@@ -273,7 +321,7 @@ class WriteTransaction:
     def __enter__(self) -> DriverConnection:
         self._database.take_turn()
         try:
-            with _UNAVAILABLE:
+            with _UNWRITABLE:
                 self._driver_connection, self._connection = self._database.begin()
         except BaseException:
             self._database.end_turn()
@@ -284,11 +332,11 @@ class WriteTransaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with _UNAVAILABLE:
+            with _UNWRITABLE:
                 self._end(failed=error is not None)
         finally:
             self._database.end_turn()
-        _UNAVAILABLE.__exit__(kind, error, trace)
+        _UNWRITABLE.__exit__(kind, error, trace)
 
     def _end(self, *, failed: bool) -> None:
         try:
@@ -306,7 +354,11 @@ class WriteTransaction:
 
 
 class _Unavailable:
-    """A lost connection, or none at all, is :class:`Unavailable`; other errors pass."""
+    """What passes by itself is :class:`Unavailable`, what never will :class:`DatabaseDamaged`
+    (:mod:`grid.storage.sql.faults`); other errors stay."""
+
+    def __init__(self, *, writing: bool = False) -> None:
+        self._writing = writing
 
     def __enter__(self) -> None:
         pass
@@ -314,12 +366,11 @@ class _Unavailable:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(error, OperationalError):
+        if error is None:
             return
-        # psycopg gives no SQLSTATE when it could not reach the server; class 57P is a server going down.
-        sqlstate = getattr(error.orig, "sqlstate", "")
-        if error.connection_invalidated or sqlstate is None or sqlstate.startswith(("57P", "08")):
-            raise Unavailable("the database cannot be reached") from error
+        found = passing(error, writing=self._writing) or damaged(error)
+        if found is not None:
+            raise found from error
 
 
-_UNAVAILABLE = _Unavailable()
+_UNAVAILABLE, _UNWRITABLE = _Unavailable(), _Unavailable(writing=True)

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from grid.storage.sql.connections import DriverConnectionPool
+from grid.storage.sql.pace import ServerPatience
 from grid.storage.sql.pool import CooperativePool
 from syft_ext.errors import InvalidConfig, Unavailable
 
@@ -24,12 +25,14 @@ __all__ = [
     "postgresql_engine",
     "sqlite_driver_connections",
     "sqlite_engine",
+    "unhurried",
 ]
 
 T = TypeVar("T")
 
 #: Connections to one PostgreSQL; its default ``max_connections`` is 100, for all replicas together.
 POSTGRESQL_CONNECTIONS = 14
+CONNECT_SECONDS = 10.0
 POSTGRESQL_DRIVER_CONNECTIONS = 6
 SQLITE_READERS = 32
 SQLITE_DRIVER_CONNECTIONS = 16
@@ -56,14 +59,35 @@ def parse_url(text: str) -> URL:
     raise InvalidConfig("the database is SQLite or PostgreSQL", driver=url.drivername)
 
 
-def postgresql_engine(url: URL) -> Engine:
-    """An engine whose pool waits cooperatively, of ``POSTGRESQL_CONNECTIONS`` at most."""
-    return create_engine(
+def postgresql_engine(url: URL, pace: ServerPatience) -> Engine:
+    """An engine whose pool waits cooperatively, of ``POSTGRESQL_CONNECTIONS`` at most, at ``pace``."""
+    import psycopg
+
+    from grid.storage.sql.postgresql import TimedConnection
+
+    engine = create_engine(
         url,
         poolclass=CooperativePool,
         pool_size=POSTGRESQL_CONNECTIONS,
-        connect_args={"connect_timeout": 10, "application_name": "grid"},
+        connect_args={"application_name": "grid"},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, parameters: Any) -> Any:
+        if pace.given_up:
+            raise psycopg.OperationalError("the database did not answer, and the node stops")
+        seconds = max(2, round(pace.limit(CONNECT_SECONDS)))  # libpq takes whole ones, two at least
+        connection = TimedConnection.connect(*arguments, **{"connect_timeout": seconds, **parameters})
+        connection.pace = pace
+        return connection
+
+    return engine
+
+
+def unhurried(connection: Connection) -> None:
+    """Let the statements of this connection take as long as they do: migrations wait for one another."""
+    connection.connection.driver_connection.patience = None  # type: ignore[union-attr]
+    connection.detach()  # it is nobody else's
 
 
 def sqlite_engine(url: URL, *, begin: str, size: int, read_only: bool) -> Engine:

@@ -7,9 +7,27 @@ from typing import Any
 
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
-from grid.concurrency.offload import Semaphore
+from grid.concurrency.offload import Semaphore, readable_now
 
-__all__ = ["CooperativePool"]
+__all__ = ["CooperativePool", "hung_up"]
+
+
+def hung_up(driver: Any) -> bool:
+    """Whether the server has hung up on an idle connection, or said that it will: without a question of ours, what
+    it has to say is that. SQLite's connections have no other end."""
+    descriptor = getattr(driver, "fileno", None)
+    if descriptor is None:
+        return False
+    try:
+        return readable_now(descriptor())
+    except (OSError, ValueError, driver_errors(driver)):
+        return True
+
+
+def driver_errors(driver: Any) -> type[Exception]:
+    """The errors of the driver that the connection is of."""
+    found: type[Exception] = getattr(driver, "Error", OSError)
+    return found
 
 
 class CooperativePool(Pool):
@@ -28,7 +46,10 @@ class CooperativePool(Pool):
     def _do_get(self) -> ConnectionPoolEntry:
         self._permits.acquire()
         try:
-            return self._idle.pop()
+            record = self._idle.pop()
+            if hung_up(record.dbapi_connection):
+                record.invalidate()  # and connects anew
+            return record
         except IndexError:
             pass
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from grid.concurrency.offload import Lock, start_thread
@@ -16,6 +17,9 @@ from grid.storage.blobs.group import GroupCommit
 __all__ = ["WriteAheadLog"]
 
 CHECKPOINT_BYTES = 4 << 20
+LONGEST_BYTES = 64 << 20
+"""A log that is longer is made short at once, and not only folded back."""
+_PATIENCE = 2.0  # seconds for which readers are waited for
 _LOOK_EVERY = 64  # commits
 
 
@@ -45,6 +49,18 @@ class WriteAheadLog:
         """Return when all that was committed before the call is on the disk (one sync for many callers)."""
         self._group.submit(None)
 
+    def fold(self) -> None:
+        """Write the log back into the database and cut it: what was overwritten is in it no more.
+
+        Where a reader holds on to it for longer than a moment, that is left to the next time.
+        """
+        with self._checkpoint_lock, suppress(sqlite3.Error):
+            connection = sqlite3.connect(self._database, timeout=_PATIENCE)
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Wait for a checkpoint that is under way."""
         with self._checkpoint_lock:
@@ -64,13 +80,16 @@ class WriteAheadLog:
 
     def _checkpoint(self) -> None:
         try:
-            connection = sqlite3.connect(self._database, timeout=0)
+            long = self._path.stat().st_size > LONGEST_BYTES
+            connection = sqlite3.connect(self._database, timeout=_PATIENCE if long else 0)
             try:
-                # Passive: waits for nobody. What a reader still needs stays for the next time.
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                # Passive: waits for nobody. What a reader still needs stays for the next time. Where there always
+                # is one, the log would grow for ever: then writers wait a moment for the readers that are there.
+                mode = "TRUNCATE" if long else "PASSIVE"
+                connection.execute(f"PRAGMA wal_checkpoint({mode})")
             finally:
                 connection.close()
-        except sqlite3.Error:
+        except (sqlite3.Error, FileNotFoundError):
             pass  # the log only grows until the next try; the commits in it are safe
         finally:
             self._checkpointing = False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import inspect
 
+from grid.concurrency.offload import offload
 from grid.web.http.reading import read_limited
 from grid.web.http.request import Request
 from grid.web.http.requestline import unsupported_media_type
@@ -18,6 +20,10 @@ from syft_ext.messages import Message, Operation
 __all__ = ["Fields", "takes_json"]
 
 MAX_FIELDS = 1000
+#: Bodies of more bytes are decoded beside the event loop.
+BESIDE = 32 << 10
+_encode = msgspec.json.Encoder().encode
+_OUTLINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SEQUENCES = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
 
 
@@ -34,12 +40,7 @@ class Fields:
         self._max_json = max_json
         self._json = takes_json(spec)
         self._elsewhere = frozenset((*spec.path_fields, *spec.headers))
-        info = inspect.type_info(spec.message)
-        assert isinstance(info, inspect.StructType)
-        self._types = {field.name: field.type for field in msgspec.structs.fields(spec.message)}
-        self._lists = frozenset(
-            field.encode_name for field in info.fields if isinstance(_bare(field.type), _SEQUENCES)
-        )
+        self._types, self._lists = _shape(spec.message)
 
     def read(self, request: Request, path: Mapping[str, str]) -> Message:
         """The message; raises :class:`BadRequest` or, for its body, :class:`TooLarge`."""
@@ -57,11 +58,14 @@ class Fields:
                 f"{self._spec.name} takes its fields from a JSON body, not from the query string"
             )
         typed = {name: self._typed(name, value) for name, value in located.items()}
-        return self._spec.convert({**self._body(request), **typed})
+        body = _encode({**self._outline(request), **typed})
+        if len(body) > BESIDE:
+            return offload(self._spec.decode_json, body)
+        return self._spec.decode_json(body)
 
-    def _typed(self, name: str, value: str) -> Any:
+    def _typed(self, name: str, value: str) -> msgspec.Raw:
         try:
-            return msgspec.convert(value, type=self._types[name], strict=False)
+            return msgspec.Raw(_encode(msgspec.convert(value, type=self._types[name], strict=False)))
         except (msgspec.MsgspecError, ValueError) as error:
             raise BadRequest(f"{self._spec.name}: {error} - at `$.{name}`") from error
 
@@ -77,18 +81,17 @@ class Fields:
                 raise BadRequest(f"{self._spec.name}: {name[:80]!r} is given {len(values)} times")
         return fields
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _outline(self, request: Request) -> dict[str, msgspec.Raw]:
+        """The names in the body, each with what stands behind it as it came: nothing is made of that yet."""
         data = self._read_body(request)
         if not data:
             return {}
         try:
-            fields = msgspec.json.decode(data)
+            fields = _OUTLINE.decode(data)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"{self._spec.name}: the body must be a JSON object") from error
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadRequest(f"{self._spec.name}: the body is not JSON: {error}") from error
-        if not isinstance(fields, dict):
-            raise BadRequest(f"{self._spec.name}: the body must be a JSON object")
-        if b"\\u0000" in data:
-            raise BadRequest(f"{self._spec.name}: text may not contain the character U+0000")
         for name in self._elsewhere & fields.keys():
             self._refuse_elsewhere(name)
         return fields
@@ -107,6 +110,17 @@ class Fields:
             raise BadRequest(f"{self._spec.name}: {name} goes into the header {self._spec.headers[name]}")
         if name in self._elsewhere:
             raise BadRequest(f"{self._spec.name}: {name} goes into the path")
+
+
+@cache  # for all apps of a process: else this is most of what making one takes
+def _shape(message: type[Message]) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The types of the fields by name, and the names of those that take several values as they are sent."""
+    info = inspect.type_info(message)
+    assert isinstance(info, inspect.StructType)
+    types = {field.name: field.type for field in msgspec.structs.fields(message)}
+    return types, frozenset(
+        field.encode_name for field in info.fields if isinstance(_bare(field.type), _SEQUENCES)
+    )
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

@@ -255,6 +255,7 @@ _STATUS: Json = {
     "properties": {
         "status": {"type": "string"},
         "checks": {"type": "object", "additionalProperties": {"type": "string"}},
+        "warnings": {"type": "array", "items": {"type": "string"}},
     },
 }
 _NODE_PATHS: Json = {

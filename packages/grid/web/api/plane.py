@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from websockets.frames import CloseCode
 
 from grid.node import Node
+from grid.node.pipes import nobody
+from grid.node.service import always
+from grid.web.api.admission import STRANGERS_ENVELOPE, Admission
 from grid.web.http.metrics import Instruments
 from grid.web.http.reading import BodyReader
 from grid.web.http.request import Request
@@ -19,10 +22,18 @@ from grid.web.http.requestline import unsupported_media_type
 from grid.web.http.response import Response
 from grid.web.http.routing import Router, Values
 from grid.web.http.settings import WebSettings
+from grid.web.limits.memory import Holding
 from grid.web.sockets.connection import WebSocket
 from grid.web.sockets.routing import Sockets
 from syft_ext.errors import GridError, InternalError, InvalidEnvelope, Problem, TooLarge
-from syft_ext.messages.envelope import Envelope, decode_envelope, envelope_size, frame_head, seal_reply
+from syft_ext.messages.envelope import (
+    Envelope,
+    decode_envelope,
+    envelope_size,
+    frame_head,
+    read_opening,
+    seal_reply,
+)
 from syft_ext.transport import PayloadReader
 from syft_ext.transport.frames import PREFIX, FrameSource, read_head, read_whole
 from syft_ext.transport.http import MEDIA_TYPE
@@ -30,7 +41,7 @@ from syft_ext.transport.pipe import MessagePipe
 from syft_ext.transport.serving import FrameReply, serve_frames
 from syft_ext.transport.streams import MemoryLimit
 
-__all__ = ["MessagePlane", "add_message_plane"]
+__all__ = ["BinaryPipe", "MessagePlane", "add_message_plane"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,22 +85,46 @@ def _head(pieces: Iterator[Piece]) -> bytes:
 class MessagePlane:
     """What all transports do with a frame once they have its envelope."""
 
-    def __init__(self, node: Node, settings: WebSettings, instruments: Instruments) -> None:
+    def __init__(
+        self,
+        node: Node,
+        settings: WebSettings,
+        instruments: Instruments,
+        admission: Admission | None = None,
+    ) -> None:
         self._node = node
         self._settings = settings
         self._max_payload = settings.max_upload
         self._instruments = instruments
+        self._admission = admission or Admission(node, settings)
 
-    def serve(self, pipe: MessagePipe, *, remote: str, memory: MemoryLimit | None = None) -> None:
-        """Answer the frames of a multiplexed connection until it ends."""
+    def serve(
+        self,
+        pipe: MessagePipe,
+        *,
+        remote: str,
+        memory: MemoryLimit | None = None,
+        known: Callable[[str], None] = nobody,
+        alive: Callable[[], bool] = always,
+    ) -> None:
+        """Answer the frames of a multiplexed connection until it ends, which ``alive`` tells those who wait.
+
+        ``known`` is told who called over it, if they are somebody here: until then frames must be small.
+        """
 
         def handle(frame: FrameSource, reply: FrameReply) -> None:
             begun = time.monotonic()
-            record = RequestRecord(received=frame.size, remote=remote)
+            record = RequestRecord(received=frame.size, remote=remote, alive=alive)
             try:
-                answer = self.answer(*read_whole(frame), record)
+                envelope, payload = read_whole(frame)
+                answer = self.answer(envelope, payload, record)
+                if answer.status < 400 and (caller := self._admission.knows(record, envelope)):
+                    if isinstance(memory, Holding):
+                        memory.belongs_to(envelope.sender)
+                    known(caller)
             except GridError as error:
                 answer = self.refusal(error, record)
+            self._admission.answered(record, answer.status)
             try:
                 reply(answer.size, answer.pieces)
             finally:
@@ -101,12 +136,18 @@ class MessagePlane:
         """The node's answer, or the signed error: nothing is raised. ``record`` learns what was asked."""
         record.operation = self._known(envelope.operation)
         record.scheme = "message"
+        try:
+            self._admission.envelope(record, envelope)
+        except GridError as error:
+            return self.refusal(error, record, envelope)
         if envelope.payload_size > self._max_payload:
             refusal = TooLarge(f"a payload may have {self._max_payload} bytes", limit=self._max_payload)
             return self.refusal(refusal, record, envelope)
         try:
             with self._instruments.running:
-                answer = Answer(self._node.receive(envelope, payload, remote=record.remote))
+                answer = Answer(
+                    self._node.receive(envelope, payload, remote=record.remote, alive=record.alive)
+                )
         except GridError as error:
             return self.refusal(error, record, envelope)
         except Exception:
@@ -131,10 +172,15 @@ class MessagePlane:
 
 
 def add_message_plane(
-    router: Router, sockets: Sockets, node: Node, settings: WebSettings, instruments: Instruments
-) -> None:
+    router: Router,
+    sockets: Sockets,
+    node: Node,
+    settings: WebSettings,
+    instruments: Instruments,
+    admission: Admission,
+) -> MessagePlane:
     """``POST /messages`` and the WebSocket ``/messages``."""
-    plane = MessagePlane(node, settings, instruments)
+    plane = MessagePlane(node, settings, instruments, admission)
 
     def messages(request: Request, _path: Values) -> Response:
         record = request.record
@@ -142,8 +188,10 @@ def add_message_plane(
             raise unsupported_media_type(f"a message is {MEDIA_TYPE}")
         status = 200
         try:
-            envelope, payload = _read_frame(request, settings.max_upload)
+            envelope, payload = _read_frame(request, settings.max_upload, admission)
             answer = plane.answer(envelope, payload, record)
+            if answer.status < 400:
+                admission.knows(record, envelope)
         except GridError as error:
             status, answer = error.status, plane.refusal(error, record)
         if answer.size <= SMALL:
@@ -153,19 +201,33 @@ def add_message_plane(
 
     router.add("/messages", "POST", messages)
 
-    @sockets.route("/messages", max_message=settings.max_websocket_message)
+    @sockets.route("/messages", max_message=min(STRANGERS_ENVELOPE, settings.max_websocket_message))
     def message_socket(ws: WebSocket) -> None:
-        plane.serve(_BinaryPipe(ws), remote=ws.request.record.remote, memory=ws.memory)
+        def known(_: str) -> None:
+            ws.trust(settings.max_websocket_message)
+
+        plane.serve(
+            BinaryPipe(ws),
+            remote=ws.request.record.remote,
+            memory=ws.memory,
+            known=known,
+            alive=lambda: not ws.closed,
+        )
+
+    return plane
 
 
-class _BinaryPipe:
-    """The node's end of a WebSocket. A message may be as large as a frame."""
+class BinaryPipe:
+    """The node's end of a WebSocket. ``max_message`` is None where one may be as large as a frame."""
 
-    max_message = None
-
-    def __init__(self, ws: WebSocket) -> None:
-        self._ws = ws
+    def __init__(self, ws: WebSocket, max_message: int | None = None) -> None:
+        self._ws, self.max_message = ws, max_message
         self.send, self.close = ws.send, ws.close
+
+    def expected(self) -> None:
+        """Whoever is at its other end was expected: they count as a stranger no more."""
+        if self.max_message is not None:
+            self._ws.trust(self.max_message)
 
     def receive(self) -> bytes | None:
         while (message := self._ws.receive()) is not None:
@@ -175,13 +237,21 @@ class _BinaryPipe:
         return None
 
 
-def _read_frame(request: Request, max_payload: int) -> tuple[Envelope, PayloadReader]:
+def _read_frame(request: Request, max_payload: int, admission: Admission) -> tuple[Envelope, PayloadReader]:
     """Envelope and payload of the frame in the request's body; the payload is still on the wire."""
     read = BodyReader(request.environ, max_payload + ENVELOPE, "a message")
-    envelope, _ = read_head(read)
+
+    def before(size: int, beginning: bytes | memoryview) -> None:
+        if size > STRANGERS_ENVELOPE:
+            admission.large_envelope(request.record, read_opening(beginning), size)
+        request.record.hold(size)
+
+    envelope, _ = read_head(read, before)
     length = request.content_length
     if length is not None:
         rest = length - request.environ["wsgi.input"].position
         if rest != envelope.payload_size:
             raise InvalidEnvelope(f"{rest} bytes follow an envelope that announces {envelope.payload_size}")
-    return envelope, PayloadReader(read, envelope.payload_size, envelope.payload_digest, into=read.into)
+    return envelope, PayloadReader(
+        read, envelope.payload_size, envelope.payload_digest, into=read.into, hold=request.record.hold
+    )

@@ -33,7 +33,7 @@ def add_operations(router: Router, node: Node, settings: WebSettings, instrument
 
 
 def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instruments) -> View:
-    fields = Fields(spec, settings.max_json)
+    fields = Fields(spec, min(settings.max_json, spec.max_body))
 
     def view(request: Request, path: Values) -> Response:
         record = request.record
@@ -46,7 +46,9 @@ def _view(node: Node, spec: Operation, settings: WebSettings, instruments: Instr
         body = upload_of(request, settings.max_upload) if spec.uploads else PayloadReader.of(b"")
         message = fields.read(request, path)
         with instruments.running:
-            answer = node.dispatch(Context(principal, body, "http", record.remote), message)
+            answer = node.dispatch(
+                Context(principal, body, "http", record.remote, alive=record.alive), message
+            )
         return _response(request, spec, answer)
 
     return view

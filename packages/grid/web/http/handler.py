@@ -14,13 +14,16 @@ import re
 import socket as sockets
 import ssl
 import time
+from collections.abc import Sequence
 from io import BufferedReader
 from typing import Any
 from urllib.parse import quote, unquote
 
 from gevent.pywsgi import WSGIHandler
 
+from grid.concurrency.offload import hung_up
 from grid.config.logs import log_info
+from grid.node.networks import network_of
 from grid.web.http.application import Application, application_of
 from grid.web.http.body import DRAIN_LIMIT, Body
 from grid.web.http.headers import Head
@@ -29,10 +32,13 @@ from grid.web.http.problems import error_response, problem_response
 from grid.web.http.request_record import record_of
 from grid.web.http.requestline import Refusal, RequestLine
 from grid.web.http.response import Buffer, Headers, Response, http_date, status_line
+from grid.web.http.response_headers import STRICT_TRANSPORT
 from grid.web.http.wsgi import WSGI
-from syft_ext.errors import RequestTimeout, Unavailable
+from grid.web.limits.connections import ConnectionTable
+from grid.web.limits.pace import Pace
+from syft_ext.errors import RequestTimeout, TooManyRequests, Unavailable
 
-__all__ = ["Handler", "ServerState"]
+__all__ = ["Handler", "ServerState", "peer_network", "too_many_connections"]
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("grid.access")
@@ -40,6 +46,10 @@ access = logging.getLogger("grid.access")
 _PLAIN = re.compile(r"[A-Za-z0-9/%:@._~-]*")
 LINGER = 3.0
 SMALL = 16 << 10
+SWALLOW = 64 << 10
+#: Megabytes a second of one network that are swallowed behind refusals.
+SWALLOWED = 8.0
+PATIENCE = 0.5
 SLICE = 1 << 20
 """What a client must be able to take within the timeout."""
 
@@ -50,22 +60,43 @@ class ServerState:
     Attributes:
         application: answers requests.
         settings, observer: the application's.
+        connections: who is connected.
         draining: the server is stopping: connections close after the answer they are at.
         idle: handlers that wait for a next request; they may be cut off when the server stops.
     """
 
-    def __init__(self, app: Application | WSGI) -> None:
+    def __init__(self, app: Application | WSGI, connections: int = 0) -> None:
+        """``connections``: clients at a time; 0: as the settings say."""
         self.application = application_of(app)
         self.observer, self.settings = self.application.observer, self.application.settings
+        proxies = self.application.proxies
+        self.connections = ConnectionTable(
+            connections or self.settings.connections,
+            self.settings.connections_per_address,
+            exempt=lambda network: proxies is not None and proxies.trusts(network),
+            make_room=self.make_room,
+        )
+        # What nobody wants is swallowed for a while, so that who sends it finds the answer; not at any speed.
+        self.swallowing = Pace(SWALLOWED, 4 * SWALLOWED)
         self.draining = False
         self.idle: set[Handler] = set()
+
+    def make_room(self) -> None:
+        """Of the network with most connections that wait for a request, let those go that wait longest."""
+        waiting: dict[str, list[Handler]] = {}
+        for handler in list(self.idle):
+            waiting.setdefault(handler.network, []).append(handler)
+        if waiting:
+            most = max(waiting.values(), key=len)
+            most.sort(key=lambda handler: handler.rests_since)
+            for handler in most[: max(1, len(most) // 8)]:
+                handler.let_go()
 
     def drain(self) -> None:
         """Begin to stop: connections that wait for a request end now, others after their answer."""
         self.draining = True
         for handler in list(self.idle):
-            with contextlib.suppress(OSError, AttributeError):
-                handler.socket.shutdown(sockets.SHUT_RD)
+            handler.let_go()
         if self.application.sockets is not None:
             self.application.sockets.close_all()
 
@@ -81,8 +112,22 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         self.incoming = Incoming(sock, server.state.settings.idle_timeout)
         super().__init__(sock, address, server, BufferedReader(self.incoming))
+        self.network = peer_network(address)
+        self._first, self.rests_since = True, 0.0
         with contextlib.suppress(OSError):
             sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+
+    def let_go(self) -> None:
+        """Whoever waits for a request on this connection finds that none will come; called from outside."""
+        with contextlib.suppress(OSError, AttributeError):
+            self.socket.shutdown(sockets.SHUT_RD)
+
+    def _is_listening(self) -> bool:
+        """Whether the client may still read an answer: it has not hung up."""
+        try:
+            return not hung_up(self.socket.fileno())
+        except (OSError, ValueError, AttributeError):
+            return False
 
     # -- reading the request ------------------------------------------------------------------------
 
@@ -90,7 +135,12 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         """Wait for a request; "" when there will be none. All of it is read later, unless it has come already."""
         if self.server.state.draining:
             return ""
-        self.incoming.begin_nothing()
+        if self._first:  # who connects has something to say; that it takes so long is no waiting
+            self._first = False
+            self.incoming.begin_head(self.server.state.settings.head_timeout)
+        else:
+            self.incoming.begin_nothing()
+        self.rests_since = time.monotonic()
         self.server.state.idle.add(self)
         try:
             if not self.rfile.peek(1):
@@ -147,6 +197,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.incoming.begin_body(self.server.state.settings.slowest_body)
         body = Body(self.rfile, self.content_length, expects, chunked, record_of(environ))
         self.wsgi_input = environ["wsgi.input"] = body
+        record_of(environ).alive = self._is_listening
         environ["wsgi.input_terminated"] = True
         if not modern:
             environ.pop("HTTP_UPGRADE", None)  # RFC 9110, section 7.8: to be ignored
@@ -219,8 +270,13 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         with contextlib.suppress(OSError):
             self.socket.shutdown(sockets.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
+                if not self.server.state.swallowing.takes(self.network, SWALLOW / (1 << 20)):
+                    time.sleep(
+                        min(left, PATIENCE)
+                    )  # the answer is there; who does not read it now never will
+                    return
                 self.socket.settimeout(left)
-                if not self.socket.recv(SMALL):
+                if not self.socket.recv(SWALLOW):
                     return
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
@@ -234,7 +290,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             logger.debug("connection of %s broke: %s", self.client_address, error)
             error = Refusal("the connection broke")
         # The texts of refusals are ours.
-        answer = _raw(error.status, error.code, str(error), content=self.command != "HEAD")
+        secure = [STRICT_TRANSPORT] if isinstance(self.socket, ssl.SSLSocket) else []
+        answer = _raw(error.status, error.code, str(error), content=self.command != "HEAD", headers=secure)
         return str(error.status), answer
 
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
@@ -280,12 +337,25 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             )
 
 
-def _raw(status: int, code: str, detail: str, *, content: bool) -> bytes:
+def peer_network(address: Any) -> str:
+    """Whom a connection from ``address`` (as the socket says it) is counted for."""
+    return network_of(str(address[0])) if isinstance(address, tuple) else ""
+
+
+def too_many_connections() -> bytes:
+    """What a connection is told that is not taken."""
+    detail = "too many connections from this address"
+    return _raw(429, TooManyRequests.code, detail, content=True, headers=[("Retry-After", "5")])
+
+
+def _raw(
+    status: int, code: str, detail: str, *, content: bool, headers: Sequence[tuple[str, str]] = ()
+) -> bytes:
     """A whole response, for requests that never reached the application."""
     response = problem_response(status, code, detail)
     assert isinstance(response.body, bytes)
     date = ("Date", http_date(int(time.time())))
-    head = _head(status, [*response.headers, date, ("Connection", "close")])
+    head = _head(status, [*response.headers, *headers, date, ("Connection", "close")])
     return head + response.body if content else head
 
 

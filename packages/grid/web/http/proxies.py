@@ -68,9 +68,16 @@ class TrustedProxies:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
 
+    def trusts(self, address: str) -> bool:
+        """Whether the address at the other end of a connection is one of them."""
+        peer = _parse(address)
+        return peer is not None and any(peer in network for network in self._networks)
+
     def locate(self, environ: dict[str, Any]) -> None:
-        """Let the record of this request know the client's address."""
+        """Let the record of this request know the client's address, and whether they spoke TLS to the proxy."""
         record = record_of(environ)
+        if environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
+            record.secure = record.secure or self.trusts(environ.get("REMOTE_ADDR", ""))
         forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
         peer = environ.get("REMOTE_ADDR", "")
         record.remote = client_address(peer, forwarded, self._networks)

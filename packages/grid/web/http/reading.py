@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from grid.web.http.request import Request
+from grid.web.http.request_record import record_of
 from grid.web.http.requestline import unsupported_media_type
 from syft_ext.errors import BadRequest, RequestTimeout, TooLarge
 from syft_ext.transport import PayloadReader
@@ -24,17 +25,22 @@ def upload_of(request: Request, limit: int) -> PayloadReader:
     if not request.has_body:
         return PayloadReader.of(b"")
     reader = BodyReader(request.environ, limit, "an upload")
-    return PayloadReader(reader, request.content_length, into=reader.into)
+    hold = request.record.hold
+    return PayloadReader(reader, request.content_length, into=reader.into, hold=hold)
 
 
 def read_limited(environ: dict[str, Any], limit: int, what: str) -> bytes | bytearray:
-    """The whole body of a request, of at most ``limit`` bytes."""
-    reader = BodyReader(environ, limit, what)
+    """The whole body of a request, of at most ``limit`` bytes. Raises :class:`Unavailable` for want of memory."""
+    reader, hold = BodyReader(environ, limit, what), record_of(environ).hold
     declared = int(environ.get("CONTENT_LENGTH") or 0)
-    if declared <= PIECE and "HTTP_TRANSFER_ENCODING" not in environ:
-        return reader(declared)
+    if "HTTP_TRANSFER_ENCODING" not in environ:
+        hold(declared)  # before any of it is read
+        if declared <= PIECE:
+            return reader(declared)
     data = bytearray()
     while piece := reader(PIECE):
+        if not declared:
+            hold(len(piece))
         data += piece
     return data
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+from grid.node.service import always
+from grid.web.limits.memory import Holding
 
 __all__ = ["RequestRecord", "record_of"]
 
@@ -30,6 +34,10 @@ class RequestRecord:
         outcome: the status that a signed answer carries, where HTTP's own says nothing (message plane).
         received: bytes of the request's body that were read.
         remote: network address of the caller.
+        account: who calls, as far as a token or a known key says; "" for strangers.
+        secure: the client speaks TLS to us, or to a trusted proxy.
+        memory: what the request's body is counted against while it is handled.
+        alive: whether who sent it still listens.
     """
 
     operation: str = ""
@@ -38,6 +46,15 @@ class RequestRecord:
     outcome: int = 0
     received: int = 0
     remote: str = ""
+    account: str = ""
+    secure: bool = False
+    memory: Holding | None = None
+    alive: Callable[[], bool] = always
+
+    def hold(self, count: int) -> None:
+        """Count ``count`` bytes more of the body, which somebody keeps. Raises :class:`Unavailable`."""
+        if self.memory is not None:
+            self.memory.take(count)
 
 
 def record_of(environ: dict[str, Any]) -> RequestRecord:
@@ -47,4 +64,5 @@ def record_of(environ: dict[str, Any]) -> RequestRecord:
         given = environ.get("HTTP_X_REQUEST_ID")
         request_id = given if given is not None and _ACCEPTABLE.fullmatch(given) else _new_id()
         record = environ[_KEY] = RequestRecord(request_id=request_id, remote=environ.get("REMOTE_ADDR", ""))
+        record.secure = environ.get("wsgi.url_scheme") == "https"
     return record

@@ -19,8 +19,12 @@ from grid.web.http.problems import error_response, problem_response
 from grid.web.http.response import Response as Answer
 from grid.web.http.routing import Router
 from grid.web.http.wsgi import wsgi_view
+from grid.web.pages.compression import compress_files
+from grid.web.pages.errors import ErrorPages
+from grid.web.pages.join import add_join
 from syft_ext._version import __version__
 from syft_ext.errors import NotFound
+from syft_ext.readable import readable
 
 __all__ = ["add_pages"]
 
@@ -45,19 +49,25 @@ class _Description:
         return response.make_conditional(request)  # type: ignore[return-value]  # it returns itself
 
 
-def add_pages(router: Router, node: Node) -> None:
-    """``/`` (who this node is), ``/docs`` (its API, to read and to try), ``/openapi.json`` and ``/static/``."""
+def add_pages(router: Router, node: Node) -> ErrorPages:
+    """``/`` (who this node is), ``/docs`` (its API, to read and to try), ``/openapi.json`` and ``/static/``.
+
+    Returns what shows errors to browsers.
+    """
     app = _flask_app(node)
     view = wsgi_view(app.wsgi_app)
     for rule in app.url_map.iter_rules():
         prefix, variable, _ = rule.rule.partition("<")
         router.mount(prefix, view, below=bool(variable))
+    return ErrorPages(node, app.jinja_env.get_template("error.html"))
 
 
 def _flask_app(node: Node) -> Flask:
     app = Flask("grid.web.pages")
     app.url_map.merge_slashes = False
+    app.jinja_env.finalize = _finalized
     app.register_error_handler(Exception, _error)
+    compress_files(app)
     description = _Description(node)
 
     @app.get("/openapi.json", endpoint="openapi")
@@ -67,6 +77,8 @@ def _flask_app(node: Node) -> Flask:
     @app.get("/docs", endpoint="docs")
     def docs() -> str:
         return render_template("docs.html", node=node)
+
+    add_join(app, node)
 
     @app.get("/", endpoint="home")
     def home() -> str:
@@ -85,6 +97,11 @@ def _flask_app(node: Node) -> Flask:
         )
 
     return app
+
+
+def _finalized(value: object) -> object:
+    """What a page says of texts: readable, then escaped; markup is neither."""
+    return readable(value) if type(value) is str else value
 
 
 def _error(error: Exception) -> Answer:

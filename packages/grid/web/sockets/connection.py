@@ -7,22 +7,36 @@ import socket as sockets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import OPEN, SEND_EOF, SERVER, Protocol
 
 from grid.web.http.request import Request
-from grid.web.sockets.message_memory import MessageMemory
+from grid.web.limits.memory import Holding
 from syft_ext.errors import Unavailable
+from syft_ext.transport.pipe import LOG_IN_FIRST
 
 __all__ = ["WebSocket"]
 
 RECEIVE_SIZE = 256 << 10
 FRAGMENT = 256 << 10
 LINGER = 3.0
+SWALLOWED = 1 << 20
+PATIENCE = 0.5
 Buffer = bytes | bytearray | memoryview
+
+
+class _Protocol(Protocol):
+    """As it is, but that strangers are told what would help them."""
+
+    trusted = False
+
+    def fail(self, code: int, reason: str = "") -> None:
+        if code == CloseCode.MESSAGE_TOO_BIG and not self.trusted:
+            reason = LOG_IN_FIRST
+        super().fail(code, reason)
 
 
 class WebSocket:
@@ -38,7 +52,8 @@ class WebSocket:
         max_message: a larger message closes the connection with code 1009.
         ping_interval: seconds of silence before a ping; as many again and the peer counts as dead. Also
             the time in which a peer must take 256 KiB that are sent to it.
-        memory: memory for messages, shared by all connections; exceeding it closes with code 1013.
+        memory: what its messages are counted against; exceeding it closes with code 1013.
+        trusted: called once, when :meth:`trust` is.
     """
 
     def __init__(
@@ -49,14 +64,16 @@ class WebSocket:
         request: Request,
         max_message: int,
         ping_interval: float,
-        memory: MessageMemory,
+        memory: Holding,
+        trusted: Callable[[], None] = lambda: None,
     ) -> None:
         self.request = request
+        self._trusted: Callable[[], None] | None = trusted
         self.memory = memory
         self._held = self._queued = 0
         self._socket = sock
         self._socket.settimeout(ping_interval)
-        self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message)
+        self._protocol = _Protocol(SERVER, state=OPEN, max_size=max_message)
         self._early = early
         self._messages: deque[str | bytes] = deque()
         self._partial: bytearray | None = None
@@ -71,6 +88,14 @@ class WebSocket:
     def closed(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._ended or self._protocol.state is not OPEN
+
+    def trust(self, max_message: int) -> None:
+        """Take messages of up to ``max_message`` bytes from now on: it is known who sends them."""
+        trusted, self._trusted = self._trusted, None
+        if trusted is not None:
+            with self._state:
+                self._protocol.max_message_size, self._protocol.trusted = max_message, True
+            trusted()
 
     @property
     def close_code(self) -> int:
@@ -240,12 +265,15 @@ class WebSocket:
                 self._messages.clear()
             # Without a close frame of the peer's it may still be sending. Closing with unread data would reset
             # the connection, and it might never see our close code: read until it hangs up too.
-            while (
-                self._protocol.close_rcvd is None
-                and self._patience(deadline)
-                and self._socket.recv(RECEIVE_SIZE)
-            ):
-                pass
+            swallowed = 0
+            while self._protocol.close_rcvd is None and self._patience(deadline):
+                if swallowed > SWALLOWED:
+                    time.sleep(PATIENCE)  # it has had our close code for long, and sends on
+                    break
+                data = self._socket.recv(RECEIVE_SIZE)
+                if not data:
+                    break
+                swallowed += len(data)
         except OSError:
             pass
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
@@ -18,12 +19,12 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 
+from grid.node.networks import network_of
 from grid.web.http.problems import problem_response
 from grid.web.http.request import Request
 from grid.web.http.response import Response
 from grid.web.http.routing import HANDSHAKE, Router
 from grid.web.sockets.connection import WebSocket
-from grid.web.sockets.message_memory import MessageMemory
 from syft_ext.errors import GridError
 
 __all__ = ["UPGRADE", "Sockets"]
@@ -65,7 +66,7 @@ class Sockets:
             from no browser and is not cross-site: it is let through.
         max_message: default size limit of incoming messages, bytes; ``route(max_message=...)`` overrides it.
         ping_interval: see :class:`~grid.web.sockets.connection.WebSocket`.
-        memory: bytes that the messages of all connections may take together.
+        per_address: connections of one address (IPv6: one /64) that may be open before it is known who calls.
 
     A handler runs in the connection's greenlet (of a Flask app: in a request context) until it returns; then the
     connection is closed. It ends by itself when :meth:`WebSocket.receive` returns None.
@@ -78,14 +79,15 @@ class Sockets:
         origins: Sequence[str] = (),
         max_message: int = 16 << 20,
         ping_interval: float = 20.0,
-        memory: int = 1 << 30,
+        per_address: int = 256,
     ) -> None:
         self.open: set[WebSocket] = set()
         self._closings = 0  # how often everybody was told to go
         self._origins = frozenset(origins)
         self._max_message = max_message
         self._ping_interval = ping_interval
-        self._memory = MessageMemory(memory)
+        self._per_address = per_address
+        self._strangers: Counter[str] = Counter()
         self._context: Callable[[dict[str, Any]], AbstractContextManager[Any]] = contextlib.nullcontext
         if isinstance(app, Router):
             self.router = app
@@ -143,6 +145,13 @@ class Sockets:
             return problem_response(403, "forbidden", "this origin may not open websockets here")
         if environ.get("CONTENT_LENGTH", "").strip("0") or "HTTP_TRANSFER_ENCODING" in environ:
             return problem_response(400, "bad-handshake", "a handshake has no body")
+        network = network_of(request.record.remote)
+        if self._strangers[network] >= self._per_address:
+            refusal = problem_response(
+                429, "too-many-requests", "too many websockets are open at this address"
+            )
+            refusal.headers.append(("Retry-After", "10"))
+            return refusal
         response = ServerProtocol().accept(_handshake_of(environ))
         if response.status_code != 101:
             detail = bytes(response.body or b"").decode().split("\n", 1)[0]
@@ -151,25 +160,46 @@ class Sockets:
             if "Upgrade" in response.headers:
                 refusal.headers += UPGRADE
             return refusal
-        if "grid.upgrade" not in environ:
+        if "grid.upgrade" not in environ or request.record.memory is None:
             return problem_response(501, "unsupported", "this server hands no connections over")
-        sock, early = environ["grid.upgrade"]()
-        closings = self._closings
-        with contextlib.suppress(OSError):
-            sock.sendall(response.serialize())
-        ws = WebSocket(
-            sock,
-            early,
-            request=request,
-            max_message=max_message,
-            ping_interval=self._ping_interval,
-            memory=self._memory,
-        )
-        self.open.add(ws)
-        if closings != self._closings:  # it is connected since before, and was not among the open ones then
-            ws.close(CloseCode.GOING_AWAY, "the node is stopping")
-        self._run(handler, ws, values)
+        self._strangers[network] += 1
+        leave = self._leaving(network)
+        try:
+            sock, early = environ["grid.upgrade"]()
+            closings = self._closings
+            with contextlib.suppress(OSError):
+                sock.sendall(response.serialize())
+            ws = WebSocket(
+                sock,
+                early,
+                request=request,
+                max_message=max_message,
+                ping_interval=self._ping_interval,
+                memory=request.record.memory,
+                trusted=leave,
+            )
+            self.open.add(ws)
+            if (
+                closings != self._closings
+            ):  # it is connected since before, and was not among the open ones then
+                ws.close(CloseCode.GOING_AWAY, "the node is stopping")
+            self._run(handler, ws, values)
+        finally:
+            leave()
         return None
+
+    def _leaving(self, network: str) -> Callable[[], None]:
+        """What takes one connection off the count of strangers, once."""
+        left: list[bool] = []
+
+        def leave() -> None:
+            if not left:
+                left.append(True)
+                self._strangers[network] -= 1
+                if not self._strangers[network]:
+                    del self._strangers[network]
+
+        return leave
 
     def _run(self, handler: Handler, ws: WebSocket, values: Mapping[str, Any]) -> None:
         environ = ws.request.environ

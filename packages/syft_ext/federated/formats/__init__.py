@@ -3,7 +3,7 @@
 Knows a training's model and what was learned from it; must not know when a report is sent.
 """
 
-from syft_ext.federated.formats.encoder import EncodedReport, ReportContext, ReportEncoder
+from syft_ext.federated.formats.encoder import EncodedReport, NodeLine, ReportContext, ReportEncoder
 from syft_ext.federated.formats.registry import encoder_of
 
-__all__ = ["EncodedReport", "ReportContext", "ReportEncoder", "encoder_of"]
+__all__ = ["EncodedReport", "NodeLine", "ReportContext", "ReportEncoder", "encoder_of"]

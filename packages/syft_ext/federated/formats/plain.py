@@ -14,7 +14,8 @@ __all__ = ["PlainEncoder"]
 
 
 class PlainEncoder(ReportEncoder):
-    """Whoever has the report can read it. Its pieces are views on the difference's own memory."""
+    """Whoever has the report can read it. Its pieces are views on the difference's own memory. Constants, such as
+    frozen weights, are not in it."""
 
     name = "plain"
 
@@ -23,4 +24,10 @@ class PlainEncoder(ReportEncoder):
             raise Unsupported(f"plain reports have no options, the training has {', '.join(sorted(options))}")
 
     def encode(self, context: ReportContext, trained: Any) -> EncodedReport:
-        return EncodedReport(list(iter_tensors(parameter_diff(context.base, trained))), "diff")
+        difference = parameter_diff(context.base, trained)
+        moving = {
+            name: tensor
+            for name, tensor in difference.items()
+            if context.base.kind(name, tensor) != "constant"
+        }
+        return EncodedReport(list(iter_tensors(moving or difference)), "diff")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from syft_ext.errors import Unsupported
+from syft_ext.federated.formats.ckks import CkksEncoder
 from syft_ext.federated.formats.encoder import ReportEncoder
 from syft_ext.federated.formats.plain import PlainEncoder
+from syft_ext.federated.formats.sealed import SealedEncoder
+from syft_ext.federated.formats.secure_sum import SecureSumEncoder
 from syft_ext.registry import Registry
 
 __all__ = ["ENCODERS", "GROUP", "encoder_of"]
@@ -12,7 +15,10 @@ __all__ = ["ENCODERS", "GROUP", "encoder_of"]
 GROUP = "syft_ext.report_encoders"
 
 ENCODERS: Registry[ReportEncoder] = Registry(
-    "report format", GROUP, {PlainEncoder.name: PlainEncoder}, Unsupported
+    "report format",
+    GROUP,
+    {each.name: each for each in (PlainEncoder, SealedEncoder, SecureSumEncoder, CkksEncoder)},
+    Unsupported,
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from syft_ext.errors import InvalidPlan
+from syft_ext.plans.checking.noise import drawn_noise
 from syft_ext.plans.checking.validate import tree_leaves
 from syft_ext.plans.graph.document import Const, Document, Input
 from syft_ext.plans.graph.dtypes import DTYPES, dtype_name
@@ -72,6 +73,8 @@ class Binder:
         for argument, leaf in zip(arguments, self.flat_trees, strict=True):
             if argument.name in given:
                 value = given.pop(argument.name)
+                if any(self.document.inputs[each].role == "noise" for each in tree_leaves(argument.tree)):
+                    raise InvalidPlan(f"argument {argument.name} is noise: it is drawn where the plan runs")
                 if leaf is not None:
                     flat.append(self._leaf(leaf, value))
                 else:
@@ -84,6 +87,8 @@ class Binder:
         return flat
 
     def _default(self, index: int) -> torch.Tensor:
+        if self.document.inputs[index].role == "noise":
+            return drawn_noise(self.document.inputs[index])
         default = self.defaults[index]
         if default is None:
             raise InvalidPlan(f"argument {self.document.inputs[index].name} is missing and has no default")

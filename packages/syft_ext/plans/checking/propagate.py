@@ -6,38 +6,44 @@ in milliseconds whatever it asks for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from syft_ext.errors import GridError, InvalidPlan
-from syft_ext.plans.checking.validate import references
-from syft_ext.plans.graph.document import Document
+from syft_ext.plans.graph.document import Document, Node
 from syft_ext.plans.graph.dtypes import DTYPES
 from syft_ext.plans.graph.expr import eval_shape, evaluate
-from syft_ext.plans.graph.guards import GUARDS
-from syft_ext.plans.graph.limits import Cost, Limits
-from syft_ext.plans.graph.ops import ALLOWED
+from syft_ext.plans.graph.keeping import KEEPING
+from syft_ext.plans.graph.limits import Cost, Limits, refusal
+from syft_ext.plans.graph.references import references
+from syft_ext.plans.preconditions.announce import Check, announce
+from syft_ext.plans.preconditions.declaration import Bounds
+from syft_ext.plans.preconditions.results import TensorType
+from syft_ext.plans.preconditions.sizes import extent
+from syft_ext.plans.preconditions.values import InRange
 
-__all__ = ["Propagation", "ValueType", "flops_of", "propagate"]
+__all__ = ["NodeChecks", "Propagation", "propagate"]
 
 
 @dataclass(frozen=True, slots=True)
-class ValueType:
-    """What one value of the plan is at one symbol binding."""
+class NodeChecks:
+    """What must hold before each call of one node: places of operands (among those it reads, in order) that
+    are made contiguous, and rules on elements."""
 
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    contiguous: bool
+    dense: tuple[int, ...]
+    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """Types of all values (None for a result that the kernel does not compute) and the cost of a run."""
+    """At one symbol binding: types of all values (None for a result that the kernel does not compute), what
+    each node checks, and the cost of a run."""
 
-    types: tuple[ValueType | None, ...]
+    types: tuple[TensorType | None, ...]
+    nodes: tuple[NodeChecks, ...]
     cost: Cost
 
 
@@ -53,11 +59,9 @@ class _Ledger:
     users: dict[int, int] = field(default_factory=dict)
 
     def add(self, tensor: torch.Tensor) -> None:
-        numel = tensor.numel()
+        numel = extent(tensor.shape)
         if numel > self.limits.max_numel:
-            raise InvalidPlan(
-                f"a tensor of {numel} elements, limit {self.limits.max_numel}", limit="max_numel"
-            )
+            raise refusal("max_numel", numel, self.limits)
         self.largest = max(self.largest, numel)
         storage = tensor.untyped_storage()
         key = storage._cdata
@@ -66,7 +70,7 @@ class _Ledger:
             self.peak = max(self.peak, self.live)
         self.users[key] = self.users.get(key, 0) + 1
         if self.live > self.limits.max_bytes:
-            raise InvalidPlan(f"{self.live} live bytes, limit {self.limits.max_bytes}", limit="max_bytes")
+            raise refusal("max_bytes", self.live, self.limits)
 
     def drop(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -75,12 +79,16 @@ class _Ledger:
             del self.users[storage._cdata]
             self.live -= storage.nbytes()
 
+    def scratch(self, size: int) -> None:
+        """Bytes that a kernel takes beside what is alive, its results included."""
+        self.peak = max(self.peak, self.live + size)
+        if self.peak > self.limits.max_bytes:
+            raise refusal("max_bytes", self.live + size, self.limits)
+
     def work(self, flops: int) -> None:
         self.flops += flops
         if self.flops > self.limits.max_flops:
-            raise InvalidPlan(
-                f"{self.flops} operations of arithmetic, limit {self.limits.max_flops}", limit="max_flops"
-            )
+            raise refusal("max_flops", self.flops, self.limits)
 
 
 def propagate(document: Document, binding: Mapping[str, int], limits: Limits) -> Propagation:
@@ -92,7 +100,7 @@ def propagate(document: Document, binding: Mapping[str, int], limits: Limits) ->
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     if len(document.nodes) > limits.max_ops:
-        raise InvalidPlan(f"{len(document.nodes)} operations, limit {limits.max_ops}", limit="max_ops")
+        raise refusal("max_ops", len(document.nodes), limits)
     run = _Run(document, binding, limits)
     with FakeTensorMode(allow_non_fake_inputs=False):
         run.inputs()
@@ -106,12 +114,12 @@ class _Run:
         self.document, self.binding = document, binding
         self.ledger = _Ledger(limits)
         self.values: list[torch.Tensor | None] = []
-        self.types: list[ValueType | None] = []
+        self.types: list[TensorType | None] = []
+        self.checks: list[NodeChecks] = []
+        self.bounds: dict[int, Bounds] = {}
         self.last_use: dict[int, int] = {}
         for index, node in enumerate(document.nodes):
-            for argument in (*node.args, *node.kwargs.values()):
-                for value in references(argument):
-                    self.last_use[value] = index
+            self.last_use.update(dict.fromkeys(_reads(node), index))
         self.kept = {output.id for output in document.outputs}
 
     def inputs(self) -> None:
@@ -120,11 +128,9 @@ class _Run:
             *((const.dtype, tuple(const.shape)) for const in self.document.consts),
         ]
         for dtype, shape in typed:
-            numel = 1
-            for size in shape:
-                numel *= size
+            numel = extent(shape)
             if numel > self.ledger.limits.max_numel:
-                raise InvalidPlan(f"an input of {numel} elements", limit="max_numel")
+                raise refusal("max_numel", numel, self.ledger.limits)
             self._define(torch.empty(shape, dtype=DTYPES[dtype]))
         self.kept.update(range(len(typed)))
 
@@ -134,7 +140,7 @@ class _Run:
             self.types.append(None)
             return
         self.ledger.add(tensor)
-        self.types.append(ValueType(tensor.dtype, tuple(tensor.shape), tensor.is_contiguous()))
+        self.types.append(TensorType.of(tensor))
 
     def node(self, index: int) -> None:
         node = self.document.nodes[index]
@@ -142,13 +148,15 @@ class _Run:
         try:
             args = [self._argument(argument) for argument in node.args]
             kwargs = {key: self._argument(argument) for key, argument in node.kwargs.items()}
-            if name in GUARDS:
-                GUARDS[name](*args, **kwargs)
-            result = ALLOWED[name](*args, **kwargs)
-            results = [result] if node.outs == 1 else list(result)
-            for tensor in results:
-                self._define(self._static(tensor))
-            self.ledger.work(flops_of(name, args, kwargs, result, results))
+            announced = announce(name, args, kwargs)
+            for tensor in announced.results:
+                self._define(tensor)
+            self.ledger.scratch(announced.scratch)
+            self.ledger.work(announced.flops)
+            read = list(_reads(node))
+            needed = tuple(check for check in announced.checks if not self._proved(check, read))
+            self.checks.append(NodeChecks(announced.dense, needed))
+            self._remember_bounds(name, read, announced.bounds, len(self.values) - node.outs)
         except GridError as error:
             raise InvalidPlan(
                 f"node {index} ({name}): {error.detail}", **{**error.extra, "node": index, "op": name}
@@ -158,13 +166,20 @@ class _Run:
             raise InvalidPlan(f"node {index} ({name}): {text}", node=index, op=name) from error
         self._release(index, len(self.values) - node.outs)
 
-    @staticmethod
-    def _static(tensor: Any) -> torch.Tensor | None:
-        if tensor is None:
-            return None
-        if not isinstance(tensor, torch.Tensor) or not all(type(size) is int for size in tensor.shape):
-            raise InvalidPlan("the shape of the result depends on data")
-        return tensor
+    def _proved(self, check: Check, read: Sequence[int]) -> bool:
+        """Whether the rule holds by what is known of how its operands came about."""
+        if not isinstance(check.rule, InRange):
+            return False
+        known = self.bounds.get(read[check.operands[0]])
+        return known is not None and check.rule.low <= known[0] and known[1] <= check.rule.high
+
+    def _remember_bounds(
+        self, name: str, read: Sequence[int], bounds: Mapping[int, Bounds], first_result: int
+    ) -> None:
+        if name in KEEPING and read[0] in self.bounds:
+            bounds = {0: self.bounds[read[0]]}
+        for place, known in bounds.items():
+            self.bounds[first_result + place] = known
 
     def _argument(self, argument: Any) -> Any:
         if type(argument) is not list:
@@ -182,7 +197,7 @@ class _Run:
 
     def _release(self, index: int, first_new: int) -> None:
         node = self.document.nodes[index]
-        used = {v for argument in (*node.args, *node.kwargs.values()) for v in references(argument)}
+        used = set(_reads(node))
         dead = [v for v in used if self.last_use[v] == index and v not in self.kept]
         dead += [
             v for v in range(first_new, len(self.values)) if v not in self.last_use and v not in self.kept
@@ -206,10 +221,7 @@ class _Run:
             assert tensor is not None
             out_bytes += tensor.numel() * tensor.element_size()
         if out_bytes > self.ledger.limits.max_output_bytes:
-            raise InvalidPlan(
-                f"{out_bytes} bytes of results, limit {self.ledger.limits.max_output_bytes}",
-                limit="max_output_bytes",
-            )
+            raise refusal("max_output_bytes", out_bytes, self.ledger.limits)
         cost = Cost(
             ops=len(self.document.nodes),
             peak_bytes=self.ledger.peak,
@@ -217,15 +229,10 @@ class _Run:
             flops=self.ledger.flops,
             output_bytes=out_bytes,
         )
-        return Propagation(tuple(self.types), cost)
+        return Propagation(tuple(self.types), tuple(self.checks), cost)
 
 
-def flops_of(name: str, args: list[Any], kwargs: dict[str, Any], result: Any, results: list[Any]) -> int:
-    """Multiply-adds of matrix products and convolutions; for the rest, elements read or written."""
-    from torch.utils.flop_counter import flop_registry
-
-    formula = flop_registry.get(ALLOWED[name].overloadpacket)
-    if formula is not None:
-        return int(formula(*args, **kwargs, out_val=result))
-    operands = [t for a in (*args, *kwargs.values()) for t in (a if isinstance(a, list) else [a])]
-    return max((t.numel() for t in (*operands, *results) if isinstance(t, torch.Tensor)), default=0)
+def _reads(node: Node) -> Iterator[int]:
+    """The values that a node reads, in the order of its arguments."""
+    for argument in (*node.args, *node.kwargs.values()):
+        yield from references(argument)

@@ -2,8 +2,7 @@
 
 Standard components were measured to compute training plans silently wrong (an ONNX optimiser, a WebGPU backend,
 an exporter). So every plan carries a vector, and a peer runs it
-before it lets the plan touch data. The inputs come from a counter-based integer hash (lowbias32), which is
-bit-exact in every language.
+before it lets the plan touch data (:mod:`syft_ext.plans.checking.made_inputs` makes its inputs).
 """
 
 from __future__ import annotations
@@ -11,35 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 
-from syft_ext.errors import InvalidPlan
 from syft_ext.plans.checking.binding import const_tensor
+from syft_ext.plans.checking.made_inputs import made_values
+from syft_ext.plans.checking.summaries import compare_summaries
 from syft_ext.plans.graph.document import Document, Generator, Input, SelfTest, Summary
 from syft_ext.plans.graph.dtypes import DTYPES
-from syft_ext.plans.graph.expr import eval_shape
 
 __all__ = ["compare", "generator_for", "make_inputs", "summarise"]
 
 RTOL, ATOL = 1e-3, 1e-4
-_MASK = np.uint64(0xFFFFFFFF)
 
 
-def _hash(seed: int, site: int, count: int) -> np.ndarray:
-    """``count`` 32-bit words for input number ``site``."""
-    with np.errstate(over="ignore"):
-        key = np.uint64((seed * 0x9E3779B1 + site * 0x85EBCA77) & 0xFFFFFFFF)
-        h = (np.arange(count, dtype=np.uint64) + key) & _MASK
-        h ^= h >> np.uint64(16)
-        h = (h * np.uint64(0x7FEB352D)) & _MASK
-        h ^= h >> np.uint64(15)
-        h = (h * np.uint64(0x846CA68B)) & _MASK
-        return h ^ (h >> np.uint64(16))
+def generator_for(example: torch.Tensor, item: Input, marks: bool = True) -> Generator:
+    """How to make inputs like ``example``: its range, its order, and a sensible spread where it is constant.
 
-
-def generator_for(example: torch.Tensor, item: Input) -> Generator:
-    """How to make inputs like ``example``: its range, its order, and a sensible spread where it is constant."""
+    ``marks=False`` leaves the one negative number out of whole ones that are not negative otherwise: -100 marks
+    targets that do not count, and the numbers between it and zero mean nothing.
+    """
     if item.default is not None:
         return Generator("default", 0.0, 0.0)
     values = example.detach().to(torch.float64)
@@ -47,6 +36,9 @@ def generator_for(example: torch.Tensor, item: Input) -> Generator:
     low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 0.0)
     low, high = max(low, -1e6), min(high, 1e6)
     if not example.dtype.is_floating_point:
+        others = finite[finite != low]
+        if not marks and low < 0 and others.numel() and float(others.min()) >= 0:
+            low = float(others.min())
         return Generator("integers", float(math.floor(low)), float(math.floor(high)))
     if low == high and example.numel() > 1:
         # Zeros stand for "not trained yet": spread them, and keep what must not be negative (Adam's second
@@ -60,22 +52,12 @@ def generator_for(example: torch.Tensor, item: Input) -> Generator:
 def make_inputs(document: Document, test: SelfTest) -> list[torch.Tensor]:
     """The self-test's inputs, in plan order."""
     inputs = []
-    for site, (item, generator) in enumerate(zip(document.inputs, test.inputs, strict=True)):
-        if generator.kind == "default":
+    for item, values in zip(document.inputs, made_values(document, test.symbols), strict=True):
+        if values is None:
             assert item.default is not None  # proved by validate
             inputs.append(const_tensor(item.default))
-            continue
-        shape = eval_shape(item.shape, test.symbols)
-        words = _hash(test.seed, site, math.prod(shape))
-        if generator.kind == "integers":
-            span = int(generator.high) - int(generator.low) + 1
-            values: np.ndarray = words.astype(np.int64) % span + int(generator.low)
         else:
-            unit = (words >> np.uint64(8)).astype(np.float64) / (1 << 24)
-            values = generator.low + unit * (generator.high - generator.low)
-            if generator.kind == "sorted":
-                values = np.sort(values)
-        inputs.append(torch.from_numpy(values).reshape(shape).to(DTYPES[item.dtype]))
+            inputs.append(torch.from_numpy(values).to(DTYPES[item.dtype]))
     return inputs
 
 
@@ -88,24 +70,5 @@ def summarise(tensor: torch.Tensor) -> Summary:
 
 def compare(document: Document, run: Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]) -> None:
     """Run the vector through ``run``; :class:`InvalidPlan` if this machine answers something else."""
-    test = document.selftest
-    results = run(make_inputs(document, test))
-    for output, expected, result in zip(document.outputs, test.outputs, results, strict=True):
-        found = summarise(result)
-        numbers = [
-            (expected.mean, found.mean),
-            (expected.abs_mean, found.abs_mean),
-            *zip(expected.first, found.first, strict=False),
-        ]
-        same = expected.shape == found.shape and len(expected.first) == len(found.first)
-        if not same or not all(_close(a, b, test.rtol, test.atol) for a, b in numbers):
-            raise InvalidPlan(
-                f"self-test: this machine computes output {output.name} differently from the plan's author",
-                output=output.name,
-            )
-
-
-def _close(a: float, b: float, rtol: float, atol: float) -> bool:
-    if math.isnan(a) or math.isnan(b):
-        return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= atol + rtol * max(abs(a), abs(b))
+    results = run(make_inputs(document, document.selftest))
+    compare_summaries(document, [summarise(result) for result in results])

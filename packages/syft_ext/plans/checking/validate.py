@@ -1,6 +1,6 @@
 """Structure of a decoded plan: every id defined before use, every argument of the type the operation declares.
 
-Runs no operation and allocates no tensor. Whatever passes here can be executed on fake tensors by
+Runs no operation and allocates no tensor; no torch. Whatever passes here can be executed on fake tensors by
 :mod:`syft_ext.plans.checking.check`, which proves shapes and cost.
 """
 
@@ -13,12 +13,13 @@ from functools import cache
 from typing import Any
 
 from syft_ext.errors import InvalidPlan
-from syft_ext.plans.graph import ops
-from syft_ext.plans.graph.document import Const, Document, Node
-from syft_ext.plans.graph.dtypes import DTYPES
+from syft_ext.plans.graph.document import Const, Document, Input, Node, check_words
 from syft_ext.plans.graph.expr import check_expr
+from syft_ext.plans.graph.itemsizes import ITEMSIZES
+from syft_ext.plans.graph.opset import STRINGS, check_operation
+from syft_ext.plans.graph.signatures import signature_of
 
-__all__ = ["check_call", "references", "tree_leaves", "validate"]
+__all__ = ["check_call", "tree_leaves", "validate"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,127}")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
@@ -26,10 +27,12 @@ _INT64 = 1 << 63
 _MAX_RANK = 16
 _MAX_LIST = 4096
 _MAX_TREE_DEPTH = 8
+_NOISY = frozenset({"f64", "f32", "f16", "bf16"})
 
 
 def validate(document: Document) -> None:
     """Raise :class:`InvalidPlan` unless the document is well-formed."""
+    check_words(document)
     _check_header(document)
     for const in document.consts:
         _check_const(const)
@@ -37,8 +40,12 @@ def validate(document: Document) -> None:
         _check_typed(item.name, item.dtype, item.shape, document.symbols)
         if item.default is not None:
             _check_const(item.default)
+            if item.role == "noise":
+                raise InvalidPlan(f"input {item.name}: noise has no default; whoever runs the plan draws it")
             if item.default.dtype != item.dtype or item.default.shape != item.shape:
                 raise InvalidPlan(f"input {item.name}: the default has another type than the input")
+        if item.role == "noise":
+            _check_noise(item)
     _check_tree_cover([a.tree for a in document.arguments], len(document.inputs), "arguments")
     values = _check_nodes(document)
     for output in document.outputs:
@@ -65,9 +72,14 @@ def _check_header(document: Document) -> None:
     if not document.outputs:
         raise InvalidPlan("the plan returns nothing")
     for name in document.ops:
-        ops.op_overload(name)
+        check_operation(name, document.opset)
     if len(set(document.ops)) != len(document.ops):
         raise InvalidPlan("the op table names an operation twice")
+
+
+def _check_noise(item: Input) -> None:
+    if item.dtype not in _NOISY or not all(type(size) is int for size in item.shape):
+        raise InvalidPlan(f"input {item.name}: noise is of floating-point numbers, and of fixed sizes")
 
 
 def _check_unique(names: list[str], what: str) -> None:
@@ -76,18 +88,18 @@ def _check_unique(names: list[str], what: str) -> None:
 
 
 def _check_const(const: Const) -> None:
-    if const.dtype not in DTYPES or len(const.shape) > _MAX_RANK:
+    if const.dtype not in ITEMSIZES or len(const.shape) > _MAX_RANK:
         raise InvalidPlan("a constant has an unknown dtype or too many dimensions")
     if not all(0 <= size < 1 << 48 for size in const.shape):
         raise InvalidPlan("a constant has a malformed shape")
-    if math.prod(const.shape) * DTYPES[const.dtype].itemsize != len(const.raw):
+    if math.prod(const.shape) * ITEMSIZES[const.dtype] != len(const.raw):
         raise InvalidPlan("a constant's shape and bytes disagree")
     if const.dtype == "b" and const.raw.translate(None, b"\0\1"):
         raise InvalidPlan("a constant holds a bool that is neither 0 nor 1")
 
 
 def _check_typed(name: str, dtype: str, shape: list[Any], symbols: Mapping[str, Any]) -> None:
-    if dtype not in DTYPES or len(shape) > _MAX_RANK:
+    if dtype not in ITEMSIZES or len(shape) > _MAX_RANK:
         raise InvalidPlan(f"{name}: unknown dtype or too many dimensions")
     for size in shape:
         check_expr(size, symbols)
@@ -123,16 +135,6 @@ def _check_tree_cover(trees: list[Any], count: int, what: str) -> None:
 # --- nodes -------------------------------------------------------------------------------------------------
 
 
-def references(argument: Any) -> Iterator[int]:
-    """Ids of the values that a checked argument reads."""
-    if type(argument) is list:
-        if argument[0] == "r":
-            yield argument[1]
-        elif argument[0] == "l":
-            for part in argument[1:]:
-                yield from references(part)
-
-
 def _check_nodes(document: Document) -> int:
     """Check all nodes and return the number of values."""
     defined = len(document.inputs) + len(document.consts)
@@ -150,15 +152,10 @@ def _check_nodes(document: Document) -> int:
 
 @cache
 def _signature(name: str) -> tuple[list[tuple[str, str, bool]], dict[str, tuple[str, bool]]]:
-    """Positional parameters and all parameters by name: (real type, required)."""
-    positional, by_name = [], {}
-    for argument in ops.ALLOWED[name]._schema.arguments:
-        kind = str(argument.real_type)  # the declared type: ``dtype`` is ScalarType here and int in .type
-        required = not argument.has_default_value()
-        if not argument.kwarg_only:
-            positional.append((argument.name, kind, required))
-        by_name[argument.name] = (kind, required)
-    return positional, by_name
+    """Positional parameters and all parameters by name: (kind, required)."""
+    found = signature_of(name).parameters
+    positional = [(each.name, each.kind, each.required) for each in found if not each.keyword_only]
+    return positional, {each.name: (each.kind, each.required) for each in found}
 
 
 def check_call(name: str, node: Node, defined: int, symbols: Mapping[str, Any]) -> None:
@@ -166,7 +163,7 @@ def check_call(name: str, node: Node, defined: int, symbols: Mapping[str, Any]) 
 
     Values are known that are smaller than ``defined``.
     """
-    if node.outs != ops.result_count(name):
+    if node.outs != signature_of(name).results:
         raise InvalidPlan("wrong number of results")
     positional, by_name = _signature(name)
     if len(node.args) > len(positional):
@@ -212,9 +209,9 @@ def _fits(op: str, key: str, kind: str, value: Any, defined: int, symbols: Mappi
     if kind == "Tensor":
         return tag == "r" and type(value[1]) is int and 0 <= value[1] < defined
     if kind == "ScalarType":
-        return tag == "d" and type(value[1]) is str and value[1] in DTYPES
+        return tag == "d" and type(value[1]) is str and value[1] in ITEMSIZES
     if kind == "str":
-        return type(value) is str and value in ops.STRINGS.get((op, key), ())
+        return type(value) is str and value in STRINGS.get((op, key), ())
     if kind == "bool":
         return type(value) is bool
     if kind not in ("int", "float", "number"):

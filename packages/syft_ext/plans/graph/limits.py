@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from syft_ext.errors import InvalidPlan
 from syft_ext.units import scaled
 
-__all__ = ["Cost", "Limits"]
+__all__ = ["Cost", "Limits", "refusal"]
+
+#: Limit → what it counts, and the setting of a node that raises it.
+_COUNTED = {
+    "max_ops": ("operations", "plan_operations"),
+    "max_bytes": ("bytes alive", "plan_bytes"),
+    "max_numel": ("elements in one tensor", "plan_elements"),
+    "max_flops": ("floating-point operations", "plan_flops"),
+    "max_output_bytes": ("bytes of results", "plan_output_bytes"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +55,24 @@ class Cost:
 
     def enforce(self, limits: Limits) -> None:
         """Raise :class:`InvalidPlan` if this cost passes ``limits``."""
-        for what, value, name in (
-            ("operations", self.ops, "max_ops"),
-            ("bytes alive", self.peak_bytes, "max_bytes"),
-            ("elements in one tensor", self.largest, "max_numel"),
-            ("floating-point operations", self.flops, "max_flops"),
-            ("bytes of results", self.output_bytes, "max_output_bytes"),
+        for name, value in (
+            ("max_ops", self.ops),
+            ("max_bytes", self.peak_bytes),
+            ("max_numel", self.largest),
+            ("max_flops", self.flops),
+            ("max_output_bytes", self.output_bytes),
         ):
-            limit = getattr(limits, name)
-            if value > limit:
-                raise InvalidPlan(f"the plan needs {value} {what}, the limit is {limit}", limit=name)
+            if value > getattr(limits, name):
+                raise refusal(name, value, limits)
+
+
+def refusal(name: str, value: int, limits: Limits) -> InvalidPlan:
+    """The error of a plan that needs more than the limit ``name``: how much, and what its owner may raise."""
+    what, setting = _COUNTED[name]
+    return InvalidPlan(
+        f"the plan needs {value:,} {what}, the limit is {getattr(limits, name):,}. The machine's owner can raise "
+        f"it: {setting} of a Domain or Worker, plan_limits=Limits({name}=…) of an FLClient",
+        limit=name,
+        needed=value,
+        setting=setting,
+    )

@@ -5,12 +5,31 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from syft_ext.plans.graph.document import Input, InputRole, Kind, OutputRole
+from syft_ext.plans.graph.document import (
+    INPUT_ROLES,
+    KINDS,
+    OUTPUT_ROLES,
+    Input,
+    InputRole,
+    Kind,
+    OutputRole,
+    unknown_word,
+)
 
-__all__ = ["BATCH_NAMES", "fill_names", "input_role", "output_names", "output_roles", "plan_kind"]
+__all__ = [
+    "BATCH_NAMES",
+    "UPDATED",
+    "fill_names",
+    "input_role",
+    "misplaced",
+    "output_names",
+    "output_roles",
+    "plan_kind",
+    "unknown_words",
+]
 
 _NAMES: dict[InputRole, str] = {
     "data": "x xs data input inputs image images feature features batch tokens text",
@@ -25,7 +44,20 @@ _NAMES: dict[InputRole, str] = {
     "aggregate": "avg average aggregate total accumulated",
 }
 _ROLES: dict[str, InputRole] = {name: role for role, names in _NAMES.items() for name in names.split()}
+UPDATED: tuple[OutputRole, ...] = ("param", "state", "buffer", "aggregate")
+"""Roles of what goes in and comes back."""
 BATCH_NAMES = frozenset(name for role in ("data", "target") for name in _NAMES[role].split())
+
+
+def unknown_words(
+    roles: Mapping[str, InputRole], outputs: Mapping[str, OutputRole], kind: Kind | None
+) -> str:
+    """What is wrong with roles and a kind that somebody says; "" for nothing."""
+    for option, said, known in (("roles", roles, INPUT_ROLES), ("outputs", outputs, OUTPUT_ROLES)):
+        for name, role in said.items():
+            if role not in known:
+                return unknown_word("role", role, f"{option} of {name}"[:100], known)
+    return "" if kind is None or kind in KINDS else unknown_word("kind", kind, "the plan", KINDS)
 
 
 def input_role(name: str, otherwise: InputRole) -> InputRole:
@@ -43,14 +75,18 @@ def plan_kind(inputs: Sequence[Input], outputs: Sequence[OutputRole]) -> Kind:
     return "statistics"
 
 
-def output_roles(inputs: Sequence[Input], outputs: Sequence[tuple[str, list[Any]]]) -> list[OutputRole]:
-    """Roles of results of the given (dtype, shape).
+def output_roles(
+    inputs: Sequence[Input],
+    outputs: Sequence[tuple[str, list[Any]]],
+    order: Sequence[OutputRole] = UPDATED,
+) -> list[OutputRole]:
+    """Roles of results of the given (dtype, shape); ``order``: which role comes first where types are alike.
 
     A run of results with exactly the types of all parameters (or states, buffers, aggregates) in order is the
     updated parameters (...). Leading results of one element are metrics; the rest are results.
     """
     groups: list[tuple[OutputRole, list[tuple[str, list[Any]]]]] = []
-    for role in ("param", "state", "buffer", "aggregate"):
+    for role in order:
         members = [(item.dtype, item.shape) for item in inputs if item.role == role]
         if members:
             groups.append((role, members))
@@ -75,6 +111,40 @@ def output_roles(inputs: Sequence[Input], outputs: Sequence[tuple[str, list[Any]
     return roles
 
 
+def misplaced(
+    inputs: Sequence[Input], roles: Sequence[OutputRole], told: Sequence[str | None], result: Any
+) -> tuple[str, str] | None:
+    """A result that is called like another input of its role than the one that it updates, and that one.
+
+    Results go into inputs in order: where types are alike, another order would exchange them unseen.
+
+    Args:
+        told: what the function calls its results; None: nothing. result: their structure, which has keys.
+    """
+    keys = _keys_of(result)
+    for role in UPDATED:
+        taken = [item.name for item in inputs if item.role == role]
+        back = [index for index, each in enumerate(roles) if each == role]
+        by_key = {name.rpartition(".")[2]: name for name in taken}
+        known = len(by_key) == len(taken) and {keys.get(index) for index in back} == set(by_key)
+        for name, index in zip(taken, back, strict=False):
+            called = by_key.get(keys.get(index, "")) if known else told[index]
+            if called in taken and called != name:
+                return str(called), name
+    return None
+
+
+def _keys_of(tree: Any) -> dict[int, str]:
+    """The key of each result that stands in a dictionary."""
+    if type(tree) is int:
+        return {}
+    parts = tree[1:] if tree[0] == "d" else [("", part) for part in tree[1:]]
+    found: dict[int, str] = {}
+    for key, part in parts:
+        found |= ({part: key} if key else {}) if type(part) is int else _keys_of(part)
+    return found
+
+
 def output_names(function: Callable[..., Any], count: int) -> list[str | None]:
     """Names for ``count`` top-level results from the function's last ``return a, b, *c, d``.
 
@@ -82,6 +152,8 @@ def output_names(function: Callable[..., Any], count: int) -> list[str | None]:
     """
     elements = _returned(function)
     plain = [not isinstance(element, ast.Starred) for element in elements]
+    if count == 1 and len(elements) > 1:
+        return [None]  # all of them are no name of the whole
     if all(plain):
         return [_stem(e) for e in elements] if len(elements) == count else [None] * count
     first, last = plain.index(False), plain[::-1].index(False)

@@ -8,6 +8,7 @@ from typing import Any
 from syft_ext.plans.graph.document import Document, Input, Output
 from syft_ext.plans.graph.expr import format_expr
 from syft_ext.plans.graph.limits import Cost
+from syft_ext.readable import readable
 from syft_ext.units import scaled
 
 __all__ = ["as_html", "as_text", "describe_symbols", "describe_type"]
@@ -51,7 +52,7 @@ def as_text(document: Document, plan_id: str) -> str:
         value += node.outs
     lines.append("returns:")
     lines += [f"  {o.role:<9} {o.name}: {describe_type(o)} = %{o.id}" for o in document.outputs]
-    return "\n".join(lines)
+    return "\n".join(map(readable, lines))  # whoever wrote the plan chose its names
 
 
 def _argument(argument: Any) -> str:
@@ -92,12 +93,16 @@ def as_html(document: Document, plan_id: str, cost: Cost | None) -> str:
     summary = document.doc.strip().split("\n")[0]
     head = "".join(_html_cell("th", heading) for heading in ("", "role", "name", "type"))
     return (
-        f"<div><b>{escape(document.name)}</b> <i>({document.kind} plan)</i> {escape(summary)}"
+        f"<div><b>{_html(document.name)}</b> <i>({_html(document.kind)} plan)</i> {_html(summary)}"
         f"<table><tr>{head}</tr>{''.join(rows)}</table>"
-        f"<small>{escape(' · '.join(fact for fact in facts if fact))}</small></div>"
+        f"<small>{_html(' · '.join(fact for fact in facts if fact))}</small></div>"
     )
+
+
+def _html(text: str) -> str:
+    return escape(readable(text))
 
 
 def _html_cell(tag: str, text: str) -> str:
     # Jupyter's own style sheet puts every cell of a table to the right.
-    return f'<{tag} style="text-align:left">{escape(text)}</{tag}>'
+    return f'<{tag} style="text-align:left">{_html(text)}</{tag}>'

@@ -42,6 +42,8 @@ __all__ = [
 
 _ALIGNMENT = 64
 _MAX_MESSAGE = 80 << 20
+_ONE_PIECE = 64 << 10
+_VIEWS = 1024
 
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
@@ -61,24 +63,29 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LoadPlan(msgspec.Struct, frozen=True, tag=True):
-    """Parent to child: keep this plan; with ``prove``, only if its cost fits and its self-test passes."""
+    """Parent to child: keep this plan under ``key``; with ``prove``, only if cost and self-test are right."""
 
+    key: str
     plan: bytes
     limits: dict[str, int]
     prove: bool = False
 
 
 class RunStep(msgspec.Struct, frozen=True, array_like=True):
-    """One run: on ``inputs``, with the results at ``outputs``, where they may be the inputs of the next."""
+    """One run: on ``inputs``, with the results at ``outputs``, where they may be the inputs of the next.
 
-    inputs: list[Slot]
-    outputs: list[Slot]
+    A number among the inputs is that result of the step before, which is still with the child. None among the
+    outputs: nobody out here asks for it.
+    """
+
+    inputs: list[Slot | int]
+    outputs: list[Slot | None]
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """Parent to child: run a loaded plan, once for each of ``steps``."""
+    """Parent to child: run the plan loaded under ``key``, once for each of ``steps``."""
 
-    plan_id: str
+    key: str
     arena_bytes: int
     steps: list[RunStep]
     cpu_seconds: float
@@ -99,9 +106,11 @@ class Priced(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent, once: warm, and locked down by these means."""
+    """Child to parent, once: warm, and confined by these means; why the others are missing (nothing else
+    than ``permissive`` goes on without)."""
 
     protections: list[str]
+    missing: dict[str, str]
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -109,10 +118,11 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent: the error, without a traceback."""
+    """Child to parent: the error, without a traceback. ``code`` where it is no :class:`InvalidPlan`."""
 
     detail: str
     extra: dict[str, str | int | float | bool | None]
+    code: str = ""
 
 
 Message: TypeAlias = LoadPlan | Run | Price | Ready | Done | Priced | Failed
@@ -127,29 +137,30 @@ def send(channel: socket.socket, message: Message) -> None:
 
 def receive(channel: socket.socket) -> Message | None:
     """Read one message; None at the end of the stream; TimeoutError after the socket's timeout."""
-    header = _exactly(channel, 4)
-    if header is None:
+    data = channel.recv(_ONE_PIECE)
+    while 0 < len(data) < 4:
+        piece = channel.recv(4 - len(data))
+        if not piece:
+            return None
+        data += piece
+    if not data:
         return None
-    (length,) = struct.unpack("<I", header)
-    if length > _MAX_MESSAGE:
+    (length,) = struct.unpack_from("<I", data)
+    if length > _MAX_MESSAGE or len(data) - 4 > length:  # the two sides take turns: nothing follows a message
         raise InvalidPlan("the sandbox sent an impossible message")
-    body = _exactly(channel, length)
-    if body is None:
-        return None
+    if len(data) - 4 < length:
+        buffer = bytearray(data)
+        while len(buffer) - 4 < length:
+            piece = channel.recv(min(length + 4 - len(buffer), 1 << 20))
+            if not piece:
+                return None
+            buffer += piece
+        data = bytes(buffer)
+    body = memoryview(data)[4:]
     try:
         return _DECODER.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise InvalidPlan("the sandbox sent an unreadable message") from error
-
-
-def _exactly(channel: socket.socket, count: int) -> bytes | None:
-    buffer = bytearray()
-    while len(buffer) < count:
-        piece = channel.recv(min(count - len(buffer), 1 << 20))
-        if not piece:
-            return None
-        buffer += piece
-    return bytes(buffer)
 
 
 def layout(tensors: Iterable[tuple[str, Sequence[int]]], start: int = 0) -> tuple[list[Slot], int]:
@@ -169,6 +180,7 @@ class Arena:
         self.fd = fd
         self.size = 0
         self._bytes: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._views: dict[tuple[str, int, tuple[int, ...]], torch.Tensor] = {}
 
     @classmethod
     def create(cls) -> Arena:
@@ -188,6 +200,7 @@ class Arena:
         """See the first ``size`` bytes; the file must be that long."""
         if size > self.size:
             self._bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
+            self._views.clear()
             self.size = size
 
     def raw(self, slot: Slot) -> NDArray[np.uint8]:
@@ -197,12 +210,20 @@ class Arena:
         return self._bytes[slot.offset : slot.offset + slot.nbytes]
 
     def view(self, slot: Slot) -> torch.Tensor:
-        """The tensor at ``slot``, as a view on the shared memory."""
-        import torch
+        """The tensor at ``slot``, as a view on the shared memory; the same for the same slot, since to make one
+        takes as long as to copy a small tensor."""
+        key = (slot.dtype, slot.offset, tuple(slot.shape))
+        found = self._views.get(key)
+        if found is None:
+            import torch
 
-        from syft_ext.plans.graph.dtypes import DTYPES
+            from syft_ext.plans.graph.dtypes import DTYPES
 
-        return torch.from_numpy(self.raw(slot)).view(DTYPES[slot.dtype]).view(slot.shape)
+            found = torch.from_numpy(self.raw(slot)).view(DTYPES[slot.dtype]).view(slot.shape)
+            if len(self._views) >= _VIEWS:
+                self._views.clear()
+            self._views[key] = found
+        return found
 
     def write(self, slot: Slot, tensor: torch.Tensor) -> None:
         """Copy the tensor to its slot; raises GridError for a slot that lies outside."""
@@ -211,6 +232,7 @@ class Arena:
     def close(self) -> None:
         """Close the file; views keep the memory alive."""
         self._bytes = np.empty(0, np.uint8)
+        self._views.clear()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -1,101 +1,102 @@
-"""A locked-down child process: how it is started, and how it is ended for certain."""
+"""What every child of a plan sandbox does: confine itself, then load, check and run plans, and nothing else. Which
+executor runs them, its runner knows."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import posix
-import shutil
-import signal
 import socket
-import sys
-import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from syft_ext.source_roots import SOURCE_ROOT
+# Nothing may start a thread before this process is confined.
+from syft_ext.confinement.lockdown import enter
 
-__all__ = ["CHILD_SOCKET", "FOLDER", "ChildProcess", "python_command"]
+if TYPE_CHECKING:
+    from syft_ext.plans.sandbox.channel import Arena, LoadPlan, Price, Priced, Run
 
-CHILD_SOCKET = 3
-"""The child's end of the socket; further descriptors follow it."""
-FOLDER = "{folder}"
-"""Stands in the arguments for the child's empty directory."""
+__all__ = ["Runner", "Started", "confined", "serve"]
 
-# The child's own argv is all that varies; "-I" keeps the environment and the current directory out of sys.path.
-_BOOTSTRAP = (
-    "import sys; from importlib import import_module; sys.path.insert(0, sys.argv[1]); "
-    "import_module(sys.argv[2]).main(sys.argv[3:])"
-)
+#: Address space for the stack and the heap of one more thread.
+_THREAD = 96 << 20
+#: mallopt(3): what is smaller comes from the heap (the most that it takes); freed memory that the heap keeps.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_ONE_CHUNK, _KEPT_BYTES = 32 << 20, 128 << 20
 
 
-def python_command(module: str, arguments: Sequence[str]) -> list[str]:
-    """The command line of a process that calls ``main(arguments)`` of one of our modules and has no other path."""
-    return [sys.executable, "-I", "-c", _BOOTSTRAP, str(SOURCE_ROOT), module, *arguments]
+class Runner(Protocol):
+    """The plans that are loaded, and what runs them. Everything raises :class:`~syft_ext.errors.GridError`."""
+
+    def load(self, message: LoadPlan) -> None:
+        """Keep a plan, and prove it if that is asked for."""
+
+    def price(self, message: Price) -> Priced:
+        """What one run costs."""
+
+    def run(self, message: Run) -> None:
+        """Run a plan that is loaded."""
 
 
-class ChildProcess:
-    """One child process with a socket to it and an empty directory of its own.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A child that is confined: its socket, the shared memory, how many threads it may have."""
 
-    Spawned with ``posix.posix_spawn``: gevent patches ``subprocess`` and ``os`` so that children can be started
-    from the main thread only, and fork is unsafe in a process with threads.
+    channel: socket.socket
+    arena: Arena
+    threads: int
 
-    Args:
-        module: whose ``main(arguments)`` the child calls.
-        arguments: where :data:`FOLDER` stands, the child gets its directory.
-        descriptors: open files that the child gets as well, numbered from ``CHILD_SOCKET + 1`` on.
 
-    Attributes:
-        socket: this side's end.
-    """
+def confined(arguments: list[str], failure: str) -> Started | None:
+    """Confine this process and say so; None where that, or preparing (``failure``), failed: that is said too."""
+    from syft_ext.errors import Unconfined
+    from syft_ext.plans.sandbox.channel import Arena, Failed, Ready, send
 
-    def __init__(
-        self, module: str, arguments: Sequence[str], *, descriptors: Sequence[int] = (), threads: int = 1
-    ) -> None:
-        self._pidfd = -1
-        self.directory = tempfile.mkdtemp(prefix="sandbox-")
-        self.socket, other = socket.socketpair()
-        command = python_command(module, [self.directory if a == FOLDER else a for a in arguments])
-        # Duplicates above the targets, so that no dup2 overwrites a descriptor still to be passed on.
-        spare = [_above(fd) for fd in (other.fileno(), *descriptors)]
+    socket_fd, arena_fd, directory, memory_bytes, threads, permissive = arguments
+    os.chdir(directory)
+    channel = socket.socket(fileno=int(socket_fd))
+    channel.setblocking(True)  # a parent under gevent made it non-blocking
+    if failure:
+        send(channel, Failed(failure, {}))
+        return None
+    try:
+        memory = int(memory_bytes) + (int(threads) - 1) * _THREAD
+        found = enter(memory, permissive=permissive == "permissive")
+    except Unconfined as error:
+        send(channel, Failed(error.detail, {}, error.code))
+        return None
+    except Exception as error:
+        send(channel, Failed(f"the sandbox cannot start: {error}", {}))
+        return None
+    _keep_freed_memory()
+    send(channel, Ready(list(found.in_force), found.missing))
+    return Started(channel, Arena(int(arena_fd)), int(threads))
+
+
+def _keep_freed_memory() -> None:
+    """The next run needs as much again: what the heap gave back would come back one page fault after the other."""
+    from syft_ext.confinement.kernel import libc
+
+    for parameter, value in ((_M_MMAP_THRESHOLD, _ONE_CHUNK), (_M_TRIM_THRESHOLD, _KEPT_BYTES)):
+        if libc.mallopt(parameter, value) != 1:
+            raise OSError("mallopt failed")
+
+
+def serve(started: Started, runner: Runner) -> None:
+    """Answer until the parent closes its end of the socket."""
+    from syft_ext.errors import GridError
+    from syft_ext.plans.sandbox.channel import Done, Failed, LoadPlan, Price, Run, receive, send
+
+    channel = started.channel
+    while (message := receive(channel)) is not None:
         try:
-            self.pid = posix.posix_spawn(
-                sys.executable,
-                command,
-                {"OMP_NUM_THREADS": str(threads), "LC_ALL": "C.UTF-8"},
-                file_actions=[
-                    *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)),
-                    *((os.POSIX_SPAWN_DUP2, fd, CHILD_SOCKET + n) for n, fd in enumerate(spare)),
-                ],
-                setpgroup=0,  # Ctrl-C in the parent's terminal is not for it
-            )
-        finally:
-            for fd in spare:
-                os.close(fd)
-            other.close()
-        self._pidfd = os.pidfd_open(self.pid)
-
-    def gone(self) -> bool:
-        """Whether the process has ended (it is then reaped)."""
-        try:
-            return posix.waitpid(self.pid, os.WNOHANG)[0] != 0
-        except ChildProcessError:  # someone else's SIGCHLD handler reaped it
-            return True
-
-    def kill(self) -> None:
-        """End the process and release everything. Idempotent."""
-        if self._pidfd < 0:
-            return
-        # By pidfd: the number may belong to another process by now.
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            posix.waitpid(self.pid, 0)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        self.socket.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _above(fd: int) -> int:
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+            if isinstance(message, LoadPlan):
+                runner.load(message)
+            elif isinstance(message, Run):
+                runner.run(message)
+            send(channel, runner.price(message) if isinstance(message, Price) else Done())
+        except GridError as error:
+            plain = {k: v for k, v in error.extra.items() if v is None or isinstance(v, str | int | float)}
+            send(channel, Failed(error.detail, plain))
+        except MemoryError:
+            send(channel, Failed("the plan needs more memory than the sandbox has", {"limit": "memory"}))
+        except Exception as error:  # whatever a kernel raises on a stranger's data stays a message
+            send(channel, Failed(f"the plan failed: {type(error).__name__}: {str(error)[:200]}", {}))

@@ -1,57 +1,61 @@
-"""The child of :class:`PlanSandbox`: loads, checks and runs plans, and can do nothing else.
+"""The child of :class:`PlanSandbox` that runs plans by torch.
 
-Started as ``python -I -c BOOTSTRAP socket_fd arena_fd directory memory_bytes threads``.
+Forked by a nursery that has called :func:`prepare`, with the arguments
+``socket_fd arena_fd directory memory_bytes threads permissive``.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-# Only modules that start no thread may be imported before the network is dropped.
+from syft_ext.confinement.rlimits import cpu_limit
 from syft_ext.importing import importing
-from syft_ext.plans.sandbox.lockdown import cpu_limit, drop_network, enter
+from syft_ext.plans.sandbox.child import confined, serve
 
 if TYPE_CHECKING:
-    from syft_ext.plans.ir import Plan
-    from syft_ext.plans.sandbox.channel import Arena, LoadPlan, Price, Priced, Run
+    import torch
 
-__all__ = ["main"]
+    from syft_ext.plans.ir import Plan
+    from syft_ext.plans.sandbox.channel import Arena, LoadPlan, Price, Priced, Run, RunStep
+
+__all__ = ["main", "prepare"]
 
 _MAX_PLANS = 32
 
 
-def main(arguments: list[str]) -> None:
-    """Serve until the parent closes its end of the socket."""
-    socket_fd, arena_fd, directory, memory_bytes, threads = arguments
-    os.chdir(directory)
-    protections = drop_network()
-    channel = socket.socket(fileno=int(socket_fd))
-    channel.setblocking(True)  # a parent under gevent made it non-blocking
+_failure = ""
 
-    with importing():
-        import torch
 
-        from syft_ext.plans.sandbox.channel import Arena, Failed, Ready, send
-
-    torch.set_num_threads(int(threads))
+def prepare() -> None:
+    """In the nursery, once: import torch and warm up, with one thread. What fails here is told by every child."""
+    global _failure
     try:
         with importing():
+            import torch
+
+            from syft_ext.plans.sandbox import channel
+
+            assert channel.Arena is not None
+            torch.set_num_threads(1)
             _warm_up()
-        protections += enter(int(memory_bytes))
     except Exception as error:
-        send(channel, Failed(f"the sandbox cannot start: {error}", {}))
-        return
-    send(channel, Ready(protections))
-    _serve(channel, Arena(int(arena_fd)))
+        _failure = f"the sandbox cannot start: {error}"
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the parent closes its end of the socket."""
+    import torch
+
+    started = confined(arguments, _failure)
+    if started is not None:
+        torch.set_num_threads(started.threads)
+        serve(started, _Runner(started.arena))
 
 
 def _warm_up() -> None:
-    """Load what torch imports lazily (fake tensors, FLOP formulas) and start its threads, while files can be
-    read and threads be made."""
+    """Load what torch imports lazily (fake tensors, FLOP formulas), and let its libraries look at the processor,
+    while files can be read."""
     import torch
     import torch.utils.flop_counter
 
@@ -97,71 +101,56 @@ def _warm_up() -> None:
         ),
     )
     Plan(document)(torch.ones(512, 512))
+    torch.nn.functional.conv2d(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3))
 
 
-def _serve(channel: socket.socket, arena: Arena) -> None:
-    from syft_ext.errors import GridError
-    from syft_ext.plans.sandbox.channel import Done, Failed, LoadPlan, Price, Run, receive, send
+class _Runner:
+    """The plans that are loaded, and the memory in which their inputs and results are."""
 
-    plans: OrderedDict[str, Plan] = OrderedDict()
-    while (message := receive(channel)) is not None:
-        try:
-            if isinstance(message, LoadPlan):
-                _load(message, plans)
-            elif isinstance(message, Run):
-                _run(message, plans, arena)
-            send(channel, _price(message) if isinstance(message, Price) else Done())
-        except GridError as error:
-            plain = {k: v for k, v in error.extra.items() if v is None or isinstance(v, str | int | float)}
-            send(channel, Failed(error.detail, plain))
-        except MemoryError:
-            send(channel, Failed("the plan needs more memory than the sandbox has", {"limit": "memory"}))
-        except Exception as error:  # whatever a kernel raises on a stranger's data stays a message
-            send(channel, Failed(f"the plan failed: {type(error).__name__}: {str(error)[:200]}", {}))
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
 
+    def load(self, message: LoadPlan) -> None:
+        from syft_ext.plans.graph.limits import Limits
+        from syft_ext.plans.ir import Plan
 
-def _load(message: LoadPlan, plans: OrderedDict[str, Plan]) -> None:
-    from syft_ext.plans.graph.limits import Limits
-    from syft_ext.plans.ir import Plan
+        plan = Plan.read(message.plan, Limits(**message.limits))
+        if message.prove:
+            plan.check()
+            plan.self_test()
+        self._plans[message.key] = plan
+        while len(self._plans) > _MAX_PLANS:
+            self._plans.popitem(last=False)
 
-    plan = Plan.loads(message.plan, Limits(**message.limits))
-    if message.prove:
-        plan.check()
-        plan.self_test()
-    plans[plan.id] = plan
-    while len(plans) > _MAX_PLANS:
-        plans.popitem(last=False)
+    def price(self, message: Price) -> Priced:
+        from dataclasses import asdict
 
+        from syft_ext.plans.graph.limits import Limits
+        from syft_ext.plans.ir import Plan
+        from syft_ext.plans.sandbox.channel import Priced
 
-def _price(message: Price) -> Priced:
-    from dataclasses import asdict
+        plan = Plan.read(message.plan, Limits(**message.limits))
+        return Priced(asdict(plan.check(None, **message.sizes)))
 
-    from syft_ext.plans.graph.limits import Limits
-    from syft_ext.plans.ir import Plan
-    from syft_ext.plans.sandbox.channel import Priced
+    def run(self, message: Run) -> None:
+        self._arena.map(message.arena_bytes)
+        plan = self._plans[message.key]
+        results: tuple[torch.Tensor, ...] = ()
+        with cpu_limit(message.cpu_seconds):
+            for step in message.steps:
+                results = self._step(plan, step, results)
 
-    plan = Plan.loads(message.plan, Limits(**message.limits))
-    return Priced(asdict(plan.check(None, **message.sizes)))
-
-
-def _run(message: Run, plans: OrderedDict[str, Plan], arena: Arena) -> None:
-    with cpu_limit(message.cpu_seconds):
-        _run_steps(message, plans, arena)
-
-
-def _run_steps(message: Run, plans: OrderedDict[str, Plan], arena: Arena) -> None:
-    arena.map(message.arena_bytes)
-    plan = plans[message.plan_id]
-    for step in message.steps:
-        results = plan.run([arena.view(slot) for slot in step.inputs])
+    def _step(self, plan: Plan, step: RunStep, before: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        view = self._arena.view
+        results = plan.run([before[each] if isinstance(each, int) else view(each) for each in step.inputs])
         for slot, result in zip(step.outputs, results, strict=True):
-            view = arena.view(slot)
-            if view.dtype != result.dtype or view.shape != result.shape:
+            if slot is None:
+                continue
+            place = view(slot)
+            if place.dtype != result.dtype or place.shape != result.shape:
                 from syft_ext.errors import InvalidPlan
 
                 raise InvalidPlan("a result is not of the declared type")
-            view.copy_(result)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            place.copy_(result)
+        return results

@@ -2,7 +2,7 @@
 
 The checker bounds what a plan may cost, but kernels have had memory errors on hostile values. So the plan runs
 where a crash, a leak or a hang ends nothing but that run: no network, no files, bounded memory and CPU time
-(:mod:`syft_ext.plans.sandbox.lockdown`), the tensors in shared memory (:mod:`syft_ext.plans.sandbox.channel`).
+(:mod:`syft_ext.confinement`), the tensors in shared memory (:mod:`syft_ext.plans.sandbox.channel`).
 The child keeps torch and the plans loaded; it is replaced when it dies.
 
 The parent needs no torch: it knows a plan's structure from its bytes, and tensors as raw bytes. That is what a
@@ -11,21 +11,25 @@ node's server process uses; :class:`~syft_ext.plans.sandbox.sandbox.PlanSandbox`
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from syft_ext.errors import DeadlineExceeded, GridError, InvalidPlan, Unavailable
+from syft_ext.confinement.child import CHILD_SOCKET, FOLDER
+from syft_ext.confinement.nursery import NurseryChild
+from syft_ext.errors import DeadlineExceeded, GridError, InvalidPlan, Unavailable, Unconfined
+from syft_ext.plans.checking.sizes import bind
 from syft_ext.plans.graph.document import Document, decode
 from syft_ext.plans.graph.expr import eval_shape
-from syft_ext.plans.graph.limits import Cost, Limits
+from syft_ext.plans.graph.limits import Cost, Limits, refusal
 from syft_ext.plans.sandbox.channel import (
     Arena,
     Done,
@@ -41,13 +45,18 @@ from syft_ext.plans.sandbox.channel import (
     receive,
     send,
 )
-from syft_ext.plans.sandbox.child import CHILD_SOCKET, FOLDER, ChildProcess
 
-__all__ = ["Raw", "SandboxProcess"]
+__all__ = ["PlanExecutor", "Raw", "SandboxChild", "SandboxProcess", "as_numbers"]
 
 Raw = tuple[str, Sequence[int], NDArray[np.uint8]]
 """A tensor as bytes: dtype ("f32"), shape, and its flat little-endian bytes."""
 
+PlanExecutor = Literal["torch", "onnx"]
+"""What runs plans: torch, or onnxruntime on models that are derived from them (for machines without torch)."""
+_CHILDREN: dict[PlanExecutor, str] = {
+    "torch": "syft_ext.plans.sandbox.child_main",
+    "onnx": "syft_ext.plans.sandbox.onnx_child",
+}
 _START_SECONDS = 120.0
 _DESCRIBED = 8
 
@@ -59,6 +68,12 @@ class SandboxProcess:
     wall-clock and CPU time of one run; ``memory_bytes`` the address space of the child beyond what torch
     itself needs; ``threads`` torch's threads (more than one only helps on idle machines). Runs of one sandbox
     take turns. Works from plain threads and from gevent-patched processes.
+
+    ``executor``: "torch", or "onnx" for onnxruntime (extra ``onnx``); nothing falls back to the other. What ONNX
+    cannot say exactly is refused by name then (:mod:`syft_ext.plans.onnx`).
+
+    The first run raises :class:`Unconfined` on a machine that lacks one of the child's protections; nothing has
+    run then. ``permissive``: the child goes on without; for machines of developers only.
     """
 
     def __init__(
@@ -68,11 +83,15 @@ class SandboxProcess:
         seconds: float = 60.0,
         memory_bytes: int = 4 << 30,
         threads: int = 1,
+        permissive: bool = False,
+        executor: PlanExecutor = "torch",
     ) -> None:
         self.limits = limits or Limits()
+        self.executor: PlanExecutor = executor
         self.seconds, self.memory_bytes, self.threads = seconds, memory_bytes, threads
+        self.permissive = permissive
         self._lock = threading.Lock()
-        self._child: _Child | None = None
+        self._child: SandboxChild | None = None
         self._closed = False
         self._described: dict[bytes, tuple[str, Document]] = {}
         self._child = self._spawn()
@@ -84,9 +103,9 @@ class SandboxProcess:
         """
         document = decode(plan, self.limits.max_plan_bytes)
         with self._lock:
-            child = self._ready()
-            self._ask(child, LoadPlan(plan, self._limits(), True), self.seconds)
-            child.remember(blake3(plan).hexdigest())
+            child, key = self._ready(), blake3(plan).hexdigest()
+            self._ask(child, LoadPlan(key, plan, as_numbers(self.limits), True), self.seconds)
+            child.remember(key)
         return document
 
     def price(
@@ -97,10 +116,9 @@ class SandboxProcess:
         Raises :class:`InvalidPlan` when the inputs do not fit the plan, or the run would pass a limit.
         """
         _, document = self._describe(plan)
-        nothing = np.empty(0, np.uint8)
-        sizes = _bind(document, [(dtype, shape, nothing) for dtype, shape in inputs])
+        sizes = bind(document, inputs)
         with self._lock:
-            reply = self._ask(self._ready(), Price(plan, self._limits(), sizes), self.seconds)
+            reply = self._ask(self._ready(), Price(plan, as_numbers(self.limits), sizes), self.seconds)
         assert isinstance(reply, Priced)
         return document, sizes, Cost(**reply.cost)
 
@@ -111,7 +129,7 @@ class SandboxProcess:
         takes too long. The sandbox stays usable.
         """
         plan_id, document = self._describe(plan)
-        binding = _bind(document, inputs)
+        binding = bind(document, [(dtype, shape) for dtype, shape, _ in inputs])
         declared = [(o.dtype, eval_shape(o.shape, binding)) for o in document.outputs]
         sources, end = layout([(dtype, shape) for dtype, shape, _ in inputs])
         targets, end = layout(declared, end)
@@ -119,7 +137,7 @@ class SandboxProcess:
             child = self._send(plan, plan_id, end)
             for slot, (_, _, raw) in zip(sources, inputs, strict=True):
                 child.arena.raw(slot)[:] = raw
-            self._run(child, plan_id, sources, targets, self.seconds)
+            self._run_steps(child, plan_id, [RunStep([*sources], [*targets])], self.seconds)
             # Copied before anyone looks at them: the child could still write to the shared memory.
             return [(slot.dtype, tuple(slot.shape), child.arena.raw(slot).copy()) for slot in targets]
 
@@ -147,15 +165,15 @@ class SandboxProcess:
         for index, step in enumerate(steps):
             current = iter(state)
             complete = [next(current) if item is None else item for item in step]
-            binding = _bind(document, complete)
+            binding = bind(document, [(dtype, shape) for dtype, shape, _ in complete])
             if [(o.dtype, list(eval_shape(o.shape, binding))) for o in document.outputs] != kinds:
                 raise InvalidPlan("the plan gives other tensors than its state")
             own = [item for item in step if item is not None]
             slots, end = layout([(dtype, shape) for dtype, shape, _ in own], end)
             sources += list(zip(slots, own, strict=True))
             mine, before = iter(slots), iter(places[index % 2])
-            inputs = [next(before) if item is None else next(mine) for item in step]
-            runs.append(RunStep(inputs, places[(index + 1) % 2]))
+            inputs: list[Slot | int] = [next(before) if item is None else next(mine) for item in step]
+            runs.append(RunStep(inputs, [*places[(index + 1) % 2]]))
         sources += list(zip(places[0], state, strict=True))
         with self._lock:
             child = self._send(plan, plan_id, end)
@@ -179,32 +197,25 @@ class SandboxProcess:
                     del self._described[next(iter(self._described))]
         return found
 
-    def _send(self, plan: bytes, plan_id: str, end: int) -> _Child:
-        """The child, with the plan loaded and ``end`` bytes of shared memory."""
-        if end > self.limits.max_bytes:
-            raise InvalidPlan(f"{end} bytes of inputs and results", limit="max_bytes")
+    def _send(self, plan: bytes, key: str, end: int, limits: Limits | None = None) -> SandboxChild:
+        """The child, with the plan loaded under ``key`` and ``end`` bytes of shared memory."""
+        limits = limits or self.limits
+        if end > limits.max_bytes:
+            raise refusal("max_bytes", end, limits)
         child = self._ready()
-        if plan_id not in child.loaded:
-            self._ask(child, LoadPlan(plan, self._limits()), self.seconds)
-            child.remember(plan_id)
+        if key not in child.loaded:
+            self._ask(child, LoadPlan(key, plan, as_numbers(limits)), self.seconds)
+            child.remember(key)
         child.arena.grow(end)
         return child
 
-    def _run(
-        self, child: _Child, plan_id: str, sources: list[Slot], targets: list[Slot], seconds: float
-    ) -> None:
-        self._run_steps(child, plan_id, [RunStep(sources, targets)], seconds)
-
-    def _run_steps(self, child: _Child, plan_id: str, steps: list[RunStep], seconds: float) -> None:
+    def _run_steps(self, child: SandboxChild, key: str, steps: list[RunStep], seconds: float) -> None:
         seconds *= len(steps)
-        self._ask(child, Run(plan_id, child.arena.size, steps, seconds * self.threads), seconds)
-
-    def _limits(self) -> dict[str, int]:
-        return {name: int(value) for name, value in asdict(self.limits).items()}
+        self._ask(child, Run(key, child.arena.size, steps, seconds * self.threads), seconds)
 
     @property
     def protections(self) -> tuple[str, ...]:
-        """What the child is confined by: of ``network``, ``rlimits``, ``landlock``, ``seccomp``."""
+        """What the child is confined by: of ``namespaces``, ``rlimits``, ``landlock``, ``seccomp``."""
         with self._lock:
             return tuple(self._ready().protections or ())
 
@@ -228,17 +239,23 @@ class SandboxProcess:
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
+    def abandon(self) -> None:
+        """End the child without waiting for what runs in it: nobody will want the results."""
         child = getattr(self, "_child", None)
-        if child is not None:
+        if child is not None and child.parent == os.getpid():  # in a fork it is not ours to end
             child.kill()
+
+    def __del__(self) -> None:
+        self.abandon()
 
     # --- the child -----------------------------------------------------------------------------------------
 
-    def _spawn(self) -> _Child:
-        return _Child(self.memory_bytes, self.threads)
+    def _spawn(self) -> SandboxChild:
+        return SandboxChild(
+            self.memory_bytes, self.threads, permissive=self.permissive, executor=self.executor
+        )
 
-    def _ready(self) -> _Child:
+    def _ready(self) -> SandboxChild:
         if self._closed:
             raise Unavailable("the sandbox is closed")
         if self._child is not None and self._child.gone():
@@ -248,14 +265,20 @@ class SandboxProcess:
         child = self._child
         if child.protections is None:
             reply = self._converse(child, None, _START_SECONDS)
+            if reply is None and not child.pid:  # its nursery died with the order in hand; another is as good
+                self._discard()
+                child = self._child = self._spawn()
+                reply = self._converse(child, None, _START_SECONDS)
             if not isinstance(reply, Ready):
                 self._discard()
+                if isinstance(reply, Failed) and reply.code == Unconfined.code:
+                    raise Unconfined(f"the plan sandbox refuses to work: {reply.detail}")
                 detail = reply.detail if isinstance(reply, Failed) else "it ended at once"
                 raise Unavailable(f"the plan sandbox did not start: {detail}")
             child.protections = reply.protections
         return child
 
-    def _ask(self, child: _Child, message: LoadPlan | Run | Price, seconds: float) -> Done | Priced:
+    def _ask(self, child: SandboxChild, message: LoadPlan | Run | Price, seconds: float) -> Done | Priced:
         reply = self._converse(child, message, seconds)
         if isinstance(reply, Failed):
             raise InvalidPlan(reply.detail, **reply.extra)
@@ -265,11 +288,13 @@ class SandboxProcess:
         assert isinstance(reply, Done | Priced)
         return reply
 
-    def _converse(self, child: _Child, message: LoadPlan | Run | Price | None, seconds: float) -> Any:
+    def _converse(self, child: SandboxChild, message: LoadPlan | Run | Price | None, seconds: float) -> Any:
         """Send ``message`` and read the reply; None if the child died."""
         deadline = time.monotonic() + seconds
         try:
             child.socket.settimeout(max(seconds, 0.001))
+            if not child.born():
+                return None
             if message is not None:
                 send(child.socket, message)
             child.socket.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -289,25 +314,27 @@ class SandboxProcess:
             self._child = None
 
 
-class _Child(ChildProcess):
+class SandboxChild(NurseryChild):
     """The child with its shared memory, and which plans it keeps."""
 
     _KEPT_PLANS = 32  # as many as the child keeps
 
-    def __init__(self, memory_bytes: int, threads: int) -> None:
+    def __init__(
+        self, memory_bytes: int, threads: int, *, permissive: bool, executor: PlanExecutor = "torch"
+    ) -> None:
         self.arena = Arena.create()
         self.protections: list[str] | None = None
         self.loaded: dict[str, None] = {}
+        mode = "permissive" if permissive else "required"
         super().__init__(
-            "syft_ext.plans.sandbox.child_main",
-            [str(CHILD_SOCKET), str(CHILD_SOCKET + 1), FOLDER, str(memory_bytes), str(threads)],
+            _CHILDREN[executor],
+            [str(CHILD_SOCKET), str(CHILD_SOCKET + 1), FOLDER, str(memory_bytes), str(threads), mode],
             descriptors=[self.arena.fd],
-            threads=threads,
         )
 
-    def remember(self, plan_id: str) -> None:
+    def remember(self, key: str) -> None:
         """Keep the same plans in mind as the child: the latest ones, by the time of loading."""
-        self.loaded[plan_id] = None
+        self.loaded[key] = None
         while len(self.loaded) > self._KEPT_PLANS:
             del self.loaded[next(iter(self.loaded))]
 
@@ -316,23 +343,6 @@ class _Child(ChildProcess):
         self.arena.close()
 
 
-def _bind(document: Document, inputs: Sequence[Raw]) -> dict[str, int]:
-    """Symbol -> size, from the inputs' shapes; the child checks everything again on the tensors."""
-    if len(inputs) != len(document.inputs):
-        raise InvalidPlan(f"the plan takes {len(document.inputs)} tensors, {len(inputs)} were given")
-    binding: dict[str, int] = {}
-    for item, (dtype, shape, _) in zip(document.inputs, inputs, strict=True):
-        if item.dtype != dtype or len(item.shape) != len(shape):
-            raise InvalidPlan(f"argument {item.name}: the plan takes another type of tensor")
-        for expr, size in zip(item.shape, shape, strict=True):
-            if type(expr) is list and expr[0] == "sym":
-                binding.setdefault(expr[1], size)
-    for symbol, (low, high) in document.symbols.items():
-        if symbol not in binding:
-            raise InvalidPlan(f"no input has the symbol {symbol} as a size")
-        if not low <= binding[symbol] <= high:
-            raise InvalidPlan(f"{symbol} = {binding[symbol]} is outside [{low}, {high}]")
-    for item, (_, shape, _) in zip(document.inputs, inputs, strict=True):
-        if tuple(eval_shape(item.shape, binding)) != tuple(shape):
-            raise InvalidPlan(f"argument {item.name}: the plan takes another shape")
-    return binding
+def as_numbers(limits: Limits) -> dict[str, int]:
+    """The limits as the channel carries them."""
+    return {name: int(value) for name, value in asdict(limits).items()}

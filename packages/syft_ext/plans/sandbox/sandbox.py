@@ -7,16 +7,13 @@ from typing import Any
 
 import torch
 
-from syft_ext.plans.graph.dtypes import dtype_name
-from syft_ext.plans.graph.expr import eval_shape
 from syft_ext.plans.ir import Plan
-from syft_ext.plans.sandbox.channel import layout
-from syft_ext.plans.sandbox.process import SandboxProcess
+from syft_ext.plans.sandbox.tensors import TensorSandbox
 
 __all__ = ["PlanSandbox"]
 
 
-class PlanSandbox(SandboxProcess):
+class PlanSandbox(TensorSandbox):
     """Runs plans in a child process of their own.
 
         with PlanSandbox(Limits(max_bytes=1 << 30), seconds=30) as sandbox:
@@ -37,41 +34,16 @@ class PlanSandbox(SandboxProcess):
         Raises :class:`InvalidPlan` when the plan fails its check or crashes, :class:`DeadlineExceeded` when it
         takes longer than ``seconds`` (default: the sandbox's). The sandbox stays usable.
         """
-        plan = plan if isinstance(plan, Plan) else Plan.loads(plan, self.limits)
+        plan = plan if isinstance(plan, Plan) else Plan.loads(plan, self.limits, sandbox=self)
         flat = plan.flatten((), inputs) if isinstance(inputs, Mapping) else plan.flatten(inputs)
-        binding = plan.bind(flat)
-        described = [(dtype_name(t.dtype) or "", list(t.shape)) for t in flat]
-        declared = [(o.dtype, eval_shape(o.shape, binding)) for o in plan.outputs]
-        sources, end = layout(described)
-        targets, end = layout(declared, end)
-        budget = self.seconds if seconds is None else seconds
-        with self._lock:
-            child = self._send(plan.dumps(), plan.id, end)
-            for slot, tensor in zip(sources, flat, strict=True):
-                child.arena.write(slot, tensor.detach())
-            self._run(child, plan.id, sources, targets, budget)
-            # Copied before anyone looks at them: the child could still write to the shared memory.
-            results = [child.arena.view(slot).clone() for slot in targets]
-        return plan.nest(results)
+        plan.bind(flat)  # says what does not fit in the words of the plan
+        return plan.nest(self.run_flat(plan.loaded(self.limits), flat, seconds))
 
     def self_test(self, plan: Plan) -> None:
         """The plan's self-test, in the child; raises :class:`InvalidPlan` if it is not reproduced."""
         from syft_ext.plans.checking.selftest import compare
 
         def run(flat: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-            nested = self.run(plan, _nest_arguments(plan, flat))
-            return _flat(nested)
+            return self.run_flat(plan.loaded(self.limits), flat)
 
         compare(plan.document, run)
-
-
-def _nest_arguments(plan: Plan, flat: Sequence[torch.Tensor]) -> dict[str, Any]:
-    from syft_ext.plans.checking.binding import nest
-
-    return {argument.name: nest(argument.tree, flat) for argument in plan.document.arguments}
-
-
-def _flat(nested: Any) -> list[torch.Tensor]:
-    from syft_ext.plans.ir import flat_results
-
-    return flat_results(nested)

@@ -1,9 +1,10 @@
 """What a traced function decided on sizes: a plan holds one branch, so it holds only where that branch is taken.
 
-Torch notes every decision on a symbolic size as a guard. Those that fix a size are errors. Those that the
-user's own code asked for narrow the bounds of the symbol (``if x.shape[0] >= 5``) or, where bounds cannot say
-it, are errors too. Those that torch asked for in its own code choose among kernels for the same operation and
-mean nothing for the plan.
+Torch notes every decision on a symbolic size as a guard. Those that fix a size are errors. Those that code outside
+torch asked for, the user's or a library's, narrow the bounds of the symbol (``if x.shape[0] >= 5``) or, where
+bounds cannot say it, are errors too. Those of torch itself mostly choose among kernels for the same operation, and
+then mean nothing for the plan: on the other side of each, the plan is held against the function
+(:mod:`syft_ext.plans.tracing.claims`). Sizes 0 and 1 leave no guard: 0 is never claimed, 1 is tried so, too.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from syft_ext.plans.tracing.errors import SourceLine, TraceError, is_user_code, user_line
+from syft_ext.plans.tracing.errors import SourceLine, TraceError, user_line
+from syft_ext.source_roots import PACKAGE
 
-__all__ = ["MAX_SIZE", "Branch", "check_fixed", "size_bounds", "watch"]
+__all__ = ["MAX_SIZE", "Branch", "check_fixed", "doubtful_sizes", "size_bounds", "watch"]
 
 MAX_SIZE = 1 << 16
+_TORCH = (str(Path(torch.__file__).parent), str(PACKAGE), "<")
 # Where torch turns ``a < b`` on sizes into a bool, on the way from the caller to the guard.
 _MACHINERY = (
     "symbolic_shapes.py",
@@ -34,11 +39,11 @@ _MACHINERY = (
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A decision on sizes (a sympy relation), where it was taken, and whether user code asked."""
+    """A decision on sizes (a sympy relation), the user's line where it was taken, and whether torch asked."""
 
     expr: Any
     line: SourceLine
-    by_user: bool
+    by_torch: bool
 
 
 class _Guards(list[Any]):
@@ -48,13 +53,13 @@ class _Guards(list[Any]):
 
     def append(self, guard: Any) -> None:
         super().append(guard)
-        self.branches.append(Branch(guard.expr, user_line(), _asked_by_user(sys._getframe(1))))
+        self.branches.append(Branch(guard.expr, user_line(), _asked_by_torch(sys._getframe(1))))
 
 
-def _asked_by_user(frame: FrameType | None) -> bool:
+def _asked_by_torch(frame: FrameType | None) -> bool:
     while frame is not None and frame.f_code.co_filename.endswith(_MACHINERY):
         frame = frame.f_back
-    return frame is not None and is_user_code(frame.f_code)
+    return frame is None or frame.f_code.co_filename.startswith(_TORCH)
 
 
 def watch(env: ShapeEnv) -> list[Branch]:
@@ -78,7 +83,7 @@ def check_fixed(branches: list[Branch], symbols: Mapping[Any, str]) -> None:
                 hint=f"use x.shape[0] or -1 where the code has a number, or declare {names[0]} a fixed size",
                 **facts,
             )
-        if branch.by_user and (len(names) > 1 or kind == "Unequality"):
+        if not branch.by_torch and (len(names) > 1 or kind == "Unequality"):
             raise TraceError(
                 f"{branch.line} takes another way depending on {' and '.join(names)}"
                 f" ({_named(branch.expr, symbols)} here), and a plan has one way only",
@@ -97,20 +102,39 @@ def _named(expr: Any, symbols: Mapping[Any, str]) -> str:
 def size_bounds(
     branches: list[Branch], symbols: Mapping[Any, str], hints: Mapping[str, int]
 ) -> dict[str, tuple[int, int]]:
-    """Inclusive bounds of every symbol within which the user's branches go the recorded way.
+    """Inclusive bounds of every symbol within which branches outside torch go the recorded way.
 
     ``hints`` are the sizes of the trace: inside the bounds by definition.
     """
     bounds = {}
     for symbol, name in symbols.items():
-        own = [b.expr for b in branches if b.by_user and b.expr.free_symbols == {symbol}]
-
-        def holds(size: int, own: list[Any] = own, symbol: Any = symbol) -> bool:
-            return all(bool(expr.subs(symbol, size)) for expr in own)
-
-        hint = hints[name]
-        bounds[name] = (_edge(holds, hint, 1), _edge(holds, hint, MAX_SIZE))
+        holds = _holds(
+            [b.expr for b in branches if not b.by_torch and b.expr.free_symbols == {symbol}], symbol
+        )
+        bounds[name] = (_edge(holds, hints[name], 1), _edge(holds, hints[name], MAX_SIZE))
     return bounds
+
+
+def doubtful_sizes(
+    branches: list[Branch], symbols: Mapping[Any, str], hints: Mapping[str, int]
+) -> dict[str, set[int]]:
+    """Of every symbol, the sizes next to those at which torch's own branches go the recorded way."""
+    doubtful: dict[str, set[int]] = {}
+    for symbol, name in symbols.items():
+        found = doubtful.setdefault(name, set())
+        for branch in branches:
+            if branch.by_torch and branch.expr.free_symbols == {symbol}:
+                holds = _holds([branch.expr], symbol)
+                low, high = _edge(holds, hints[name], 1), _edge(holds, hints[name], MAX_SIZE)
+                found |= {low - 1, high + 1}
+                if type(branch.expr).__name__ == "Unequality":
+                    found |= {size for size in range(1, 65) if not holds(size)}
+        found -= {0, MAX_SIZE + 1}
+    return doubtful
+
+
+def _holds(relations: list[Any], symbol: Any) -> Callable[[int], bool]:
+    return lambda size: all(bool(relation.subs(symbol, size)) for relation in relations)
 
 
 def _edge(holds: Callable[[int], bool], inside: int, end: int) -> int:

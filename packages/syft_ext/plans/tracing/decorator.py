@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import msgspec
 import torch
@@ -16,7 +18,6 @@ from syft_ext.errors import InvalidPlan
 from syft_ext.plans.checking import selftest
 from syft_ext.plans.graph.document import (
     FORMAT,
-    OPSET,
     VERSION,
     Argument,
     Document,
@@ -29,16 +30,25 @@ from syft_ext.plans.graph.document import (
 )
 from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.plans.graph.limits import Limits
+from syft_ext.plans.graph.ops import opset_of
 from syft_ext.plans.graph.roles import (
     BATCH_NAMES,
     fill_names,
     input_role,
+    misplaced,
     output_names,
     output_roles,
     plan_kind,
+    unknown_words,
 )
+from syft_ext.plans.graph.values import Declared
 from syft_ext.plans.ir import Plan
-from syft_ext.plans.tracing.errors import TraceError
+from syft_ext.plans.tracing.errors import TraceError, TraceWarning
+from syft_ext.plans.tracing.gradients import refuse_gradients
+from syft_ext.plans.tracing.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from syft_ext.plans.tracing.graph import Traced
 
 __all__ = ["make_plan", "trace"]
 
@@ -96,24 +106,68 @@ def trace(
 ) -> Plan:
     """Record ``function`` on example arguments (those left out take the function's defaults).
 
-    Examples are tensors, numbers (which become 0-dim tensors) or lists, tuples and dicts of those; their values
-    are not recorded, except the defaults of hyper-parameters, seeds and counts. ``None``, ``bool``, ``str`` and
-    other objects are configuration: fixed in the plan and no argument of it.
+    Examples are tensors, numbers (which become 0-dim tensors) or lists, tuples and dicts of those, bare or
+    declared: ``sy.Batch``, ``Target``, ``Param``, ``Buffer``, ``State``, ``Option`` and ``Seed`` say what they are
+    for; else that is guessed from names, and told by ``plan.guessed``. Their values are not recorded, except the
+    defaults of options, seeds, counts and of an optimiser's state. ``None``, ``bool``, ``str`` and others are
+    configuration: fixed in the plan and no argument of it. The function runs a few times more, on tensors with
+    values: the plan claims the sizes at which it computes the same. What it touches is as it was afterwards.
 
     ``symbols`` maps an argument to {dimension: symbol} for sizes that vary; ``bounds`` a symbol to its inclusive
     (low, high); ``roles`` an argument and ``outputs`` a result name to its role. Raises :class:`TraceError`
-    naming the line that cannot be recorded.
+    naming the line that cannot be recorded, or that does something else at every call. Warns with
+    :class:`TraceWarning` of parameters that are fixed in the plan, and of a number of rows that is.
     """
+    if unknown := unknown_words(roles or {}, outputs or {}, kind):
+        raise TraceError(unknown)
     signature = _Signature.of(function, args, kwargs, roles or {})
     chosen = symbols if symbols is not None else signature.guess_symbols()
+    around = Surroundings(function)
     try:
-        document = _record(function, signature, chosen, outputs or {}, kind, name, bounds or {})
-    except TraceError as error:
-        # A guessed batch dimension that the function fixes is simply not variable.
-        if symbols is not None or not chosen or "symbol" not in error.extra:
-            raise
-        document = _record(function, signature, {}, outputs or {}, kind, name, bounds or {})
-    return _with_selftest(document, signature.examples, limits)
+        try:
+            document, traced = _record(
+                function, signature, chosen, outputs or {}, kind, name, bounds or {}, around
+            )
+        except TraceError as error:
+            # A guessed batch dimension that the function fixes does not vary: that is said, and recorded so.
+            if symbols is not None or chosen == signature.sizes or "symbol" not in error.extra:
+                raise
+            document, traced = _record(
+                function, signature, signature.sizes, outputs or {}, kind, name, bounds or {}, around
+            )
+            _tell_fixed_size(error, signature)
+        plan = _with_selftest(document, signature.examples, limits)
+        from syft_ext.plans.tracing.claims import held_against
+        from syft_ext.plans.tracing.order import check_order
+
+        if not outputs:
+            check_order(plan)
+        claimed = held_against(plan, traced.reference, traced.doubtful, limits)
+        if claimed != plan.symbols:
+            document = msgspec.structs.replace(document, symbols=claimed)
+            plan = _with_selftest(document, signature.examples, limits)
+    finally:
+        around.restore()
+    plan.guessed = signature.guessed
+    return plan
+
+
+def _tell_fixed_size(error: TraceError, signature: _Signature) -> None:
+    rows = next(
+        (
+            example.shape[0]
+            for role, example in zip(signature.roles, signature.examples, strict=True)
+            if role in ("data", "target") and example.dim()
+        ),
+        0,
+    )
+    warnings.warn_explicit(
+        f"{error.detail.splitlines()[0].rstrip('.')}. So the plan takes exactly {rows} rows in a step, and "
+        "no last batch of fewer; declare the rows (xs=sy.Batch(…)) to have this refused",
+        TraceWarning,
+        str(error.extra.get("file") or __file__),
+        int(error.extra.get("line") or 1),
+    )
 
 
 @dataclass
@@ -124,6 +178,10 @@ class _Signature:
     examples: list[torch.Tensor] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     roles: list[InputRole] = field(default_factory=list)
+    sizes: dict[str, dict[int, str]] = field(default_factory=dict)
+    """What declarations say of sizes: argument → {dimension: symbol}."""
+    guessed: dict[str, InputRole] = field(default_factory=dict)
+    """Roles that nobody declared, by argument."""
     fixed: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -156,12 +214,22 @@ class _Signature:
         return found
 
     def _add(self, name: str, value: Any, roles: Mapping[str, InputRole]) -> None:
+        declared = None
+        if isinstance(value, Declared):
+            declared, value = value, value.value
+            if not _is_example(value):
+                raise TraceError(f"argument {name}: {declared!r} holds no tensors or numbers"[:300])
         if not _is_example(value):
             self.fixed[name] = value
             return
+        if declared is not None and declared.size:
+            self._declare_size(name, value, declared.size)
         nested = not isinstance(value, torch.Tensor | int | float)
         scalar = isinstance(value, int | float) or (not nested and value.dim() == 0)
-        role = roles.get(name) or input_role(name, "param" if nested else "hyper" if scalar else "data")
+        role = roles.get(name) or (None if declared is None else declared.role)
+        if role is None:
+            role = input_role(name, "param" if nested else "hyper" if scalar else "data")
+            self.guessed[name] = role
         self.arguments.append(Argument(name, self._flatten(value, name, role)))
 
     def _flatten(self, value: Any, name: str, role: InputRole) -> Any:
@@ -182,16 +250,26 @@ class _Signature:
         self.roles.append(role)
         return len(self.examples) - 1
 
+    def _declare_size(self, name: str, value: Any, size: str) -> None:
+        if not isinstance(value, torch.Tensor) or not value.dim():
+            raise TraceError(
+                f"argument {name} is declared as rows, and its example is no tensor with a first dimension"
+            )
+        self.sizes[name] = {0: size}
+
     def guess_symbols(self) -> Symbols:
-        """The batch convention: first dimensions of data and targets, where they agree."""
+        """What is declared; and the batch convention: first dimensions of data and targets, where they agree."""
         batched = {
             argument.name: self.examples[argument.tree].shape[0]
             for argument in self.arguments
             if type(argument.tree) is int
             and argument.name.lower() in BATCH_NAMES
             and self.examples[argument.tree].dim() > 0
+            and argument.name in self.guessed
         }
-        return {name: {0: "B"} for name in batched} if len(set(batched.values())) == 1 else {}
+        if len(set(batched.values())) != 1:
+            return self.sizes
+        return {name: {0: "B"} for name in batched} | self.sizes
 
     def dynamic(self, symbols: Symbols) -> dict[int, dict[int, str]]:
         """Input index -> {dimension: symbol}."""
@@ -229,13 +307,15 @@ def _record(
     kind: Kind | None,
     name: str | None,
     bounds: Mapping[str, tuple[int, int]],
-) -> Document:
+    around: Surroundings,
+) -> tuple[Document, Traced]:
     from syft_ext.plans.tracing.branches import MAX_SIZE
     from syft_ext.plans.tracing.graph import trace_graph
     from syft_ext.plans.tracing.lower import const_of, lower, shape_of
 
     seed = signature.roles.index("seed") if "seed" in signature.roles else None
-    traced = trace_graph(function, signature.examples, signature.rebuild, signature.dynamic(symbols), seed)
+    dynamic = signature.dynamic(symbols)
+    traced = trace_graph(function, signature.examples, signature.rebuild, dynamic, seed, around)
     lowered = lower(traced)
     placeholders = [node for node in traced.graph.graph.nodes if node.op == "placeholder"]
     inputs = [
@@ -244,7 +324,7 @@ def _record(
             role,
             cast(str, dtype_name(example.dtype)),
             shape_of(node.meta["val"], traced.symbols),
-            const_of(example) if role in _DEFAULT_ROLES and example.numel() <= _MAX_DEFAULT else None,
+            const_of(example) if _is_default(role, example) else None,
         )
         for item_name, role, example, node in zip(
             signature.names, signature.roles, signature.examples, placeholders, strict=False
@@ -252,7 +332,13 @@ def _record(
     ]
     result = _result_tree(traced.result, iter(range(len(lowered.outputs))))
     roles = output_roles(inputs, [(dtype, shape) for _, dtype, shape in lowered.outputs])
-    names = _unique(fill_names(_names(function, result), roles, inputs))
+    told = _names(function, result)
+    if exchanged := misplaced(inputs, roles, told, result):
+        raise TraceError(
+            f"the function returns {exchanged[0]} where {exchanged[1]} is expected: results go back in order",
+            hint="return them in the order of the arguments: of a mapping, {name: new[name] for name in params}",
+        )
+    names = _unique(fill_names(told, roles, inputs))
     stems = {item.split(".")[0] for item in names}
     if set(output_overrides) - stems - set(names):
         raise TraceError(f"outputs names no result; the results are {', '.join(sorted(stems))}")
@@ -266,16 +352,20 @@ def _record(
         )
         for item_name, role, (value, dtype, shape) in zip(names, roles, lowered.outputs, strict=True)
     ]
+    refuse_gradients(outputs, traced.recorder.gradients.returned, output_overrides.keys())
+    if unknown := bounds.keys() - traced.bounds.keys():
+        varying = ", ".join(sorted(traced.bounds)) or "none"
+        raise TraceError(f"bounds names {min(unknown)}, and the sizes that vary are: {varying}")
     ranges = {}
     for symbol, (lowest, highest) in traced.bounds.items():
         low, high = bounds.get(symbol, (lowest, highest))
         if highest < MAX_SIZE:
             high = min(high, highest)
         ranges[symbol] = (max(low, lowest), high)
-    return Document(
+    document = Document(
         format=FORMAT,
         version=VERSION,
-        opset=OPSET,
+        opset=opset_of(lowered.ops),
         kind=kind or plan_kind(inputs, [output.role for output in outputs]),
         name=name or _plan_name(function),
         doc=inspect.getdoc(function) or "",
@@ -290,6 +380,15 @@ def _record(
         result=result,
         selftest=SelfTest(0, {}, selftest.RTOL, selftest.ATOL, [], []),
     )
+    return document, traced
+
+
+def _is_default(role: InputRole, example: torch.Tensor) -> bool:
+    """Whether an input takes the example's values where nobody gives others. An optimiser's state does, whatever
+    its size; what begins at zero need not be written down for that."""
+    if role == "state":
+        return example.numel() <= _MAX_DEFAULT or bool((example != 0).any())
+    return role in _DEFAULT_ROLES and example.numel() <= _MAX_DEFAULT
 
 
 def _plan_name(function: Callable[..., Any]) -> str:
@@ -346,13 +445,15 @@ def _unique(names: list[str]) -> list[str]:
 
 def _with_selftest(document: Document, examples: Sequence[torch.Tensor], limits: Limits | None) -> Plan:
     """Run the finished plan on the self-test inputs and put its answers into it."""
+    items = list(zip(examples, document.inputs, strict=True))
     generators = [
-        selftest.generator_for(example, item) for example, item in zip(examples, document.inputs, strict=True)
+        [selftest.generator_for(example, item, marks) for example, item in items] for marks in (True, False)
     ]
     pending = [selftest.summarise(torch.zeros(0)) for _ in document.outputs]
     failure: InvalidPlan | None = None
-    for sizes in (_small_sizes(document), _example_sizes(document, examples)):
-        test = SelfTest(0x5EED, sizes, selftest.RTOL, selftest.ATOL, generators, pending)
+    ways = itertools.product(generators, (_small_sizes(document), _example_sizes(document, examples)))
+    for generator, sizes in ways:
+        test = SelfTest(0x5EED, sizes, selftest.RTOL, selftest.ATOL, generator, pending)
         draft = msgspec.structs.replace(document, selftest=test)
         try:
             results = Plan(draft, limits).run(selftest.make_inputs(draft, test))

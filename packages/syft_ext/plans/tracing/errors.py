@@ -17,8 +17,10 @@ from syft_ext.source_roots import PACKAGE
 __all__ = [
     "SourceLine",
     "TraceError",
+    "TraceWarning",
     "comes_from",
     "hint_for_op",
+    "hint_of_library",
     "is_user_code",
     "line_of_traceback",
     "user_line",
@@ -42,8 +44,13 @@ class TraceError(InvalidPlan):
     def __init__(self, detail: str = "", *, hint: str = "", **extra: Any) -> None:
         if hint:
             extra["hint"] = hint
-            detail = f"{detail}\n  Instead: {hint}"
         super().__init__(detail, **extra)
+        if hint:
+            self.noted(f"Instead: {hint}")
+
+
+class TraceWarning(UserWarning):
+    """The function became a plan, and something of it is fixed in there that its author may not mean to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,26 @@ def user_line() -> SourceLine:
     return _UNKNOWN
 
 
+#: Where a library selects by data → how it is told not to.
+_LIBRARIES = {
+    "/torch_geometric/utils/loop.py": "the layer with add_self_loops=False, and the loops among the edges before: "
+    "edges, _ = torch_geometric.utils.add_self_loops(edges), outside the function",
+    "/torch_geometric/nn/pool/": "pooling with the number of graphs said: global_mean_pool(x, batch, size=n)",
+    "/torch_geometric/utils/num_nodes.py": "the number of nodes as an argument: num_nodes=x.shape[0], size=n",
+}
+
+
+def hint_of_library() -> str:
+    """What to write instead, where the code on the stack is a library's that is known for it; else ""."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_call_user_function":
+        for place, hint in _LIBRARIES.items():
+            if place in frame.f_code.co_filename:
+                return hint
+        frame = frame.f_back
+    return ""
+
+
 def comes_from(traceback: TracebackType | None, package: str) -> bool:
     """Whether the traceback ends inside the installed ``package``."""
     while traceback is not None and traceback.tb_next is not None:
@@ -112,17 +139,17 @@ _ALTERNATIVES: dict[str, str] = {
     "histc": "torch.bucketize(x, edges), then zeros(bins).index_add(0, index, ones)",
     "repeat_interleave": "x.unsqueeze(1).expand(-1, n).reshape(-1) with a fixed n",
     "as_strided": "slicing, reshape or permute",
+    "embedding_renorm": "torch.nn.Embedding without max_norm, and F.normalize on the rows that it gives",
+    "_pdist": "torch.cdist(x, x), and its entries above the diagonal",
+    "polygamma": "a loss without the gradient of digamma",
     "linalg": "matrix products; decompositions are not in the op set (run them outside the plan)",
     "_linalg": "matrix products; decompositions are not in the op set (run them outside the plan)",
     "cholesky": "matrix products; decompositions are not in the op set (run them outside the plan)",
     "_fft": "a product with a fixed DFT matrix",
     "grid_sampler": "slicing, or average pooling to resample",
     "upsample": "for whole factors, unsqueeze, expand and reshape",
-    "_embedding_bag": "torch.nn.Embedding followed by mean(1) or sum(1)",
     "_ctc_loss": "cross_entropy on aligned targets",
-    "_cdist": "(x*x).sum(1, keepdim=True) - 2*x@c.T + (c*c).sum(1)",
-    "median": "torch.quantile(x, 0.5, dim=0), or sort and index",
-    "kthvalue": "sort and index",
+    "mode": "torch.nn.functional.one_hot(x, classes).sum(0).argmax()",
     "multinomial": "compare torch.rand_like(p) with cumulative sums",
     "_local_scalar_dense": "keep it a tensor: torch.where(condition, a, b) instead of if, no .item()",
 }

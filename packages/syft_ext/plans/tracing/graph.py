@@ -10,8 +10,10 @@ Only the author's side runs this module; it leans on private parts of torch, whi
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,11 +34,13 @@ from torch.fx.experimental.symbolic_shapes import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from syft_ext.errors import GridError
-from syft_ext.plans.tracing import branches, simplify
+from syft_ext.plans.tracing import branches, checkpoint, simplify
 from syft_ext.plans.tracing.decompositions import first_pass, second_pass
-from syft_ext.plans.tracing.errors import TraceError, comes_from, line_of_traceback
+from syft_ext.plans.tracing.errors import TraceError, TraceWarning, comes_from, line_of_traceback
 from syft_ext.plans.tracing.randomness import Randomness
 from syft_ext.plans.tracing.recorder import Recorder
+from syft_ext.plans.tracing.reference import Reference
+from syft_ext.plans.tracing.surroundings import Surroundings
 
 __all__ = ["Traced", "trace_graph"]
 
@@ -49,8 +53,10 @@ class Traced:
     constants: list[torch.Tensor]  # what the last placeholders stand for
     symbols: dict[Any, str]
     bounds: dict[str, tuple[int, int]]
+    doubtful: dict[str, set[int]]  # sizes at which the plan may differ from the function
     result: pytree.TreeSpec
     recorder: Recorder
+    reference: Reference
 
 
 _LOCK = threading.RLock()  # tracing switches process-wide settings of torch
@@ -62,11 +68,12 @@ def trace_graph(
     rebuild: Callable[[Sequence[torch.Tensor]], Mapping[str, Any]],
     dynamic: Mapping[int, Mapping[int, str]],
     seed: int | None,
+    around: Surroundings,
 ) -> Traced:
     """Trace ``function(**rebuild(flat))``.
 
     ``examples`` are the flat inputs, ``dynamic`` maps an input's index to {dimension: symbol}, ``seed`` is the
-    index of the seed input. Raises :class:`TraceError`.
+    index of the seed input, ``around`` is what the function reaches. Raises :class:`TraceError`.
     """
     recorder = Recorder()
     env = ShapeEnv()
@@ -77,7 +84,7 @@ def trace_graph(
     randomness = Randomness()
     spec: list[pytree.TreeSpec] = []
 
-    def flat_function(*flat: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def flat_function(*flat: torch.Tensor, watched: bool = True) -> tuple[torch.Tensor, ...]:
         randomness.start(None if seed is None else flat[seed])
         # Copies, so that code which writes to its arguments (optimizer.step()) leaves the plan's inputs alone;
         # where nothing writes, the copy is simplified away.
@@ -85,8 +92,10 @@ def trace_graph(
             tensor.detach().clone().requires_grad_(example.requires_grad)
             for tensor, example in zip(flat, examples, strict=True)
         ]
-        result = _call_user_function(function, rebuild(leaves), recorder)
+        result = _call_user_function(function, rebuild(leaves), recorder if watched else None)
         outputs, tree = pytree.tree_flatten(result)
+        if watched:
+            recorder.gradients.finish(outputs)
         spec[:] = [tree]
         return tuple(_output(output) for output in outputs)
 
@@ -101,10 +110,12 @@ def trace_graph(
         simplify.drop_effects(graph)
         branches.check_fixed(taken, symbols)
         try:
+            originals = simplify.constants_of(graph)
             constants = simplify.lift_constants(graph)
             inputs = [*fakes, *(mode.from_tensor(constant, static_shapes=True) for constant in constants)]
             table = {**second_pass(), **randomness.table()}
             graph = _make_fx(functionalize(graph.forward, remove="mutations"), table, inputs)
+            _check_unwritten(graph, len(fakes), originals, around, recorder)
         except GridError:
             raise
         except Exception as error:
@@ -112,15 +123,77 @@ def trace_graph(
     simplify.simplify(graph)
     branches.check_fixed(taken, symbols)
     bounds = branches.size_bounds(taken, symbols, hints)
-    return Traced(graph, constants, symbols, bounds, spec[0], recorder)
+    doubtful = branches.doubtful_sizes(taken, symbols, hints)
+    _tell_fixed_parameters(graph, len(fakes), originals, around, recorder)
+
+    @contextlib.contextmanager
+    def with_values() -> Iterator[None]:
+        around.restore_tensors()
+        with _LOCK, _tracing(None):
+            yield
+
+    reference = Reference(functools.partial(flat_function, watched=False), randomness.table(), with_values)
+    around.restore()
+    return Traced(graph, constants, symbols, bounds, doubtful, spec[0], recorder, reference)
 
 
 def _call_user_function(
-    function: Callable[..., Any], arguments: Mapping[str, Any], recorder: Recorder
+    function: Callable[..., Any], arguments: Mapping[str, Any], recorder: Recorder | None
 ) -> Any:
     # The name of this frame marks where user code begins on a stack (trace_errors).
-    with recorder.watching():
+    with contextlib.nullcontext() if recorder is None else recorder.watching():
         return function(**arguments)
+
+
+def _check_unwritten(
+    graph: GraphModule,
+    inputs: int,
+    originals: Sequence[torch.Tensor],
+    around: Surroundings,
+    recorder: Recorder,
+) -> None:
+    """Raise :class:`TraceError` where the function writes to a tensor that is no argument: it would be lost."""
+    places = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    for node in graph.graph.nodes:
+        if node.target is torch.ops.aten.copy_.default and node.args[0] in places[inputs:]:
+            tensor = originals[places.index(node.args[0]) - inputs]
+            line, name = recorder.line_of_tensor(tensor), around.names.get(id(tensor), "a tensor")
+            raise TraceError(
+                f"{line} writes to {name}, which is no argument of the plan: what is written would be lost",
+                hint="make it an argument (sy.Buffer for running statistics and counters, sy.Param for "
+                "parameters, sy.State for an optimiser) and return it; or, of a normalisation, module.eval()",
+                file=line.file,
+                line=line.number,
+                tensor=name,
+            )
+
+
+def _tell_fixed_parameters(
+    graph: GraphModule,
+    inputs: int,
+    originals: Sequence[torch.Tensor],
+    around: Surroundings,
+    recorder: Recorder,
+) -> None:
+    """Warn of parameters that the plan holds as constants: no training reaches them."""
+    if isinstance(around.owner, torch.nn.Module):
+        return  # somebody records a trained module as it is
+    places = [node for node in graph.graph.nodes if node.op == "placeholder"][inputs:]
+    fixed = [
+        tensor
+        for node, tensor in zip(places, originals, strict=True)
+        if node.users and isinstance(tensor, torch.nn.Parameter) and tensor.requires_grad
+    ]
+    if not fixed:
+        return
+    line = recorder.line_of_tensor(fixed[0])
+    names = [around.names.get(id(tensor), f"of shape {list(tensor.shape)}") for tensor in fixed]
+    text = (
+        f"{line}: {len(fixed)} parameters are no arguments of the plan and are fixed in it, as they are now "
+        f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}). To train them, make them an argument: "
+        "params=sy.Param(model); to keep them as they are, requires_grad_(False)"
+    )
+    warnings.warn_explicit(text, TraceWarning, line.file or __file__, line.number or 1)
 
 
 def _output(output: Any) -> torch.Tensor:
@@ -181,8 +254,8 @@ def _make_fx(function: Callable[..., Any], table: Mapping[Any, Any], inputs: Seq
 
 
 @contextlib.contextmanager
-def _tracing(mode: FakeTensorMode) -> Iterator[None]:
-    """The switches that the measurements in the design asked for."""
+def _tracing(mode: FakeTensorMode | None) -> Iterator[None]:
+    """The switches that the measurements in the design asked for. Without ``mode``, tensors have values."""
     was_compiling = torch.compiler._is_compiling_flag
     had_mkldnn = torch._C._get_mkldnn_enabled()
     # Optimisers then keep lr and step as tensors instead of calling .item().
@@ -191,7 +264,8 @@ def _tracing(mode: FakeTensorMode) -> Iterator[None]:
     torch._C._set_mkldnn_enabled(False)
     try:
         with (
-            mode,
+            mode or contextlib.nullcontext(),
+            checkpoint.as_plain_calls(),
             enable_python_dispatcher(),  # else C++ composites call int(size) and LSTM fixes the batch
             sdpa_kernel(SDPBackend.MATH),  # else a fused attention kernel that only this CPU has
             torch.enable_grad(),

@@ -15,6 +15,7 @@ from syft_ext.plans.graph.dtypes import dtype_name
 from syft_ext.plans.graph.ops import ALLOWED, result_count
 from syft_ext.plans.tracing.errors import TraceError, hint_for_op
 from syft_ext.plans.tracing.graph import Traced
+from syft_ext.tensors import raw_bytes
 
 __all__ = ["STORAGE", "Lowered", "const_of", "lower", "shape_of"]
 
@@ -49,8 +50,7 @@ def const_of(tensor: torch.Tensor, name: str = "a constant") -> Const:
     dtype = dtype_name(tensor.dtype)
     if dtype is None:
         raise TraceError(f"{name} is a {tensor.dtype}", hint="a real, integer or boolean dtype")
-    flat = tensor.detach().contiguous().reshape(-1)
-    return Const(dtype, list(tensor.shape), flat.view(torch.uint8).numpy().tobytes())
+    return Const(dtype, list(tensor.shape), raw_bytes(tensor).numpy().tobytes())
 
 
 def shape_of(tensor: torch.Tensor, symbols: Mapping[Any, str]) -> list[Any]:

@@ -10,7 +10,7 @@ from torch.fx import GraphModule, Node
 
 from syft_ext.plans.tracing.errors import TraceError
 
-__all__ = ["drop_effects", "lift_constants", "simplify"]
+__all__ = ["constants_of", "drop_effects", "lift_constants", "simplify"]
 
 aten = torch.ops.aten
 # The identity once nothing is mutated.
@@ -38,6 +38,12 @@ def drop_effects(graph: GraphModule) -> None:
         if node.op == "call_function" and ("profiler" in name or "_assert" in name) and not node.users:
             graph.graph.erase_node(node)
     graph.recompile()
+
+
+def constants_of(graph: GraphModule) -> list[torch.Tensor]:
+    """The tensors from outside that the graph uses, as the user's code holds them, each once and in order."""
+    targets = dict.fromkeys(str(node.target) for node in graph.graph.nodes if node.op == "get_attr")
+    return [getattr(graph, target) for target in targets]
 
 
 def lift_constants(graph: GraphModule) -> list[torch.Tensor]:

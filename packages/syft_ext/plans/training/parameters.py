@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,9 @@ import torch
 from syft_ext.display.table import Table, size
 from syft_ext.errors import InvalidTensors
 from syft_ext.plans.training.training_plan import StepResult
-from syft_ext.tensors import decode_tensors
+from syft_ext.tensors import TensorKind, decode_tensors, dtype_code, kind_of_dtype, read_layout
 
-__all__ = ["Parameters", "named_parameters", "parameter_diff"]
+__all__ = ["Difference", "Parameters", "named_parameters", "parameter_diff", "parameter_pairs"]
 
 
 class Parameters(list[torch.Tensor]):
@@ -22,7 +22,11 @@ class Parameters(list[torch.Tensor]):
         names: one name per tensor.
         checkpoint: number of the checkpoint they come from; 1 is the model as hosted; None: from nowhere.
         digest: BLAKE3 digest of the checkpoint's file, hex.
+        kinds: name → what the tensor is, of a model that a file declares.
+        receipt_of: gets the :attr:`receipt`; None where there is none.
     """
+
+    receipt_of: Callable[[], Any] | None = None
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Parameters(list[torch.Tensor]):
         *,
         checkpoint: int | None = None,
         digest: str = "",
+        kinds: Mapping[str, TensorKind] | None = None,
     ) -> None:
         super().__init__(tensors)
         self.names = [str(i) for i in range(len(self))] if names is None else list(names)
@@ -38,6 +43,11 @@ class Parameters(list[torch.Tensor]):
             raise InvalidTensors(f"{len(self)} tensors, {len(self.names)} names")
         self.checkpoint = checkpoint
         self.digest = digest
+        self.kinds: dict[str, TensorKind] = dict(kinds or {})
+
+    def kind(self, name: str, tensor: torch.Tensor) -> TensorKind:
+        """What the tensor is: as declared, else as its dtype says (:data:`~syft_ext.tensors.TensorKind`)."""
+        return self.kinds.get(name) or kind_of_dtype(dtype_code(tensor.dtype))
 
     @classmethod
     def loads(
@@ -45,7 +55,15 @@ class Parameters(list[torch.Tensor]):
     ) -> Parameters:
         """Read a tensor file; the tensors are views on ``data`` (no copy)."""
         named = decode_tensors(data)
-        return cls(named.values(), named, checkpoint=checkpoint, digest=digest)
+        kinds = {spec.name: spec.kind for spec in read_layout(data).specs}
+        return cls(named.values(), named, checkpoint=checkpoint, digest=digest, kinds=kinds)
+
+    @property
+    def receipt(self) -> Any:
+        """What was done for this checkpoint of a confidential training
+        (:class:`~syft_ext.confidential.checkpoint.CheckpointReceipt`), fetched and verified now; None of other
+        models."""
+        return None if self.receipt_of is None else self.receipt_of()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Name → tensor, in order."""
@@ -70,7 +88,9 @@ class Parameters(list[torch.Tensor]):
     def clone(self) -> Parameters:
         """The same with memory of its own."""
         tensors = (tensor.clone() for tensor in self)
-        return Parameters(tensors, self.names, checkpoint=self.checkpoint, digest=self.digest)
+        return Parameters(
+            tensors, self.names, checkpoint=self.checkpoint, digest=self.digest, kinds=self.kinds
+        )
 
     @property
     def nbytes(self) -> int:
@@ -123,24 +143,56 @@ def named_parameters(model: Any) -> dict[str, torch.Tensor]:
     return {str(name): value.detach() for name, value in named.items()}
 
 
-def parameter_diff(base: Parameters, trained: Any) -> dict[str, torch.Tensor]:
-    """``base − trained`` by name, as a report carries it (PyGrid: the server subtracts it again).
+class Difference(dict[str, torch.Tensor]):
+    """``base − trained`` by name, in the order of the model: what a report carries, where it was made already."""
+
+
+def parameter_pairs(base: Parameters, trained: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Name → the model's tensor and the trained one, both on the CPU, in the order of the model.
 
     Raises :class:`~syft_ext.errors.InvalidTensors` when ``trained`` is not shaped as ``base``.
     """
     named = named_parameters(trained)
+    if isinstance(trained, torch.nn.Module) and set(named) < set(base.names):
+        named |= {name: buffer.detach() for name, buffer in trained.named_buffers() if name in base.names}
     has_names = isinstance(trained, Mapping) or hasattr(trained, "named_parameters")
     if has_names and set(named) == set(base.names):
         named = {name: named[name] for name in base.names}
+    elif has_names and set(named) & set(base.names):
+        # Some are called as in the model, so that the others are not those that stand at their places.
+        strange, lacking = sorted(set(named) - set(base.names)), sorted(set(base.names) - set(named))
+        raise InvalidTensors(
+            f"of the model's tensors, {', '.join(map(repr, lacking[:5])) or 'none'} are not given; given are"
+            f" beside them {', '.join(map(repr, strange[:5])) or 'none'}: give what the model has, by its names"
+        )
     values = list(named.values())
     _require_same(base.names, list(base), values)
-    diff: dict[str, torch.Tensor] = {}
-    with torch.no_grad():
-        for name, before, after in zip(base.names, base, values, strict=True):
-            if before.dtype is torch.bool:
-                raise InvalidTensors(f"parameter {name!r}: booleans cannot be averaged")
-            diff[name] = torch.sub(before, after.to("cpu"))
-    return diff
+    for name, before, after in zip(base.names, base, values, strict=True):
+        if before.dtype is torch.bool and not torch.equal(before, after.to(before.device)):
+            raise InvalidTensors(f"parameter {name!r}: booleans cannot be averaged, and these have changed")
+    return {
+        name: (before.detach(), after.to("cpu"))
+        for name, before, after in zip(base.names, base, values, strict=True)
+    }
+
+
+def parameter_diff(base: Parameters, trained: Any) -> Difference:
+    """``base − trained`` by name, as a report carries it (PyGrid: the server subtracts it again).
+
+    Args:
+        trained: the trained parameters, or the difference itself, which is given back.
+
+    Raises :class:`~syft_ext.errors.InvalidTensors` when ``trained`` is not shaped as ``base``.
+    """
+    if isinstance(trained, Difference):
+        _require_same(base.names, list(base), list(trained.values()))
+        return trained
+    return Difference(
+        {
+            name: torch.zeros_like(before) if base.kind(name, before) == "constant" else before - after
+            for name, (before, after) in parameter_pairs(base, trained).items()
+        }
+    )
 
 
 def _require_same(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from syft_ext.plans import Plan
+from syft_ext.privacy.renyi import GaussianAccount
+from syft_ext.tensors import raw_bytes
 
 __all__ = ["Account", "StepResult", "TrainingPlan"]
 
@@ -48,11 +51,24 @@ def _named(metrics: dict[str, float], names: tuple[str, ...], position: int) -> 
 
 
 class Account:
-    """Means over the samples of all steps of one cycle."""
+    """Means over the samples of all steps of one cycle.
+
+    Attributes:
+        updates: steps.
+        samples: samples in all of them together, each as often as it was used.
+        planned: different samples that are to be used, whether or not the plan goes through with them; 0: whoever
+            trains does not say.
+        privacy: what steps with noise told of any row so far; None: nothing was promised.
+        largest: samples in the largest step: so many different ones there are at least, whatever is in them.
+    """
 
     def __init__(self) -> None:
         self.updates = 0
         self.samples = 0
+        self.planned = 0
+        self.largest = 0
+        self.privacy: GaussianAccount | None = None
+        self._seen: set[int] = set()  # rows by a fingerprint, where nobody says how many there are
         self._sums = {"loss": 0.0, "accuracy": 0.0}
         self._weights = {"loss": 0, "accuracy": 0}
 
@@ -65,18 +81,44 @@ class Account:
                 self._sums[name] += value * samples
                 self._weights[name] += samples
 
+    @property
+    def rows(self) -> int:
+        """Different samples behind this cycle: however often each was used, and in however many batches. Where
+        nobody says how many there are, those with equal numbers count once."""
+        return self.planned or len(self._seen)
+
+    def see(self, batch: torch.Tensor) -> None:
+        """Take notice of the samples of a step, unless whoever trains has said how many there are."""
+        self.largest = max(self.largest, len(batch))
+        if not self.planned:
+            self._seen.update(_fingerprints(batch))
+
     def _mean(self, name: str) -> float | None:
         return self._sums[name] / self._weights[name] if self._weights[name] else None
 
     @property
     def loss(self) -> float | None:
-        """Mean over the samples of this cycle's steps; None where no step gave any."""
-        return self._mean("loss")
+        """Mean over the samples of this cycle's steps; None where no step gave any, and of steps with noise, which
+        covers parameters alone."""
+        return self._mean("loss") if self.privacy is None else None
 
     @property
     def accuracy(self) -> float | None:
         """As :attr:`loss`."""
-        return self._mean("accuracy")
+        return self._mean("accuracy") if self.privacy is None else None
+
+
+def _fingerprints(batch: torch.Tensor) -> list[int]:
+    """A number for each row, the same for the same bytes: whole numbers throughout, so that no rounding tells
+    equal rows apart."""
+    if not batch.numel():
+        return [0] * len(batch)
+    rows = raw_bytes(batch.cpu()).reshape(len(batch), -1)
+    words = torch.nn.functional.pad(rows, (0, -rows.shape[1] % 8)).view(torch.int64)
+    generator = torch.Generator().manual_seed(0x5EED)
+    factors = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=generator) | 1
+    mixed = (words ^ (words >> 29)) * factors
+    return [int(number) for number in (mixed ^ (mixed >> 32)).sum(1)]
 
 
 class TrainingPlan(Plan):
@@ -93,23 +135,31 @@ class TrainingPlan(Plan):
         results = self.run(flat)
         return self.step(flat, results) if self.outputs_with_role("param") else self.nest(results)
 
-    def step(self, flat: list[torch.Tensor], results: tuple[torch.Tensor, ...]) -> StepResult:
-        """Flat inputs and flat outputs of one step as its result; it is taken into account."""
+    def step(self, flat: Sequence[torch.Tensor | int], results: Sequence[torch.Tensor | None]) -> StepResult:
+        """Flat inputs and flat outputs of one step as its result; it is taken into account.
+
+        Of a step in a chain some inputs are numbers, and some results None (:meth:`Plan.run_chain`).
+        """
         params: list[torch.Tensor] = []
         metrics: dict[str, float] = {}
         for output, tensor in zip(self.document.outputs, results, strict=True):
+            if tensor is None:
+                continue
             if output.role == "param":
                 params.append(tensor)
             elif output.role in ("metric", "result") and tensor.numel() == 1:
                 metrics[output.name] = float(tensor)
-        result = StepResult(params, metrics, self.nest(results))
+        result = StepResult(params, metrics, self.nest(results))  # type: ignore[arg-type]  # None in chains
         if self.account is not None:
-            self.account.add(result, self.batch_of(flat))
+            batch = self._batch(flat)
+            self.account.add(result, 1 if batch is None else len(batch))
+            if batch is not None:
+                self.account.see(batch)
         return result
 
-    def batch_of(self, flat: list[torch.Tensor]) -> int:
-        """Samples in these inputs: the first size of the first data input; 1 if there is none."""
+    def _batch(self, flat: Sequence[torch.Tensor | int]) -> torch.Tensor | None:
+        """The first data input, whose first size counts samples; None where there is none."""
         for item, tensor in zip(self.document.inputs, flat, strict=True):
-            if item.role == "data" and tensor.ndim:
-                return int(tensor.shape[0])
-        return 1
+            if item.role == "data" and isinstance(tensor, torch.Tensor) and tensor.ndim:
+                return tensor
+        return None

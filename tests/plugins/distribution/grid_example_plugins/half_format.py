@@ -40,16 +40,16 @@ class HalfFormat(ReportFormat):
 
 class _HalfUpload:
     def __init__(self, wanted: int) -> None:
-        self._wanted, self._size = wanted, 0
+        self.limit, self._size = wanted, 0
 
     def feed(self, chunk: memoryview) -> None:
         self._size += len(chunk)
-        if self._size > self._wanted:
-            raise TooLarge(f"a report of {self._size} bytes", limit=self._wanted)
+        if self._size > self.limit:
+            raise TooLarge(f"a report of {self._size} bytes", limit=self.limit)
 
     def finish(self) -> None:
-        if self._size != self._wanted:
-            raise InvalidTensors(f"a report of {self._size} bytes, it has {self._wanted}")
+        if self._size != self.limit:
+            raise InvalidTensors(f"a report of {self._size} bytes, it has {self.limit}")
 
     def check(self, file: memoryview) -> None:
         if not np.isfinite(np.frombuffer(file, "<f2")).all():

@@ -2,7 +2,8 @@
 
 OPEN ─pool filled→ COLLECTING ─goal or time→ AGGREGATING ─→ APPLYING ─→ COMPLETED
   │                    ↑ └── time, too few: extended ──┐         │
-  │                    └── too few usable reports ─────┤         │
+  │                    └── too few usable reports ─────┤         │      (never where that is final)
+  │                    └─ masked: ready → SECURING → AGGREGATING (| EXPIRED: too few stayed, another cycle begins)
   └──────────────────────────────────────────────→ EXPIRED | FAILED | CANCELLED
 """
 
@@ -27,10 +28,12 @@ __all__ = [
 
 
 class CycleStatus(StrEnum):
-    """Where a cycle is; workers are admitted in the first two only (``ADMITTING``)."""
+    """Where a cycle is; workers are admitted in the first two only (``ADMITTING``). SECURING: whose reports are
+    summed is fixed, and they are masked, sent and opened together."""
 
     OPEN = "open"
     COLLECTING = "collecting"
+    SECURING = "securing"
     AGGREGATING = "aggregating"
     APPLYING = "applying"
     COMPLETED = "completed"
@@ -44,10 +47,13 @@ ADMITTING = frozenset({CycleStatus.OPEN, CycleStatus.COLLECTING})
 
 
 class CycleEvent(StrEnum):
-    """ARRIVED: a worker checked in. SHORT: too few reports were usable. ABANDONED: averaging cannot succeed."""
+    """ARRIVED: a worker checked in. SHORT: too few reports were usable. ABANDONED: averaging cannot succeed.
+    OPENED: the sum of masked reports can be read. BELOW: it never will be, too few are left."""
 
     ARRIVED = "arrived"
     REPORTED = "reported"
+    OPENED = "opened"
+    BELOW = "below"
     DEADLINE = "deadline"
     RESUMED = "resumed"
     AGGREGATED = "aggregated"
@@ -58,12 +64,15 @@ class CycleEvent(StrEnum):
 
 
 class CycleEffect(StrEnum):
-    """What happens besides, in the same transaction. EXTEND gives the cycle more time."""
+    """What happens besides, in the same transaction. EXTEND gives the cycle more time, SECURE takes its masked
+    reports one phase on if it can, NEXT_CYCLE tries anew after one that came to nothing."""
 
     ASSIGN_SLOTS = "assign-slots"
     CLOSE_STRAGGLERS = "close-stragglers"
     AGGREGATE = "aggregate"
     EXTEND = "extend"
+    SECURE = "secure"
+    NEXT_CYCLE = "next-cycle"
     FAIL_PROCESS = "fail-process"
     COMPLETE_PROCESS_STEP = "complete-process-step"
     CANCEL_ASSIGNMENTS = "cancel-assignments"
@@ -71,7 +80,13 @@ class CycleEffect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CycleFacts:
-    """Counters of the cycle after the event, and the limits of its training (see ``ServerConfig``)."""
+    """Counters of the cycle after the event, and the limits of its training (see ``ServerConfig``).
+
+    ``participants``: how many are behind its reports; ``min_participants``: how many the site's policy demands.
+    ``final``: what was collected when it left COLLECTING is what is summed: it never returns there. ``over``: it
+    cannot be given more time, whatever the training allows. ``secured``: reports are masked; while it collects,
+    ``reported`` is how many are ready to send one.
+    """
 
     goal: int | None
     min_diffs: int
@@ -81,6 +96,11 @@ class CycleFacts:
     extensions: int
     max_extensions: int | None
     paused: bool = False
+    participants: int = 1
+    min_participants: int = 1
+    final: bool = False
+    over: bool = False
+    secured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,7 @@ def initial(min_workers: int) -> CycleStatus:
 
 
 _CLOSE = CycleDecision(CycleStatus.AGGREGATING, (CycleEffect.CLOSE_STRAGGLERS, CycleEffect.AGGREGATE))
+_SECURE = CycleDecision(CycleStatus.SECURING, (CycleEffect.SECURE,))
 
 
 def decide(status: CycleStatus, event: CycleEvent, facts: CycleFacts) -> CycleDecision:
@@ -109,18 +130,28 @@ def decide(status: CycleStatus, event: CycleEvent, facts: CycleFacts) -> CycleDe
         case CycleStatus.COLLECTING, CycleEvent.ARRIVED:
             return CycleDecision(status)
         case CycleStatus.COLLECTING, (CycleEvent.REPORTED | CycleEvent.RESUMED):
-            return _CLOSE if _goal_reached(facts) else CycleDecision(status)
+            return _closed(facts) if _goal_reached(facts) else CycleDecision(status)
+        case CycleStatus.SECURING, CycleEvent.REPORTED:
+            return _SECURE
+        case CycleStatus.SECURING, CycleEvent.OPENED:
+            return _CLOSE
+        case CycleStatus.SECURING, CycleEvent.BELOW:
+            again = CycleEffect.NEXT_CYCLE if _more(facts) else CycleEffect.FAIL_PROCESS
+            return CycleDecision(CycleStatus.EXPIRED, (CycleEffect.CANCEL_ASSIGNMENTS, again))
         case CycleStatus.OPEN, CycleEvent.RESUMED:
             return CycleDecision(status)
         case ((CycleStatus.OPEN | CycleStatus.COLLECTING), CycleEvent.DEADLINE):
             return _on_deadline(status, facts)
         case CycleStatus.AGGREGATING, CycleEvent.AGGREGATED:
             return CycleDecision(CycleStatus.APPLYING)
-        case CycleStatus.AGGREGATING, CycleEvent.SHORT:
+        case CycleStatus.AGGREGATING, CycleEvent.SHORT if not facts.final:
             return CycleDecision(CycleStatus.COLLECTING, (CycleEffect.EXTEND, CycleEffect.ASSIGN_SLOTS))
         case CycleStatus.APPLYING, CycleEvent.APPLIED:
             return CycleDecision(CycleStatus.COMPLETED, (CycleEffect.COMPLETE_PROCESS_STEP,))
-        case ((CycleStatus.AGGREGATING | CycleStatus.APPLYING), CycleEvent.ABANDONED):
+        case (
+            (CycleStatus.SECURING | CycleStatus.AGGREGATING | CycleStatus.APPLYING),
+            CycleEvent.ABANDONED,
+        ):
             return CycleDecision(
                 CycleStatus.FAILED, (CycleEffect.CANCEL_ASSIGNMENTS, CycleEffect.FAIL_PROCESS)
             )
@@ -130,14 +161,23 @@ def decide(status: CycleStatus, event: CycleEvent, facts: CycleFacts) -> CycleDe
 
 
 def _goal_reached(facts: CycleFacts) -> bool:
-    return not facts.paused and facts.goal is not None and facts.reported >= facts.goal
+    enough = facts.goal is not None and facts.reported >= facts.goal
+    return not facts.paused and enough and facts.participants >= facts.min_participants
+
+
+def _closed(facts: CycleFacts) -> CycleDecision:
+    return _SECURE if facts.secured else _CLOSE
+
+
+def _more(facts: CycleFacts) -> bool:
+    return not facts.over and (facts.max_extensions is None or facts.extensions < facts.max_extensions)
 
 
 def _on_deadline(status: CycleStatus, facts: CycleFacts) -> CycleDecision:
     if facts.paused:
         return CycleDecision(status)
-    if facts.reported >= max(facts.min_diffs, 1):
-        return _CLOSE
-    if facts.max_extensions is None or facts.extensions < facts.max_extensions:
+    if facts.reported >= max(facts.min_diffs, 1) and facts.participants >= facts.min_participants:
+        return _closed(facts)
+    if _more(facts):
         return CycleDecision(status, (CycleEffect.EXTEND,))
     return CycleDecision(CycleStatus.EXPIRED, (CycleEffect.CANCEL_ASSIGNMENTS, CycleEffect.FAIL_PROCESS))

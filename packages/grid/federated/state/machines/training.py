@@ -1,8 +1,9 @@
 """The life of a training (FL process in the paper, task in the compute server).
 
-CREATED ─start→ RUNNING ⇄ PAUSED
-                   │          │
-                   └──────────┴─→ COMPLETED | CANCELLED | FAILED
+CREATED ─submit→ WAITING ─start→ RUNNING ⇄ PAUSED
+   │                │               │          │
+   └─────start──────│──────────────→┤          │
+                    └───────────────┴──────────┴─→ COMPLETED | CANCELLED | FAILED ─resume→ RUNNING
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ __all__ = ["TERMINAL", "TrainingEffect", "TrainingEvent", "TrainingFacts", "Trai
 
 
 class TrainingStatus(StrEnum):
-    """Where a training is; the last three are final (``TERMINAL``)."""
+    """Where a training is; the last three end it (``TERMINAL``), but one that failed can be taken up again."""
 
     CREATED = "created"
+    WAITING = "waiting"
     RUNNING = "running"
     PAUSED = "paused"
     COMPLETED = "completed"
@@ -30,13 +32,16 @@ TERMINAL = frozenset({TrainingStatus.COMPLETED, TrainingStatus.CANCELLED, Traini
 
 
 class TrainingEvent(StrEnum):
-    """The first four are its owner's; the others come from its cycles."""
+    """SUBMIT and START follow from its model's upload and from its review; PAUSE, RESUME and CANCEL are its host's
+    or a manager's word; the others come from its cycles. CYCLE_EXPIRED: one came to nothing, and is tried anew."""
 
+    SUBMIT = "submit"
     START = "start"
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
     CYCLE_COMPLETED = "cycle-completed"
+    CYCLE_EXPIRED = "cycle-expired"
     CYCLE_FAILED = "cycle-failed"
 
 
@@ -68,15 +73,24 @@ class TrainingDecision:
 def decide(status: TrainingStatus, event: TrainingEvent, facts: TrainingFacts) -> TrainingDecision:
     """The next status and what has to be done. Raises :class:`Conflict` when ``status`` forbids ``event``."""
     match status, event:
-        case TrainingStatus.CREATED, TrainingEvent.START:
+        case TrainingStatus.CREATED, TrainingEvent.SUBMIT:
+            return TrainingDecision(TrainingStatus.WAITING)
+        case ((TrainingStatus.CREATED | TrainingStatus.WAITING), TrainingEvent.START):
             return TrainingDecision(TrainingStatus.RUNNING, (TrainingEffect.OPEN_CYCLE,))
         case TrainingStatus.RUNNING, TrainingEvent.PAUSE:
             return TrainingDecision(TrainingStatus.PAUSED)
         case TrainingStatus.PAUSED, TrainingEvent.RESUME:
             effect = TrainingEffect.RESUME_CYCLE if facts.cycle_in_progress else TrainingEffect.OPEN_CYCLE
             return TrainingDecision(TrainingStatus.RUNNING, (effect,))
+        case TrainingStatus.FAILED, TrainingEvent.RESUME:
+            return TrainingDecision(TrainingStatus.RUNNING, (TrainingEffect.OPEN_CYCLE,))
         case (
-            (TrainingStatus.CREATED | TrainingStatus.RUNNING | TrainingStatus.PAUSED),
+            (
+                TrainingStatus.CREATED
+                | TrainingStatus.WAITING
+                | TrainingStatus.RUNNING
+                | TrainingStatus.PAUSED
+            ),
             TrainingEvent.CANCEL,
         ):
             return TrainingDecision(
@@ -84,6 +98,8 @@ def decide(status: TrainingStatus, event: TrainingEvent, facts: TrainingFacts) -
             )
         case ((TrainingStatus.RUNNING | TrainingStatus.PAUSED), TrainingEvent.CYCLE_COMPLETED):
             return _after_cycle(status, facts)
+        case ((TrainingStatus.RUNNING | TrainingStatus.PAUSED), TrainingEvent.CYCLE_EXPIRED):
+            return _next(status)
         case ((TrainingStatus.RUNNING | TrainingStatus.PAUSED), TrainingEvent.CYCLE_FAILED):
             return TrainingDecision(TrainingStatus.FAILED)
     raise Conflict(f"a training that is {status} cannot {event}", status=str(status))
@@ -92,5 +108,9 @@ def decide(status: TrainingStatus, event: TrainingEvent, facts: TrainingFacts) -
 def _after_cycle(status: TrainingStatus, facts: TrainingFacts) -> TrainingDecision:
     if facts.num_cycles and facts.completed >= facts.num_cycles:
         return TrainingDecision(TrainingStatus.COMPLETED)
+    return _next(status)
+
+
+def _next(status: TrainingStatus) -> TrainingDecision:
     # A cycle that was being averaged when the training was paused is finished; the next one waits.
     return TrainingDecision(status, (TrainingEffect.OPEN_CYCLE,) if status is TrainingStatus.RUNNING else ())

@@ -1,0 +1,97 @@
+"""Rows that an intersection left: who may use them, for what. Nobody reads them, and no list or grant lets
+anybody.
+
+They tell which rows of a table here are in another Domain's table, so that both tables are their sources. The
+other one is not here: as with a source that is gone, nobody has a right to it, and nobody governs what came of it
+(:mod:`grid.access.rule`). What is left are approved plans on shares in which that Domain takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from blake3 import blake3
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from grid.access.sources import add_sources, sources_of
+from grid.catalogue.objects import within_quota
+from grid.governance.decisions.machine import RequestState
+from grid.governance.decisions.tables import IntersectionRequest, RequestRow
+from grid.governance.intersections.tables import MatchedRows
+from grid.storage.blobs.blob import Blob
+from grid.storage.objects.references import record
+from grid.storage.objects.rows import upsert
+from grid.storage.objects.tables import ObjectRow
+from syft_ext.errors import Forbidden
+from syft_ext.ids import new_id
+from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.store.content import MATCHED
+from syft_ext.store.objects import ObjectInfo
+
+__all__ = ["check_matched", "keep_rows", "sources_here"]
+
+
+def keep_rows(
+    session: Session, pair: IntersectionRequest, user_id: str, peer: str, run: str, blob: Blob, now: float
+) -> str:
+    """Make the rows an object that its author and the table's owner find, and nobody reads."""
+    owner = session.get_one(ObjectRow, pair.object_id).owner
+    info = ObjectInfo(
+        id=new_id(),
+        kind=MATCHED,
+        description=f"rows of {pair.object_id} whose ids are in a table of {peer[:16]}, run {run}",
+        search_permissions=frozenset(filter(None, (user_id, owner))),
+        owner=user_id,
+        created_at=now,
+        size=blob.size,
+    )
+    foreign = _foreign(peer, pair.agreement, run)
+    record(session, blob)
+    upsert(session, info, blob.digest)
+    here = sources_of(session, [pair.object_id])[pair.object_id]
+    add_sources(session, info.id, [*here, foreign])
+    session.add(
+        MatchedRows(
+            object_id=info.id,
+            request_id=pair.request_id,
+            peer=peer,
+            agreement=pair.agreement,
+            run=run,
+            foreign=foreign,
+        )
+    )
+    within_quota(session, info)
+    return info.id
+
+
+def _foreign(peer: str, agreement: str, run: str) -> str:
+    """An id that no object here has: nobody chooses it, and ids are random."""
+    said = f"{peer} {agreement} {run}".encode()
+    return str(blake3(said, derive_key_context="grid 2026-12 a table elsewhere").hexdigest())[:32]
+
+
+def check_matched(session: Session, object_ids: Collection[str], shared: SharedTerms | None) -> None:
+    """Raise :class:`Forbidden` where one of the objects are rows of an intersection, and this is not a computation
+    on shares with the Domain that they are in common with, or the intersection was revoked."""
+    rows = session.execute(
+        select(MatchedRows, RequestRow.state)
+        .outerjoin(RequestRow, RequestRow.id == MatchedRows.request_id)
+        .where(MatchedRows.object_id.in_(sorted(object_ids)))
+    )
+    for row, state in rows:
+        if shared is None or row.peer not in shared.parties:
+            raise Forbidden(
+                "rows that two tables have in common are computed with on shares, the other Domain being a party",
+                id=row.object_id,
+            )
+        if state != RequestState.APPROVED:
+            raise Forbidden("the intersection that these rows are of was revoked", id=row.object_id)
+
+
+def sources_here(session: Session, object_ids: Collection[str]) -> frozenset[str]:
+    """Whose owners here have to agree to a computation on these objects: their sources, but for other Domains'
+    tables, for which these Domains ask at home."""
+    every = frozenset().union(*sources_of(session, object_ids).values())
+    foreign = select(MatchedRows.foreign).where(MatchedRows.object_id.in_(sorted(object_ids)))
+    return every - set(session.scalars(foreign))

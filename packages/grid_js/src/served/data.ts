@@ -1,0 +1,3 @@
+import { serveData } from "../page/data/worker.js";
+
+serveData();

@@ -1,0 +1,3 @@
+import { beginPage } from "../page/main.js";
+
+void beginPage();

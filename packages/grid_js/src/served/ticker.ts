@@ -1,0 +1,3 @@
+import { serveTicks } from "../federated/ticker.js";
+
+serveTicks();

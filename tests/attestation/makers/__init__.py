@@ -1,0 +1,1 @@
+"""Evidence and chains of our own: what hardware and its makers would sign, signed by keys that tests hold."""

@@ -1,0 +1,28 @@
+"""A slice of the soak: what one hour takes is what the next one takes. It counts what its process has: its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .test_json import rows_of, run
+
+
+@pytest.mark.slow
+def test_files_threads_and_contents_are_flat(own_folder: Path) -> None:
+    # Hours of 20 rounds, so that every kind of operation comes in each.
+    arguments = ["-m", "benchmarks.soak", "--quick"]
+    output = run(arguments, {"GRID_USER_HOME": str(own_folder)})
+    rows = rows_of(output)
+    hours = [line for line in output.splitlines() if line.startswith("hour ")]
+    assert [f"cycles={20 * number}" in hour for number, hour in enumerate(hours, 1)] == [True] * 3, hours
+
+    def grown(what: str) -> float:
+        last, early = (rows[f"{what}, {quarter} quarter"]["value"] for quarter in ("last", "second"))
+        return float(last - early)
+
+    assert grown("contents") <= 0, hours
+    assert grown("files") <= 48, hours  # the database opens its connections when they are needed
+    assert grown("threads") <= 3, hours
+    assert rows["contents, last quarter"]["value"] <= 30, hours

@@ -1,0 +1,1 @@
+"""Confidential rounds: statements, keys, the kernel, key hosts and the worker."""

@@ -1,0 +1,1 @@
+"""The kernel: clipping, noise, reading and summing of updates."""

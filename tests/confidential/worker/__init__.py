@@ -1,0 +1,1 @@
+"""The measured worker: against hosts in memory, and an operator who does what they like."""

@@ -1,0 +1,113 @@
+"""Sums of updates that only the key's holder opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from syft_ext.encrypted.child import LibraryChild
+from syft_ext.encrypted.context import EncryptionKeys, library_child
+from syft_ext.encrypted.frames import LONGEST_HEAD, frame, read_form
+from syft_ext.encrypted.sums import EncryptedSumRules
+from syft_ext.errors import BadRequest, Conflict, InvalidConfig, InvalidTensors
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[LibraryChild]:
+    found = LibraryChild()
+    yield found
+    found.close()
+
+
+def rules(keys: EncryptionKeys, **fields: float) -> EncryptedSumRules:
+    known = {"length": 2500, "clip": 1.0, "participants": 4, **fields}
+    return EncryptedSumRules(context=keys.public.digest, parameters="add4096", **known)  # type: ignore[arg-type]
+
+
+def test_the_holder_opens_the_sum(keys: EncryptionKeys, child: LibraryChild) -> None:
+    agreed = rules(keys)
+    rng = np.random.default_rng(1)
+    updates = [rng.normal(size=2500) for _ in range(3)]
+    total = agreed.added(keys.public, [agreed.encrypted(keys.public, each) for each in updates], child)
+    expected = sum(np.clip(each, -1, 1) for each in updates)
+    np.testing.assert_allclose(agreed.opened(keys, total, 3), expected, atol=1e-6)
+    with pytest.raises(InvalidTensors, match="not 4"):
+        agreed.opened(keys, total, 4)
+
+
+def test_noise_is_in_the_sum_before_it_is_opened(keys: EncryptionKeys, child: LibraryChild) -> None:
+    agreed = rules(keys)
+    noise = np.arange(2500) / 2500
+    sealed = [agreed.encrypted(keys.public, np.full(2500, 0.25)) for _ in range(2)]
+    total = agreed.added(keys.public, sealed, child, noise=noise)
+    np.testing.assert_allclose(agreed.opened(keys, total, 2), 0.5 + noise, atol=1e-6)
+
+
+def test_what_could_wrap_around_is_refused_beforehand(keys: EncryptionKeys) -> None:
+    with pytest.raises(InvalidConfig, match="4096"):
+        rules(keys, clip=1000.0, participants=9).check()
+    assert rules(keys, clip=1000.0, participants=4).check()
+    for clip in (float("nan"), float("inf"), 0.0, -1.0):
+        with pytest.raises(InvalidConfig):
+            rules(keys, clip=clip).check()
+
+
+def test_updates_of_others_are_not_added(
+    keys: EncryptionKeys, other_keys: EncryptionKeys, child: LibraryChild
+) -> None:
+    agreed, theirs = rules(keys), rules(other_keys)
+    update = np.zeros(2500)
+    foreign = theirs.encrypted(other_keys.public, update)
+    mine = agreed.encrypted(keys.public, update)
+    with pytest.raises(Conflict, match="another key"):
+        agreed.added(keys.public, [mine, foreign], child)
+    with pytest.raises(Conflict, match="not the context"):
+        agreed.encrypted(other_keys.public, update)
+    # One that says it is under the right key: it is found when the sum is opened.
+    lying = foreign.replace(other_keys.public.digest.encode(), keys.public.digest.encode())
+    total = agreed.added(keys.public, [mine, lying], child)
+    with pytest.raises(InvalidTensors, match="another key"):
+        agreed.opened(keys, total, 2)
+    with pytest.raises(BadRequest, match="another form"):
+        agreed.added(keys.public, [rules(keys, clip=2.0).encrypted(keys.public, update)], child)
+    with pytest.raises(InvalidConfig, match="5 updates"):
+        agreed.added(keys.public, [mine] * 5, child)
+
+
+def test_what_was_refused_is_in_no_later_sum(keys: EncryptionKeys, child: LibraryChild) -> None:
+    agreed = rules(keys, length=40_000)
+    update = agreed.encrypted(keys.public, np.full(40_000, 0.25))
+    _, start = read_form(update[:LONGEST_HEAD], len(update))
+    place = (len(update) - start) // 20
+    hollow = bytearray(update)
+    hollow[start + place + 8 : start + place + 4000] = bytes(
+        3992
+    )  # the library refuses the second ciphertext
+    short = bytearray(update)
+    short[start + 17 * place : start + 17 * place + 4] = b"\x01\0\0\0"  # the 18th is not as long as it says
+    for wrong, error in ((hollow, InvalidTensors), (short, BadRequest)):
+        with pytest.raises(error):
+            agreed.check_update(keys.public, memoryview(wrong), child)
+        total = agreed.added(keys.public, [update, update], child)
+        np.testing.assert_array_equal(agreed.opened(keys, total, 2), np.full(40_000, 0.5))
+
+
+def test_a_sum_beside_the_grid_is_told_to_nobody(keys: EncryptionKeys, child: LibraryChild) -> None:
+    agreed, library = rules(keys), library_child()
+    numbers = np.zeros(2500)
+    numbers[2100] = agreed.step / 2  # whether it is rounded up tells the sign of an error
+    with library.turn:
+        keys.public.opened(library)
+        made = b"".join(frame(agreed._form(1.0), library.encrypt(agreed._form(1.0), numbers)))
+    agreed.check_update(keys.public, memoryview(made), child)  # ciphertexts do not show it
+    honest = agreed.encrypted(keys.public, np.zeros(2500))
+    with pytest.raises(InvalidTensors, match="beside the grid"):
+        agreed.opened(keys, agreed.added(keys.public, [honest, made], child), 2)
+    assert not agreed.opened(keys, agreed.added(keys.public, [honest, honest], child), 2).any()
+
+
+def test_what_is_not_finite_never_leaves(keys: EncryptionKeys) -> None:
+    with pytest.raises(InvalidTensors, match="not finite"):
+        rules(keys).encrypted(keys.public, np.full(2500, np.nan))

@@ -1,0 +1,1 @@
+"""Images: built twice they are the same, and what is in them runs."""

@@ -1,0 +1,1 @@
+"""Private set intersection, and learning over the rows that two tables have in common."""

@@ -1,0 +1,77 @@
+"""The regressions' plans on shares of both parties, against the pooled fit of scikit-learn and least squares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression as PooledLogistic
+
+from syft_ext.errors import BadRequest
+from syft_ext.mpc.engine import ShareEngine, Steps
+from syft_ext.mpc.interpreter import interpret
+from syft_ext.plans.ir import Plan
+from syft_ext.vertical.plans import Scale, linear_plan, logistic_plan, scale_of
+from tests.mpc.parties import Ran, run
+
+ROWS = 150
+
+
+def on_shares(plan: Plan, *inputs: torch.Tensor, bound: list[float]) -> Ran:
+    def program(engine: ShareEngine, *shares: Any) -> Steps[Any]:
+        found = yield from interpret(engine, plan.document, list(shares), plan.document.selftest.symbols)
+        return found[0]
+
+    return run(program, *inputs, bound=bound)
+
+
+def tables() -> tuple[torch.Tensor, torch.Tensor, tuple[Scale, Scale], np.ndarray[Any, Any]]:
+    made = torch.Generator().manual_seed(11)
+    left = torch.rand(ROWS, 2, generator=made) * torch.tensor([60.0, 20.0]) + torch.tensor([20.0, 15.0])
+    right = torch.randn(ROWS, 2, generator=made).clamp(-3, 3)
+    scales = scale_of([(20, 80), (15, 35)]), scale_of([(-3, 3), (-3, 3)])
+    design = torch.cat([scales[0](left), scales[1](right)], dim=1).double().numpy()
+    return left, right, scales, design
+
+
+def test_linear_regression_is_the_pooled_fit() -> None:
+    left, right, scales, design = tables()
+    made = torch.Generator().manual_seed(12)
+    y = 0.05 * left[:, :1] + right[:, 1:] + 0.3 * torch.randn(ROWS, 1, generator=made)
+    target = scale_of([(-5.0, 10.0)])
+    plan = linear_plan(ROWS, scales, target, 0.0, (2, 2))
+    found = on_shares(plan, left, right, y, bound=[128.0, 4.0, 16.0])
+    whole = np.concatenate([design, np.ones((ROWS, 1))], axis=1)
+    pooled = np.linalg.lstsq(whole, target(y).double().numpy(), rcond=None)[0]
+    assert np.abs(found.value.numpy() - pooled).max() < 1e-3
+    assert found.expected.rounds < 120
+
+
+def test_logistic_regression_is_the_pooled_fit() -> None:
+    left, right, scales, design = tables()
+    made = torch.Generator().manual_seed(13)
+    odds = 0.06 * (left[:, :1] - 50) + right[:, :1]
+    y = (torch.rand(ROWS, 1, generator=made) < torch.sigmoid(odds)).float()
+    plan = logistic_plan(ROWS, scales, 7, 0.0, (2, 2))
+    found = on_shares(plan, left, right, y, bound=[128.0, 4.0, 1.0]).value.numpy().ravel()
+    pooled = PooledLogistic(C=np.inf, tol=1e-10, max_iter=1000).fit(design, y.numpy().ravel())
+    assert np.abs(found[:4] - pooled.coef_.ravel()).max() < 1e-3
+    assert abs(found[4] - pooled.intercept_[0]) < 1e-3
+
+
+def test_a_ridge_is_that_of_the_pooled_fit() -> None:
+    left, right, scales, design = tables()
+    y = right[:, :1]
+    target = scale_of([(-3.0, 3.0)])
+    found = on_shares(linear_plan(ROWS, scales, target, 0.1, (2, 2)), left, right, y, bound=[128.0, 4.0, 4.0])
+    whole = np.concatenate([design, np.ones((ROWS, 1))], axis=1)
+    gram = whole.T @ whole / ROWS + 0.1 * np.eye(5)
+    pooled = np.linalg.solve(gram, whole.T @ target(y).double().numpy() / ROWS)
+    assert np.abs(found.value.numpy() - pooled).max() < 1e-3
+
+
+def test_bounds_have_an_inside() -> None:
+    with pytest.raises(BadRequest):
+        scale_of([(1.0, 1.0)])

@@ -1,0 +1,1 @@
+"""Plans as ONNX, run by onnxruntime and held against torch."""

@@ -1,0 +1,1 @@
+"""Tests of how a node is reached by whichever way leads there."""

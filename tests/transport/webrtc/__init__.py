@@ -1,0 +1,1 @@
+"""Tests of WebRTC sessions: the engine, pipes, and what hostile ends do."""
