@@ -59,6 +59,21 @@ def test_a_secret_is_one_input_however_often_it_is_used() -> None:
     assert float((found.reconstruct() - torch.maximum(_X * _X, _X + _X)).abs().max()) < 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_secrets_are_taken_in_the_type_that_they_are_of(dtype: torch.dtype) -> None:
+    x = sy.MPCTensor(_X.to(dtype), sy.LocalSession(), bound=4.0)
+    off = (x * 2).reconstruct() - _X.to(dtype).double() * 2
+    assert float(off.abs().max()) <= 2**-14  # two roundings of a step, doubled
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_what_is_not_of_floating_point_is_refused_with_its_type(dtype: torch.dtype) -> None:
+    with pytest.raises(BadRequest, match=f"is of {str(dtype)[6:]}, and only numbers of floating point"):
+        sy.MPCTensor(torch.ones(3, dtype=dtype), sy.LocalSession(), bound=4.0)
+    with pytest.raises(BadRequest, match="torch has no type 'f8'"):
+        sy.MPCTensor(torch.ones(3), sy.LocalSession(), bound=4.0, dtype="f8")  # type: ignore[arg-type]
+
+
 def test_what_is_no_question_is_refused() -> None:
     session = sy.LocalSession()
     x = sy.MPCTensor(_X, session, bound=4.0)

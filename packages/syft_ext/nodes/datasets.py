@@ -89,6 +89,11 @@ class DatasetAsset(Requestable):
         return None if self.view.shape is None else tuple(self.view.shape)
 
     @property
+    def dtype(self) -> str | None:
+        """Of the private tensor, as torch names it (``float32``). None as for :attr:`shape`."""
+        return self.view.dtype
+
+    @property
     def mock(self) -> Any:
         """Download the mock: made-up data of the same form, of a table a :class:`MockTable`. Raises NotFound when
         there is none."""

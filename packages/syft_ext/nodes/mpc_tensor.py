@@ -26,10 +26,26 @@ Shared: TypeAlias = "torch.Tensor | tuple[NodeClient, Any]"
 
 
 class _Leaf:
-    """One secret: where it is, its shape, and the largest size of its numbers."""
+    """One secret: where it is, its shape and type, and the largest size of its numbers."""
 
-    def __init__(self, secret: Shared, shape: tuple[int, ...], bound: float) -> None:
-        self.secret, self.shape, self.bound = secret, shape, bound
+    def __init__(self, secret: Shared, shape: tuple[int, ...], dtype: torch.dtype, bound: float) -> None:
+        self.secret, self.shape, self.dtype, self.bound = secret, shape, dtype, bound
+
+
+def _type(said: torch.dtype | str) -> torch.dtype:
+    """As torch names it; raises :class:`BadRequest` for what is not shared."""
+    import torch
+
+    found = said if isinstance(said, torch.dtype) else getattr(torch, said, None)
+    if not isinstance(found, torch.dtype):
+        raise BadRequest(f"torch has no type {said!r}")
+    if not found.is_floating_point:
+        name = str(found).removeprefix("torch.")
+        raise BadRequest(
+            f"the secret is of {name}, and only numbers of floating point are shared: let its owner store it "
+            "as float32, or say the dtype of one that is"
+        )
+    return found
 
 
 class MPCTensor:
@@ -40,6 +56,9 @@ class MPCTensor:
         session: with the parties that compute; Domains of secrets are among them.
         bound: the largest size of its numbers; its owner's host refuses larger ones.
         shape: of the secret, if it does not say so itself.
+        dtype: likewise; float32 where neither says it. Its owner's host refuses a secret of another type.
+
+    Raises :class:`BadRequest` without a shape, or for a type that is not one of floating point.
     """
 
     def __init__(
@@ -49,12 +68,14 @@ class MPCTensor:
         *,
         bound: float,
         shape: Sequence[int] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         where = secret[1] if isinstance(secret, tuple) else secret
         found = shape if shape is not None else getattr(where, "shape", None)
         if found is None:
             raise BadRequest("say the shape of the secret, which does not say it itself: shape=[…]")
-        leaf = _Leaf(secret, tuple(found), bound)
+        kind = dtype or getattr(where, "dtype", None) or "float32"
+        leaf = _Leaf(secret, tuple(found), _type(kind), bound)
         self.session = session
         self._leaves: tuple[_Leaf, ...] = (leaf,)
         self._value: Callable[[dict[_Leaf, Any]], Any] = lambda known: known[leaf]
@@ -97,7 +118,7 @@ class MPCTensor:
             def expression(secrets: list[Any]) -> Any:
                 return self._value(dict(zip(self._leaves, secrets, strict=True)))
 
-            examples = [torch.zeros(leaf.shape) for leaf in self._leaves]
+            examples = [torch.zeros(leaf.shape, dtype=leaf.dtype) for leaf in self._leaves]
             self._plan = trace(expression, examples, symbols={}, roles={"secrets": "data"})
         return self._plan
 

@@ -130,12 +130,15 @@ def test_who_names_persons_is_told_what_is_missing(
         owner.datasets.create("d", {"patient": [1, 2]}, **options)
 
 
-def test_an_asset_of_one_tensor_says_its_shape_to_a_secret(owner: sy.DomainClient) -> None:
-    tensor = owner.datasets.create("d", torch.ones(3, 2))["data"]
+def test_an_asset_of_one_tensor_says_its_shape_and_type_to_a_secret(owner: sy.DomainClient) -> None:
+    tensor = owner.datasets.create("d", torch.ones(3, 2, dtype=torch.float64))["data"]
     table = owner.datasets.create("t", {"data": {"age": [1, 2]}})["data"]
-    assert tensor.shape == (3, 2) and table.shape is None
+    assert (tensor.shape, tensor.dtype, table.shape, table.dtype) == ((3, 2), "float64", None, None)
     session = sy.LocalSession()
-    assert sy.MPCTensor(secret=(owner, tensor), session=session, bound=1.0).shape == (3, 2)
+    secret = sy.MPCTensor(secret=(owner, tensor), session=session, bound=1.0)
+    assert secret.shape == (3, 2) and secret.plan.inputs[0].dtype == "f64"
+    unsaid = sy.MPCTensor((owner, tensor.object_id), session, bound=1.0, shape=[3])
+    assert unsaid.plan.inputs[0].dtype == "f32"
     with pytest.raises(BadRequest, match=r"shape=\["):
         sy.MPCTensor(secret=(owner, table), session=session, bound=1.0)
 
