@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import msgspec
@@ -238,6 +239,27 @@ def test_what_was_revoked_while_it_ran_tells_nothing(sites: Hospitals) -> None:
     assert sites.quiet()
     with pytest.raises(Forbidden):
         found.run()
+
+
+def test_of_two_that_finish_a_member_at_once_one_has_it(sites: Hospitals) -> None:
+    found = sites.approve(sites.ask(numbers(sites)))
+    outcomes: list[Any] = []
+
+    def twice(message: Any) -> None:
+        if not isinstance(message, m.FinishIntersection):
+            return
+        (member,) = sites.members(0)
+        with ThreadPoolExecutor(2) as pool:
+            with member.lock:
+                calls = [pool.submit(sites.labs[0].sue.call, message) for _ in range(2)]
+                wait(calls, timeout=0.3)  # both wait for their turn
+            outcomes.extend(each.exception(timeout=30) for each in calls)
+
+    sites.clients[0].before = twice  # type: ignore[assignment]
+    with pytest.raises(SessionLost):  # the third
+        found.run()
+    assert sorted(type(each).__name__ for each in outcomes) == ["NoneType", "SessionLost"]
+    assert sites.quiet()
 
 
 def test_a_killed_party_tells_nothing_and_the_run_ends_at_both(sites: Hospitals) -> None:

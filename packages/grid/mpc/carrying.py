@@ -64,8 +64,8 @@ class CarriedRuns(Service, Generic[R]):
 
     def begin_member(self, ctx: Context, session_id: str, statements: Sequence[MemberStatement]) -> Empty:
         """Hand it what all nodes of the run say of their hosts. Raises as :func:`agreed_keys`."""
-        member = self._members.find(session_id, ctx.principal.id)
-        with member.lock, self._ended_by_errors(member):
+        taken = self._members.taken(session_id, ctx.principal.id)
+        with taken as member, self._ended_by_errors(member):
             keys, transcript = agreed_keys(statements, member.terms, member.run, member.agreement)
             member.begin(keys, transcript)
         ctx.note(agreement=member.agreement, run=member.run)
@@ -73,8 +73,8 @@ class CarriedRuns(Service, Generic[R]):
 
     def advance_member(self, ctx: Context, session_id: str) -> CarriedFrames:
         """Frames that came as the payload, for those that it sends."""
-        member = self._members.find(session_id, ctx.principal.id)
-        with member.lock, self._ended_by_errors(member):
+        taken = self._members.taken(session_id, ctx.principal.id)
+        with taken as member, self._ended_by_errors(member):
             most = self._settings.compute_payload
             frames = ctx.body.read_all(most)
             return member.advance(frames, self._settings.compute_seconds, most)
@@ -82,9 +82,8 @@ class CarriedRuns(Service, Generic[R]):
     @contextmanager
     def finished(self, ctx: Context, session_id: str) -> Iterator[MemberSession[R]]:
         """The member, alone, noted in the audit log. Raises :class:`Conflict` unless it has finished."""
-        member = self._members.find(session_id, ctx.principal.id)
-        ctx.note(agreement=member.agreement, run=member.run)
-        with member.lock:
+        with self._members.taken(session_id, ctx.principal.id) as member:
+            ctx.note(agreement=member.agreement, run=member.run)
             if not member.finished:
                 raise Conflict("this member has not finished")
             yield member

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -151,6 +153,14 @@ class MemberRegistry(Generic[R]):
             raise SessionLost("there is no such member of a run: it ended, expired, or its process did")
         member.used_at = self._clock.now()
         return member
+
+    @contextmanager
+    def taken(self, session_id: str, user_id: str) -> Iterator[MemberSession[R]]:
+        """The user's member, alone. Raises as :meth:`find`, also where it ended while this waited for its turn: of
+        two that finish it at once, the second finds none."""
+        member = self.find(session_id, user_id)
+        with member.lock:
+            yield self.find(session_id, user_id)
 
     def end(self, member: MemberSession[R]) -> None:
         """Its shares are gone. Idempotent."""
