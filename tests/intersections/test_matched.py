@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression as PooledLogistic
 
 import syft_ext as sy
 from grid.access.decision import governs
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.client.plan_requests import create_plan_request
-from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound
+from syft_ext.errors import BadRequest, Conflict, Forbidden, GridError, NotFound, OperationFailed
 from syft_ext.messages import requests as r
 from syft_ext.messages.grants import CreateGrant
 from syft_ext.messages.objects import DescribeObject, GetObject, UpdateObject
@@ -180,6 +181,37 @@ def test_a_regression_on_the_columns_of_both(sites: Hospitals, people: Any, matc
     assert found.rows == 47
     means = design[:, :3].mean(axis=0) @ np.array(list(found.coefficients.values())) + found.intercept
     assert abs(means - design.mean(axis=0) @ right) < 1e-3 * 15
+
+
+def test_a_regression_without_one_answer_opens_nothing_else(sites: Hospitals, matched: MatchedTables) -> None:
+    """Within bounds of thousands of years, everybody is of one age."""
+    asked = regression(sites).request(matched, {**BOUNDS, "age": (0.0, 4000.0)})
+    for place, request in enumerate(asked.requests):
+        sites.decided(request, place).approve()
+    with pytest.raises(OperationFailed, match="no one answer"):
+        asked.run()
+
+
+def test_a_logistic_regression_on_the_columns_of_both(sites: Hospitals) -> None:
+    rng = np.random.default_rng(5)
+    age, crp = rng.uniform(20, 90, 60), rng.uniform(0, 9, 60)
+    dear = (0.1 * (age - 55) + 0.5 * (crp - 5) + rng.logistic(size=60) > 0).astype(float)
+    ids = torch.arange(60)
+    north = sites.table(0, {"id": ids, "age": torch.tensor(age, dtype=torch.float32)})
+    columns = {"crp": torch.tensor(crp, dtype=torch.float32), "dear": torch.tensor(dear).float()}
+    south = sites.table(1, {"id": ids, **columns})
+    rows = ({"x": ["age"]}, {"x": ["crp"], "y": ["dear"]})
+    matched = sites.approve(sites.ask((north, south), most=100, minimum=10, rows=rows)).run()
+    parties: Any = sites.clients[:2]
+    model = sy.vertical.LogisticRegression(Session(parties, sites.clients[2]))  # type: ignore[arg-type]
+    asked = model.request(matched, {"age": (20.0, 90.0), "crp": (0.0, 9.0), "dear": (0, 1)})
+    for place, request in enumerate(asked.requests):
+        sites.decided(request, place).approve()
+    found = asked.run()
+    scaled = np.stack([(age - 55) / 35, (crp - 4.5) / 4.5], axis=1)
+    pooled = PooledLogistic(C=np.inf, tol=1e-10, max_iter=1000).fit(scaled, dear)
+    off = np.array(list(found.coefficients.values())) * [35, 4.5] - pooled.coef_.ravel()
+    assert np.abs(off).max() < 2e-3
 
 
 def test_after_the_intersection_is_revoked_they_are_of_no_use(

@@ -4,6 +4,10 @@ protocol.
 Columns are scaled to [-1, 1] by public bounds first, so that fixed point has the same precision for all of them.
 Normal equations are solved without a matrix inverse, which has no protocol: Newton–Schulz iteration (Schulz 1933)
 is products alone, and refining the solution takes its rounding out.
+
+Whether that came to an end is decided on shares too, by what is left of I − A V: columns that repeat one another,
+or do not vary, have no one answer, and would give some plausible one. Opened is then nothing but that: a last number
+is 1, and all before it are coefficients, or all are 0.
 """
 
 from __future__ import annotations
@@ -21,10 +25,16 @@ from syft_ext.plans.tracing.decorator import trace
 __all__ = ["Scale", "linear_plan", "logistic_plan", "scale_of"]
 
 _SCHULZ = 14
-"""Iterations of the inverse from a multiple of the identity: enough for condition numbers up to some 500."""
+"""Iterations of the inverse from a multiple of the identity: enough for condition numbers up to some 1000."""
 _WARM = 6
 """Iterations from the inverse of the Newton step before."""
 _REFINE = 3
+_LEFT = 0.05
+"""The most that the sizes in I − A V may add up to. Refining leaves the fourth power of the error; a column that
+repeats others leaves a size of 1 / (its and their number) and more, in several places."""
+_LAST = 0.05
+"""The most that the sizes in Newton's last step may add up to. Each squares the error; classes that are told apart
+without an error have no finite answer, and steps near 1 for ever."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,17 @@ def _solved(inverse: Any, matrix: Any, right: Any) -> Any:
     return found
 
 
+def _settled(inverse: Any, matrix: Any) -> Any:
+    """1 × 1: 1 where the inverse is one, else 0."""
+    left = (torch.eye(matrix.shape[0]) - matrix @ inverse).abs().sum()
+    return (left < _LEFT).float().reshape(1, 1)
+
+
+def _opened(found: Any, settled: Any) -> Any:
+    """Coefficients and 1, or zeros."""
+    return torch.cat([found * settled, settled])
+
+
 def _traced(function: Callable[..., Any], rows: int, columns: tuple[int, int]) -> Plan:
     """For exactly so many rows: that is how many are in common."""
     return trace(
@@ -77,7 +98,8 @@ def _traced(function: Callable[..., Any], rows: int, columns: tuple[int, int]) -
 def linear_plan(
     rows: int, scales: tuple[Scale, Scale], target: Scale, ridge: float, columns: tuple[int, int]
 ) -> Plan:
-    """Least squares: scaled coefficients, the intercept last, of ``left``, ``right`` and ``y`` (rows × 1)."""
+    """Least squares: scaled coefficients, the intercept last, of ``left``, ``right`` and ``y`` (rows × 1); then 1,
+    or zeros alone where there is no one answer."""
     size = sum(columns) + 1
 
     def vertical_linear_regression(left: Any, right: Any, y: Any) -> Any:
@@ -85,7 +107,8 @@ def linear_plan(
         design = _design(left, right, scales, rows)
         gram = (design.t() @ design) * (1 / rows) + ridge * torch.eye(size)
         moments = (design.t() @ target(y)) * (1 / rows)
-        return _solved(_improved(torch.eye(size) * (1 / size), gram, _SCHULZ), gram, moments)
+        inverse = _improved(torch.eye(size) * (1 / size), gram, _SCHULZ)
+        return _opened(_solved(inverse, gram, moments), _settled(inverse, gram))
 
     return _traced(vertical_linear_regression, rows, columns)
 
@@ -93,7 +116,8 @@ def linear_plan(
 def logistic_plan(
     rows: int, scales: tuple[Scale, Scale], steps: int, ridge: float, columns: tuple[int, int]
 ) -> Plan:
-    """Logistic regression by Newton's method from 0: scaled coefficients, the intercept last; y is 0 or 1.
+    """Logistic regression by Newton's method from 0: scaled coefficients, the intercept last, and 1, or zeros alone
+    as of :func:`linear_plan` and where the last step was still long; y is 0 or 1.
 
     Weights p (1 − p) start at ¼ and get less, so that the inverse of one step is a start for that of the next:
     I − A V has its eigenvalues in [0, 1) then, and the iteration converges.
@@ -111,7 +135,9 @@ def logistic_plan(
             hessian = (design.t() @ (design * weight)) * (1 / rows) + ridge * torch.eye(size)
             gradient = (design.t() @ (y - p)) * (1 / rows) - ridge * found
             inverse = _improved(inverse, hessian, _SCHULZ if step == 0 else _WARM)
-            found = found + _solved(inverse, hessian, gradient)
-        return found
+            move = _solved(inverse, hessian, gradient)
+            found = found + move
+        still = (move.abs().sum() < _LAST).float().reshape(1, 1)
+        return _opened(found, still * _settled(inverse, hessian))
 
     return _traced(vertical_logistic_regression, rows, columns)

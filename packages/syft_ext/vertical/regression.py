@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from syft_ext.errors import BadRequest
+from syft_ext.errors import BadRequest, OperationFailed, OutOfRange
 from syft_ext.readable import readable
 from syft_ext.vertical.plans import Scale, linear_plan, logistic_plan, scale_of
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedRegression", "LinearRegression", "LogisticRegression", "RegressionRequest"]
 
+NO_ANSWER = (
+    "there is no one answer: columns nearly repeat one another or hardly vary within their bounds, or, of a "
+    "logistic regression, classes are told apart without an error; ask with a penalty (ridge=0.01), closer bounds, "
+    "fewer columns or more steps"
+)
 Bounds = Mapping[str, tuple[float, float]]
 
 
@@ -58,12 +63,18 @@ class RegressionRequest:
         return self.asked.requests
 
     def run(self) -> FittedRegression:
-        """Compute on shares, and open the coefficients. Raises as :meth:`SharedRequest.run`."""
-        (found,) = self.asked.run().values()
-        scaled = found.flatten()
+        """Compute on shares, and open the coefficients. Raises as :meth:`SharedRequest.run`, and
+        :class:`OperationFailed` where there is no one answer: then only that is opened, and not why."""
+        try:
+            (found,) = self.asked.run().values()
+        except OutOfRange as left:
+            raise OutOfRange(f"{left.detail}: a value is beyond its bounds, or {NO_ANSWER}") from left
+        *scaled, settled = found.flatten().double()
+        if abs(float(settled) - 1) > 0.5:
+            raise OperationFailed(NO_ANSWER)
         half = 1.0 if self._target is None else float(self._target.half)
         middle = 0.0 if self._target is None else float(self._target.middle)
-        slopes = scaled[:-1] * half / self._scale.half.double()
+        slopes = torch.stack(scaled[:-1]) * half / self._scale.half.double()
         intercept = float(scaled[-1]) * half + middle - float((slopes * self._scale.middle.double()).sum())
         return FittedRegression(dict(zip(self._names, slopes.tolist(), strict=True)), intercept, self._rows)
 
