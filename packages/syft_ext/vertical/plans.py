@@ -6,8 +6,8 @@ Normal equations are solved without a matrix inverse, which has no protocol: New
 is products alone, and refining the solution takes its rounding out.
 
 Whether that came to an end is decided on shares too, by what is left of I − A V: columns that repeat one another,
-or do not vary, have no one answer, and would give some plausible one. Opened is then nothing but that: a last number
-is 1, and all before it are coefficients, or all are 0.
+or do not vary, have no one answer, and would give some plausible one. Opened is then nothing but that: a last
+number is 1, and all before it are coefficients, or all are 0.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def linear_plan(
 def logistic_plan(
     rows: int, scales: tuple[Scale, Scale], steps: int, ridge: float, columns: tuple[int, int]
 ) -> Plan:
-    """Logistic regression by Newton's method from 0: scaled coefficients, the intercept last, and 1, or zeros alone
-    as of :func:`linear_plan` and where the last step was still long; y is 0 or 1.
+    """Logistic regression by Newton's method from 0: scaled coefficients, the intercept last, and 1, or zeros
+    alone as of :func:`linear_plan` and where the last step was still long; y is 0 or 1.
 
     Weights p (1 − p) start at ¼ and get less, so that the inverse of one step is a start for that of the next:
     I − A V has its eigenvalues in [0, 1) then, and the iteration converges.

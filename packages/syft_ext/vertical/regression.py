@@ -27,8 +27,8 @@ __all__ = ["FittedRegression", "LinearRegression", "LogisticRegression", "Regres
 
 NO_ANSWER = (
     "there is no one answer: columns nearly repeat one another or hardly vary within their bounds, or, of a "
-    "logistic regression, classes are told apart without an error; ask with a penalty (ridge=0.01), closer bounds, "
-    "fewer columns or more steps"
+    "logistic regression, classes are told apart without an error; ask with a penalty (ridge=0.01), closer "
+    "bounds, fewer columns or more steps"
 )
 Bounds = Mapping[str, tuple[float, float]]
 
