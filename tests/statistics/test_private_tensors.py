@@ -142,6 +142,9 @@ def test_sums_and_means_with_noise_that_covers_a_person(site: Site) -> None:
     assert abs(float(mean) - 1.0) < 8 * mean.deviation + 1e-9 and mean.deviation < 0.02
     both = sy.dp.stack(x, -x).sum() @ [[1.0], [-2.0]]
     assert abs(float(both.publish(2.0)) - 4500) < 300
+    nothing, little = (x - 1).sum().publish(1.0), x.mean().publish(0.005)
+    for told, only in ((published, False), (mean, False), (nothing, True), (little, True)):
+        assert told.noise_only is only and ("which is all that they are" in repr(told)) is only
     other = x.sum() + 3 * site.x(site.ann, 1).sum() - 500
     assert abs(float(other.publish(1.0)) - 5500) < 400
 

@@ -147,11 +147,14 @@ class PublishedTensor(list[float]):
     Attributes:
         deviation: standard deviation of the noise in each. epsilon: of the release.
         shares: what it took of each table's ledger now.
+        noise_only: whether the numbers say nothing: none differs from 0 by two deviations; of a mean, the number of
+            rows does not, or the deviation is half of what the bounds leave, and more.
     """
 
     deviation: float
     epsilon: float
     shares: list[float]
+    noise_only: bool
 
     def __float__(self) -> float:
         if len(self) != 1:
@@ -160,7 +163,8 @@ class PublishedTensor(list[float]):
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{each:.6g}" for each in self)
-        return readable(f"[{numbers}] (noise of {self.deviation:.3g} in each, ε {self.epsilon:g})")
+        nothing = ", which is all that they are" if self.noise_only else ""
+        return readable(f"[{numbers}] (noise of {self.deviation:.3g} in each{nothing}, ε {self.epsilon:g})")
 
 
 class PrivateTensor:
@@ -275,6 +279,7 @@ class PrivateTensor:
         reply = self._ask(epsilon, timeout, dry=False)
         found = PublishedTensor(reply.values)
         found.deviation, found.epsilon, found.shares = reply.deviation, reply.epsilon, reply.shares
+        found.noise_only = all(abs(each) < 2 * found.deviation for each in found)
         return found
 
     def price(self, epsilon: float, *, timeout: float = 60.0) -> Published:
@@ -316,6 +321,8 @@ class PrivateMean:
         ]
         found = PublishedTensor(means)
         found.deviation, found.epsilon, found.shares = sums.deviation / rows, sums.epsilon, sums.shares
+        widest = max(high - low for low, high in self._bounds)
+        found.noise_only = sums[-1] < 2 * sums.deviation or found.deviation >= widest / 2
         return found
 
 
