@@ -147,8 +147,8 @@ class PublishedTensor(list[float]):
     Attributes:
         deviation: standard deviation of the noise in each. epsilon: of the release.
         shares: what it took of each table's ledger now.
-        noise_only: whether the numbers say nothing: none differs from 0 by two deviations; of a mean, the number of
-            rows does not, or the deviation is half of what the bounds leave, and more.
+        noise_only: whether the numbers say nothing: none differs from 0 by two deviations; of a mean, the number
+            of rows does not, or the deviation is half of what the bounds leave, and more.
     """
 
     deviation: float
