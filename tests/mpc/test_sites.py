@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -323,6 +325,36 @@ def test_a_third_party_that_dies_in_a_round_opens_nothing(sites: Sites) -> None:
     assert [sites.members(place) for place in range(3)] == [[], [], []]
     for client in (sites.north, sites.south, sites.registry):
         assert not any(isinstance(each, m.FinishSharedRun) for each in client.messages)
+
+
+def test_the_first_listing_of_the_page_runs_as_printed(sites: Sites) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mpc.md").read_text()
+    listing = page.split("```python\n")[1].split("```")[0]
+    before, run = listing.split("results = ")
+    xs = torch.randn(64, 3)
+    ys, w = xs @ torch.tensor([[1.0], [-2.0], [0.5]]), torch.zeros(3, 1)
+
+    def stored(place: int, tensor: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(id=sites.labs[place].owner.put(tensor, finders=[sites.labs[place].sue.id]))
+
+    names: dict[str, Any] = {
+        "sy": sy,
+        "torch": torch,
+        "north": sites.north,
+        "south": sites.south,
+        "registry": sites.registry,
+        "xs": stored(0, xs),
+        "ys": stored(1, ys),
+        "w": stored(1, w),
+    }
+    exec(compile(before, "docs/mpc.md", "exec"), names)
+    sites.approve(names["request"])
+    exec(compile(f"results = {run}", "docs/mpc.md", "exec"), names)
+    for _ in range(20):
+        w = w - 0.1 * (xs.t() @ (xs @ w - ys)) / 64
+    assert any(
+        found.shape == w.shape and (found - w).abs().max() < 1e-3 for found in names["results"].values()
+    )
 
 
 def test_an_expression_over_three_domains_is_asked_for_as_one_plan(sites: Sites) -> None:
