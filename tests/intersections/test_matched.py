@@ -20,7 +20,7 @@ from syft_ext.messages import requests as r
 from syft_ext.messages.grants import CreateGrant
 from syft_ext.messages.objects import DescribeObject, GetObject, UpdateObject
 from syft_ext.messages.private_queries import AskQuery
-from syft_ext.nodes.intersection import MatchedTables
+from syft_ext.nodes.intersection import MatchedTables, MatchedTensor
 from syft_ext.nodes.shared_session import Session
 from syft_ext.tensors import decode_tensors
 from tests.intersections.hospitals import Hospitals
@@ -157,6 +157,43 @@ def test_no_plan_of_one_domain_alone_takes_them(sites: Hospitals, matched: Match
     session = Session(parties, dealer)
     with pytest.raises(Forbidden, match="computed with on shares"):
         session.request(first_row, {"left": (parties[0], (matched.objects[0], "x"))}, bounds={"": 100.0})
+
+
+@sy.make_plan(symbols={})
+def sums(left: Any = torch.zeros(PEOPLE - 1, 2), right: Any = torch.zeros(PEOPLE - 1, 1)) -> Any:
+    return left.sum() + right.sum()
+
+
+def test_the_other_domain_brings_its_half_of_the_same_rows(
+    sites: Hospitals, tables: tuple[str, str], matched: MatchedTables
+) -> None:
+    """Or nobody would ask the owner of its table, of which the rows here tell."""
+    parties: Any = sites.clients[:2]
+    session = Session(parties, sites.clients[2])  # type: ignore[arg-type]
+    left, right = matched.tensor(0, "x"), matched.tensor(1, "x")
+    session.request(sums, {"left": left, "right": right}, bounds={"": 100.0})
+    own = sites.table(1, {"x": torch.zeros(PEOPLE - 1, 1)})
+    rows = ({"x": ["age", "bmi"]}, {"x": ["crp"], "y": ["cost"]})
+    again = sites.approve(sites.ask(tables, most=100, minimum=10, rows=rows)).run()
+
+    plain = [(each, "x") for each in matched.objects]
+
+    def of_these(object_id: str, place: int = 1) -> Any:
+        return parties[place], MatchedTensor(object_id, "x", matched.common)
+
+    cases: list[tuple[type[GridError], str, Any]] = [
+        (Forbidden, "the terms say which", {"left": (parties[0], plain[0]), "right": (parties[1], plain[1])}),
+        (BadRequest, "each its own half", {"left": (parties[0], plain[0]), "right": right}),
+        (BadRequest, "each its own half", {"left": left, "right": (parties[1], (own, "x"))}),
+        (Forbidden, "and is not", {"left": left, "right": of_these(own)}),
+        (Forbidden, "the terms say which", {"left": left, "right": of_these(again.objects[1])}),
+        (BadRequest, "each its own half", {"left": left, "right": again.tensor(1, "x")}),
+    ]
+    for number, (error, said, inputs) in enumerate(cases):  # bounds: what is asked twice is refused for that
+        with pytest.raises(error, match=said):
+            session.request(sums, inputs, bounds={"": 101.0 + number})
+    with pytest.raises(BadRequest, match="there are: x"):
+        matched.tensor(0, "y")
 
 
 def regression(sites: Hospitals) -> Any:

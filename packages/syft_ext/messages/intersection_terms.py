@@ -11,7 +11,7 @@ from blake3 import blake3
 from syft_ext.errors import BadRequest
 from syft_ext.readable import readable
 
-__all__ = ["MOST_IDS", "IntersectionFacts", "IntersectionSide", "IntersectionTerms"]
+__all__ = ["MOST_IDS", "IntersectionFacts", "IntersectionSide", "IntersectionTerms", "common_rows"]
 
 Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
@@ -109,6 +109,12 @@ class IntersectionTerms(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
             f"how many ids ({self.kind}{unit}, {self.normalisation}) are in both tables; {'; '.join(sides)}; "
             f"{known}; the number is opened to {self.reader}, and nothing below {self.minimum:,}"
         )
+
+
+def common_rows(agreement: str, run: str) -> str:
+    """Names the rows that one run under the terms of this digest leaves at both Domains: 64 hex digits."""
+    said = f"{agreement} {run}".encode()
+    return blake3(said, derive_key_context="grid 2026-12 rows in common").hexdigest()
 
 
 class IntersectionFacts(msgspec.Struct, kw_only=True):

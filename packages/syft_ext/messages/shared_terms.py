@@ -39,12 +39,16 @@ class SharedInput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         party: whose it is, as a place in the list of parties.
         shape, bound: its sizes, and the largest size of its numbers: its owner's host refuses larger ones.
+        common: which rows of an intersection it is of, if it is
+            (:func:`~syft_ext.messages.intersection_terms.common_rows`). Both Domains bring inputs of the same
+            rows: each one's owner is asked for its own table, of which the other's rows tell.
     """
 
     name: _Name
     party: Annotated[int, msgspec.Meta(ge=0, le=15)]
     shape: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]], msgspec.Meta(max_length=16)]
     bound: Annotated[float, msgspec.Meta(gt=0, le=1 << 40)]
+    common: Key | None = None
 
 
 class SharedTerms(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +95,9 @@ class SharedTerms(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             raise BadRequest("an input or output is named twice", field="shared")
         if any(each.party >= len(self.parties) for each in self.inputs):
             raise BadRequest("an input is of no party", field="shared")
+        halves = {(each.common, each.party) for each in self.inputs if each.common}
+        if any(sum(common == each for each, _ in halves) != 2 for common, _ in halves):
+            raise BadRequest("rows in common are brought by two parties, each its own half", field="shared")
         if not set(self.carried.values()) <= set(names) or len(set(self.carried.values())) != len(
             self.carried
         ):
@@ -105,7 +112,9 @@ class SharedTerms(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         shared = ", ".join(
-            f"{readable(each.name)} of party {each.party}, up to {each.bound:g}" for each in self.inputs
+            f"{readable(each.name)} of party {each.party}, up to {each.bound:g}"
+            + (f", rows in common {each.common}" if each.common else "")
+            for each in self.inputs
         )
         # Keys in full: who holds two of these nodes sees everything, and a few digits of a key can be hit.
         nodes = [f"party {place} is {key}" for place, key in enumerate(self.parties)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from syft_ext.client.requests import DataRequest
 from syft_ext.errors import BadRequest, GridError
 from syft_ext.messages import intersections as m
-from syft_ext.messages.intersection_terms import IntersectionSide, IntersectionTerms
+from syft_ext.messages.intersection_terms import IntersectionSide, IntersectionTerms, common_rows
 from syft_ext.messages.objects import DeleteObject
 from syft_ext.messages.shared_runs import CarriedFrames, MemberView
 from syft_ext.readable import readable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
     from syft_ext.mpc.seals import Frame
 
-__all__ = ["Intersection", "MatchedTables", "TableSide", "intersect"]
+__all__ = ["Intersection", "MatchedTables", "MatchedTensor", "TableSide", "intersect"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ class TableSide:
 
 
 @dataclass(frozen=True)
+class MatchedTensor:
+    """A tensor of rows in common at one Domain: the object, its name in there, and of which rows (``common``)."""
+
+    object_id: str
+    name: str
+    common: str
+
+
+@dataclass(frozen=True)
 class MatchedTables:
     """What came of a run.
 
@@ -59,12 +68,24 @@ class MatchedTables:
         objects: of each Domain, in the order of the sides: the object of the rows that it keeps, "" for none. Row
             i of one belongs to row i of the other.
         clients: of the Domains. rows: tensor → columns of each object.
+        common: names these rows, in terms of computations on shares.
     """
 
     size: int
     objects: tuple[str, str]
     clients: tuple[NodeClient, NodeClient]
     rows: tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]
+    common: str
+
+    def tensor(self, place: int, name: str) -> tuple[NodeClient, MatchedTensor]:
+        """An input of :meth:`Session.request`: one of the tensors that the Domain at ``place`` keeps.
+
+        Raises :class:`BadRequest` where it keeps none of this name.
+        """
+        if name not in self.rows[place]:
+            known = ", ".join(map(readable, self.rows[place])) or "none"
+            raise BadRequest(f"there are no rows of {readable(name)} there; there are: {known}")
+        return self.clients[place], MatchedTensor(self.objects[place], name, self.common)
 
 
 class Intersection:
@@ -126,7 +147,8 @@ class Intersection:
             raise
         (one, first), (two, second) = kept
         rows = self.terms.sides[0].rows, self.terms.sides[1].rows
-        return MatchedTables(size, (first, second), (one, two), rows)
+        common = common_rows(self.agreement, run)
+        return MatchedTables(size, (first, second), (one, two), rows, common)
 
 
 def intersect(

@@ -14,6 +14,7 @@ from syft_ext.client.requests import DataRequest
 from syft_ext.errors import BadRequest, GridError, NotAgreed
 from syft_ext.messages import shared_runs as m
 from syft_ext.messages.shared_terms import PROTOCOLS, SharedInput, SharedTerms
+from syft_ext.nodes.intersection import MatchedTensor
 from syft_ext.readable import readable
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class Session:
         """Ask every party to let the plan run on shares; nothing runs before the owners of all inputs approved.
 
         Args:
-            inputs: input of the plan → (client of the Domain, object there). Other inputs are public.
+            inputs: input of the plan → (client of the Domain, object there), of rows in common
+                ``matched.tensor(0, "x")``. Other inputs are public.
             bounds: input → the largest size of its numbers. An owner's host refuses larger ones, and smaller
                 bounds make fewer checks: "" stands for those that are not named.
             values: public inputs that have no default.
@@ -110,7 +112,7 @@ class Session:
         agreed = self._terms(plan, inputs, bounds, **terms)
         asked = []
         for client in self.parties:
-            own = {name: what for name, (where, what) in inputs.items() if where is client}
+            own = {name: _there(what) for name, (where, what) in inputs.items() if where is client}
             if not own:
                 raise BadRequest("every party brings an input: who brings none has nothing to agree to")
             view = create_plan_request(client, plan, own, reason, values or {}, shared=agreed)
@@ -148,7 +150,7 @@ class Session:
         binding = {**plan.document.selftest.symbols, **(sizes or {})}
         known = {each.name: each for each in plan.inputs}
         shared = []
-        for name, (client, _) in inputs.items():
+        for name, (client, what) in inputs.items():
             if name not in known or client not in self.parties:
                 raise BadRequest(f"{name}: the plan takes no such input, or its Domain is no party")
             bound = bounds.get(name, bounds.get(""))
@@ -156,7 +158,13 @@ class Session:
                 raise BadRequest(f"{name}: say how large its numbers are (bounds)")
             shape = list(eval_shape(known[name].shape, binding))
             shared.append(
-                SharedInput(name=name, party=self.parties.index(client), shape=shape, bound=float(bound))
+                SharedInput(
+                    name=name,
+                    party=self.parties.index(client),
+                    shape=shape,
+                    bound=float(bound),
+                    common=what.common if isinstance(what, MatchedTensor) else None,
+                )
             )
         if carried is None:
             carried = _parameters(plan) if steps > 1 else {}
@@ -172,6 +180,11 @@ class Session:
             opened=[each.name for each in plan.outputs] if opened is None else list(opened),
             reader=self.reader.key,
         )
+
+
+def _there(what: Any) -> Any:
+    """As one Domain is told of its own object."""
+    return (what.object_id, what.name) if isinstance(what, MatchedTensor) else what
 
 
 def _parameters(plan: Plan) -> dict[str, str]:

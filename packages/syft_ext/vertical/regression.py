@@ -114,9 +114,9 @@ class _Regression(ABC):
         target = self._target(bounds[y])
         plan = self._plan(matched.size, (scales[0], scales[1]), target)
         given = {
-            "left": (self.session.parties[0], (matched.objects[0], "x")),
-            "right": (self.session.parties[1], (matched.objects[1], "x")),
-            "y": (self.session.parties[labels[0]], (matched.objects[labels[0]], "y")),
+            "left": (self.session.parties[0], matched.tensor(0, "x")[1]),
+            "right": (self.session.parties[1], matched.tensor(1, "x")[1]),
+            "y": (self.session.parties[labels[0]], matched.tensor(labels[0], "y")[1]),
         }
         most = {
             "left": _largest(bounds, columns[0]),

@@ -8,7 +8,7 @@ other one is not here: as with a source that is gone, nobody has a right to it, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from blake3 import blake3
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from grid.storage.objects.rows import upsert
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import Forbidden
 from syft_ext.ids import new_id
+from syft_ext.messages.intersection_terms import common_rows
 from syft_ext.messages.shared_terms import SharedTerms
 from syft_ext.store.content import MATCHED
 from syft_ext.store.objects import ObjectInfo
@@ -71,22 +72,46 @@ def _foreign(peer: str, agreement: str, run: str) -> str:
     return str(blake3(said, derive_key_context="grid 2026-12 a table elsewhere").hexdigest())[:32]
 
 
-def check_matched(session: Session, object_ids: Collection[str], shared: SharedTerms | None) -> None:
+def check_matched(session: Session, given: Mapping[str, str], shared: SharedTerms | None) -> None:
     """Raise :class:`Forbidden` where one of the objects are rows of an intersection, and this is not a computation
-    on shares with the Domain that they are in common with, or the intersection was revoked."""
+    on shares to which the Domain that they are in common with brings its half of the same rows, or the
+    intersection was revoked.
+
+    Rows here tell of the table there: its owner is asked by that Domain, which holds its input to the same rule.
+
+    Args:
+        given: input of the plan → object here.
+    """
     rows = session.execute(
         select(MatchedRows, RequestRow.state)
         .outerjoin(RequestRow, RequestRow.id == MatchedRows.request_id)
-        .where(MatchedRows.object_id.in_(sorted(object_ids)))
+        .where(MatchedRows.object_id.in_(sorted(given.values())))
     )
-    for row, state in rows:
+    matched = {row.object_id: (row, state) for row, state in rows}
+    inputs = {} if shared is None else {each.name: each for each in shared.inputs}
+    for name, object_id in sorted(given.items()):
+        said = inputs[name].common if name in inputs else None
+        if object_id not in matched:
+            if said:
+                raise Forbidden(f"input {name} is said to be of rows in common, and is not", id=object_id)
+            continue
+        row, state = matched[object_id]
         if shared is None or row.peer not in shared.parties:
             raise Forbidden(
                 "rows that two tables have in common are computed with on shares, the other Domain being a party",
-                id=row.object_id,
+                id=object_id,
             )
+        if said != common_rows(row.agreement, row.run):
+            raise Forbidden(
+                f"input {name} is of rows in common: the terms say which, and the other Domain brings the same "
+                "(matched.tensor)",
+                id=object_id,
+            )
+        there = shared.parties.index(row.peer)
+        if not any(each.party == there and each.common == said for each in shared.inputs):
+            raise Forbidden("the other Domain brings its half of the rows in common", id=object_id)
         if state != RequestState.APPROVED:
-            raise Forbidden("the intersection that these rows are of was revoked", id=row.object_id)
+            raise Forbidden("the intersection that these rows are of was revoked", id=object_id)
 
 
 def sources_here(session: Session, object_ids: Collection[str]) -> frozenset[str]:

@@ -91,7 +91,8 @@ class PlanRequests:
 
             def make(session: Session, viewer: Viewer, now: float) -> RequestRow:
                 policy = current_policy(session)
-                check_matched(session, {given.object_id for given in objects.values()}, message.shared)
+                given = {name: each.object_id for name, each in objects.items()}
+                check_matched(session, given, message.shared)
                 for name in document.ops:
                     check_operation(policy, name)
                 row = _ask(session, viewer, message, facts, objects, now)

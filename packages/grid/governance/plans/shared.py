@@ -77,7 +77,8 @@ class SharedPlanRuns(PlanRuns):
 
     @staticmethod
     def _check_matched(session: Session, plan: PlanRequest, terms: SharedTerms) -> None:
-        check_matched(session, {given["object_id"] for given in plan.inputs.values()}, terms)
+        given = {name: str(each["object_id"]) for name, each in plan.inputs.items()}
+        check_matched(session, given, terms)
 
     @staticmethod
     def _terms(facts: PlanFacts) -> SharedTerms:
