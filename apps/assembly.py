@@ -112,7 +112,8 @@ def open_node(
     installation.vouched, installation.checkpoints_moved = lambda: log.vouched, log.begin_file_anew
     waits = installation.contents.quarantine
     if waits is not None:
-        waits.grace, waits.most = quarantine, quarantine_size
+        # By the node's clock: one that is set forward by a week must not end what waits for a week.
+        waits.grace, waits.most, waits.clock = quarantine, quarantine_size, clock
     return Node(
         kind,
         home,

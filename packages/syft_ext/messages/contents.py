@@ -61,7 +61,11 @@ class ContentsView(Reply):
 
 
 class WaitingContent(Reply):
-    """What waits in the quarantine: a content's digest, or an upload's id, why, and from when until when."""
+    """What waits in the quarantine: a content's digest, or an upload's id, why, and from when until when.
+
+    ``why``: "dropped" and "unknown" (contents that nothing refers to any more, and that no row tells of),
+    "abandoned" and "uploads" (parts of uploads that ended, and that no row tells of).
+    """
 
     name: str
     why: str

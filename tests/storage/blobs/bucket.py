@@ -403,7 +403,7 @@ class BucketPartials(PartialContents):
         bucket = self._store.bucket
         return sum(bucket.head(key) for key in bucket.list(f"partial/{check_id(name)}"))
 
-    def discard(self, name: str) -> None:
+    def discard(self, name: str, *, owner: str | None = None) -> None:
         for key in self._store.bucket.list(f"partial/{check_id(name)}"):
             self._store.bucket.delete(key)
 

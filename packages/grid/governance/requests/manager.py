@@ -106,9 +106,14 @@ class RequestManager:
         except IntegrityError as error:
             raise Conflict("a request of yours for the same is pending") from error
 
-    def withdraw(self, load_reviewer: ReviewerLoader, request_id: str) -> m.RequestView:
+    def withdraw(
+        self, load_reviewer: ReviewerLoader, request_id: str, dropped: Callable[[list[str], str], None]
+    ) -> m.RequestView:
         """Take back a pending request of one's own; the bytes of a plan go with it. Of one that was denied or
         revoked they go too, and it stays what it is.
+
+        ``dropped`` is given the digests of contents that this no longer refers to, and whose they were, once that
+        is committed.
 
         Raises :class:`Forbidden` for another's, :class:`Conflict` when it is approved, or has nothing to take.
         """
@@ -118,12 +123,15 @@ class RequestManager:
             row = visible_request(session, viewer, reviewer, request_id, lock=True)
             if row.user_id != viewer.user_id:
                 raise Forbidden("this request is not yours", id=request_id)
-            kept = session.get(PlanRequest, row.id) is not None
-            over = kept and row.state in (RequestState.DENIED, RequestState.REVOKED)
+            kept = session.get(PlanRequest, row.id)
+            over = kept is not None and row.state in (RequestState.DENIED, RequestState.REVOKED)
             state = RequestState(
                 row.state if over else decide(RequestState(row.state), RequestEvent.WITHDRAW)
             )
-            session.execute(delete(PlanRequest).where(PlanRequest.request_id == row.id))  # and so its bytes
+            if kept is not None:
+                contents = [each for each in (kept.plan_digest, kept.values_digest) if each]
+                session.execute(delete(PlanRequest).where(PlanRequest.request_id == row.id))
+                transaction.after_commit(lambda: dropped(contents, viewer.user_id))
             view = self._move(transaction, row, state, viewer)
         self._wake()
         return view

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from grid.access.viewer import Viewer, viewer_of
 from grid.governance.decisions.grants import GrantManager, ReviewerLoader
 from grid.governance.requests.manager import RequestManager
 from grid.node import Context, Node, Service, handles
+from grid.storage.objects.references import collect
 from syft_ext.messages import grants as g
 from syft_ext.messages import requests as r
 
@@ -87,7 +90,11 @@ class RequestService(Service):
 
     @handles(r.WithdrawRequest)
     def withdraw(self, ctx: Context, message: r.WithdrawRequest) -> r.RequestView:
-        return noted(ctx, self.requests.withdraw(reviewer_loader(ctx), message.request_id))
+        view = self.requests.withdraw(reviewer_loader(ctx), message.request_id, self._dropped)
+        return noted(ctx, view)
+
+    def _dropped(self, digests: Sequence[str], owner: str) -> None:
+        collect(self.node.db, self.node.blobs, digests, owner=owner)
 
 
 def noted(ctx: Context, view: r.RequestView) -> r.RequestView:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class FilePartials(PartialContents):
 
     def _bring_back(self, name: str) -> None:
         if not self._path(name).exists():
-            self._quarantine.give_back(name, "uploads")
+            self._quarantine.give_back(name, "uploads", "abandoned")
 
     def size(self, name: str) -> int:
         self._bring_back(name)
@@ -73,9 +74,13 @@ class FilePartials(PartialContents):
         except FileNotFoundError:
             return 0
 
-    def discard(self, name: str) -> None:
+    def discard(self, name: str, *, owner: str | None = None) -> None:
         self._hashes.pop(name, None)
-        self._path(name).unlink(missing_ok=True)
+        if owner is None:
+            self._path(name).unlink(missing_ok=True)
+        else:
+            with suppress(FileNotFoundError):  # nothing came, or somebody else dropped it at the same time
+                self._quarantine.take_abandoned(self._path(name), owner)
 
     def sweep(self, keep: Callable[[str], bool]) -> int:
         return sweep_directory(self._directory, keep, lambda path: self._quarantine.take(path, "uploads"))

@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 
 from grid.storage.blobs.blob import Blob
 from grid.storage.blobs.partials import PartialContents
+from syft_ext.clock import Clock
 from syft_ext.errors import BadRequest, NotFound
 
 __all__ = [
@@ -160,7 +161,8 @@ class SetAside:
 
     Attributes:
         why: "unknown" (a sweep found it, and no row of the database tells of it), "dropped" (nothing refers to it
-            any more), or "uploads".
+            any more), "uploads" (parts of an upload that no row tells of), or "abandoned" (those of one that was
+            given up, refused, or nobody went on with).
         size: bytes. since, until: seconds since the epoch.
     """
 
@@ -179,10 +181,12 @@ class SupportsQuarantine(Protocol):
 
     Attributes:
         grace: seconds that what was deleted waits. most: bytes of what was dropped that wait at most.
+        clock: tells when something came, and how long it has waited.
     """
 
     grace: float
     most: int
+    clock: Clock
 
     @property
     def crowded(self) -> bool:
@@ -198,8 +202,8 @@ class SupportsQuarantine(Protocol):
         """Put a content back; whether it waited."""
 
     def count_for(self, owner: str, names: Iterable[str]) -> None:
-        """Count those of the contents ``names`` that wait as what ``owner`` dropped: where there is no room for
-        all that was dropped, whoever has most there loses their own first."""
+        """Count those of ``names`` (contents, and uploads that were given up) that wait as what ``owner`` dropped:
+        where there is no room for all that was dropped, whoever has most there loses their own first."""
 
     def purge(self, referred: Callable[[Collection[str]], Collection[str]]) -> int:
         """Remove what has waited long enough; returns how much that was.

@@ -57,8 +57,13 @@ class PartialContents(ABC):
         """Bytes that are there; 0 if nothing is."""
 
     @abstractmethod
-    def discard(self, name: str) -> None:
-        """Drop what is there; who is just appending finds out when they finish it."""
+    def discard(self, name: str, *, owner: str | None = None) -> None:
+        """Drop what is there; who is just appending finds out when they finish it.
+
+        Args:
+            owner: whose it was; it waits first, as other contents do that somebody dropped, where the store has a
+                quarantine. None: nobody will ever want it back, and it goes at once.
+        """
 
     @abstractmethod
     def sweep(self, keep: Callable[[str], bool]) -> int:

@@ -3,7 +3,9 @@
     quarantine/unknown/DIGEST     what a sweep found and no row of the database tells of
     quarantine/dropped/DIGEST     what somebody stopped referring to, and nobody else does
     quarantine/uploads/ID         what was received of an upload that no row of the database tells of
-    quarantine/owners/DIGEST      a link to nothing, named as whoever dropped the content: nobody, without one
+    quarantine/abandoned/ID       what was received of an upload that was given up, refused, or expired
+    quarantine/owners/DIGEST      a link to nothing, named as whoever dropped the content, or upload (ID): nobody,
+                                  without one
 
 A file's time of modification is when it came here. It goes back as soon as somebody asks for it, and is removed
 when its grace is over. What was dropped is what its owner, or a rule, wanted gone, and anybody may drop much: of
@@ -29,8 +31,10 @@ from syft_ext.clock import Clock, SystemClock
 
 __all__ = ["FileQuarantine", "Why"]
 
-Why = Literal["unknown", "dropped", "uploads"]
+Why = Literal["unknown", "dropped", "uploads", "abandoned"]
 _CONTENTS: tuple[Why, ...] = ("unknown", "dropped")
+_WANTED: tuple[Why, ...] = ("dropped", "abandoned")
+"""Gone because somebody, or a rule, wanted it: of these no more wait than there is room for."""
 _BATCH = 500
 
 
@@ -55,7 +59,10 @@ class FileQuarantine:
 
     def __init__(self, root: Path, contents: Path, uploads: Path, keeping: Keeping) -> None:
         self._keeping = keeping
-        self._root, self._homes = root, {"unknown": contents, "dropped": contents, "uploads": uploads}
+        self._root = root
+        self._homes = {
+            "unknown": contents, "dropped": contents, "uploads": uploads, "abandoned": uploads,
+        }  # fmt: skip
         self._owners = root / "owners"
         self.grace, self.most = 0.0, 0
         self.clock: Clock = SystemClock()
@@ -78,10 +85,17 @@ class FileQuarantine:
         if not folder.is_dir():
             make_directory(folder)
         now = self.clock.now()
-        if why == "dropped":
+        if why in _WANTED:
             self._dropped += os.stat(path).st_size  # noqa: PTH116
         os.utime(path, (now, now))
         os.rename(path, folder / os.path.basename(path))  # noqa: PTH104, PTH119
+
+    def take_abandoned(self, path: Path, owner: str) -> None:
+        """Move what was received of an upload of ``owner`` here, which somebody may still be writing; remove it
+        where nothing waits. Raises :class:`FileNotFoundError` where there is none."""
+        with self._keeping.removing() as for_good:
+            self.take(path, "abandoned", for_good=for_good)
+            self.count_for(owner, [path.name])
 
     def give_back(self, name: str, *whys: Why) -> bool:
         """Put a file back where it came from; whether it was here. Several processes may do it at once."""
@@ -104,7 +118,7 @@ class FileQuarantine:
     def count_for(self, owner: str, names: Iterable[str]) -> None:
         """As :meth:`grid.storage.blobs.interface.SupportsQuarantine.count_for`."""
         for name in names:
-            if not self.holds(name):
+            if not any((self._root / why / name).exists() for why in _WANTED):
                 continue  # nothing waits
             if not self._owners.is_dir():
                 make_directory(self._owners)
@@ -142,7 +156,7 @@ class FileQuarantine:
         for entry in self._entries():
             if entry.since + self.grace <= now:
                 over.append(entry)
-            elif entry.why == "dropped":
+            elif entry.why in _WANTED:
                 dropped.append(entry)
         over += self._beyond_room(dropped)
         removed = 0
@@ -195,7 +209,7 @@ class FileQuarantine:
         return False
 
     def _entries(self) -> Iterator[_WaitingFile]:
-        whys: tuple[Why, ...] = (*_CONTENTS, "uploads")
+        whys: tuple[Why, ...] = (*_CONTENTS, "uploads", "abandoned")
         for why in whys:
             with suppress(FileNotFoundError), os.scandir(self._root / why) as found:
                 for each in found:

@@ -318,8 +318,8 @@ class _CheckedPartials(PartialContents):
     def size(self, name: str) -> int:
         return self._inner.size(name)
 
-    def discard(self, name: str) -> None:
-        self._inner.discard(name)
+    def discard(self, name: str, *, owner: str | None = None) -> None:
+        self._inner.discard(name, owner=owner)
 
     def sweep(self, keep: Callable[[str], bool]) -> int:
         return self._inner.sweep(keep)

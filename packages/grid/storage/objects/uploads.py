@@ -148,11 +148,12 @@ class Uploads:
         return statuses
 
     def drop(self, owner: str) -> None:
-        """Drop all that this owner has here, finished or not; whose content it is sees to that."""
+        """Drop all that this owner has here, finished or not, and never comes back for: parts do not wait. Whose
+        content it is sees to that of a finished one."""
         with self._db.read() as session:
             found = session.scalars(select(UploadRow.id).where(UploadRow.owner == owner)).all()
         for upload in found:
-            self._remove(upload)
+            self._remove(upload, None)
 
     def open(self, blob: Blob) -> BlobReader:
         """The content of a finished upload."""
@@ -173,7 +174,7 @@ class Uploads:
             try:
                 blob = partial.finish(row.digest)
             except BadRequest:
-                self._remove(row.id)
+                self._remove(row.id, row.owner)
                 raise
             self._db.run(lambda session: self._finished(session, row.id, blob))
             self._partials.discard(row.id)
@@ -182,7 +183,7 @@ class Uploads:
     def abort(self, upload: str) -> None:
         """Drop the upload and what was received."""
         row = self._row(upload, finished=True)
-        self._remove(row.id)
+        self._remove(row.id, row.owner)
         if row.blob_digest is not None:
             collect(self._db, self.blobs, [row.blob_digest], owner=row.owner)
 
@@ -198,12 +199,20 @@ class Uploads:
         """Remove uploads that expired, and parts without an upload; returns how many."""
         limit = self._clock.now() - self._lifetime
         with self._db.transaction() as session:
-            expired = delete(UploadRow).where(UploadRow.touched_at < limit).returning(UploadRow.blob_digest)
-            digests = session.scalars(expired).all()
-        collect(self._db, self.blobs, [digest for digest in digests if digest is not None])
+            expired = (
+                delete(UploadRow)
+                .where(UploadRow.touched_at < limit)
+                .returning(UploadRow.id, UploadRow.owner, UploadRow.blob_digest)
+            )
+            rows = session.execute(expired).all()
+        for row in rows:
+            if row.blob_digest is None:
+                self._partials.discard(row.id, owner=row.owner)
+            else:
+                collect(self._db, self.blobs, [row.blob_digest], owner=row.owner)
         with self._db.read() as session:
             files = self._partials.sweep(keep=lambda name: session.get(UploadRow, name) is not None)
-        return max(len(digests), files)
+        return len(rows) + files
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -229,11 +238,14 @@ class Uploads:
         if session.execute(statement).rowcount == 0:  # type: ignore[attr-defined]
             raise NotFound("the upload was aborted", id=upload)
 
-    def _remove(self, upload: str) -> None:
-        """Remove the row and what was received; whoever still writes to it finds out at the next step."""
+    def _remove(self, upload: str, owner: str | None) -> None:
+        """Remove the row and what was received; whoever still writes to it finds out at the next step.
+
+        ``owner``: as in :meth:`PartialContents.discard`.
+        """
         with self._db.transaction() as session:
             session.execute(delete(UploadRow).where(UploadRow.id == upload))
-        self._partials.discard(upload)
+        self._partials.discard(upload, owner=owner)
 
 
 def _gathered(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[memoryview]:
