@@ -1,10 +1,12 @@
-"""``python -m apps.images lock | build OUT | snp …``: the confidential worker's image, and what is measured of it.
+"""``python -m apps.images lock | build OUT | snp … | tdx …``: the worker's image, and what is measured of it.
 
     python -m apps.images build OUT [--store FOLDER]    OUT/rootfs.tar, OUT/image.tar, OUT/digests.json
     python -m apps.images lock                          the packages of today, with their digests
     python -m apps.images snp OVMF PROCESSORS MODEL KERNEL INITRD "COMMAND LINE"
                                                         the launch digest under AMD SEV-SNP (MODEL: as QEMU has
                                                         it, EPYC-Milan)
+    python -m apps.images tdx OVMF [section-by-section]     MRTD under Intel TDX; the last word for hosts that add
+                                                        a section's pages before they measure them
 
 The same checkout and lock give the same bytes on every machine: whoever doubts a digest builds it again.
 """
@@ -21,6 +23,7 @@ from apps.images.confidential_worker import DEBIAN, LOCK, WHEELS, image, root_fi
 from apps.images.ovmf import read_firmware
 from apps.images.parts import Lock, latest, read_lock, write_lock
 from apps.images.snp_launch import PROCESSORS, Boot, launch_digest
+from apps.images.tdx_launch import Order, build_measurement, read_td_sections
 from syft_ext.source_roots import SOURCE_ROOT
 
 CHECKOUT = SOURCE_ROOT.parent
@@ -60,6 +63,11 @@ def snp(firmware: str, processors: str, model: str, kernel: str, initrd: str, co
     return f"snp:{digest.hex()}"
 
 
+def tdx(firmware: str, order: Order) -> str:
+    """MRTD of a TDX guest with this firmware, as policies name it."""
+    return build_measurement(read_td_sections(Path(firmware).read_bytes()), order).hex()
+
+
 def main(arguments: list[str]) -> None:
     """The command."""
     store = Path.home() / ".cache" / "grid-images"
@@ -75,6 +83,10 @@ def main(arguments: list[str]) -> None:
                 sys.stdout.write(f"{name} {digest}\n")
         case ["snp", firmware, processors, model, kernel, initrd, command_line]:
             sys.stdout.write(snp(firmware, processors, model, kernel, initrd, command_line) + "\n")
+        case ["tdx", firmware]:
+            sys.stdout.write(f"mrtd {tdx(firmware, Order.PAGE_BY_PAGE)}\n")
+        case ["tdx", firmware, "section-by-section"]:
+            sys.stdout.write(f"mrtd {tdx(firmware, Order.SECTION_BY_SECTION)}\n")
         case _:
             sys.exit(__doc__)
 

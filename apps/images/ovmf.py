@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
 
-__all__ = ["Firmware", "FirmwareError", "Section", "SectionKind", "read_firmware"]
+__all__ = ["Firmware", "FirmwareError", "Section", "SectionKind", "read_firmware", "table_entries"]
 
 PAGE = 4096
 _FOUR_GIB = 1 << 32
@@ -71,7 +71,7 @@ def read_firmware(data: bytes) -> Firmware:
     """The firmware in an OVMF file. Raises :class:`FirmwareError` for one without SEV-SNP's metadata."""
     if not data or len(data) % PAGE or len(data) >= _FOUR_GIB:
         raise FirmwareError("a firmware file has whole pages")
-    entries = _entries(data)
+    entries = table_entries(data)
     if _METADATA not in entries:
         raise FirmwareError("the firmware has no metadata of SEV-SNP: it does not start under it")
     reset = _number(entries.get(_RESET))
@@ -86,8 +86,8 @@ def _number(entry: bytes | None) -> int | None:
     return int.from_bytes(entry[:4], "little") or None
 
 
-def _entries(data: bytes) -> dict[bytes, bytes]:
-    """GUID → data of the table at the end of the file."""
+def table_entries(data: bytes) -> dict[bytes, bytes]:
+    """GUID (as it lies there) → data of the table at the end of the file. Raises :class:`FirmwareError`."""
     end = len(data) - _END
     if data[end - 16 : end] != _TABLE:
         raise FirmwareError("the file does not end as OVMF does")
