@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.cells import cell_len
 
 from apps.secrets import take_secret
 from syft_ext.display.layout import laid_out, terminal_width, wrapped
@@ -25,6 +26,7 @@ __all__ = [
     "print_done",
     "print_record",
     "print_rows",
+    "print_text",
     "say",
     "say_json",
     "secret",
@@ -119,6 +121,14 @@ def print_record(record: Mapping[str, Any], form: str) -> None:
         lines = [shown] if width is None else wrapped(shown, max(width - wide - 2, 20))
         for number, line in enumerate(lines):
             say(f"{'' if number else name:{wide}}  {line}".rstrip())
+
+
+def print_text(text: str) -> None:
+    """Lines of text; those that are wider than the terminal are broken between words."""
+    width = terminal_width()
+    for line in text.splitlines():
+        for part in [line] if width is None or cell_len(line) <= width else wrapped(line, width):
+            say(part)
 
 
 def print_done(said: str | Sequence[str], form: str, **facts: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from apps.cli.client import open_client, url_option
-from apps.cli.output import format_option, print_record, print_rows, say
+from apps.cli.output import format_option, print_record, print_rows, print_text
 
 if TYPE_CHECKING:
     from syft_ext.nodes.domain import DomainClient
@@ -48,10 +48,11 @@ def list_ledgers(url: str, form: str) -> None:
 
     with open_client(url, "domain") as client:
         ledgers = cast("DomainClient", client).ledger
-        if form == "table":
-            say(repr(ledgers), lines=True)
+        listed = ledgers.all()
+        if form == "table" and listed:
+            print_text(repr(ledgers))
             return
-        found = [msgspec.to_builtins(each.view) for each in ledgers.all()]
+        found = [msgspec.to_builtins(each.view) for each in listed]
     print_rows(found, (), form, empty="Nobody has asked about a table of yours.")
 
 
@@ -87,4 +88,4 @@ def _print(found: Ledger, form: str) -> None:
     if form == "json":
         print_record(msgspec.to_builtins(found.view), form)
     else:
-        say(repr(found), lines=True)
+        print_text(repr(found))
