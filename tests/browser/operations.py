@@ -2,7 +2,8 @@
 
     python -m tests.browser.operations --write
 
-writes ``packages/grid_js/src/plan/operations.ts``; a test holds that the committed file is what this makes.
+writes ``packages/grid_js/src/plan/operations.ts`` and, for what few plans have and every visit does without,
+``other_operations.ts`` beside it; a test holds that the committed files are what this makes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,31 @@ from typing import Any
 from syft_ext.plans.graph.document import OPSET
 from syft_ext.plans.graph.ops import ALLOWED, STRINGS, opset_of, result_count
 
-__all__ = ["FILE", "source"]
+__all__ = ["files"]
 
-FILE = Path(__file__).resolve().parents[2] / "packages" / "grid_js" / "src" / "plan" / "operations.ts"
+_FOLDER = Path(__file__).resolve().parents[2] / "packages" / "grid_js" / "src" / "plan"
+#: Operations whose rules every visit loads (``COMMON`` in ``engine/table.ts``: a test in Node compares the two).
+_EVERY_VISIT = """
+    _log_softmax.default _log_softmax_backward_data.default _softmax.default _softmax_backward_data.default
+    _to_copy.default abs.default add.Scalar add.Tensor addcdiv.default addcmul.default addmm.default
+    amax.default amin.default arange.default arange.start_step argmax.default argmin.default
+    bitwise_and.Scalar bitwise_and.Tensor bitwise_or.Scalar bitwise_or.Tensor
+    bitwise_right_shift.Tensor_Scalar bitwise_xor.Scalar bitwise_xor.Tensor bmm.default cat.default
+    ceil.default clamp.default clamp_min.default clone.default div.Scalar div.Tensor dot.default eq.Scalar
+    eq.Tensor exp.default expand.default expm1.default floor.default full.default full_like.default
+    ge.Scalar ge.Tensor gt.Scalar gt.Tensor le.Scalar le.Tensor lerp.Scalar log.default log1p.default
+    logical_and.default logical_not.default logical_or.default logical_xor.default lt.Scalar lt.Tensor
+    masked_fill.Scalar max.default max.dim maximum.default mean.default mean.dim min.default min.dim
+    minimum.default mm.default mul.Scalar mul.Tensor mv.default ne.Scalar ne.Tensor neg.default
+    nll_loss_backward.default nll_loss_forward.default ones.default ones_like.default permute.default
+    pow.Scalar pow.Tensor_Scalar pow.Tensor_Tensor reciprocal.default relu.default reshape.default
+    round.default rsqrt.default rsub.Scalar scalar_tensor.default select.int sigmoid.default
+    sigmoid_backward.default sign.default slice.Tensor sqrt.default squeeze.dim squeeze.dims sub.Scalar
+    sub.Tensor sum.default sum.dim_IntList t.default tanh.default tanh_backward.default
+    threshold_backward.default transpose.int trunc.default unsqueeze.default where.self zeros.default
+    zeros_like.default
+"""
+_COMMON = frozenset(_EVERY_VISIT.split())
 _LETTERS = {
     "Tensor": "T",
     "number": "n",
@@ -32,22 +55,37 @@ _LETTERS = {
 _HEAD = f"""/**
  * The op sets, as the Python package has them: made by `python -m tests.browser.operations --write`.
  *
- * A line: op set, name, number of results, parameters. A parameter: name, ":", kind, and "=" with its default as
- * JSON where it has one; "*" comes before those that are given by name only. Kinds: Tensor, number, int, float,
- * bool, string (with its words), dtype, x (nobody may give it); "[]" a list of these, "?" or none.
+ * A line: operations, ":", op set, number of results, parameters, which all of them share; a name without a dot is
+ * that of the overload "default". A parameter: name, ":", kind, and "=" with its default as JSON where it has one;
+ * "*" comes before those that are given by name only. Kinds: Tensor, number, int, float, bool, string (with its
+ * words), dtype, x (nobody may give it); "[]" a list of these, "?" or none.
  */
 export const OPSET = {OPSET};
 export const TABLE = `\\
 """
+_OTHERS = """/** The operations that few plans have, in the form of `operations.ts`, and made with it. */
+export const OTHERS = `\\
+"""
 
 
-def source() -> str:
-    """The whole file."""
-    return _HEAD + "".join(f"{_line(name)}\n" for name in ALLOWED) + "`;\n"
+def files() -> dict[Path, str]:
+    """Each file, and all that is in it."""
+    common = [name for name in ALLOWED if name.removeprefix("aten.") in _COMMON]
+    return {
+        _FOLDER / "operations.ts": _HEAD + _table(common),
+        _FOLDER / "other_operations.ts": _OTHERS + _table([name for name in ALLOWED if name not in common]),
+    }
 
 
-def _line(name: str) -> str:
-    parts = [str(opset_of([name])), name.removeprefix("aten."), str(result_count(name))]
+def _table(names: list[str]) -> str:
+    lines: dict[str, list[str]] = {}
+    for name in names:
+        lines.setdefault(_signature(name), []).append(name.removeprefix("aten.").removesuffix(".default"))
+    return "".join(f"{' '.join(alike)} : {signature}\n" for signature, alike in lines.items()) + "`;\n"
+
+
+def _signature(name: str) -> str:
+    parts = [str(opset_of([name])), str(result_count(name))]
     by_name = False
     for parameter in ALLOWED[name]._schema.arguments:
         if parameter.kwarg_only and not by_name:
@@ -73,11 +111,14 @@ def _json(value: Any) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="The browser's table of operations.")
-    parser.add_argument("--write", action="store_true", help="write the file; else say whether it is in step")
+    parser.add_argument(
+        "--write", action="store_true", help="write the files; else say whether they are in step"
+    )
     if parser.parse_args().write:
-        FILE.write_text(source())
+        for file, text in files().items():
+            file.write_text(text)
         return 0
-    return 0 if FILE.read_text() == source() else 1
+    return 0 if all(file.is_file() and file.read_text() == text for file, text in files().items()) else 1
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from tests.browser.node import GRID_JS, ROOT, SERVED, needs_node
 
 #: Bytes that every visit loads that trains over WebSocket, packed by Brotli as browsers take it: the page and its
 #: workers, the common kernels, one language. Issue 14 asks for 60 KB.
-EVERY_VISIT = 67_000
-#: Bytes that come besides where a plan has an operation of ``rest.ts``: convolutions, norms, gather, order.
-REST = 11_700
+EVERY_VISIT = 64_000
+#: Bytes that come besides where a plan has an operation of ``rest.ts``: convolutions, norms, gather, order, erf.
+REST = 15_200
 #: Bytes of all that is served, packed: both languages, ways through Networks, curves for browsers without Ed25519.
-IN_ALL = 105_600
+#: Two parts of operations take 500 bytes more in all than one of them did (Brotli learns anew in each).
+IN_ALL = 106_100
 
 
 def test_the_sources_do_what_they_say_in_node() -> None:

@@ -25,9 +25,8 @@ def engine() -> Iterator[Engine]:
 
 
 def test_the_table_of_operations_is_in_step() -> None:
-    assert operations.FILE.read_text() == operations.source(), (
-        "run python -m tests.browser.operations --write"
-    )
+    for file, text in operations.files().items():
+        assert file.read_text() == text, "run python -m tests.browser.operations --write"
 
 
 def test_every_operation_answers_as_torch_does(engine: Engine) -> None:

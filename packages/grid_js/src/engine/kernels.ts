@@ -1,5 +1,6 @@
 /** The modules of kernels, and the one memory that it works in. */
-import { FUNCTIONS } from "./math.js";
+import { functions } from "./math.js";
+import type { Rest } from "./table.js";
 
 /** All take and give numbers of 32 bits or floats; those that are i64 are bigints. */
 export type Kernels = Readonly<Record<string, (...args: (number | bigint)[]) => number>> & {
@@ -21,15 +22,15 @@ export class Heap {
   readonly kernels: Kernels;
   private readonly memory: WebAssembly.Memory;
 
-  /** @param rest kernels that work in the memory of `common` */
-  constructor(common: WebAssembly.Module, rest?: WebAssembly.Module) {
-    const functions = Object.values(FUNCTIONS), env: WebAssembly.ModuleImports = {
-      math: (op: number, x: number) => functions[op]!(x),
+  /** @param rest kernels that work in the memory of `common`, and the functions that they and the others call */
+  constructor(common: WebAssembly.Module, rest?: readonly [WebAssembly.Module, Rest]) {
+    const byNumber = functions(rest?.[1].SPECIAL ?? {}), env: WebAssembly.ModuleImports = {
+      math: (op: number, x: number) => byNumber[op]!(x),
       exp: Math.exp, log: Math.log, tanh: Math.tanh, pow: power, atan2: Math.atan2,
     };
     const { exports } = new WebAssembly.Instance(common, { env });
     this.memory = exports["memory"] as WebAssembly.Memory;
-    const more = rest && new WebAssembly.Instance(rest, { env: { ...env, memory: this.memory } }).exports;
+    const more = rest && new WebAssembly.Instance(rest[0], { env: { ...env, memory: this.memory } }).exports;
     this.kernels = { ...exports, ...more } as unknown as Kernels;
     this.refresh();
   }

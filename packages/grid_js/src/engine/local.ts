@@ -10,7 +10,7 @@ import { validate } from "../plan/validate.js";
 import { elements, type Dtype, type Tensor } from "../wire/tensor.js";
 import { Heap } from "./kernels.js";
 import { known, prepare, type Program } from "./prepare.js";
-import { COMMON, everyRule, type Table } from "./table.js";
+import { COMMON, everyRule, loadRest, type Rest, type Table } from "./table.js";
 import type { Value } from "./value.js";
 
 /** Of one input or result: what a page shows of it. */
@@ -55,7 +55,7 @@ export class LocalEngine {
 
   private constructor(
     private readonly document: Document, private readonly rules: Table, readonly id: string, readonly limits: Limits, common: WebAssembly.Module,
-    rest?: WebAssembly.Module,
+    rest?: readonly [WebAssembly.Module, Rest],
   ) {
     this.heap = new Heap(common, rest);
   }
@@ -66,11 +66,14 @@ export class LocalEngine {
    */
   static async load(bytes: Uint8Array, expectedDigest: string, modules: Modules, limits: Limits = LIMITS): Promise<LocalEngine> {
     const document = decode(bytes, expectedDigest, limits.maxPlanBytes);
+    // Names that nobody knows are looked for among the others too, before they are refused; their kernels come meanwhile.
+    const common = document.ops.every((op) => COMMON.has(op)), others = common ? undefined : Promise.resolve(modules.rest());
+    others?.catch(() => undefined); // a plan that is refused waits for none
+    const rest = common ? undefined : await loadRest(), rules = rest ? everyRule(rest) : COMMON;
     validate(document);
-    const common = document.ops.every((op) => COMMON.has(op));
-    const [rules, ...kernels] = await Promise.all([common ? COMMON : everyRule(), modules.common, common ? undefined : modules.rest()]);
     known(document, rules);
-    const engine = new LocalEngine(document, rules, expectedDigest, limits, ...kernels);
+    const kernels = await modules.common;
+    const engine = new LocalEngine(document, rules, expectedDigest, limits, kernels, rest && [(await others)!, rest]);
     engine.program(engine.tested());
     return engine;
   }

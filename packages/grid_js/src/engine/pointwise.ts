@@ -3,15 +3,16 @@ import { ITEM_BYTES, type DType } from "../plan/document.js";
 import { require } from "../plan/invalid.js";
 import { Real } from "../wire/msgpack.js";
 import { Build, broadcast, collapse, computeType, expanded, floating, sameShapes, sameTypes } from "./build.js";
-import { FUNCTIONS } from "./math.js";
-import { Num, Value, fitted, isFloat, product, resultType, wrapped } from "./value.js";
+import { BY_NUMBER } from "./math.js";
+import { Num, Value, fitted, isFloat, resultType, wrapped } from "./value.js";
 import type { Args, Rules } from "./rule.js";
 
-type Operand = Value | Num;
+export type Operand = Value | Num;
 /** A kernel after its number of operation: how many, then address and step of each operand, then where to. */
 type Inner = (n: number, at: readonly number[], steps: readonly number[], out: number) => void;
 
-const FIRST_FUNCTION = 32;
+/** Number of the first of `math.ts`, among those of `unary`. */
+export const FIRST_FUNCTION = 32;
 /** Rows shorter than this are written out before: a call costs as much as a few elements. */
 const SHORT = 16;
 const MOST_ROWS = 1 << 16;
@@ -84,13 +85,18 @@ export function compare(b: Build, op: number, x: Operand, y: Operand): Value {
   return apply(b, "compare", op, [x, y], resultType(x, y), "b");
 }
 
+export const whole = (dtype: DType): boolean => !isFloat(dtype) && dtype !== "b";
+
+/** Rules of functions that make integers f32: name → number of the kernel. */
+export function asFloat(functions: Readonly<Record<string, number>>): Rules {
+  return Object.fromEntries(Object.entries(functions).map(([name, op]) => [`${name}.default`, (b: Build, [x]: Args) => unary(b, op, x as Value, floated(x as Value))]));
+}
 const floated = (x: Value): DType => (isFloat(x.dtype) ? x.dtype : "f32");
-const whole = (dtype: DType): boolean => !isFloat(dtype) && dtype !== "b";
 
 /** Functions that make integers f32. */
 const AS_FLOAT: Readonly<Record<string, number>> = {
   sqrt: 3, rsqrt: 4, reciprocal: 5, exp: 6, log: 7, tanh: 8, sigmoid: 9,
-  ...Object.fromEntries(Object.keys(FUNCTIONS).map((name, i) => [name, FIRST_FUNCTION + i])),
+  ...Object.fromEntries((["expm1", "log1p"] as const).map((name) => [name, FIRST_FUNCTION + BY_NUMBER.indexOf(name)])),
 };
 /** Functions that leave integers as they are. */
 const ROUNDED: Readonly<Record<string, number>> = { floor: 10, ceil: 11, round: 12, trunc: 13 };
@@ -124,42 +130,9 @@ function product2(b: Build, [x, y]: Args): Value {
   return binary(b, 2, x as Operand, y as Operand, resultType(x as Operand, y as Operand));
 }
 
-function quotient(b: Build, [x, y]: Args): Value {
+export function quotient(b: Build, [x, y]: Args): Value {
   const dtype = resultType(x as Operand, y as Operand);
   return binary(b, 3, x as Operand, y as Operand, isFloat(dtype) ? dtype : "f32");
-}
-
-/** Integer divisions have a result: no divisor is 0, and nowhere is the smallest integer divided by -1. */
-function divides(b: Build, x: Value, y: Operand, dtype: DType): void {
-  if (!whole(dtype)) return;
-  const smallest = dtype === "u8" ? null : -(1n << BigInt(ITEM_BYTES[dtype] * 8 - 1));
-  if (y instanceof Num) {
-    require(y.whole !== 0n, "a division by zero");
-    if (y.whole !== -1n || smallest === null || !x.size) return;
-  } else if (!x.size || !y.size) return;
-  const shape = broadcast(x.shape, y instanceof Num ? [] : y.shape);
-  const n = product(shape), occurs = b.kernel("occurs");
-  const given = (each: Value): number => b.dense(expanded(b.cast(each, "i64"), shape)).at;
-  const a = given(x), d = y instanceof Num ? 0 : given(y);
-  b.steps.push(() => {
-    if (d && occurs(n, d, 0n, 0, 0n)) b.refuse("a division by zero");
-    if (smallest !== null && occurs(n, a, smallest, d, -1n)) b.refuse("the smallest integer divided by -1 has no result");
-  });
-}
-
-function division(op: number): (b: Build, args: Args) => Value {
-  return (b, [x, y]) => {
-    const dtype = resultType(x as Operand, y as Operand);
-    require(dtype !== "b", "a division of truth values");
-    divides(b, x as Value, y as Operand, dtype);
-    return binary(b, op, x as Operand, y as Operand, dtype);
-  };
-}
-
-function divisionMode(b: Build, args: Args): Value {
-  if (args[2] === null) return quotient(b, args);
-  const [x, y] = [args[0] as Value, args[1] as Operand];
-  return division(args[2] === "trunc" ? 9 : 10)(b, [x, y]);
 }
 
 function power(b: Build, x: Operand, y: Operand): Value {
@@ -187,7 +160,7 @@ function shift(b: Build, [x, y]: Args): Value {
   return binary(b, 23, x as Operand, y as Operand, dtype);
 }
 
-function clamp(b: Build, x: Value, low: Num | null, high: Num | null): Value {
+export function clamp(b: Build, x: Value, low: Num | null, high: Num | null): Value {
   require(low || high, "a bound is needed");
   const dtype = resultType(x, ...[low, high].filter((each) => each !== null));
   require(dtype !== "b", "a clamp of truth values");
@@ -198,18 +171,8 @@ function clamp(b: Build, x: Value, low: Num | null, high: Num | null): Value {
   return high ? unary(b, 23, made, dtype, 0, fitted(high, dtype)) : made;
 }
 
-function clampTensor(b: Build, [x, low, high]: Args): Value {
-  const bounds = [low, high].filter((each) => each !== null) as Operand[];
-  require(bounds.length, "a bound is needed");
-  const dtype = resultType(x as Value, ...bounds);
-  require(dtype !== "b" || bounds.length < 2, "a clamp of truth values");
-  let made = x as Operand;
-  if (low !== null) made = binary(b, 4, made, low as Operand, dtype);
-  return high === null ? (made as Value) : binary(b, 5, made, high as Operand, dtype);
-}
-
 /** `f(grad, other)` of one shape and type. */
-function backward(op: number): (b: Build, args: Args) => Value {
+export function backward(op: number): (b: Build, args: Args) => Value {
   return (b, [grad, other]) => {
     const [g, y] = [grad as Value, other as Value];
     sameShapes(g, y);
@@ -229,7 +192,7 @@ function thresholdBackward(b: Build, [grad, x, bound]: Args): Value {
   return apply(b, "ternary", 3, [g, y, y], g.dtype, g.dtype, [limit]);
 }
 
-function where(b: Build, condition: Value, x: Operand, y: Operand): Value {
+export function where(b: Build, condition: Value, x: Operand, y: Operand): Value {
   require(condition.dtype === "b" || condition.dtype === "u8", "a condition is a tensor of truth values");
   const dtype = resultType(x, y), shape = broadcast(condition.shape, ...[x, y].map((each) => (each instanceof Num ? [] : each.shape)));
   b.seen(shape);
@@ -271,62 +234,10 @@ function fusedProduct(op: number): (b: Build, args: Args) => Value {
   };
 }
 
-function is(op: number): (b: Build, args: Args) => Value {
-  return (b, [given]) => {
-    const x = given as Value, out = b.result("b", x.shape);
-    if (!isFloat(x.dtype)) {
-      b.fill(out, new Num(false));
-      return out;
-    }
-    const f = b.kernel(`is${x.dtype === "f32" ? "32" : "64"}`);
-    loop(b, out, [x], (n, at, s, o) => f(op, n, at[0]!, s[0]!, o));
-    return out;
-  };
-}
-
-/** A function of floating-point numbers only, with up to two numbers. */
-function onlyFloat(op: number, x: Value, b: Build, p: Num | number = 0, q: Num | number = 0): Value {
-  floating(x);
-  return unary(b, op, x, x.dtype, p, q);
-}
-
-function elu(b: Build, [given, alphaOf, scale, inputScale]: Args): Value {
-  const x = given as Value, [a, s, i] = [alphaOf, scale, inputScale].map((each) => (each as Num).value) as [number, number, number];
-  floating(x);
-  const [f, g] = [alphaOf, scale] as [Num, Num];
-  if (f.kind !== "f32" && g.kind !== "f32") {
-    require(BigInt.asIntN(64, f.whole * g.whole) === f.whole * g.whole, "alpha times scale is beyond 64 bits");
-  }
-  if (i === 1) return unary(b, 19, x, x.dtype, a * s, s);
-  // Where x is above 0 it is only scaled; the exponential is of x times the scale of the input.
-  const low = binary(b, 2, unary(b, FIRST_FUNCTION + 1, binary(b, 2, x, new Num(new Real(i)), x.dtype), x.dtype), new Num(new Real(a * s)), x.dtype);
-  return where(b, compare(b, 4, x, new Num(0)), binary(b, 2, x, new Num(new Real(s)), x.dtype), low);
-}
-
-function hardtanh(b: Build, [given, low, high]: Args): Value {
-  const x = given as Value;
-  require(x.dtype !== "b", "hardtanh of truth values");
-  require(x.dtype !== "u8" || [low, high].every((each) => (each as Num).value >= 0), "bytes have no negative limits");
-  return clamp(b, x, fitted(low as Num, x.dtype), fitted(high as Num, x.dtype));
-}
-
-function logSigmoid(b: Build, [given]: Args): Value[] {
-  const x = given as Value;
-  // The second result is memory of the kernel: empty on every machine but those with vectors of another width.
-  return [onlyFloat(21, x, b), b.result(x.dtype, [0])];
-}
-
-const pair = (f: (b: Build, x: Operand, y: Operand) => Value) => (b: Build, [x, y]: Args): Value => f(b, x as Operand, y as Operand);
+export const pair = (f: (b: Build, x: Operand, y: Operand) => Value) => (b: Build, [x, y]: Args): Value => f(b, x as Operand, y as Operand);
 
 function extreme(op: number): (b: Build, args: Args) => Value {
   return pair((b, x, y) => binary(b, op, x, y, resultType(x, y)));
-}
-
-function floatPair(op: number): (b: Build, args: Args) => Value {
-  return pair((b, x, y) => {
-    const dtype = resultType(x, y);
-    return binary(b, op, x, y, isFloat(dtype) ? dtype : "f32");
-  });
 }
 
 const comparisons = Object.fromEntries(["eq", "ne", "lt", "le", "gt", "ge"].flatMap((name, op) => ["Tensor", "Scalar"].map((kind) =>
@@ -335,7 +246,7 @@ const logicals = Object.fromEntries(["and", "or", "xor"].map((name, i) => [`logi
 const bits = Object.fromEntries(["and", "or", "xor"].flatMap((name, i) => ["Tensor", "Scalar"].map((kind) => [`bitwise_${name}.${kind}`, bitwise(20 + i)])));
 
 export const POINTWISE: Rules = {
-  ...Object.fromEntries(Object.entries(AS_FLOAT).map(([name, op]) => [`${name}.default`, (b: Build, [x]: Args) => unary(b, op, x as Value, floated(x as Value))])),
+  ...asFloat(AS_FLOAT),
   ...Object.fromEntries(Object.entries(ROUNDED).map(([name, op]) => [`${name}.default`, (b: Build, [x]: Args) => {
     const v = x as Value;
     notTruth(v, "a rounding");
@@ -348,24 +259,9 @@ export const POINTWISE: Rules = {
   "abs.default": (b, [x]) => (notTruth(x as Value, "an absolute"), unary(b, 1, x as Value, (x as Value).dtype)),
   "relu.default": (b, [x]) => (notTruth(x as Value, "relu"), unary(b, 2, x as Value, (x as Value).dtype)),
   "sign.default": (b, [x]) => unary(b, 14, x as Value, (x as Value).dtype),
-  "silu.default": (b, [x]) => onlyFloat(15, x as Value, b),
-  "gelu.default": (b, [x, how]) => onlyFloat(how === "tanh" ? 17 : 16, x as Value, b),
-  "leaky_relu.default": (b, [x, slope]) => onlyFloat(18, x as Value, b, slope as Num),
-  "elu.default": elu,
-  "softplus.default": (b, [x, beta, threshold]) => onlyFloat(20, x as Value, b, beta as Num, threshold as Num),
-  "hardtanh.default": hardtanh,
-  "log_sigmoid_forward.default": logSigmoid,
   "clamp.default": (b, [x, low, high]) => clamp(b, x as Value, low as Num | null, high as Num | null),
-  "clamp.Tensor": clampTensor,
   "clamp_min.default": (b, [x, low]) => clamp(b, x as Value, low as Num, null),
-  "isnan.default": is(0),
-  "isinf.default": is(1),
   "logical_not.default": (b, [x]) => compare(b, 0, x as Value, new Num((x as Value).dtype === "b" ? false : 0)),
-  "bitwise_not.default": (b, [x]) => {
-    const v = x as Value;
-    require(!isFloat(v.dtype), "bits of floating-point numbers");
-    return v.dtype === "b" ? compare(b, 0, v, new Num(false)) : unary(b, 99, v, v.dtype);
-  },
   "add.Tensor": sum,
   "add.Scalar": sum,
   "sub.Tensor": difference,
@@ -375,17 +271,11 @@ export const POINTWISE: Rules = {
   "mul.Scalar": product2,
   "div.Tensor": quotient,
   "div.Scalar": quotient,
-  "div.Tensor_mode": divisionMode,
   "pow.Tensor_Scalar": pair(power),
   "pow.Tensor_Tensor": pair(power),
   "pow.Scalar": pair(power),
-  "remainder.Scalar": division(8),
-  "remainder.Tensor": division(8),
-  "fmod.Scalar": division(7),
-  "fmod.Tensor": division(7),
   "maximum.default": extreme(4),
   "minimum.default": extreme(5),
-  "atan2.default": floatPair(11),
   "bitwise_right_shift.Tensor_Scalar": shift,
   "where.self": (b, [c, x, y]) => where(b, c as Value, x as Operand, y as Operand),
   "masked_fill.Scalar": maskedFill,
@@ -395,5 +285,4 @@ export const POINTWISE: Rules = {
   "threshold_backward.default": thresholdBackward,
   "sigmoid_backward.default": backward(13),
   "tanh_backward.default": backward(14),
-  "gelu_backward.default": (b, [g, x, how]) => backward(how === "tanh" ? 16 : 15)(b, [g!, x!]),
 };

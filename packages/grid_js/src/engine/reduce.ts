@@ -27,7 +27,7 @@ export function without(shape: readonly number[], dims: readonly number[], keep:
 }
 
 /** Reduces dimensions with one kernel, one run of neighbours after the other; an associative operation. */
-function reduced(b: Build, name: string, op: number, x: Value, dims: readonly number[]): Value {
+export function reduced(b: Build, name: string, op: number, x: Value, dims: readonly number[]): Value {
   let now = b.dense(x), shape = [...x.shape];
   const left = [...dims].sort((p, q) => q - p);
   do {
@@ -46,7 +46,7 @@ function reduced(b: Build, name: string, op: number, x: Value, dims: readonly nu
   return now;
 }
 
-const flat = (value: Value, shape: readonly number[]): Value => value.view(shape, strided(shape));
+export const flat = (value: Value, shape: readonly number[]): Value => value.view(shape, strided(shape));
 function strided(shape: readonly number[]): number[] {
   let step = 1;
   return shape.map((_, d) => shape.length - 1 - d).map((d) => {
@@ -57,7 +57,7 @@ function strided(shape: readonly number[]): number[] {
 }
 
 /** A reduction of `x` in the type `dtype`. */
-function reduction(b: Build, op: number, x: Value, dims: readonly number[], keep: boolean, dtype: DType): Value {
+export function reduction(b: Build, op: number, x: Value, dims: readonly number[], keep: boolean, dtype: DType): Value {
   const made = reduced(b, "reduce", op, b.cast(x, computeType(dtype)), dims);
   return b.keep(flat(made, without(x.shape, dims, keep)), dtype);
 }
@@ -94,20 +94,6 @@ function extreme(op: number): (b: Build, x: Value, dims: number[], keep: boolean
   };
 }
 
-/** Truth of all (3: the smallest) or any (2: the largest). */
-function truth(op: number): (b: Build, x: Value, dims: number[], keep: boolean) => Value {
-  return (b, x, dims, keep) => {
-    const kept = x.dtype === "u8" ? "u8" : "b", found = b.cast(x.dtype === "b" ? x : b.cast(x, "b"), "i64");
-    const count = product(dims.map((d) => x.shape[d]!));
-    if (!count) {
-      const made = b.result(kept, without(x.shape, dims, keep));
-      b.fill(made, new Num(op === 3));
-      return made;
-    }
-    return b.keep(flat(reduced(b, "reduce", op, found, dims), without(x.shape, dims, keep)), kept);
-  };
-}
-
 function best(smallest: boolean): (b: Build, x: Value, dim: number, keep: boolean, values: boolean) => [Value | null, Value] {
   return (b, x, dim, keep, values) => {
     const { outer, k, inner } = around(x.shape, dim);
@@ -139,11 +125,11 @@ function bestPlace(smallest: boolean): Rule {
 }
 
 type Reduce = (b: Build, x: Value, dims: number[], keep: boolean) => Value;
-const whole = (f: Reduce): Rule => (b, [x]) => f(b, x as Value, noDims(x as Value), false);
-const several = (f: Reduce): Rule => (b, [x, dims, keep]) => f(b, x as Value, axes(dims as number[] | null, (x as Value).shape.length).filter((d) => d < (x as Value).shape.length), keep as boolean);
-const one = (f: Reduce): Rule => (b, [x, dim, keep]) => f(b, x as Value, [axis(dim as number, (x as Value).shape.length)].filter((d) => d < (x as Value).shape.length), keep as boolean);
+export const whole = (f: Reduce): Rule => (b, [x]) => f(b, x as Value, noDims(x as Value), false);
+export const several = (f: Reduce): Rule => (b, [x, dims, keep]) => f(b, x as Value, axes(dims as number[] | null, (x as Value).shape.length).filter((d) => d < (x as Value).shape.length), keep as boolean);
+export const one = (f: Reduce): Rule => (b, [x, dim, keep]) => f(b, x as Value, [axis(dim as number, (x as Value).shape.length)].filter((d) => d < (x as Value).shape.length), keep as boolean);
 
-function typed(f: (b: Build, x: Value, dims: number[], keep: boolean, dtype: DType | null) => Value): { whole: Rule; several: Rule; one: Rule } {
+export function typed(f: (b: Build, x: Value, dims: number[], keep: boolean, dtype: DType | null) => Value): { whole: Rule; several: Rule; one: Rule } {
   const last = (args: Args): DType | null => args.at(-1) as DType | null;
   return {
     whole: (b, args) => whole((c, x, d, k) => f(c, x, d, k, last(args)))(b, args),
@@ -153,15 +139,11 @@ function typed(f: (b: Build, x: Value, dims: number[], keep: boolean, dtype: DTy
 }
 
 const sums = typed(sum), means = typed(mean);
-const products = typed((b, x, dims, keep, dtype) => reduction(b, 1, narrowed(b, x, dtype), dims, keep, summed(x, dtype)));
-
 export const REDUCTIONS: Rules = {
   "sum.default": sums.whole,
   "sum.dim_IntList": sums.several,
   "mean.default": means.whole,
   "mean.dim": means.several,
-  "prod.default": products.whole,
-  "prod.dim_int": products.one,
   "amax.default": several(extreme(2)),
   "amin.default": several(extreme(3)),
   "max.default": whole(extreme(2)),
@@ -170,9 +152,4 @@ export const REDUCTIONS: Rules = {
   "min.dim": bestBeside(true),
   "argmax.default": bestPlace(false),
   "argmin.default": bestPlace(true),
-  "any.default": whole(truth(2)),
-  "any.dim": one(truth(2)),
-  "any.dims": several(truth(2)),
-  "all.default": whole(truth(3)),
-  "all.dim": one(truth(3)),
 };

@@ -1,4 +1,5 @@
 /** The operations that this engine computes, by the names that plans use. */
+import { learn } from "../plan/schema.js";
 import { LOSSES } from "./losses.js";
 import { POINTWISE } from "./pointwise.js";
 import { PRODUCTS } from "./product.js";
@@ -10,9 +11,19 @@ import { SHAPES } from "./shapes.js";
 export const COMMON = named([POINTWISE, REDUCTIONS, PRODUCTS, LOSSES, SHAPES]);
 export type Table = ReadonlyMap<string, Rule>;
 
-/** All of them. */
-export async function everyRule(): Promise<Table> {
-  return new Map([...COMMON, ...named((await import("./rest.js")).REST)]);
+/** What comes with the operations that few plans have: their rules and signatures, and functions that browsers lack. */
+export type Rest = typeof import("./rest.js");
+
+/** Loads them, and makes their signatures known. */
+export async function loadRest(): Promise<Rest> {
+  const rest = await import("./rest.js");
+  learn(rest.OTHERS);
+  return rest;
+}
+
+/** The rules of all operations. */
+export function everyRule(rest: Rest): Table {
+  return new Map([...COMMON, ...named(rest.RULES)]);
 }
 
 function named(families: readonly Rules[]): Table {

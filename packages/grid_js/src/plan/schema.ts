@@ -25,14 +25,24 @@ export interface Signature {
   readonly parameters: readonly Parameter[];
 }
 
-/** By the names that plans use. */
-export const SIGNATURES: ReadonlyMap<string, Signature> = new Map(TABLE.trim().split("\n").map(signature));
+const known = new Map<string, Signature>();
+/** By the names that plans use: of the common operations, and of those that were learned. */
+export const SIGNATURES: ReadonlyMap<string, Signature> = known;
 
-function signature(line: string): [string, Signature] {
-  const [opset, name, outs, ...words] = line.split(" ");
+/** Makes the signatures of a table known. */
+export function learn(table: string): void {
+  for (const line of table.trim().split("\n")) {
+    const [names, form] = line.split(" : ") as [string, string], shared = signature(form);
+    for (const name of names.split(" ")) known.set(`aten.${name}${name.includes(".") ? "" : ".default"}`, shared);
+  }
+}
+learn(TABLE);
+
+function signature(form: string): Signature {
+  const [opset, outs, ...words] = form.split(" ");
   const star = words.indexOf("*");
   const parameters = words.filter((word) => word !== "*").map((word, place) => parameter(word, star >= 0 && place >= star));
-  return [`aten.${name}`, { opset: Number(opset), outs: Number(outs), parameters }];
+  return { opset: Number(opset), outs: Number(outs), parameters };
 }
 
 function parameter(word: string, byName: boolean): Parameter {

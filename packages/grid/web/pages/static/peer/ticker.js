@@ -1,2 +1,2 @@
 /* Grid, Apache-2.0. Parts of others: NOTICES.txt, beside this file. */
-import{H as r}from"./part-DFq95PTP.js";r();
+import{H as r}from"./part-BEHMW4jD.js";r();
