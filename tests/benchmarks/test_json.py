@@ -45,7 +45,7 @@ def run_here(script: Path, patch: pytest.MonkeyPatch) -> str:
     return output.getvalue()
 
 
-def run(arguments: Sequence[str | Path], environment: dict[str, str]) -> str:
+def run(arguments: Sequence[str | Path], environment: dict[str, str], seconds: float = 200.0) -> str:
     """Standard output of a benchmark as a process; if it takes too long, it ends, and its nodes with it."""
     process = subprocess.Popen(
         [sys.executable, *map(str, arguments), "--json"],
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str | Path], environment: dict[str, str]) -> str:
         start_new_session=True,  # a group of processes that can be ended at once
     )
     try:
-        output, errors = process.communicate(timeout=200)
+        output, errors = process.communicate(timeout=seconds)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -59,11 +59,15 @@ class ComputeService(Service):
         if self._thread is not None:
             self._thread.join(10)
 
+    def close_idle(self) -> None:
+        """Close sessions that nobody used for as long as the settings allow."""
+        self._sessions.sweep()
+
     def _sweep_until_stopped(self) -> None:
         interval = min(30.0, self.settings.compute_idle / 4)
         while not self._stopping.wait(interval):
             try:
-                self._sessions.sweep()
+                self.close_idle()
             except Exception:
                 logger.exception("idle compute sessions could not be closed")
 
