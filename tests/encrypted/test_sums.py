@@ -11,7 +11,8 @@ from syft_ext.encrypted.child import LibraryChild
 from syft_ext.encrypted.context import EncryptionKeys, library_child
 from syft_ext.encrypted.frames import LONGEST_HEAD, frame, read_form
 from syft_ext.encrypted.sums import EncryptedSumRules
-from syft_ext.errors import BadRequest, Conflict, InvalidConfig, InvalidTensors
+from syft_ext.errors import BadRequest, Conflict, InvalidConfig, InvalidTensors, Unsupported
+from syft_ext.privacy.noise import DiscreteGaussian
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,28 @@ def test_a_sum_beside_the_grid_is_told_to_nobody(keys: EncryptionKeys, child: Li
 def test_what_is_not_finite_never_leaves(keys: EncryptionKeys) -> None:
     with pytest.raises(InvalidTensors, match="not finite"):
         rules(keys).encrypted(keys.public, np.full(2500, np.nan))
+
+
+def test_shares_of_noise_make_the_noise_that_the_rules_name(keys: EncryptionKeys) -> None:
+    agreed = rules(keys, length=20_000, norm=1.0, noise=0.5, honest=3)
+    shared = agreed.shared_noise
+    assert shared is not None and shared.bound * agreed.step <= 1.0
+    assert shared.rho(20_000) == pytest.approx(1 / (2 * 0.5**2), rel=1e-6)
+    zeros = np.zeros(20_000)
+    secrets = [bytes([number]) * 32 for number in range(4)]
+    shares = [agreed.steps_of(zeros, secret, [b"cycle 1"]) for secret in secrets]
+    for added in (1, 2, 3, 4):  # of which three have the deviation that was named
+        found = float((sum(shares[:added]) * agreed.step).std())  # type: ignore[union-attr,operator]
+        wanted = 0.5 * (added / 3) ** 0.5
+        assert abs(found - wanted) < 5 * wanted / (2 * 20_000) ** 0.5
+    reference = DiscreteGaussian(agreed.variance * 3).draws(bytes(32)).take(20_000)
+    ours, theirs = np.sort(sum(shares[:3])), np.sort(reference)  # Kolmogorov-Smirnov, 1 in 10^6
+    points = np.concatenate([ours, theirs])
+    gap = np.abs(np.searchsorted(ours, points, "right") - np.searchsorted(theirs, points, "right")).max()
+    assert gap / 20_000 < (np.log(2e6) / 20_000) ** 0.5
+    np.testing.assert_array_equal(agreed.steps_of(zeros, secrets[0], [b"cycle 1"]), shares[0])
+    assert (agreed.steps_of(zeros, secrets[0], [b"cycle 2"]) != shares[0]).mean() > 0.99
+    with pytest.raises(Unsupported, match="secret"):
+        agreed.steps_of(zeros, b"short")
+    clipped = rules(keys, length=20_000, norm=1.0).steps_of(np.ones(20_000))
+    assert int(clipped @ clipped) <= shared.bound**2

@@ -117,3 +117,17 @@ def test_nothing_is_a_vector_too() -> None:
     grid = Grid(1.0)
     assert grid.measure(list).squares == 0
     assert clipped(grid, np.zeros(0)).dtype == np.int64
+
+
+def test_a_coarser_grid_clips_to_the_same_norm() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=3000)
+    fine = Grid(0.7)
+    for coarser in (0, 1, 7, 23):
+        grid = Grid(0.7, fine.exponent + coarser)
+        assert grid.bound == int(0.7 / 2.0**grid.exponent)
+        places = grid.clip(values, grid.measure(lambda: [values]))
+        assert int(places @ places) <= grid.bound**2
+    for wrong in (fine.exponent - 1, 0):
+        with pytest.raises(ValueError, match="step"):
+            Grid(0.7, wrong)

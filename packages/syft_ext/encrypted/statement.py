@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syft_ext.encrypted.sums import EncryptedSumTerms
+from syft_ext.privacy.distributed import epsilon_of
 
 __all__ = ["CKKS", "CONTEXT_PROTOCOL", "sentences"]
 
@@ -12,11 +13,11 @@ CONTEXT_PROTOCOL = "he.context"
 """The protocol of such a training that is the holder's public context: its digest is in the definition, twice."""
 
 
-def sentences(terms: EncryptedSumTerms, count: int) -> list[str]:
+def sentences(terms: EncryptedSumTerms, count: int, cycles: int) -> list[str]:
     """What reviewers and participants are told, one fact each.
 
     Args:
-        count: numbers that are summed.
+        count: numbers that are summed. cycles: of the training; 0: until somebody cancels it.
     """
     rules = terms.rules(count)
     most, fewest = terms.participants, terms.minimum
@@ -41,8 +42,44 @@ def sentences(terms: EncryptedSumTerms, count: int) -> list[str]:
         "gives the holder other ciphertexts than sums of reports, or a participant who makes one otherwise, "
         "could still learn a little of the key from each sum that passes, and may end the training with one "
         "that does not.",
-        "No noise is added: what several sums, or a sum and all but one of its reports, say of one is not "
-        "bounded.",
+        *_noise(terms, count, cycles),
         "Only the model's parameters move; running statistics and counters stay as they were hosted. Loss and "
         "accuracy are not reported.",
     ]
+
+
+def _noise(terms: EncryptedSumTerms, count: int, cycles: int) -> list[str]:
+    """What is said of noise."""
+    rules = terms.rules(count)
+    told = []
+    if terms.norm is not None:
+        told.append(
+            f"Each honest participant scales its report down to an L2 norm of {terms.norm:g}. Nobody can see "
+            "whether one did."
+        )
+    shared = rules.shared_noise
+    if shared is None or terms.noise is None or terms.norm is None:
+        return [
+            *told,
+            "No noise is added: what several sums, or a sum and all but one of its reports, say of one is not "
+            "bounded.",
+        ]
+    rho, deviation = shared.rho(count), terms.noise * terms.norm
+    told.append(
+        f"Each participant adds discrete Gaussian noise with a variance of {float(rules.variance):.4g} squared "
+        f"steps of the grid before it encrypts. That of {rules.honest} honest participants, of {terms.minimum} at "
+        f"least in a sum, has a deviation of {deviation:g} in each number and gives ρ = {rho:.3g} "
+        f"(zero-concentrated differential privacy) in a cycle with τ = {shared.tau:.3g} over {count} numbers, for "
+        "a participant who is replaced by zeros, against the holder of the key and whoever sees the models."
+    )
+    told.append(
+        f"Nobody can see whether a participant added its share. Where fewer than {rules.honest} of a sum did, its "
+        f"noise is less: of k, √(k/{rules.honest}) of that deviation. A site's policy that demands noise relies "
+        "on these participants."
+    )
+    if cycles:
+        told.append(
+            f"Over all {cycles} cycles that is ε = {epsilon_of(rho * cycles, 1e-6):.3g} at δ = 10⁻⁶, whoever "
+            "takes part in all of them."
+        )
+    return told

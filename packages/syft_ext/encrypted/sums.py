@@ -13,12 +13,17 @@ nothing of an error. That is so of what was encrypted as agreed. Whoever makes a
 open to the secret key's own coefficients (a constant added to its second polynomial is enough), or ask by
 numbers between two steps how large an error is; either lies beside the grid, and an opened sum with one number
 that does is told to nobody.
+
+**Noise** is the participants': each puts its numbers within an L2 norm and adds its share of exact discrete
+Gaussian noise before it encrypts them (:mod:`syft_ext.privacy.distributed`), so that neither the holder nor
+whoever gets what they open sees the sum itself. The holder cannot add it for them: they would see the sum first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +35,10 @@ from syft_ext.encrypted.context import EncryptionKeys, PublicContext, library_ch
 from syft_ext.encrypted.forms import Form
 from syft_ext.encrypted.frames import LONGEST_HEAD, ciphertexts, frame, read_ciphertexts, read_form
 from syft_ext.errors import BadRequest, Conflict, InvalidConfig, InvalidTensors, Unsupported
+from syft_ext.privacy.distributed import LEAST_VARIANCE, DistributedNoise, share_of
+from syft_ext.privacy.grid import Grid
+from syft_ext.privacy.keys import KEY_SIZE, derive_key
+from syft_ext.privacy.noise import DiscreteGaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,13 +53,20 @@ _NEAR = 0.125
 on the key passes once in four times, and a few thousand of them never."""
 
 
-class EncryptedSumTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EncryptedSumTerms(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What a training says of its encrypted sums (its ``report_options``), and its participants agree to.
 
     Attributes:
         context: digest of the holder's public context. parameters: its set, by name: of those for sums alone.
         clip: no number of an update is larger in magnitude.
         participants: most updates in a sum. minimum: fewest updates whose sum the holder is given.
+        norm: the L2 norm that each participant scales its update down to; None: it does not.
+        noise: the deviation, in units of ``norm``, of the discrete Gaussian noise that the shares of the honest
+            participants of a sum make together; None: no noise.
+        corrupt: participants of a sum whose noise others may know, or who add none: noise counts that of
+            ``minimum`` − ``corrupt``.
     """
 
     context: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
@@ -58,6 +74,9 @@ class EncryptedSumTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     clip: float
     participants: int
     minimum: int
+    norm: Annotated[float, msgspec.Meta(gt=0, le=1e30)] | None = None
+    noise: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
+    corrupt: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> EncryptedSumTerms:
@@ -72,6 +91,8 @@ class EncryptedSumTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 "somebody's own",
                 field="minimum",
             )
+        if found.noise is None and found.corrupt:
+            raise InvalidConfig("corrupt is of noise, and there is none", field="corrupt")
         try:
             found.rules(1).check()
         except Unsupported as error:
@@ -86,6 +107,9 @@ class EncryptedSumTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             length=length,
             clip=self.clip,
             participants=self.participants,
+            norm=self.norm,
+            noise=self.noise,
+            honest=0 if self.noise is None else self.minimum - self.corrupt,
         )
 
 
@@ -96,6 +120,8 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         context: digest of the holder's public context. parameters: its set, by name.
         length: numbers in an update. clip: none of them is larger in magnitude.
         participants: at most so many updates are added.
+        norm, noise: as :class:`EncryptedSumTerms` says.
+        honest: participants of each sum, at least, whose noise nobody else knows; 0 without noise.
     """
 
     context: str
@@ -103,6 +129,9 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     length: int
     clip: float
     participants: int
+    norm: float | None = None
+    noise: float | None = None
+    honest: int = 0
 
     def check(self) -> EncryptedSumRules:
         """Itself. Raises :class:`InvalidConfig` where the sum of all updates could wrap around."""
@@ -115,42 +144,135 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             raise InvalidConfig(
                 "a sum is of two participants at least, and of one number", field="participants"
             )
-        most = self.clip * self.participants
-        if not 0 < most <= self._form(self.clip).set.ranges[0]:
-            raise InvalidConfig(
-                f"{self.participants} updates of up to {self.clip:g} make {most:g}, and {self.parameters} holds "
-                f"{self._form(self.clip).set.ranges[0]:g}: fewer participants, or a smaller clip",
-                field="clip",
-            )
         if self.clip < self.step:
             raise InvalidConfig(
                 f"a clip of {self.clip:g} is finer than the grid, {self.step:g}", field="clip"
             )
-        self._form(self.clip).check()
+        self._check_noise()
+        most, holds = self.reach * self.participants, self._form(1.0).set.ranges[0]
+        if not 0 < most <= holds:
+            what = f"of up to {self.clip:g}"
+            if self.noise is not None:
+                what += f" with shares of noise of up to {self.reach - self.clip:g}"
+            raise InvalidConfig(
+                f"{self.participants} updates {what} make {most:g}, and {self.parameters} holds {holds:g}: fewer "
+                f"participants, {'less noise, ' if self.noise is not None else ''}or a smaller clip",
+                field="clip",
+            )
+        self._form(self.reach).check()
         return self
+
+    def _check_noise(self) -> None:
+        if self.norm is not None and not self.step <= self.norm < math.inf:
+            raise InvalidConfig(
+                f"a norm of {self.norm:g} is finer than the grid, {self.step:g}", field="norm"
+            )
+        if self.noise is None:
+            return
+        if self.norm is None:
+            raise InvalidConfig("noise is in units of the norm: name one", field="norm")
+        if self.honest < 2:
+            raise InvalidConfig(
+                "a sum of fewer than two honest participants is somebody's own number", field="corrupt"
+            )
+        if self.variance < LEAST_VARIANCE:
+            raise InvalidConfig(
+                f"each share of the noise needs a variance of {LEAST_VARIANCE} squared steps of {self.step:g}",
+                field="noise",
+            )
 
     @property
     def step(self) -> float:
-        """The grid's: a power of two, 2^-24 √n for n participants at least."""
-        return 2.0 ** (_FINEST + math.ceil(math.log2(self.participants) / 2))
+        """The grid's: a power of two, 2^-24 √n for n participants at least, and 2^-24 of the norm."""
+        return 2.0**self._exponent
 
-    def encrypted(self, context: PublicContext, update: NDArray[Any]) -> bytes:
-        """A participant's update, encrypted; numbers are put on the grid and clipped here, and what is not
-        finite is refused.
+    @property
+    def _exponent(self) -> int:
+        coarse = _FINEST + math.ceil(math.log2(self.participants) / 2)
+        return coarse if self.norm is None else max(coarse, Grid(self.norm).exponent)
+
+    @property
+    def variance(self) -> Fraction:
+        """Of each participant's share of the noise, in squared steps; 0 without noise. The shares of the honest
+        alone have the deviation that the rules name."""
+        if self.noise is None or self.norm is None:
+            return Fraction(0)
+        deviation = Fraction(self.noise) * Fraction(self.norm) / Fraction(self.step)
+        return share_of(deviation, self.honest)
+
+    @property
+    def reach(self) -> float:
+        """How far from zero a number of an update may be, with all the noise that a share can have."""
+        if self.noise is None:
+            return self.clip
+        try:
+            return self.clip + DiscreteGaussian(self.variance).largest * self.step
+        except ValueError as error:
+            raise InvalidConfig(f"encrypted sums: {error}", field="noise") from error
+
+    @property
+    def shared_noise(self) -> DistributedNoise | None:
+        """What the noise of a sum is worth; None without any."""
+        if self.norm is None or self.noise is None:
+            return None
+        return DistributedNoise(self.variance, self.honest, Grid(self.norm, self._exponent).bound)
+
+    def encrypted(
+        self,
+        context: PublicContext,
+        update: NDArray[Any],
+        secret: bytes = b"",
+        question: Iterable[bytes] = (),
+    ) -> bytes:
+        """A participant's update, encrypted; numbers are put on the grid and clipped here, with the participant's
+        share of the noise, and what is not finite is refused.
+
+        Args:
+            secret: at least 32 bytes that only this participant knows; looked at where there is noise.
+            question: what the update answers: the same one to the same question has the same noise.
 
         Raises :class:`Conflict` for the context of somebody else.
         """
         self._own(context)
-        form = self.check()._form(self.clip)
+        form = self.check()._form(self.reach)
         numbers = np.asarray(update, np.float64).reshape(-1)
         if len(numbers) != self.length:
             raise BadRequest(f"an update of {len(numbers)} numbers, it has {self.length}")
-        most = math.floor(self.clip / self.step)
-        steps = np.clip(np.rint(np.clip(numbers, -self.clip, self.clip) / self.step), -most, most)
+        values = self.steps_of(numbers, secret, question) * self.step
         child = library_child()
         with child.turn:
             context.opened(child)
-            return b"".join(frame(form, child.encrypt(form, steps * self.step)))
+            return b"".join(frame(form, child.encrypt(form, values)))
+
+    def steps_of(
+        self, numbers: NDArray[np.float64], secret: bytes = b"", question: Iterable[bytes] = ()
+    ) -> NDArray[Any]:
+        """Flat numbers as whole steps of the grid, clipped, within the norm, and with this participant's share of
+        the noise. ``secret``, ``question``: as :meth:`encrypted`.
+
+        Raises :class:`InvalidTensors` for a number that is not finite, and :class:`Unsupported` for a secret that
+        is none.
+        """
+        if not bool(np.isfinite(numbers).all()):
+            raise InvalidTensors("a number is not finite")
+        most = math.floor(self.clip / self.step)
+        clipped = np.clip(numbers, -self.clip, self.clip)
+        if self.norm is None:
+            return np.clip(np.rint(clipped / self.step), -most, most)
+        grid = Grid(self.norm, self._exponent)
+        steps = np.clip(grid.clip(clipped, grid.measure(lambda: [clipped])), -most, most)
+        if self.noise is None:
+            return steps
+        if len(secret) < KEY_SIZE:
+            raise Unsupported("noise follows from a secret of the participant's, and there is none")
+        noise = DiscreteGaussian(self.variance)
+        parts = [*question, str(self.variance).encode(), self.context.encode(), steps.tobytes()]
+        noise.draws(derive_key(secret, "share of an encrypted sum", *parts)).add(steps)
+        if (
+            int(np.abs(steps).max(initial=0)) > most + noise.largest
+        ):  # it would not be what the range has room for
+            raise InvalidTensors("a share of noise is larger than this noise can be")
+        return steps
 
     def added(
         self,
@@ -188,10 +310,10 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             raise InvalidConfig(
                 f"{len(updates)} updates, and the rules have {self.participants}", field="participants"
             )
-        form = self._form(self.clip)
+        form = self._form(self.reach)
         places = [self._places(read, size) for read, size in updates]
         noise = None if noise is None else np.rint(noise / self.step) * self.step
-        most = self.clip * len(updates) + (0.0 if noise is None else float(np.abs(noise).max(initial=0)))
+        most = self.reach * len(updates) + (0.0 if noise is None else float(np.abs(noise).max(initial=0)))
         total = self._form(most).check()
         return b"".join(frame(total, self._totals(context, form, places, child, noise)))
 
@@ -199,7 +321,7 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         """The ciphertexts of one update."""
         offset = self.check_head(read(0, min(LONGEST_HEAD, size)), size)
         return read_ciphertexts(
-            self._form(self.clip), lambda start, stop: read(offset + start, offset + stop)
+            self._form(self.reach), lambda start, stop: read(offset + start, offset + stop)
         )
 
     def _totals(
@@ -244,14 +366,14 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     @property
     def nbytes(self) -> int:
         """Of an encrypted update, or a sum of some, without its head."""
-        return self._form(self.clip).nbytes
+        return self._form(self.reach).nbytes
 
     def check_head(self, head: bytes | bytearray | memoryview, size: int) -> int:
         """Where the ciphertexts of an update of ``size`` bytes begin, whose frame begins with ``head``.
 
         Raises :class:`Conflict` for one under another key, and :class:`BadRequest` for what is of another form.
         """
-        wanted = self._form(self.clip)
+        wanted = self._form(self.reach)
         form, offset = read_form(head, size)
         if form.context != wanted.context:
             raise Conflict("an update is encrypted under another key", reason="foreign-key")
@@ -263,7 +385,7 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         """Raise as :meth:`check_head`, and :class:`InvalidTensors` for ciphertexts that the library refuses:
         one by itself, so that a sum never comes to nothing because of it."""
         self._own(context)
-        form = self._form(self.clip)
+        form = self._form(self.reach)
         places, whole = ciphertexts(form, self._read(update)), form.numel // form.per_ciphertext
         rest = form.numel % form.per_ciphertext
         with child.turn:

@@ -25,11 +25,19 @@ class EncryptedSums:
         clip: no number of a report is larger in magnitude; with the most participants, 4096 at most in all.
         minimum: fewest reports whose sum you are given; None: the training's ``min_diffs``, else its
             ``max_diffs``.
+        norm: the L2 norm that each participant scales its report down to; needed for noise.
+        noise: the deviation, in units of ``norm``, of the noise that the honest participants of a sum make
+            together; None: no noise. A site's policy with noise takes trainings with as much, within its
+            ``clip_norm``.
+        corrupt: of the ``minimum``, how many may add no noise, or tell others theirs.
     """
 
     keys: EncryptionKeys | PublicContext
     clip: float
     minimum: int | None = None
+    norm: float | None = None
+    noise: float | None = None
+    corrupt: int = 0
 
     def config(self, server_config: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration with format and terms. Raises :class:`InvalidConfig`, naming the field."""
@@ -47,6 +55,9 @@ class EncryptedSums:
             clip=float(self.clip),
             participants=most,
             minimum=int(minimum),
+            norm=None if self.norm is None else float(self.norm),
+            noise=None if self.noise is None else float(self.noise),
+            corrupt=self.corrupt,
         )
         options = msgspec.to_builtins(terms)
         EncryptedSumTerms.parse(options)

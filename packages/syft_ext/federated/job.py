@@ -336,8 +336,9 @@ class FLJob:
     def _send(self, params: Any, samples: Any, loss: Any, accuracy: Any) -> ReportReply | None:
         assert self.assignment is not None
         encoder, bounded = self._encoder(self.assignment.report_format), self.client.reports
-        question = (self.consent.digest, str(self.cycle), self.assignment.assignment_id)
-        difference = bounded.difference(self._base, params, *question, hides_failures=self.hides_failures)
+        difference = bounded.difference(
+            self._base, params, *self._question, hides_failures=self.hides_failures
+        )
         known = self.account if self.client.report_metrics else Account()
         stated = Stated(samples, loss, accuracy).within(
             bounded, known, self._rows(known), self.assignment.policy
@@ -361,8 +362,22 @@ class FLJob:
             raise Conflict("this job has no open assignment; start() or run() takes one", reason="state")
         process_id = self.session.worker.process_id if self.session.worker else ""
         return ReportContext(
-            process_id, self.assignment, self._base, self.confidential, samples, line, self.protocols
+            process_id,
+            self.assignment,
+            self._base,
+            self.confidential,
+            samples,
+            line,
+            self.protocols,
+            self.client.reports.secret,
+            self._question,
         )
+
+    @property
+    def _question(self) -> tuple[str, ...]:
+        """What the report answers."""
+        assert self.assignment is not None
+        return (self.consent.digest, str(self.cycle), self.assignment.assignment_id)
 
     def _encoder(self, report_format: str) -> ReportEncoder:
         """What writes reports of this format. A confidential training gets none in the clear."""

@@ -49,21 +49,26 @@ class Grid:
 
     Args:
         norm: largest L2 norm of a vector, positive and finite.
+        exponent: of a coarser step, where numbers are added up on one that is given; the norm has one step at
+            least.
 
     Attributes:
         bound: the norm in steps, rounded down; the squares of a clipped vector's places add up to its square at
             most.
         exponent: ``step`` is 2 to this power.
 
-    Raises ``ValueError`` for another norm.
+    Raises ``ValueError`` for another norm, and for a step that is finer, or larger than the norm.
     """
 
-    def __init__(self, norm: float) -> None:
+    def __init__(self, norm: float, exponent: int | None = None) -> None:
         if not 0 < norm < math.inf:
             raise ValueError("the norm must be positive and finite")
-        mantissa, exponent = math.frexp(norm)
-        self.exponent = exponent - _BOUND_BITS
-        self.bound = int(mantissa * (1 << _BOUND_BITS))
+        mantissa, scale = math.frexp(norm)
+        finest = scale - _BOUND_BITS
+        self.exponent = finest if exponent is None else exponent
+        self.bound = int(mantissa * (1 << _BOUND_BITS)) >> max(0, self.exponent - finest)
+        if self.exponent < finest or not self.bound:
+            raise ValueError("the step is between the finest one of this norm and the norm")
 
     def measure(self, parts: Parts) -> Magnitude:
         """The size of a vector, exactly. Goes through its parts once, or twice where numbers are very large.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from syft_ext.errors import InvalidConfig
+from syft_ext.privacy.distributed import LEAST_VARIANCE, share_of
 from syft_ext.privacy.grid import Grid
 
 __all__ = ["FEWEST", "LARGEST_VARIANCE_TAIL", "MOST", "SumRules"]
@@ -17,10 +18,6 @@ __all__ = ["FEWEST", "LARGEST_VARIANCE_TAIL", "MOST", "SumRules"]
 FEWEST, MOST = 3, 64
 """Participants of a round. With two, each knows the other's number from the sum; the complete graph costs n²
 seals."""
-
-LEAST_VARIANCE = 9
-"""Of each participant's noise, in squared steps of the grid: below, sums of discrete Gaussians are none (τ
-counts)."""
 
 LARGEST_VARIANCE_TAIL = 16
 """Deviations of the whole noise for which words have room: what is beyond comes once in 10^57 numbers."""
@@ -124,7 +121,7 @@ class SumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.noise is None:
             return Fraction(0)
         deviation = Fraction(self.noise) * Fraction(self.clip) / Fraction(2) ** self.grid.exponent
-        return deviation * deviation / self.honest
+        return share_of(deviation, self.honest)
 
     @property
     def largest(self) -> int:

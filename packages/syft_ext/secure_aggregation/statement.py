@@ -1,50 +1,30 @@
 """What may be said of a training whose reports are summed securely: who sees what, and what its noise is worth.
 
-Noise is distributed: each survivor adds a discrete Gaussian of variance σ² to whole numbers. A sum of discrete
-    Gaussians is
-not quite one; what that costs is τ (P. Kairouz, Z. Liu, T. Steinke, "The distributed discrete Gaussian
-mechanism for federated learning with secure aggregation", 2021, proposition 13 and theorem 14): for h honest
-survivors, d numbers and a difference of L2 norm at most Δ, a round is (½ε²)-zCDP with ε² = Δ²/(hσ²) + ½τd and τ
-= 10 Σ exp(−2π²σ² k/(k+1)), k = 1 … h − 1.
+Noise is distributed: each survivor adds a discrete Gaussian to whole numbers; what their sum is worth is in
+:mod:`syft_ext.privacy.distributed`.
 """
 
 from __future__ import annotations
 
-import math
-
+from syft_ext.privacy.distributed import DistributedNoise, epsilon_of
 from syft_ext.secure_aggregation.rules import SumRules
 
 __all__ = ["epsilon_of", "loss_of_round", "sentences", "tau_of"]
 
-_SLACK = 1 + 2.0**-40
-"""More than what rounding in a few hundred operations of doubles takes off."""
-
 
 def tau_of(rules: SumRules) -> float:
     """τ, rounded up; 0 without noise."""
-    if rules.noise is None:
-        return 0.0
-    variance = float(rules.variance) / _SLACK
-    return (
-        10
-        * _SLACK
-        * math.fsum(math.exp(-2 * math.pi**2 * variance * k / (k + 1)) for k in range(1, rules.honest))
-    )
+    return 0.0 if rules.noise is None else _noise(rules).tau
 
 
 def loss_of_round(rules: SumRules, count: int) -> float | None:
     """ρ of zero-concentrated differential privacy of one round, of ``count`` numbers, rounded up, for whoever
     is in it or whose difference is replaced by zeros; None without noise."""
-    if rules.noise is None:
-        return None
-    bound = rules.grid.bound
-    gaussian = bound * bound / (rules.honest * float(rules.variance))
-    return (gaussian + tau_of(rules) * count / 2) / 2 * _SLACK
+    return None if rules.noise is None else _noise(rules).rho(count)
 
 
-def epsilon_of(rho: float, delta: float) -> float:
-    """ε at δ of ρ-zCDP (M. Bun, T. Steinke 2016, proposition 1.3), rounded up."""
-    return (rho + 2 * math.sqrt(rho * math.log(1 / delta))) * _SLACK
+def _noise(rules: SumRules) -> DistributedNoise:
+    return DistributedNoise(rules.variance, rules.honest, rules.grid.bound)
 
 
 def sentences(rules: SumRules, count: int, cycles: int) -> list[str]:

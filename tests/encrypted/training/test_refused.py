@@ -81,7 +81,7 @@ def test_hosting_refuses_what_would_not_hold(site: Site, other_keys: EncryptionK
     assert not [each for each in site.owner.trainings if each.name not in ("t",)]
 
 
-def test_a_policy_with_clipping_or_noise_refuses_it_when_hosted_and_at_the_next_cycle(site: Site) -> None:
+def test_a_policy_with_noise_refuses_one_without_when_hosted_and_at_the_next_cycle(site: Site) -> None:
     training = site.begin()
     site.cycle(changes(1, 3))
     site.open()

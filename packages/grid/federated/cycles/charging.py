@@ -70,8 +70,10 @@ def charge_cycle(
 
     Raises :class:`LedgerExhausted` where ``trainings_total`` has too little left.
     """
-    rho = format_of(definition.server).loss(definition.server, layout)
-    if policy.clip_norm is not None and policy.noise_multiplier is not None:
+    carried = format_of(definition.server)
+    rho = carried.loss(definition.server, layout)
+    # Of what only the sum is seen, the policy's noise is what participants put in, which was counted just now.
+    if carried.reveals == "each" and policy.clip_norm is not None and policy.noise_multiplier is not None:
         mechanism = demanded_mechanism(policy.clip_norm, policy.noise_multiplier, policy.mechanism)
         rho += mechanism.event().rho
     if not rho:

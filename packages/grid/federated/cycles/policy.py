@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -36,6 +37,8 @@ from syft_ext.tensors import Layout
 
 __all__ = ["SitePolicies", "demands", "policy_of"]
 
+_CARRIED = "discrete_gaussian"
+"""What participants' own noise is."""
 _KEPT = 256
 _NONE = CyclePolicy()
 _SITE = PreparedStatement(select(PolicyRow.document))
@@ -189,13 +192,34 @@ def _check(policy: CyclePolicy, server: ServerConfig, has_plan: bool) -> None:
     if server.weighting == "samples":
         raise _refuse('that contributions are clipped and count alike: weighting must be "none"', "weighting")
     if hidden.reveals == "sum":
-        raise _refuse(
-            "that it clips each contribution: of these reports only the sum is seen", "report_format"
-        )
+        _check_carried(policy, policy.clip_norm, hidden.noise(server))
     name = server.strategy.name
     if not installed_strategy(name).under_policy:
         raise _refuse(f"that it clips contributions itself, and {name} cannot do with that", "aggregator")
     demanded_mechanism(policy.clip_norm, policy.noise_multiplier, policy.mechanism)
+
+
+def _check_carried(policy: CyclePolicy, clip_norm: float, carried: tuple[Fraction, Fraction] | None) -> None:
+    """Of reports of which only a sum is seen, nobody here can clip one, or see that it is: a policy that demands
+    noise is kept where participants clip and add it themselves, who thereby protect themselves; one that only
+    clips, against whoever would spoil the model, is not."""
+    if policy.noise_multiplier is None or carried is None:
+        raise _refuse(
+            "that it clips each contribution: of these reports only the sum is seen", "report_format"
+        )
+    if policy.mechanism != _CARRIED:
+        raise _refuse(
+            f"noise of {policy.mechanism}, and participants add that of {_CARRIED}", "report_format"
+        )
+    (norm, deviation), demanded = carried, Fraction(policy.noise_multiplier) * Fraction(clip_norm)
+    if norm > Fraction(clip_norm):
+        raise _refuse(f"a norm of {clip_norm:g} at most", "report_options.norm")
+    if deviation < demanded:
+        raise _refuse(
+            f"noise with a deviation of {float(demanded):g} at least in a sum, and that of the honest "
+            f"participants has {float(deviation):g}",
+            "report_options.noise",
+        )
 
 
 def _refuse(what: str, field: str) -> InvalidConfig:

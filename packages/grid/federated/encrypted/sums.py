@@ -318,8 +318,8 @@ def _numbers(file: memoryview) -> NDArray[np.float64]:
 
 def _check_opened(numbers: NDArray[np.float64], rules: EncryptedSumRules, count: int) -> None:
     """Raise :class:`InvalidTensors` for what is the sum of no ``count`` reports under these rules."""
-    if not float(np.abs(numbers).max(initial=0)) <= rules.clip * count:
-        raise InvalidTensors(f"{count} reports with numbers of {rules.clip:g} at most have no such sum")
+    if not float(np.abs(numbers).max(initial=0)) <= rules.reach * count:
+        raise InvalidTensors(f"{count} reports with numbers of {rules.reach:g} at most have no such sum")
     steps = numbers / rules.step
     if not np.array_equal(steps, np.rint(steps)):
         raise InvalidTensors(

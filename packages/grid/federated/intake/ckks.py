@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, NoReturn
 
 from grid.aggregation.base import Aggregator
@@ -71,8 +72,23 @@ class CkksFormat(ReportFormat):
     def _cannot() -> NoReturn:
         raise Unsupported("encrypted reports are summed together, and read by nobody here")
 
+    def noise(self, server: ServerConfig) -> tuple[Fraction, Fraction] | None:
+        terms = terms_of(server)
+        if terms.norm is None or terms.noise is None:
+            return None
+        return Fraction(terms.norm), Fraction(terms.noise) * Fraction(terms.norm)
+
+    def loss(self, server: ServerConfig, layout: Callable[[], Layout]) -> float:
+        terms = terms_of(server)
+        if terms.noise is None:
+            return 0.0
+        length = summed_length(layout())
+        shared = terms.rules(length).shared_noise
+        assert shared is not None
+        return shared.rho(length)
+
     def statement(self, layout: Layout, server: ServerConfig) -> list[str]:
-        return sentences(terms_of(server), summed_length(layout))
+        return sentences(terms_of(server), summed_length(layout), server.num_cycles)
 
 
 def _refuse(field: str, reason: str) -> InvalidConfig:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, Protocol
 
 from grid.aggregation.base import Aggregator
@@ -161,6 +162,11 @@ class ReportFormat(ABC):
             layout: what the model's is, where it matters.
         """
         return 0.0
+
+    def noise(self, server: ServerConfig) -> tuple[Fraction, Fraction] | None:
+        """The L2 norm of a contribution, and the deviation of the discrete Gaussian noise in a sum of them, where
+        participants see to both by themselves; None where they do not, or nobody may rely on it."""
+        return None
 
     def magnitude(self, report: StoredReport, base: TensorFile) -> Magnitude | None:
         """The largest number of a report's difference to the model ``base``, and where it is; None where nobody

@@ -39,6 +39,11 @@ class BoundedReports:
         self.bounds = check_bounds(bounds or WorkerBounds())
         self._secret = secret
 
+    @property
+    def secret(self) -> bytes:
+        """From which a participant's noise follows, here and where a report's format adds some."""
+        return self._secret
+
     def difference(
         self, base: Parameters, trained: Any, *question: str, hides_failures: bool = False
     ) -> Difference:
