@@ -107,7 +107,10 @@ class TrainingPipeline:
         )
         noise_secret = hashlib.sha256(b"grid noise of trainings" + secret).digest()
         self.policies = policies = SitePolicies(store, noise_secret)
-        bus.subscribe(CycleOpened, lambda event: policies.opened(event.unit))
+        bus.subscribe(
+            CycleOpened,
+            lambda event: policies.opened(event.unit, definition.get(event.unit.process.id).server),
+        )
         self.outside = Outsiders()
         self.lifecycle = lifecycle = Lifecycle(bus, definition, policies, self.outside)
         self.scheduler = TaskScheduler(store, bus, definition, lifecycle)

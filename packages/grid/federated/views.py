@@ -14,10 +14,13 @@ from grid.federated.cycles.policy import policy_of
 from grid.federated.hosting.training_definitions import TrainingDefinition, TrainingDefinitions
 from grid.federated.state import tables as t
 from grid.federated.state.consent_tables import TrainingReviewRow
+from grid.federated.state.encrypted_tables import EncryptedSumRow
 from grid.federated.state.machines import assignment as assignments
+from grid.federated.state.machines import cycle as cycles
 from grid.federated.state.machines import training as trainings
 from grid.federated.state.policy_tables import CyclePolicyRow
 from grid.federated.state.store import TrainingStore
+from syft_ext.encrypted.statement import CKKS
 from syft_ext.errors import NotFound
 from syft_ext.messages.federated import CheckpointView, CycleMetrics, Event, EventsReply, ProcessView
 from syft_ext.messages.policy import CyclePolicy
@@ -51,6 +54,7 @@ _PROCESSES = (
         t.Cycle.reported,
         CyclePolicyRow.document.label("policy"),
         t.OutboxMessage.error.label("waits_for"),
+        (EncryptedSumRow.made_at.is_not(None) & EncryptedSumRow.opened_at.is_(None)).label("unopened"),
         *REVIEW,
     )
     .select_from(t.TrainingProcess)
@@ -64,6 +68,7 @@ _PROCESSES = (
         & (t.OutboxMessage.key == t.Cycle.id)
         & (t.OutboxMessage.status == "pending"),
     )
+    .outerjoin(EncryptedSumRow, EncryptedSumRow.cycle_id == t.Cycle.id)
     .outerjoin(TrainingReviewRow, TrainingReviewRow.process_id == t.TrainingProcess.id)
 )
 _ONE = _PROCESSES.where(t.TrainingProcess.id == bindparam("process_id"))
@@ -169,7 +174,7 @@ class Views:
             policy=policy,
             review=review_of(row),
             min_workers=definition.server.min_workers or 0,
-            waits_for=self._waiting.get(row.id, "") or row.waits_for or "",
+            waits_for=self._waiting.get(row.id, "") or row.waits_for or _others(row, definition, policy),
             inputs=definition.inputs,
         )
 
@@ -290,3 +295,15 @@ class Views:
             size=row.size,
             policy=policy_of(row.policy),
         )
+
+
+def _others(row: Any, definition: TrainingDefinition, policy: CyclePolicy | None) -> str:
+    """Whom the cycle waits for, where its reports have come; "" where it waits for nobody in particular."""
+    if row.unopened:
+        return f"its host, to open the sum of cycle {row.cycle}"
+    fewest = 1 if policy is None else policy.min_participants
+    formed = definition.server.report_format == CKKS and row.cycle_status == cycles.CycleStatus.COLLECTING
+    if not formed or not 0 < row.reported < fewest:
+        return ""
+    verb = "has" if row.reported == 1 else "have"
+    return f"{fewest} different participants in cycle {row.cycle}, of whom {row.reported} {verb} reported"

@@ -104,6 +104,8 @@ def waited_for(view: ProcessView) -> str:
         return f"waits for the Domain's reviewers (request {view.review.request_id})"
     if view.status == "paused":
         return f"paused{view.reason and ': ' + view.reason}"
+    if view.waits_for and view.status not in ENDED:
+        return f"waits for {view.waits_for}"
     if view.status in ENDED or view.cycle_status not in ("open", "collecting"):
         return ""
     if view.admitted < view.min_workers:

@@ -26,8 +26,9 @@ def sentences(terms: EncryptedSumTerms, count: int, cycles: int) -> list[str]:
         f"Reports are encrypted ({terms.parameters}) under the key of whoever hosts this training, whose public "
         f"context is {terms.context}. In each cycle they see the sum of {reports} reports and how "
         "many they are, and tell the Domain that sum.",
-        "Reports are counted, not people: where the site's policy names no min_participants, all of a sum "
-        "but yours may be of one of them.",
+        f"A sum is of {fewest} different people or accepted Workers at least, each with one report, and of none "
+        "of the host's own account. Where the site's policy lets anybody take part, nobody knows who they are, "
+        "and only reports are counted: all of a sum but yours may be of one of them.",
         "The Domain sees who reports, and the sums that it is told; of a single report nothing but that it came. "
         "The holder of the key and the Domain together see every report: this protects you where these two are "
         "different parties that do not do that.",

@@ -258,9 +258,10 @@ class EncryptedSumRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         most = math.floor(self.clip / self.step)
         clipped = np.clip(numbers, -self.clip, self.clip)
         if self.norm is None:
-            return np.clip(np.rint(clipped / self.step), -most, most)
+            near: NDArray[Any] = np.clip(np.rint(clipped / self.step), -most, most)
+            return near
         grid = Grid(self.norm, self._exponent)
-        steps = np.clip(grid.clip(clipped, grid.measure(lambda: [clipped])), -most, most)
+        steps: NDArray[Any] = np.clip(grid.clip(clipped, grid.measure(lambda: [clipped])), -most, most)
         if self.noise is None:
             return steps
         if len(secret) < KEY_SIZE:

@@ -336,9 +336,8 @@ class FLJob:
     def _send(self, params: Any, samples: Any, loss: Any, accuracy: Any) -> ReportReply | None:
         assert self.assignment is not None
         encoder, bounded = self._encoder(self.assignment.report_format), self.client.reports
-        difference = bounded.difference(
-            self._base, params, *self._question, hides_failures=self.hides_failures
-        )
+        hides = self.hides_failures
+        difference = bounded.difference(self._base, params, *self._question, hides_failures=hides)
         known = self.account if self.client.report_metrics else Account()
         stated = Stated(samples, loss, accuracy).within(
             bounded, known, self._rows(known), self.assignment.policy
@@ -361,23 +360,12 @@ class FLJob:
         if self.assignment is None:
             raise Conflict("this job has no open assignment; start() or run() takes one", reason="state")
         process_id = self.session.worker.process_id if self.session.worker else ""
-        return ReportContext(
-            process_id,
-            self.assignment,
-            self._base,
-            self.confidential,
-            samples,
-            line,
-            self.protocols,
-            self.client.reports.secret,
-            self._question,
-        )
+        facts = (process_id, self.assignment, self._base, self.confidential, samples, line, self.protocols)
+        return ReportContext(*facts, self.client.reports.secret_of(*self._question))
 
     @property
     def _question(self) -> tuple[str, ...]:
-        """What the report answers."""
-        assert self.assignment is not None
-        return (self.consent.digest, str(self.cycle), self.assignment.assignment_id)
+        return self.consent.digest, str(self.cycle), self.assignment.assignment_id if self.assignment else ""
 
     def _encoder(self, report_format: str) -> ReportEncoder:
         """What writes reports of this format. A confidential training gets none in the clear."""

@@ -37,7 +37,7 @@ class ProcessView(Reply):
         policy: what the site demands of the current cycle; None: nothing.
         review: whose word it runs on, or waits for.
         readers: e-mail addresses of those whom its host gave it to read.
-        waits_for: a fault that passes by itself (a full disk), that its cycle waits for; "" where there is none.
+        waits_for: what its cycle waits for: the end of a fault, its host to open a sum, participants; or "".
         inputs: what it takes of its participants' data; None: nothing is declared.
         aside, aside_names: worker id → why it takes no part for now; its name, for who manages the Domain.
         min_workers: how many reports a cycle needs.

@@ -232,7 +232,8 @@ def test_reviewers_read_who_holds_the_key_and_what_that_means(site: Site) -> Non
     for said in (
         site.keys.public.digest,
         "the sum of 3 reports",
-        "Reports are counted, not people",
+        "3 different people or accepted Workers at least",
+        "only reports are counted",
         "together see every report",
         "No noise",
     ):

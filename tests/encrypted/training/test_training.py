@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from grid.federated.state.events import StateForgotten
 from tests.encrypted.training.site import MODEL, Site, changes
 
 
@@ -30,3 +31,18 @@ def test_the_model_is_that_of_plain_averaging_over_several_cycles(site: Site) ->
         assert close(site.model().state_dict(), site.model("plain").state_dict())
     assert close(site.model().state_dict(), expected(*(changes(seed, 3) for seed in (1, 2, 3))))
     assert site.training().status == "completed"
+
+
+def test_what_goes_with_a_cycle_has_its_own_size(site: Site) -> None:
+    """The sum in ciphertexts, and what was opened of it, which is smaller."""
+    gone: dict[str, int] = {}
+    site.pipeline.encrypted._bus.subscribe(StateForgotten, lambda event: gone.update(event.contents))
+    site.begin(num_cycles=1)
+    site.cycle(changes(1, 3))
+    training = site.summed()
+    found = site.pipeline.encrypted.waiting(training.id)
+    site.open()
+    assert site.pipeline.drain()
+    assert gone.pop(found.digest) == found.size
+    ((opened, size),) = gone.items()
+    assert 8 * 4205 < size < 8 * 4205 + 1024 < found.size, opened

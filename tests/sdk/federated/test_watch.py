@@ -322,7 +322,8 @@ def test_nobody_who_was_never_logged_in_is_waited_for(client: DomainClient, feed
         ({"admitted": 3, "reported": 2}, "waits for the reports of 1 of 3 participants"),
         ({"admitted": 3, "reported": 2, "missing": ["ward-3"]}, "waits for ward-3"),
         ({"admitted": 3, "reported": 3}, ""),
-        ({"status": "completed"}, ""),
+        ({"reported": 4, "waits_for": "its host, to open"}, "waits for its host, to open"),
+        ({"status": "completed", "waits_for": "nothing any more"}, ""),
     ],
 )
 def test_who_is_waited_for(feed: Feed, facts: dict[str, Any], line: str) -> None:

@@ -75,7 +75,7 @@ class SitePolicies:
         """Raise :class:`InvalidConfig`, naming the field, for a training that could not honour the policy, and
         :class:`Unavailable` while this node cannot."""
         with self._store.database.read() as session:
-            policy = demands(current_policy(session))
+            policy = _demands(current_policy(session), server)
         _check(policy, server, has_plan)
 
     def next(self, unit: Unit) -> SitePolicy:
@@ -93,10 +93,11 @@ class SitePolicies:
         """
         charge_cycle(unit, self._store.database, self.next(unit), definition, layout)
 
-    def opened(self, unit: Unit) -> None:
-        """Fix the policy of the unit's new cycle, in the transaction that opens it."""
+    def opened(self, unit: Unit, server: ServerConfig) -> None:
+        """Fix the policy of the unit's new cycle, in the transaction that opens it: with as many different
+        participants as the format of its reports needs, where participants are known at all."""
         assert unit.cycle is not None
-        policy = demands(self.next(unit))
+        policy = _demands(self.next(unit), server)
         if policy != _NONE:
             unit.run(_FIX, {"cycle_id": unit.cycle.id, "document": msgspec.to_builtins(policy)})
         self._keep(unit.cycle.id, policy)
@@ -165,6 +166,15 @@ class SitePolicies:
             return derive_key(self._secret, "round of a training", *question, content)
 
         return ClippedMean(base, mechanism, None if policy.noise_multiplier is None else key)
+
+
+def _demands(site: SitePolicy, server: ServerConfig) -> CyclePolicy:
+    """What is demanded of a training's cycle: by the site, and by the format of its reports."""
+    policy = demands(site)
+    if policy.participation == "open":
+        return policy
+    fewest = max(policy.min_participants, format_of(server).fewest(server))
+    return msgspec.structs.replace(policy, min_participants=fewest)
 
 
 def _reachable(participants: int, server: ServerConfig) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.orm import aliased
 
 from grid.aggregation.summed import moved_parameters, summed_length
 from grid.aggregation.tensor_file import TensorFile
@@ -35,6 +36,7 @@ from grid.federated.state.store import TrainingStore, Unit
 from grid.node.events import EventBus
 from grid.storage.blobs.blob import Blob
 from grid.storage.objects.references import record
+from grid.storage.objects.tables import BlobRow
 from grid.storage.sql.prepared import PreparedStatement
 from syft_ext.encrypted.context import PublicContext
 from syft_ext.encrypted.frames import LONGEST_HEAD
@@ -63,13 +65,17 @@ _REPORTS = PreparedStatement(
     )
     .order_by(t.Assignment.report_index)
 )
+_OPENED = aliased(BlobRow)
 _OF_CYCLE = PreparedStatement(
     select(
         EncryptedSumRow.blob_digest,
         EncryptedSumRow.size,
         EncryptedSumRow.count,
         EncryptedSumRow.opened_digest,
-    ).where(EncryptedSumRow.cycle_id == bindparam("cycle_id"))
+        _OPENED.size.label("opened_size"),
+    )
+    .outerjoin(_OPENED, _OPENED.digest == EncryptedSumRow.opened_digest)
+    .where(EncryptedSumRow.cycle_id == bindparam("cycle_id"))
 )
 _CURRENT = PreparedStatement(
     select(t.Cycle.id, t.Cycle.sequence)
@@ -281,7 +287,7 @@ class EncryptedSums:
             return
         unit.run(_DROP, {"cycle_id": unit.cycle.id})
         gone = {row.blob_digest: row.size for row in rows}
-        gone.update({row.opened_digest: row.size for row in rows if row.opened_digest})
+        gone.update({row.opened_digest: row.opened_size for row in rows if row.opened_digest})
         unit.after_commit(lambda: self._bus.publish(StateForgotten(gone)))
 
 

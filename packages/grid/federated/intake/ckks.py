@@ -72,6 +72,9 @@ class CkksFormat(ReportFormat):
     def _cannot() -> NoReturn:
         raise Unsupported("encrypted reports are summed together, and read by nobody here")
 
+    def fewest(self, server: ServerConfig) -> int:
+        return terms_of(server).minimum
+
     def noise(self, server: ServerConfig) -> tuple[Fraction, Fraction] | None:
         terms = terms_of(server)
         if terms.norm is None or terms.noise is None:

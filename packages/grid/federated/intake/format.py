@@ -163,6 +163,11 @@ class ReportFormat(ABC):
         """
         return 0.0
 
+    def fewest(self, server: ServerConfig) -> int:
+        """Different participants who must be behind what somebody is told of a cycle, where the site knows who
+        they are; 1: the policy alone says how many."""
+        return 1
+
     def noise(self, server: ServerConfig) -> tuple[Fraction, Fraction] | None:
         """The L2 norm of a contribution, and the deviation of the discrete Gaussian noise in a sum of them, where
         participants see to both by themselves; None where they do not, or nobody may rely on it."""

@@ -16,6 +16,7 @@ from syft_ext.messages.report_metrics import coarse
 from syft_ext.messages.training_reviews import WorkerBounds
 from syft_ext.messages.worker_bounds import check_bounds
 from syft_ext.plans.training.parameters import Difference, Parameters, parameter_pairs
+from syft_ext.privacy.keys import derive_key
 from syft_ext.tensors import TensorKind
 
 __all__ = ["BoundedReports", "demands_noise"]
@@ -39,10 +40,10 @@ class BoundedReports:
         self.bounds = check_bounds(bounds or WorkerBounds())
         self._secret = secret
 
-    @property
-    def secret(self) -> bytes:
-        """From which a participant's noise follows, here and where a report's format adds some."""
-        return self._secret
+    def secret_of(self, *question: str) -> bytes:
+        """The secret (32 bytes) from which the noise follows that a report's format adds to the answer to a
+        question, as in :meth:`difference`; no two questions share noise."""
+        return derive_key(self._secret, "noise of a report's format", *(each.encode() for each in question))
 
     def difference(
         self, base: Parameters, trained: Any, *question: str, hides_failures: bool = False

@@ -51,6 +51,6 @@ class CkksEncoder(ReportEncoder):
         update = np.concatenate(
             [np.asarray(part, np.float64) for part in flat_parameters(context.base, trained)]
         )
-        question = [*(each.encode() for each in context.question), bytes.fromhex(context.base.digest)]
+        question = [bytes.fromhex(context.base.digest)]
         rules = terms.rules(len(update))
         return EncodedReport([rules.encrypted(public, update, context.secret, question)], CKKS)

@@ -66,8 +66,8 @@ class ReportContext:
         samples: how many it was trained on, as far as the worker's owner lets that be said; None: not said.
         line: to the node; None where nobody is connected.
         protocols: what the training's definition hands its participants: name → bytes, held against their digests.
-        secret: at least 32 bytes that only this participant knows, from which noise follows; b"": there is none.
-        question: what the report answers: training, cycle, assignment. No two questions share noise.
+        secret: 32 bytes that only this participant knows, of this training, cycle and assignment alone: from it
+            follows the noise that a format adds; b"": there is none.
     """
 
     process_id: str
@@ -78,7 +78,6 @@ class ReportContext:
     line: NodeLine | None = None
     protocols: Mapping[str, bytes] = field(default_factory=dict)
     secret: bytes = field(default=b"", repr=False)
-    question: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
