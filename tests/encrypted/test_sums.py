@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from syft_ext.encrypted.child import LibraryChild
 from syft_ext.encrypted.context import EncryptionKeys, library_child
 from syft_ext.encrypted.frames import LONGEST_HEAD, frame, read_form
+from syft_ext.encrypted.kernel import Kernel
 from syft_ext.encrypted.sums import EncryptedSumRules
 from syft_ext.errors import BadRequest, Conflict, InvalidConfig, InvalidTensors, Unsupported
 from syft_ext.privacy.noise import DiscreteGaussian
@@ -137,3 +140,53 @@ def test_shares_of_noise_make_the_noise_that_the_rules_name(keys: EncryptionKeys
         agreed.steps_of(zeros, b"short")
     clipped = rules(keys, length=20_000, norm=1.0).steps_of(np.ones(20_000))
     assert int(clipped @ clipped) <= shared.bound**2
+
+
+def test_how_often_one_changed_number_passes(
+    keys: EncryptionKeys, child: LibraryChild, tmp_path: Path
+) -> None:
+    """A second polynomial with d more opens to d·s more: at one slot, if d is 0 at all others, to a complex number
+    of a size that its maker chooses and a direction that is the key's. Such ciphertexts are made here by
+    encrypting that number."""
+    from tenseal import sealapi
+
+    agreed = rules(keys, length=8)
+    kernel = Kernel(keys.set, keys._secret, secret=True)
+    context = kernel._context.seal_context().data
+    encoder = sealapi.CKKSEncoder(context)
+    encryptor = sealapi.Encryptor(context, kernel._context.public_key().data)
+    honest = agreed.encrypted(keys.public, np.zeros(8))
+
+    def passes(number: complex) -> bool:
+        slots = np.zeros(2048, np.complex128)
+        slots[0], slots[5] = 1, number * agreed.step
+        plain, made = sealapi.Plaintext(), sealapi.Ciphertext()
+        encoder.encode(slots.tolist(), 2.0**keys.set.scale_bits, plain)
+        encryptor.encrypt(plain, made)
+        made.save(str(tmp_path / "made"))
+        update = b"".join(frame(agreed._form(1.0), [(tmp_path / "made").read_bytes()]))
+        agreed.check_update(keys.public, memoryview(update), child)
+        try:
+            found = agreed.opened(keys, agreed.added(keys.public, [honest, update], child), 2)
+        except InvalidTensors:
+            return False
+        assert found[4] == round(number.real) * agreed.step
+        return True
+
+    rng = np.random.default_rng(7)
+
+    def drawn(size: float, count: int) -> NDArray[np.complex128]:
+        return size * (rng.normal(size=count) + 1j * rng.normal(size=count))
+
+    def beside(numbers: NDArray[np.complex128]) -> NDArray[np.float64]:
+        return np.maximum(np.abs(numbers.real - np.rint(numbers.real)), np.abs(numbers.imag))
+
+    tried = drawn(0.7, 40)
+    tried = tried[np.abs(beside(tried) - 0.125) > 1 / 32]  # errors of encryption decide about the others
+    tried[:3] = (2.0 + 0.01j, 2.0 + 0.5j, 1e4 + 0.2j)
+    assert [passes(complex(each)) for each in tried] == (beside(tried) < 0.125).tolist()
+    # What that makes of the attack: at best 1.6 in 100 tell something, of 16 steps 2 in 1,000.
+    for size, most in ((0.5, 0.0125), (0.7, 0.0165), (1.0, 0.016), (16.0, 0.002)):
+        numbers = drawn(size, 1_000_000)
+        told = float(((beside(numbers) < 0.125) & (np.rint(numbers.real) != 0)).mean())
+        assert told < most, (size, told)

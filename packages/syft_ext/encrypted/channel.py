@@ -57,10 +57,12 @@ class Encrypt(msgspec.Struct, frozen=True, tag=True):
 
 
 class Decrypt(msgspec.Struct, frozen=True, tag=True):
-    """The ciphertexts behind, as in a frame; ``count``: of a form that is counted, how many must be in it."""
+    """The ciphertexts behind, as in a frame; ``count``: of a form that is counted, how many must be in it;
+    ``real``: how large an imaginary part may be at most, None: nobody looks."""
 
     form: Form
     count: int
+    real: float | None = None
 
 
 class Summand(msgspec.Struct, frozen=True, tag=True):

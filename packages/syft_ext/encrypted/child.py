@@ -93,9 +93,11 @@ class LibraryChild:
         dtype = np.float64 if form.set.scheme == "ckks" else np.int64
         return self._ask(c.Encrypt(form), np.ascontiguousarray(numbers, dtype).tobytes())
 
-    def decrypt(self, form: Form, content: bytes | memoryview, count: int = 1) -> NDArray[Any]:
-        """The numbers in ``content``, the places of a frame; ``count`` as :meth:`Kernel.decrypt`."""
-        (raw,) = self._ask(c.Decrypt(form, count), content)
+    def decrypt(
+        self, form: Form, content: bytes | memoryview, count: int = 1, real: float | None = None
+    ) -> NDArray[Any]:
+        """The numbers in ``content``, the places of a frame; ``count`` and ``real`` as :meth:`Kernel.decrypt`."""
+        (raw,) = self._ask(c.Decrypt(form, count, real), content)
         dtype = np.float64 if form.set.scheme == "ckks" else np.int64
         return np.frombuffer(raw, dtype).reshape(form.shape).copy()
 

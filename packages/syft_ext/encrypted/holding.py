@@ -37,7 +37,7 @@ class Holding:
                 )
             case c.Decrypt():
                 pieces = ciphertexts(message.form, memoryview(bulk))
-                return [self._held.decrypt(message.form, pieces, message.count).tobytes()]
+                return [self._held.decrypt(message.form, pieces, message.count, message.real).tobytes()]
             case c.Summand():
                 if message.first:
                     self._sum = None  # of one that broke off: what was refused is in no later sum

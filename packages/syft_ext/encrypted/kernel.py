@@ -191,9 +191,11 @@ class Kernel:
             start = stop
         return found
 
-    def decrypt(self, form: Form, pieces: Iterable[bytes], count: int = 1) -> Numbers:
+    def decrypt(
+        self, form: Form, pieces: Iterable[bytes], count: int = 1, real: float | None = None
+    ) -> Numbers:
         """The numbers, in the form's shape. Raises as :meth:`read`, and :class:`InvalidTensors` where the
-        slots that count do not say ``count`` in each ciphertext."""
+        slots that count do not say ``count`` in each ciphertext, or an imaginary part is larger than ``real``."""
         value = self.read(form, pieces)
         if form.layout == "tensor":
             return np.asarray(value.parts[0].decrypt().tolist(), np.float64).reshape(form.shape)
@@ -206,8 +208,29 @@ class Kernel:
                     "added, or it is under another key"
                 )
             rows = [row[1:] for row in rows]
+        if real is not None and not self._imaginary(value) <= real:
+            raise InvalidTensors(
+                "a ciphertext opens to numbers that are not real: it was made otherwise than agreed, perhaps to "
+                "learn of the key, and nothing of this sum may be told"
+            )
         dtype = np.float64 if self.set.scheme == "ckks" else np.int64
         return np.asarray(list(itertools.chain.from_iterable(rows)), dtype).reshape(form.shape)
+
+    def _imaginary(self, value: Ciphertexts) -> float:
+        """The largest imaginary part, in magnitude, that any slot of a vector's ciphertexts opens to, those in use
+        by no number included. What was encrypted as agreed has real numbers, and errors of encryption there."""
+        from tenseal import sealapi
+
+        context = self._context.seal_context().data
+        decryptor = sealapi.Decryptor(context, self._context.secret_key().data)
+        encoder = sealapi.CKKSEncoder(context)
+        largest = 0.0
+        for each in itertools.chain.from_iterable(p.ciphertext() for p in value.parts):
+            plain = sealapi.Plaintext()
+            decryptor.decrypt(each, plain)
+            parts = np.abs(np.asarray(encoder.decode_complex(plain), np.complex128).imag)
+            largest = max(largest, float(parts.max()))
+        return largest
 
     # -- computing ----------------------------------------------------------------------------------
 
