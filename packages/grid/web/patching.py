@@ -17,7 +17,7 @@ def patch() -> None:
 
     # Of each of its 26 events gevent asks which installed packages want to hear of it, and reads all anew.
     read, found = metadata.entry_points, metadata.entry_points()
-    metadata.entry_points = found.select  # type: ignore[assignment]
+    metadata.entry_points = found.select
     try:
         monkey.patch_all()
     finally:
