@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import msgspec
 import torch
 
-from grid.compute import hosted_intersection, hosted_member
+from grid.compute import hosted_intersection, hosted_member, hosted_split
 from grid.compute import protocol as p
 from grid.compute.checking import Checker
 from grid.compute.hosted import HostedSession
@@ -112,7 +112,7 @@ class HostServer:
                     )
                 return p.Advanced(finished), [memoryview(frames)]
             case p.TakeRows():
-                return p.Bytes(), session.intersection.rows()
+                return p.Bytes(), session.keeper.rows()
             case p.Read():
                 return p.Bytes(), session.read(message)
         return p.Done(), []
@@ -142,4 +142,5 @@ def warm_up() -> None:
     assert [each.action for each in session.run(p.Run("", 0, 1.0, steps)).failures] == [5]
     hosted_member.warm_up()
     hosted_intersection.warm_up()
+    hosted_split.warm_up()
     torch.set_grad_enabled(False)

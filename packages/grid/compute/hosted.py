@@ -14,6 +14,7 @@ from grid.compute.checking import Checker
 from grid.compute.encrypted_values import opened, pieces_of
 from grid.compute.hosted_intersection import HostedIntersection
 from grid.compute.hosted_member import HostedMember
+from grid.compute.hosted_split import HostedSplit
 from grid.compute.kernels import Outcome, Poisoned, apply, apply_plan, own
 from grid.compute.values import OVERHEAD, Opaque, Poison, SessionMemory, Storage, Value
 from syft_ext.encrypted.frames import KINDS as ENCRYPTED_KINDS
@@ -60,7 +61,7 @@ class HostedSession:
         self._staged: dict[p.Area, _Staged] = {}
         self._files: OrderedDict[int, list[memoryview]] = OrderedDict()
         self._tickets = 0
-        self._member: HostedMember | HostedIntersection | None = None
+        self._member: HostedMember | HostedIntersection | HostedSplit | None = None
 
     # -- bytes that come in -------------------------------------------------------------------------
 
@@ -217,29 +218,31 @@ class HostedSession:
     # -- as a member of a run with other nodes --------------------------------------------------------
 
     def open_member(self, message: p.OpenMember) -> bytes:
-        """Its public key. Raises as :class:`HostedMember` or :class:`HostedIntersection`."""
+        """Its public key. Raises as :class:`HostedMember`, :class:`HostedIntersection` or :class:`HostedSplit`."""
         if self._member is not None:
             raise Conflict("this session is a member already")
         program, values = self.taken("content"), self.taken("payload")
         self.memory.check(4 * (len(program) + len(values)))
         if message.kind == "intersection":
             self._member = HostedIntersection(message.index, message.terms, program, values)
+        elif message.kind == "split":
+            self._member = HostedSplit(message.index, message.terms, program, values, self.limits)
         else:
             self._member = HostedMember(message.index, message.terms, program, values, self.limits)
         return self._member.key
 
     @property
-    def member(self) -> HostedMember | HostedIntersection:
+    def member(self) -> HostedMember | HostedIntersection | HostedSplit:
         """Raises :class:`NotFound` where the session is none."""
         if self._member is None:
             raise NotFound("this session is no member of a run")
         return self._member
 
     @property
-    def intersection(self) -> HostedIntersection:
-        """Raises :class:`NotFound` where the session is a member of none."""
-        if not isinstance(self._member, HostedIntersection):
-            raise NotFound("this session is no member of an intersection")
+    def keeper(self) -> HostedIntersection | HostedSplit:
+        """Raises :class:`NotFound` where the session is no member that keeps something."""
+        if not isinstance(self._member, HostedIntersection | HostedSplit):
+            raise NotFound("this session is no member of a run that keeps something")
         return self._member
 
     def taken(self, area: p.Area) -> bytes:

@@ -179,14 +179,14 @@ class Read(msgspec.Struct, frozen=True, tag=True):
 
 class OpenMember(msgspec.Struct, frozen=True, tag=True):
     """Make the session a member of a computation on shares, with the staged content as its plan and the staged
-    payload as its values; or of an intersection, with ids (msgpack) and the rows of each. ``terms``: msgpack.
-    Answered by its public key as bulk."""
+    payload as its values; or of a split network, likewise; or of an intersection, with ids (msgpack) and the rows
+    of each. ``terms``: msgpack. Answered by its public key as bulk."""
 
     session_id: str
     index: int
     terms: bytes
     seconds: float
-    kind: Literal["shares", "intersection"] = "shares"
+    kind: Literal["shares", "intersection", "split"] = "shares"
 
 
 class BeginMember(msgspec.Struct, frozen=True, tag=True):
@@ -207,8 +207,8 @@ class AdvanceMember(msgspec.Struct, frozen=True, tag=True):
 
 
 class TakeRows(msgspec.Struct, frozen=True, tag=True):
-    """Answer with what a finished member of an intersection keeps: a tensor file of the rows of common ids, as
-    bulk."""
+    """Answer with what a finished member keeps, a tensor file, as bulk: of an intersection the rows of common ids,
+    of a split network its parameters or predictions (no bytes for none)."""
 
     session_id: str
 

@@ -1,4 +1,4 @@
-"""Computations on shares at a node: members of runs, each in a sandboxed host process of its own.
+"""Computations on shares, and split networks, at a node: members of runs, each in a sandboxed host process.
 
 The node's process decides who may join, signs its host's key and carries sealed frames; shares are in hosts only.
 

@@ -75,9 +75,13 @@ class CarriedRuns(Service, Generic[R]):
         """Frames that came as the payload, for those that it sends."""
         taken = self._members.taken(session_id, ctx.principal.id)
         with taken as member, self._ended_by_errors(member):
+            self.check_turn(member)
             most = self._settings.compute_payload
             frames = ctx.body.read_all(most)
             return member.advance(frames, self._settings.compute_seconds, most)
+
+    def check_turn(self, member: MemberSession[R]) -> None:
+        """Raise where a member may not go on: nothing tells before it finishes, unless a kind of run says so."""
 
     @contextmanager
     def finished(self, ctx: Context, session_id: str) -> Iterator[MemberSession[R]]:

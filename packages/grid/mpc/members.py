@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,9 +21,17 @@ from syft_ext.ids import new_id
 from syft_ext.messages.intersection_terms import IntersectionTerms
 from syft_ext.messages.shared_runs import CarriedFrames
 from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.messages.split_terms import SplitTerms
 from syft_ext.mpc.seals import Frame, frames_of, packed_frames
 
 __all__ = ["MemberRegistry", "MemberSession", "RestsOn"]
+
+Terms: TypeAlias = SharedTerms | IntersectionTerms | SplitTerms
+_KINDS: dict[type, Literal["shares", "intersection", "split"]] = {
+    SharedTerms: "shares",
+    IntersectionTerms: "intersection",
+    SplitTerms: "split",
+}
 
 
 class RestsOn(Protocol):
@@ -48,7 +56,7 @@ class MemberSession(Generic[R]):
     id: str
     user_id: str
     run: str
-    terms: SharedTerms | IntersectionTerms
+    terms: Terms
     agreement: str
     index: int
     channel: HostChannel
@@ -111,7 +119,7 @@ class MemberRegistry(Generic[R]):
         self,
         user_id: str,
         run: str,
-        place: tuple[SharedTerms | IntersectionTerms, str, int],
+        place: tuple[Terms, str, int],
         content: tuple[bytes, bytes],
         approved: R | None,
     ) -> MemberSession[R]:
@@ -141,9 +149,7 @@ class MemberRegistry(Generic[R]):
         for area, data in (("content", program), ("payload", values)):
             channel.stage(member.id, area, len(data), [data] if data else [])  # type: ignore[arg-type]
         terms = msgspec.msgpack.encode(member.terms)
-        request = p.OpenMember(member.id, member.index, terms, seconds)
-        if isinstance(member.terms, IntersectionTerms):
-            request = p.OpenMember(member.id, member.index, terms, seconds, "intersection")
+        request = p.OpenMember(member.id, member.index, terms, seconds, _KINDS[type(member.terms)])
         member.key = bytes(channel.ask(request, p.Bytes, seconds=seconds)[1]).hex()
 
     def find(self, session_id: str, user_id: str) -> MemberSession[R]:

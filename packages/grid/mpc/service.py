@@ -1,4 +1,4 @@
-"""The operations on runs on shares: who joins, begins, carries frames."""
+"""The operations on runs on shares and of split networks: who joins, begins, carries frames."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import hashlib
 
 from blake3 import blake3
 
+from grid.compute import protocol as p
 from grid.concurrency.offload import offload
 from grid.config import DomainSettings
 from grid.governance.plans.runs import Approved
 from grid.governance.plans.shared import SharedPlanRuns
 from grid.governance.requests.service import reviewer_loader
 from grid.mpc.carrying import CarriedRuns
+from grid.mpc.members import MemberSession
 from grid.node import Context, Node, handles
 from syft_ext.errors import BadRequest
 from syft_ext.messages import Empty
 from syft_ext.messages import shared_runs as m
+from syft_ext.messages.split_terms import SplitTerms
 from syft_ext.mpc.seals import packed_frames
 from syft_ext.plans.graph.document import MAX_PLAN_BYTES, read_ops
 
@@ -23,7 +26,7 @@ __all__ = ["SharedRunService"]
 
 
 class SharedRunService(CarriedRuns[Approved]):
-    """Shares are never in this process, and torch is not either."""
+    """Shares and what crosses are never in this process, and torch is not either."""
 
     def __init__(self, node: Node, settings: DomainSettings) -> None:
         super().__init__(node, settings)
@@ -33,9 +36,9 @@ class SharedRunService(CarriedRuns[Approved]):
     @handles(m.JoinSharedRun)
     def join(self, ctx: Context, message: m.JoinSharedRun) -> m.MemberView:
         self._members.check_room(ctx.principal.id)  # what is refused here takes no use
-        brought = self._runs.begin_shared(ctx, reviewer_loader(ctx), message.request_id)
-        index = brought.terms.parties.index(self.node.identity.verify_key)
-        place = (brought.terms, brought.agreement, index)
+        key = self.node.identity.verify_key
+        brought = self._runs.begin_shared(ctx, reviewer_loader(ctx), message.request_id, key)
+        place = (brought.terms, brought.agreement, brought.index)
         content = (brought.plan, brought.values)
         member = self._members.open(ctx.principal.id, message.run, place, content, brought.approved)
         return self.view_of(ctx, member)
@@ -64,15 +67,27 @@ class SharedRunService(CarriedRuns[Approved]):
         return self.advance_member(ctx, message.session_id)
 
     @handles(m.FinishSharedRun)
-    def finish(self, ctx: Context, message: m.FinishSharedRun) -> m.CarriedFrames:
+    def finish(self, ctx: Context, message: m.FinishSharedRun) -> m.FinishedMember:
+        kept = ""
         with self.finished(ctx, message.session_id) as member:
-            self._members.end(member)
-            if member.approved is not None:
-                self._runs.require_still(member.approved)  # before anything leaves
-                ctx.note(*member.objects)
+            try:
+                split = isinstance(member.terms, SplitTerms)
+                left = bytes(member.channel.ask(p.TakeRows(member.id), p.Bytes)[1]) if split else b""
+            finally:
+                self._members.end(member)
+            if member.approved is not None:  # before anything leaves
+                if split:
+                    kept = self._runs.keep(member.approved, member.index, left)
+                else:
+                    self._runs.require_still(member.approved)
+                ctx.note(*member.objects, *([kept] if kept else []))
                 for grant in member.approved.grants:
                     ctx.note(grant=grant)
-        return m.CarriedFrames(frames=packed_frames(member.results), finished=True)
+        return m.FinishedMember(frames=packed_frames(member.results), finished=True, object_id=kept)
+
+    def check_turn(self, member: MemberSession[Approved]) -> None:
+        if isinstance(member.terms, SplitTerms) and member.approved is not None:
+            self._runs.require_running(member.approved)  # each turn tells the other party something
 
     @handles(m.EndSharedRun)
     def end(self, ctx: Context, message: m.EndSharedRun) -> Empty:

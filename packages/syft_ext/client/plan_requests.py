@@ -22,13 +22,14 @@ from syft_ext.messages.plan_requests import (
 )
 from syft_ext.messages.requests import RequestView
 from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.messages.split_terms import SplitTerms
 from syft_ext.readable import readable
 
 if TYPE_CHECKING:
     from syft_ext.client.caller import Caller
     from syft_ext.plans.ir import Plan
 
-__all__ = ["FinishedRun", "PlanUnderReview", "create_plan_request", "described", "run_plan"]
+__all__ = ["FinishedRun", "PlanUnderReview", "create_plan_request", "described", "run_plan", "values_file"]
 
 
 class PlanUnderReview:
@@ -89,6 +90,8 @@ class PlanUnderReview:
         lines = [f"costs: {facts.cost or 'not yours to know'}"]
         if facts.shared is not None:
             lines.append(str(facts.shared))
+        if facts.split is not None:
+            lines.append(str(facts.split))
         if facts.problem:
             lines.append(f"does not fit: {facts.problem}")
         lines += ["is given:", *(f"  {described(each)}" for each in self.inputs)]
@@ -127,19 +130,27 @@ def create_plan_request(
     reason: str,
     values: Mapping[str, Any],
     shared: SharedTerms | None = None,
+    split: SplitTerms | None = None,
 ) -> RequestView:
     """See :meth:`syft_ext.client.requests.Requests.create_plan`."""
     from syft_ext.plans.ir import Plan
-    from syft_ext.tensors import encode_tensors
 
     plan = Plan.loads(plan) if isinstance(plan, bytes | bytearray | memoryview) else plan
     data = plan.dumps()
     given = [text for name, what in inputs.items() for text in _given(plan, name, what)]
-    sent = {leaf: tensor for name, value in values.items() for leaf, tensor in _values(plan, name, value)}
-    pieces = [data, *([encode_tensors(sent)] if sent else [])]
-    message = CreatePlanRequest(inputs=given, plan_size=len(data), reason=reason, shared=shared)
+    sent = values_file(plan, values)
+    pieces = [data, *([sent] if sent else [])]
+    message = CreatePlanRequest(inputs=given, plan_size=len(data), reason=reason, shared=shared, split=split)
     view: RequestView = upload(client, message, pieces, "plan")
     return view
+
+
+def values_file(plan: Plan, values: Mapping[str, Any]) -> bytes:
+    """The values that are sent with a plan, as a tensor file; b"" without any."""
+    from syft_ext.tensors import encode_tensors
+
+    sent = {leaf: tensor for name, value in values.items() for leaf, tensor in _values(plan, name, value)}
+    return encode_tensors(sent) if sent else b""
 
 
 def run_plan(client: Caller, request_id: str, **fields: Any) -> FinishedRun:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.messages.split_terms import SplitTerms
 from syft_ext.units import scaled
 
 __all__ = ["PlanCost", "PlanFacts", "PlanInput", "PlanOutput", "RowInfluence", "TrialOfRows", "Verdict"]
@@ -134,6 +135,7 @@ class PlanFacts(msgspec.Struct, kw_only=True):
         values: the digest of the values that were sent with it, "" without any.
         problem: why it does not fit the data; such a request cannot be approved.
         shared: the terms under which it is computed on shares, with other Domains; None: it runs here.
+        split: the terms under which it is a plan of a split network; None: it is none.
         agreement: digest of terms, plan and values, "" without terms: every party has to approve the same.
     """
 
@@ -146,6 +148,7 @@ class PlanFacts(msgspec.Struct, kw_only=True):
     values: str = ""
     problem: str = ""
     shared: SharedTerms | None = None
+    split: SplitTerms | None = None
     agreement: str = ""
 
     def hidden(self) -> PlanFacts:

@@ -12,6 +12,7 @@ from syft_ext.messages.permissions import USER
 from syft_ext.messages.plan_facts import PlanFacts, PlanOutput, TrialOfRows
 from syft_ext.messages.requests import RequestView
 from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.messages.split_terms import SplitTerms
 
 __all__ = [
     "CreatePlanRequest",
@@ -90,13 +91,14 @@ class CreatePlanRequest(Message):
     or reviewers, must approve.
 
     ``shared``: it is to be computed on shares, with other Domains, under these terms; ``inputs`` are then those
-    that the terms take from this one.
+    that the terms take from this one. ``split``: it is one of the two plans of a split network, under these terms.
     """
 
     inputs: Annotated[list[Given], msgspec.Meta(min_length=1, max_length=4096)]
     plan_size: Size = 0
     reason: Note = ""
     shared: SharedTerms | None = None
+    split: SplitTerms | None = None
 
 
 @operation("requests.review", rest="GET /requests/{request_id}/review", reply=PlanReview, permission=USER)

@@ -1,4 +1,5 @@
-"""Plans computed on shares by several Domains: joined under an approved request, begun, carried on, ended.
+"""Plans computed by several Domains together, on shares or as a split network: joined under an approved request,
+begun, carried on, ended.
 
 Whoever asked for the run carries frames between the Domains' hosts, sealed to keys that only the hosts have. A
 Domain signs which key its host made, for which run of which agreement; nobody puts themselves in between.
@@ -22,6 +23,7 @@ __all__ = [
     "DealSharedRun",
     "EndSharedRun",
     "FinishSharedRun",
+    "FinishedMember",
     "JoinSharedRun",
     "MemberStatement",
     "MemberView",
@@ -61,12 +63,20 @@ class CarriedFrames(Reply):
     finished: bool
 
 
+class FinishedMember(CarriedFrames):
+    """A member's part of what is opened, sealed to the reader. ``object_id``: what of a split network is kept at
+    this Domain (parameters, or predictions); "" where nothing is."""
+
+    object_id: str = ""
+
+
 @operation(
     "shares.join", rest="POST /requests/{request_id}/shares", reply=MemberView, permission=USER, status=201
 )
 class JoinSharedRun(Message):
-    """Begin to take part in a run on shares that you asked for and that was approved, on exactly the contents that
-    were approved. Takes one use, also where the run then fails.
+    """Begin to take part in a run on shares, or of a split network, that you asked for and that was approved, on
+    exactly the contents that were approved. Takes one use, also where the run then fails; of a split network also
+    what the noise of what crosses costs the ledgers of this node's data.
 
     Raises Forbidden without a live approval, Conflict where the data changed, Unsupported where the site's policy
     demands that what leaves it is clipped or gets noise: no party sees a result that it could do that to.
@@ -111,14 +121,16 @@ class AdvanceSharedRun(Message):
     """Bring a member the frames that others sent it (the payload), and take those that it sends to them.
 
     After any error the run is over. What is for the reader is kept back: :class:`FinishSharedRun` hands it out.
+    Raises Forbidden where the approval of a split network ended meanwhile: each turn of it tells something.
     """
 
     session_id: Id
 
 
-@operation("shares.finish", rest="POST /shares/{session_id}/results", reply=CarriedFrames, permission=USER)
+@operation("shares.finish", rest="POST /shares/{session_id}/results", reply=FinishedMember, permission=USER)
 class FinishSharedRun(Message):
-    """Take a party's share of the results, sealed to the reader that the terms name; the member ends.
+    """Take a party's share of the results, sealed to the reader that the terms name; the member ends. Of a split
+    network what stays here becomes an object, which nobody can read, analyse or compute on alone.
 
     Raises Forbidden where its approval, or your account, ended while it ran, Conflict where it has not finished.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from syft_ext.client.node_client import NodeClient
     from syft_ext.mpc.seals import Frame
 
-__all__ = ["Intersection", "MatchedTables", "MatchedTensor", "TableSide", "intersect"]
+__all__ = ["Intersection", "MatchedTables", "MatchedTensor", "TableSide", "forget", "intersect"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class MatchedTables:
         objects: of each Domain, in the order of the sides: the object of the rows that it keeps, "" for none. Row
             i of one belongs to row i of the other.
         clients: of the Domains. rows: tensor → columns of each object.
-        common: names these rows, in terms of computations on shares.
+        common: names these rows, in terms of computations on shares and of split networks.
     """
 
     size: int
@@ -143,7 +143,7 @@ class Intersection:
             for member in members:
                 member.end()
             for client, object_id in kept:  # of no use without the other's
-                _forgotten(client, object_id)
+                forget(client, object_id)
             raise
         (one, first), (two, second) = kept
         rows = self.terms.sides[0].rows, self.terms.sides[1].rows
@@ -218,7 +218,8 @@ class _IntersectionMember:
             return
 
 
-def _forgotten(client: NodeClient, object_id: str) -> None:
+def forget(client: NodeClient, object_id: str) -> None:
+    """Delete what a run kept that ended badly; a Domain that does not answer keeps what nobody reads."""
     if not object_id:
         return
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from syft_ext.mpc.seals import Frame
     from syft_ext.plans.ir import Plan
 
-__all__ = ["Session", "SessionManager", "SharedRequest"]
+__all__ = ["RemoteMember", "Session", "SessionManager", "SharedRequest"]
 
 
 class SessionManager:
@@ -247,14 +247,14 @@ class SharedRequest:
         from syft_ext.mpc.statements import agreed_keys
 
         run = secrets.token_hex(16)
-        members: list[_RemoteMember] = []
+        members: list[RemoteMember] = []
         try:
             for request, client in zip(self.requests, self.session.parties, strict=True):
                 message = m.JoinSharedRun(request_id=request.id, run=run)
-                members.append(_RemoteMember(client, client.call(message)))
+                members.append(RemoteMember(client, client.call(message)))
             dealer = self.session.dealer
             if dealer is not None:
-                members.append(_RemoteMember(dealer, self._deal(dealer, run)))
+                members.append(RemoteMember(dealer, self._deal(dealer, run)))
             statements = [each.view.statement for each in members]
             keys, transcript = agreed_keys(statements, self.terms, run, self.agreement)
             for member in members:
@@ -291,7 +291,7 @@ class SharedRequest:
         return [shapes[name] for name in self.terms.opened]
 
 
-class _RemoteMember:
+class RemoteMember:
     """A member at its Domain."""
 
     def __init__(self, client: NodeClient, view: m.MemberView) -> None:

@@ -3,7 +3,8 @@ anybody.
 
 They tell which rows of a table here are in another Domain's table, so that both tables are their sources. The
 other one is not here: as with a source that is gone, nobody has a right to it, and nobody governs what came of it
-(:mod:`grid.access.rule`). What is left are approved plans on shares in which that Domain takes part.
+(:mod:`grid.access.rule`). What is left are approved plans on shares, and of split networks, in
+which that Domain takes part.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from syft_ext.errors import Forbidden
 from syft_ext.ids import new_id
 from syft_ext.messages.intersection_terms import common_rows
 from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.messages.split_terms import SplitTerms
 from syft_ext.store.content import MATCHED
 from syft_ext.store.objects import ObjectInfo
 
-__all__ = ["check_matched", "keep_rows", "sources_here"]
+__all__ = ["check_matched", "check_same_rows", "keep_derived", "keep_rows", "sources_here"]
 
 
 def keep_rows(
@@ -70,6 +72,41 @@ def _foreign(peer: str, agreement: str, run: str) -> str:
     """An id that no object here has: nobody chooses it, and ids are random."""
     said = f"{peer} {agreement} {run}".encode()
     return str(blake3(said, derive_key_context="grid 2026-12 a table elsewhere").hexdigest())[:32]
+
+
+def keep_derived(
+    session: Session, given: Collection[str], user_id: str, blob: Blob, what: str, now: float
+) -> str:
+    """Make what was computed of kept rows an object of their kind: of the same intersection, whose end ends it,
+    and derived from both tables. ``given``: what it was computed of."""
+    rows = session.scalars(select(MatchedRows).where(MatchedRows.object_id.in_(sorted(given)))).all()
+    first = rows[0]
+    tables = sources_here(session, given)
+    owners = session.scalars(select(ObjectRow.owner).where(ObjectRow.id.in_(sorted(tables))))
+    info = ObjectInfo(
+        id=new_id(),
+        kind=MATCHED,
+        description=what,
+        search_permissions=frozenset(filter(None, (user_id, *owners))),
+        owner=user_id,
+        created_at=now,
+        size=blob.size,
+    )
+    record(session, blob)
+    upsert(session, info, blob.digest)
+    add_sources(session, info.id, frozenset().union(*sources_of(session, given).values()))
+    session.add(
+        MatchedRows(
+            object_id=info.id,
+            request_id=first.request_id,
+            peer=first.peer,
+            agreement=first.agreement,
+            run=first.run,
+            foreign=first.foreign,
+        )
+    )
+    within_quota(session, info)
+    return info.id
 
 
 def check_matched(session: Session, given: Mapping[str, str], shared: SharedTerms | None) -> None:
@@ -112,6 +149,27 @@ def check_matched(session: Session, given: Mapping[str, str], shared: SharedTerm
             raise Forbidden("the other Domain brings its half of the rows in common", id=object_id)
         if state != RequestState.APPROVED:
             raise Forbidden("the intersection that these rows are of was revoked", id=object_id)
+
+
+def check_same_rows(session: Session, object_ids: Collection[str], terms: SplitTerms) -> None:
+    """Raise :class:`Forbidden` unless all of these are the rows in common that the terms name, or what was learned
+    of them, with the other party, and the intersection was not revoked. That one holds what it brings to the same.
+    """
+    rows = session.execute(
+        select(MatchedRows, RequestRow.state)
+        .outerjoin(RequestRow, RequestRow.id == MatchedRows.request_id)
+        .where(MatchedRows.object_id.in_(sorted(object_ids)))
+    ).all()
+    for row, state in rows:
+        if state != RequestState.APPROVED:
+            raise Forbidden("the intersection that these rows are of was revoked", id=row.object_id)
+    fitting = {
+        row.object_id
+        for row, _ in rows
+        if row.peer in terms.parties and common_rows(row.agreement, row.run) == terms.common
+    }
+    if fitting != set(object_ids):
+        raise Forbidden("a split network takes the rows in common with its other party that its terms name")
 
 
 def sources_here(session: Session, object_ids: Collection[str]) -> frozenset[str]:

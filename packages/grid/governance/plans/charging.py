@@ -35,7 +35,7 @@ from grid.storage.sql.dialect import insert, table_of
 from syft_ext.errors import Forbidden
 from syft_ext.messages.policy import SitePolicy
 
-__all__ = ["PlanQuestion", "charge_release", "charge_run"]
+__all__ = ["PlanQuestion", "charge_crossing", "charge_release", "charge_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def charge_run(session: Session, policy: SitePolicy, question: PlanQuestion) -> 
         return
     key = _key(question, mechanism)
     if not session.scalar(select(exists().where(PrivacyRelease.question == key))):
-        _charge(session, policy, question, mechanism)
+        _charge(session, policy, question, _rho(mechanism))
         _note(session, key, "", question.at)
 
 
@@ -92,8 +92,23 @@ def charge_release(session: Session, policy: SitePolicy, question: PlanQuestion,
         .execution_options(synchronize_session=False)
     )
     if session.execute(paid).rowcount != 1:  # type: ignore[attr-defined]
-        _charge(session, policy, question, mechanism)
+        _charge(session, policy, question, _rho(mechanism))
         _note(session, key, content, question.at)
+
+
+def charge_crossing(session: Session, policy: SitePolicy, question: PlanQuestion, rho: float | None) -> None:
+    """Take what crosses to another Domain in one run, in the transaction that begins it: its noise is always new.
+
+    Args:
+        rho: of all of it together, for all that was put in; None: it crosses as it is, and nothing is promised.
+
+    Raises :class:`Forbidden`, as :func:`charge_run`.
+    """
+    _charge(session, policy, question, rho)
+
+
+def _rho(mechanism: ChosenMechanism) -> float:
+    return 4 * mechanism.event().rho
 
 
 def _noise(policy: SitePolicy) -> ChosenMechanism | None:
@@ -111,12 +126,10 @@ def _note(session: Session, key: str, content: str, at: float) -> None:
     session.execute(insert(session, table_of(PrivacyRelease)).values(values).on_conflict_do_nothing())
 
 
-def _charge(
-    session: Session, policy: SitePolicy, question: PlanQuestion, mechanism: ChosenMechanism | None
-) -> None:
+def _charge(session: Session, policy: SitePolicy, question: PlanQuestion, rho: float | None) -> None:
     """Once for each lineage, however many of its objects were put in."""
-    cost = 0 if mechanism is None else cost_of_rho(4 * mechanism.event().rho)
-    what = question.what if mechanism is not None else f"{question.what}: exact, outside of the guarantee"
+    cost = 0 if rho is None else cost_of_rho(rho)
+    what = question.what if rho is not None else f"{question.what}: exact, outside of the guarantee"
     allowance, charged = _allowance(policy), set[str]()
     objects = sorted(question.objects)
     lineages = [lineage_of(session, object_id) for object_id in objects]

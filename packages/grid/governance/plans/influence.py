@@ -124,7 +124,10 @@ class PlanTrials:
                     layout = read_layout(values)
                     inputs.append(raw_of(values, layout, find_tensor(layout, item.name)))
                 else:
-                    assert item.default is not None  # proved when it was asked for
+                    if item.default is None:
+                        raise BadRequest(
+                            f"{item.name} comes from another Domain: the plan is not tried here alone"
+                        )
                     inputs.append(const_raw(item.default))
             try:
                 _, _, cost = process.price(content, [(dtype, shape) for dtype, shape, _ in inputs])

@@ -15,13 +15,16 @@ from grid.catalogue.tables import DatasetAsset, DatasetRow
 from grid.catalogue.visibility import findable_by_every_user
 from grid.governance.plans.files import dtype_of, find_tensor
 from grid.governance.plans.review_sandbox import ReviewSandbox
+from grid.governance.plans.split import fit_split
 from grid.storage.blobs.interface import BlobStore
 from grid.storage.objects.tables import ObjectRow
 from syft_ext.errors import BadRequest
 from syft_ext.messages.plan_facts import PlanCost, PlanFacts, PlanInput, PlanOutput
 from syft_ext.messages.shared_terms import SharedTerms
+from syft_ext.messages.split_terms import SplitTerms
 from syft_ext.plans.graph.document import Document
 from syft_ext.plans.graph.expr import eval_shape
+from syft_ext.split.fitting import check_plan, crossing_names
 from syft_ext.store.content import MATCHED, TENSOR_KINDS
 from syft_ext.tensors import Layout, header_size, read_layout
 
@@ -87,14 +90,22 @@ def describe(
     objects: Mapping[str, GivenObject],
     values: Layout | None,
     shared: SharedTerms | None = None,
+    split: tuple[SplitTerms, int] | None = None,
 ) -> PlanFacts:
     """What the plan would do with these inputs; ``problem`` says what about the objects does not fit.
+
+    Args:
+        split: the terms of a split network, and which party this node is; its plan is priced for one batch.
 
     Raises :class:`BadRequest` for what is wrong whatever the objects hold.
     """
     sent = {} if values is None else {spec.name: spec for spec in values.specs}
     _check_names(document, objects, sent)
     terms = {each.name: each for each in shared.inputs} if shared else {}
+    comes = ""
+    if split is not None:
+        check_plan(document, *split, objects)
+        comes = crossing_names(*split)[0]
     inputs, problem = [], ""
     for item in document.inputs:
         to = objects.get(item.name)
@@ -120,6 +131,9 @@ def describe(
         elif item.name in terms:
             facts.source, facts.object = "party", f"of party {terms[item.name].party}"
             facts.shape = list(terms[item.name].shape)
+        elif split is not None and item.name == comes:
+            facts.source, facts.object = "party", f"of party {1 - split[1]}"
+            facts.shape = [split[0].batch, split[0].width]
         elif item.name in sent:
             spec = sent[item.name]
             facts.source, facts.dtype, facts.shape = "value", dtype_of(spec.dtype), list(spec.shape)
@@ -132,7 +146,8 @@ def describe(
     cost = None
     if not problem:
         try:
-            _, sizes, found = sandbox.price(plan, [(each.dtype, each.shape or []) for each in inputs])
+            priced = [(each.dtype, _priced(each, split)) for each in inputs]
+            _, sizes, found = sandbox.price(plan, priced)
         except BadRequest as error:
             problem = error.detail
         else:
@@ -148,7 +163,7 @@ def describe(
                 # Whatever its type in the plan, a number leaves as a word of 64 bits; only what is opened does.
                 opened = [each.shape or [] for each in outputs if each.name in shared.opened]
                 cost.output_bytes = 8 * sum(map(math.prod, opened))
-    return PlanFacts(
+    facts_of_plan = PlanFacts(
         plan_id=plan_id,
         name=document.name,
         kind=document.kind,
@@ -157,6 +172,17 @@ def describe(
         cost=cost,
         problem=problem,
     )
+    if split is not None:
+        fit_split(facts_of_plan, *split, objects)
+    return facts_of_plan
+
+
+def _priced(given: PlanInput, split: tuple[SplitTerms, int] | None) -> list[int]:
+    """The shape that a run is priced for: of rows of a split network, one batch."""
+    shape = given.shape or []
+    if split is None or given.source != "object" or given.role == "param" or not shape:
+        return shape
+    return [split[0].batch, *shape[1:]]
 
 
 def check_terms(shared: SharedTerms, node_key: str, objects: Mapping[str, GivenObject]) -> None:

@@ -17,9 +17,10 @@ from grid.concurrency.offload import offload
 from grid.governance.decisions.grants import ReviewerLoader
 from grid.governance.decisions.tables import PlanRequest, RequestObject, RequestRow
 from grid.governance.decisions.views import facts_for
-from grid.governance.intersections.matched import check_matched, sources_here
+from grid.governance.intersections.matched import check_matched, check_same_rows, sources_here
 from grid.governance.plans.inputs import GivenObject, check_terms, describe, may_see_sizes, parse
 from grid.governance.plans.review_sandbox import ReviewSandbox
+from grid.governance.plans.split import check_crossing, check_split, party_of
 from grid.governance.requests.manager import RequestManager, visible_request
 from grid.governance.requests.submission import ask, label_of
 from grid.node import Context
@@ -79,10 +80,22 @@ class PlanRequests:
         layout = _layout(values) if values else None
         if message.shared is not None:
             check_terms(message.shared, self._node_key, objects)
-        facts = describe(sandbox, self._blobs, plan, plan_id, document, objects, layout, message.shared)
-        facts.values = blake3(values).hexdigest() if values else ""
+        values_id = blake3(values).hexdigest() if values else ""
+        split = None
+        if message.split is not None:
+            if message.shared is not None:
+                raise BadRequest("a plan is computed on shares, or of a split network", field="split")
+            check_split(message.split, self._node_key, plan_id, values_id)
+            split = message.split, party_of(message.split, self._node_key)
+        facts = describe(
+            sandbox, self._blobs, plan, plan_id, document, objects, layout, message.shared, split
+        )
+        facts.values = values_id
         if message.shared is not None:
             facts.shared, facts.agreement = message.shared, message.shared.digest(plan_id, facts.values)
+            ctx.note(agreement=facts.agreement)
+        if message.split is not None:
+            facts.split, facts.agreement = message.split, message.split.digest()
             ctx.note(agreement=facts.agreement)
         if facts.problem and shown:
             raise InvalidPlan(facts.problem)
@@ -92,7 +105,11 @@ class PlanRequests:
             def make(session: Session, viewer: Viewer, now: float) -> RequestRow:
                 policy = current_policy(session)
                 given = {name: each.object_id for name, each in objects.items()}
-                check_matched(session, given, message.shared)
+                if split is None:
+                    check_matched(session, given, message.shared)
+                else:
+                    check_same_rows(session, given.values(), split[0])
+                    check_crossing(policy, *split)
                 for name in document.ops:
                     check_operation(policy, name)
                 row = _ask(session, viewer, message, facts, objects, now)

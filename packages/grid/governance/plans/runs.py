@@ -98,8 +98,10 @@ class PlanRuns:
         """
         with self._db.read() as session:
             _, plan, _ = self._approved(session, load_reviewer, message.request_id)
-            if msgspec.convert(plan.facts, PlanFacts).shared is not None:
-                raise Forbidden("this was approved to be computed on shares, not here", id=message.request_id)
+            if msgspec.convert(plan.facts, PlanFacts).agreement:
+                raise Forbidden(
+                    "this was approved to be computed with other Domains, not here", id=message.request_id
+                )
             digests = {given["digest"] for given in plan.inputs.values()}
         for digest in digests:
             self._blobs.open(digest).close()  # a damaged one costs no use
@@ -162,7 +164,7 @@ class PlanRuns:
         for name in read_ops(self._blobs.read_range(plan.plan_digest, 0)):
             check_operation(policy, name)
         for given in facts.inputs:
-            if given.source == "object":
+            if given.source == "object" and not (facts.split is not None and given.role == "param"):
                 check_rows(policy, given.shape[0] if given.shape else 1)
         check_releasable(policy, [output.dtype for output in facts.outputs])
         assert facts.cost is not None

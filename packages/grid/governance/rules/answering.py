@@ -108,7 +108,8 @@ def _matching(session: Session, row: RequestRow, now: float) -> list[RequestRule
         .order_by(RequestRule.action.desc(), RequestRule.created_at, RequestRule.id)
     )
     found = [rule for rule in session.scalars(query) if _about(session, rule, row)]
-    if plan is not None and (plan.values_digest or plan.facts.get("shared") is not None):
+    joint = plan is not None and any(plan.facts.get(terms) is not None for terms in ("shared", "split"))
+    if plan is not None and (plan.values_digest or joint):
         # A plan that takes a mask from who asks is a different question with every mask: no rule accepts those;
         # nor one under terms with other Domains, which no rule speaks of.
         found = [rule for rule in found if rule.action == "deny"]
