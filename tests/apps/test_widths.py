@@ -67,3 +67,17 @@ def test_lists_fit(
         wide += [f"{' '.join(path)}: {line}" for line in out.splitlines() if cell_len(line) > WIDTH]
     assert not wide, "\n".join(wide)
     assert shown >= 8
+
+
+def test_rules_say_names_and_not_ids(
+    site: Site,
+    populated: sy.DomainClient,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apps.cli.output.terminal_width", lambda: 400)
+    code, out, _ = run(site, capsys, "rules", "list")
+    assert code == 0 and f"dataset {NAME}, user {LONG}" in out
+    code, out, _ = run(site, capsys, "rules", "list", "--format", "json")
+    rule = populated.requests.rules.all()[-1]
+    assert f"dataset {rule.dataset_id}, user {rule.user_id}" in out

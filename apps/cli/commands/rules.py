@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -37,9 +38,26 @@ def rules() -> None:
 @url_option
 @format_option
 def list_(url: str, form: str) -> None:
-    found = _domain(url).requests.rules
-    rows = [dict(zip(found.headings, found.row(item), strict=True)) for item in found.all()]
+    domain = _domain(url)
+    found = domain.requests.rules
+    rules = found.all()
+    names = _names(domain, rules) if form == "table" else {}
+    rows = [dict(zip(found.headings, found.row(item, names), strict=True)) for item in rules]
     print_rows(rows, found.headings, form, empty="No rules.")
+
+
+def _names(domain: Any, rules: Sequence[Any]) -> dict[str, str]:
+    """Of the people, groups and datasets that rules name by their ids, as far as you may know them."""
+    from syft_ext.errors import Forbidden, NotFound
+
+    names = dict(domain.users.addresses()) if rules else {}
+    for field, listing in (("group_id", domain.groups), ("dataset_id", domain.datasets)):
+        for found in {getattr(each, field) for each in rules} - {""}:
+            try:
+                names[found] = listing.get(found).name
+            except (Forbidden, NotFound):
+                continue
+    return names
 
 
 @rules.command(help="Answer what matches all of the options; conditions are those of the approvals.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +16,7 @@ from syft_ext.messages.rules import ClearRules, CreateRule, DeleteRule, ListRule
 __all__ = ["Rules"]
 
 _PAGE = 1000
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _MATCHED = ("kind", "scope", "object_id", "dataset_id", "tags", "user_id", "group_id", "plan_id")
 
 
@@ -51,14 +54,17 @@ class Rules(Listing[RuleView]):
     def key(self, item: RuleView) -> tuple[str, ...]:
         return (item.id,)
 
-    def row(self, item: RuleView) -> tuple[Any, ...]:
+    def row(self, item: RuleView, names: Mapping[str, str] = _NO_NAMES) -> tuple[Any, ...]:
+        """``names``: what stands for ids of users, groups and datasets."""
         matched = ", ".join(
-            f"{name} {_said(getattr(item, name))}" for name in _MATCHED if getattr(item, name)
+            f"{name.removesuffix('_id')} {_said(getattr(item, name), names)}"
+            for name in _MATCHED
+            if getattr(item, name)
         )
         times = "" if item.times_left is None else item.times_left
         elements = "" if item.elements_left is None else item.elements_left
         return (item.action, matched or "anything", item.state, times, elements, item.author, item.id)
 
 
-def _said(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else " and ".join(value)
+def _said(value: str | list[str], names: Mapping[str, str]) -> str:
+    return names.get(value, value) if isinstance(value, str) else " and ".join(value)
