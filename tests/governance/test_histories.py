@@ -248,7 +248,9 @@ class World:
         )  # fmt: skip
 
     def withdraw(self, who: str, at: int) -> None:
-        act = lambda request_id: self.requests.withdraw(self.reviewer_loader(who), request_id)  # noqa: E731
+        def act(request_id: str) -> Any:
+            return self.requests.withdraw(self.reviewer_loader(who), request_id, lambda digests, owner: None)
+
         self._on_request(lambda: self.model.withdraw(who, at), at, act)
 
     def revoke(self, who: str, at: int) -> None:

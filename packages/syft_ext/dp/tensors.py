@@ -148,7 +148,7 @@ class PublishedTensor(list[float]):
         deviation: standard deviation of the noise in each. epsilon: of the release.
         shares: what it took of each table's ledger now.
         noise_only: whether the numbers say nothing: none differs from 0 by two deviations; of a mean, the number
-            of rows does not, or the deviation is half of what the bounds leave, and more.
+            of rows does not.
     """
 
     deviation: float
@@ -321,8 +321,8 @@ class PrivateMean:
         ]
         found = PublishedTensor(means)
         found.deviation, found.epsilon, found.shares = sums.deviation / rows, sums.epsilon, sums.shares
-        widest = max(high - low for low, high in self._bounds)
-        found.noise_only = sums[-1] < 2 * sums.deviation or found.deviation >= widest / 2
+        # Values are scaled so that a row adds as much to their sums at most as to how many there are.
+        found.noise_only = sums[-1] < 2 * sums.deviation
         return found
 
 
