@@ -5,7 +5,6 @@ Knows plans, sessions and what intersections left; must not know a protocol.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +26,13 @@ _SPLIT = frozenset({"Boundary", "SplitNetwork", "SplitPredictions", "TrainedSpli
 
 
 def __getattr__(name: str) -> Any:
+    """Import what is asked for: a session without networks does without theirs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    where = "vertical.split" if name in _SPLIT else "vertical.regression"
-    return getattr(import_module(f"syft_ext.{'messages.split_terms' if name == 'Crossing' else where}"), name)
+    if name == "Crossing":
+        from syft_ext.messages import split_terms as found
+    elif name in _SPLIT:
+        from syft_ext.vertical import split as found  # type: ignore[no-redef]
+    else:
+        from syft_ext.vertical import regression as found  # type: ignore[no-redef]
+    return getattr(found, name)
