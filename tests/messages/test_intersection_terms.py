@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from syft_ext.errors import BadRequest
-from syft_ext.messages.intersection_terms import IntersectionSide, IntersectionTerms
+from syft_ext.messages.intersection_terms import IntersectionSide, IntersectionTerms, common_rows
 
 ONE, TWO, READER = ("0" * 64, "1" * 64, "3" * 64)
 KEEPS = {"x": ["age", "bmi"]}
@@ -79,3 +79,10 @@ def test_each_part_of_what_is_approved_is_in_its_digest() -> None:
     assert len({terms(**each).digest() for each in changes}) == len(changes)
     assert terms().digest() == terms().digest()
     assert msgspec.convert(msgspec.to_builtins(terms()), IntersectionTerms) == terms()
+
+
+def test_rows_are_named_by_terms_and_run() -> None:
+    named = {
+        common_rows(agreement, run) for agreement in ("a" * 64, "b" * 64) for run in ("1" * 32, "2" * 32)
+    }
+    assert len(named) == 4 and all(len(each) == 64 for each in named)

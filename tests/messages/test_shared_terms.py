@@ -31,6 +31,21 @@ def terms(**changes: Any) -> SharedTerms:
     return SharedTerms(**(fields | changes))
 
 
+def halves(*parties: int) -> list[SharedInput]:
+    """Inputs of the same rows in common."""
+    return [
+        SharedInput(name="w" if not number else "x", party=party, shape=[], bound=1.0, common="c" * 64)
+        for number, party in enumerate(parties)
+    ]
+
+
+def test_rows_in_common_are_of_two_parties_and_named() -> None:
+    both = terms(inputs=halves(0, 1))
+    both.check()
+    assert f"w of party 0, up to 1, rows in common {'c' * 64}, x of party 1" in str(both)
+    assert both.digest("plan", "") != terms(inputs=halves(1, 0)).digest("plan", "")
+
+
 def test_what_agrees_with_itself_is_read_in_one_line() -> None:
     terms().check()
     terms(steps=1, carried={}).check()
@@ -63,6 +78,8 @@ def test_three_parties_have_no_dealer_and_may_distrust_each_other() -> None:
         ({"carried": {"w next": "unknown"}}, "no shared input"),
         ({"carried": {"w next": "w", "again": "w"}}, "no shared input"),
         ({"carried": {}}, "runs once"),
+        ({"inputs": halves(0)}, "each its own half"),
+        ({"inputs": halves(0, 0)}, "each its own half"),
     ],
 )
 def test_what_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:

@@ -261,30 +261,3 @@ def test_a_reader_takes_what_the_terms_open_and_nothing_else() -> None:
     silent = terms(reader=run.reader.key)
     with pytest.raises(ProtocolAborted, match="something else"):
         run.reader.opened(frames, run.keys, TRANSCRIPT, silent)
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"parties": ["a" * 64] * 2}, "two different Domains"),
-        ({"batch": 21}, "more rows"),
-        ({"task": "predict", "epochs": 2}, "once"),
-        ({"task": "predict", "gradients": Crossing(clip=1.0)}, "no gradients"),
-        ({"activations": Crossing(noise_multiplier=1.0)}, "clipped"),
-        ({"opened": ["loss", "loss"]}, "opened twice"),
-        ({"opened": ["activations"]}, "what crosses"),
-    ],
-)
-def test_terms_that_contradict_themselves(fields: dict[str, Any], text: str) -> None:
-    with pytest.raises(BadRequest, match=text):
-        terms(**fields).check()
-
-
-def test_what_is_claimed_of_noise() -> None:
-    """Each row that crosses is a Gaussian release of a vector of norm 1 that may become any other: Δ = 2."""
-    agreed = terms(epochs=3, activations=Crossing(clip=1.0, noise_multiplier=4.0))
-    delta, sigma = 2.0, 4.0
-    assert agreed.rho(0) == pytest.approx(20 * 3 * delta**2 / (2 * sigma**2))
-    assert agreed.rho(1) is None and terms(task="predict").rho(1) is None
-    assert agreed.crossing_bytes(0) == agreed.crossing_bytes(1) == 20 * 3 * WIDTH * 4
-    assert terms(task="predict").crossing_bytes(1) == 0
