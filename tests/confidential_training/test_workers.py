@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ from apps.cli.main import cli
 from apps.domain.app import build
 from grid.accounts.bootstrap import bootstrap_owner
 from grid.config import DomainSettings
+from grid.key_host.service import KeyHostService
+from grid.key_host.succession import hand_over, take_over
 from grid.network.associations import AssociationService
 from grid.web.testing import ServedNode
 from syft_ext.attestation.policy import policy_to_json
+from syft_ext.confidential.canonical import Signed
 from syft_ext.confidential.pins import pins_from_document, pins_to_document, read_pins
-from syft_ext.errors import InvalidConfig
+from syft_ext.errors import Conflict, InvalidConfig
 from syft_ext.identity import Identity
+from syft_ext.messages.key_host_successions import HandOver, TakeOver
 from syft_ext.messages.network import AcceptAssociation
 from syft_ext.messages.worker import ListSeenTrainings
 from tests.confidential_training.consortium import Consortium, until
@@ -97,9 +101,15 @@ def network() -> tuple[torch.nn.Module, Any]:
     return net, training_plan
 
 
-def hosted(home: Consortium, name: str) -> str:
-    """A confidential training of two participants, that learns from tables; its id."""
+def hosted(home: Consortium, name: str, cycles: int = 2, followed: Sequence[bytes] = ()) -> str:
+    """A confidential training of two participants, that learns from tables; its id.
+
+    ``followed``: how hosts of its policy follow others.
+    """
     net, plan = network()
+    policy = home.policy({"training_plan": plan.dumps()})
+    if followed:
+        home.client.confidential.publish(Signed.make(policy, home.owner), followed)
     client = sy.ModelCentricFLClient(address=home.domain.url, secure=False)
     client.connect()
     training = client.host_federated_training(
@@ -107,8 +117,8 @@ def hosted(home: Consortium, name: str) -> str:
         client_plans={"training_plan": plan},
         client_config={"name": name, "version": "1", "batch_size": 16, "lr": 0.1, "epochs": 1},
         inputs=INPUTS,
-        server_config={"num_cycles": 2, "min_diffs": 2, "max_diffs": 2, "max_workers": 16},
-        confidential=home.approve(home.policy({"training_plan": plan.dumps()})),
+        server_config={"num_cycles": cycles, "min_diffs": 2, "max_diffs": 2, "max_workers": 16},
+        confidential=home.approve(policy),
     )
     return training.id
 
@@ -192,6 +202,9 @@ def test_workers_take_part_by_pins(home: Consortium, tmp_path: Path) -> None:
             shown = json.loads(run("show", "--home", str(node.home), "--format", "json").stdout)
             assert shown["rounds_given"] == 2 and shown["certificate"].startswith(f"hospital {number},")
 
+        # A key host goes on under another key: followed once both keys are shown to have signed, and not before.
+        followed_after_a_succession(home, nodes[:2])
+
         # With pins, nothing leaves in the clear.
         training = hosted_in_the_clear(home)
         open_one = until(lambda: (s := seen(nodes[0])).get("clear") and s["clear"].state == "failed" and s)
@@ -200,6 +213,25 @@ def test_workers_take_part_by_pins(home: Consortium, tmp_path: Path) -> None:
     finally:
         for node in nodes:
             node.stop()
+
+
+def followed_after_a_succession(home: Consortium, nodes: list[NodeProcess]) -> None:
+    """The Workers' owners pinned the first host's old key, and nobody changes their files: the other host is shown
+    the succession with the policy, and the Workers with the offer."""
+    old, new = home.hosts[0], home._host(7)
+    cores = [served.node.service(KeyHostService).core for served in (old, new)]
+    given = hand_over(cores[0], HandOver(new=new.node.identity.verify_key, end_rounds=True))
+    both = take_over(cores[1], TakeOver(succession=given.succession, rows=given.rows)).succession
+    old.close()
+    home.hosts[0] = new
+    with pytest.raises(Conflict, match="leaves out some"):  # what was spent may not be left behind
+        hosted(home, "unfollowed")
+    process_id = hosted(home, "followed", cycles=1, followed=[both])
+    home.completed(process_id)
+    for node in nodes:
+        until(lambda node=node: seen(node)["followed"].state == "over")
+        shown = json.loads(run("show", "--home", str(node.home), "--format", "json").stdout)
+        assert shown["rounds_given"] == 3
 
 
 def hosted_in_the_clear(home: Consortium) -> Any:
