@@ -3,6 +3,8 @@ charged."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from syft_ext.messages.training_reviews import WorkerBounds
 from syft_ext.secure_aggregation.rules import SumRules
 from syft_ext.secure_aggregation.statement import loss_of_round
 from tests.encrypted.training.site import MODEL, Site, changes
+from tests.encrypted.training.test_people import Person
 
 COUNT = 4205
 
@@ -37,11 +40,12 @@ def charges(site: Site) -> list[int]:
         return list(session.scalars(select(PrivacyCharge.cost)))
 
 
-def test_a_policy_with_noise_is_kept_by_the_participants(site: Site) -> None:
-    site.set_policy(clip_norm=1.0, noise_multiplier=2.0)
+def test_a_policy_with_noise_is_kept_by_the_participants(site: Site, tmp_path: Path) -> None:
+    site.set_policy(participation="accepted", clip_norm=1.0, noise_multiplier=2.0)
     training = offer(site)
     learned = changes(1, 3)
-    site.cycle(learned)
+    for number, change in enumerate(learned):
+        assert Person(site, tmp_path, f"user{number}").check_in("phone", change=change) == ["accepted"]
     site.summed()
     opened = training.decrypt(site.keys)
     flat = [-np.concatenate([c[n].double().reshape(-1).numpy() for n in ("weight", "bias")]) for c in learned]
@@ -68,8 +72,16 @@ def test_a_policy_with_noise_is_kept_by_the_participants(site: Site) -> None:
     assert charges(site) == [cost_of_rho(rho)] * 2
 
 
-def test_what_the_policy_does_not_take(site: Site) -> None:
+def test_noise_of_nobody_knows_whom_keeps_no_policy(site: Site) -> None:
+    """Of reports without a name all but one may be an attacker's, and then one share is all the noise there is."""
     site.set_policy(clip_norm=1.0, noise_multiplier=2.0)
+    with pytest.raises(InvalidConfig, match="all but one may be somebody who adds none") as caught:
+        offer(site)
+    assert caught.value.extra["field"] == "report_options.noise"
+
+
+def test_what_the_policy_does_not_take(site: Site) -> None:
+    site.set_policy(participation="accepted", clip_norm=1.0, noise_multiplier=2.0)
     for name, fields, field in (
         ("less", {"noise": 1.99}, "report_options.noise"),
         ("wider", {"norm": 1.5, "noise": 2.0}, "report_options.norm"),
@@ -81,7 +93,7 @@ def test_what_the_policy_does_not_take(site: Site) -> None:
     with pytest.raises(InvalidConfig, match="only the sum is seen"):
         site.begin("none")
     assert offer(site, "both", norm=0.5, noise=4.0).status == "running"
-    site.set_policy(clip_norm=1.0)
+    site.set_policy(participation="accepted", clip_norm=1.0)
     with pytest.raises(InvalidConfig, match="only the sum is seen"):
         offer(site, "clipping")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from sqlalchemy import select
 
 import syft_ext as sy
@@ -23,8 +25,9 @@ class Person:
         self._site, self._folder, self._email = site, folder / name, f"{name}@lab.org"
         site.owner.users.create(self._email, PASSWORD)
 
-    def check_in(self, *devices: str) -> list[str]:
-        """What each device hears; whoever has a slot reports."""
+    def check_in(self, *devices: str, change: Mapping[str, torch.Tensor] | None = None) -> list[str]:
+        """What each device hears; whoever has a slot reports, the model plus ``change``."""
+        change = changes(1, 1)[0] if change is None else change
         heard = []
         with fresh_user(self._folder):
             sy.login(self._site.served.url, self._email, PASSWORD)
@@ -36,7 +39,6 @@ class Person:
                 heard.append(answer.reason or answer.status)
                 if answer.status == "accepted":
                     job.take(answer)
-                    (change,) = changes(1, 1)
                     job.report({name: value + change[name] for name, value in MODEL.items()})
                 client.close()
         return heard

@@ -217,6 +217,12 @@ def _check_carried(policy: CyclePolicy, clip_norm: float, carried: tuple[Fractio
         raise _refuse(
             "that it clips each contribution: of these reports only the sum is seen", "report_format"
         )
+    if policy.participation == "open":
+        raise _refuse(
+            "noise, which is that of different participants, and nobody knows who takes part: all but one may be "
+            "somebody who adds none; participation must be accepted",
+            "report_options.noise",
+        )
     if policy.mechanism != _CARRIED:
         raise _refuse(
             f"noise of {policy.mechanism}, and participants add that of {_CARRIED}", "report_format"
